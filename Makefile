@@ -1,0 +1,41 @@
+# Two commands to know: `make run` and `make test`. Everything else is `covey --help`.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+.PHONY: run test test-all check bench lock tables clean
+
+run: $(READY)  ## make run [DATA=cifar10|FOLDER] [JOBS=2]
+	@$(ACTIVE) covey run $(if $(DATA),--data "$(DATA)") $(if $(JOBS),--jobs $(JOBS))
+
+test: $(READY)
+	@$(ACTIVE) python -m pytest -m "not exhaustive"
+
+test-all: $(READY)  ## also the long forms: every kill point, every step of every method
+	@$(ACTIVE) python -m pytest
+
+check: $(READY)
+	@$(ACTIVE) ruff check . && $(ACTIVE) ruff format --check . && $(ACTIVE) mypy
+
+bench: $(READY)  ## writes benchmarks/RESULTS.md
+	@$(ACTIVE) python -m benchmarks
+
+tables: $(READY)  ## keeps this data set's scores in results/ and writes the README's tables from them
+	@$(ACTIVE) python -m benchmarks.tables
+
+lock:  ## resolves requirements.in into requirements.txt (versions only)
+	@$(BIN)/uv pip compile --no-header --no-annotate --universal --python-version 3.11 -q requirements.in -o requirements.txt
+
+$(READY): requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Covey needs Python 3.11 or newer, as python3 or make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Covey needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	@echo "Making the environment in .venv (half a minute to several, 5 GB; only once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:  ## forgets every result and checkpoint; the environment stays
+	rm -rf data runs metrics .covey .dvc/cache .dvc/tmp dvc.lock results/report.html

@@ -1,0 +1,265 @@
+"""`covey`: the command line. Prefect, MLflow and torch take seconds to import: each command imports what it needs."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows import plan, policy, server
+from tasks import params, pipeline, store
+
+if TYPE_CHECKING:
+    from flows.pipeline import Outcome
+
+FAILED, WRONG, BUSY, INTERRUPTED = 1, 2, 3, 130
+TAIL_LINES = 15
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="""Finds out, on your own data, which self-supervised representation transfers best.
+
+Everything is described in `params.yaml`: the data, the runs, the protocols. Change it, then:
+
+    covey run           run what the change made stale, and nothing else
+
+    covey status        see what that would be
+
+    covey report        see the scores
+
+    covey ui            browse every run so far
+""",
+)
+
+
+@app.command()
+def run(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TARGET]...",
+            help="What to bring up to date, with all that it needs: a stage (`transfer@rotation-linear`), a run "
+            "(`rotation`), a protocol (`linear`), a command (`pretrain`). Default: everything.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FOLDER", help="A data set of params.yaml, or a folder of images. It stays selected."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="How many stages may work at once. Default: what cores and GPUs allow.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run the targets even where nothing has changed.")] = False,
+) -> None:
+    """Brings the pipeline up to date: runs the stages that something has changed for, and those that hang on them.
+
+    Examples:
+
+        covey run                        everything that is stale
+
+        covey run rotation               one run, from its data to its scores
+
+        covey run --data ~/photos        the same runs on a folder of your own images
+
+        covey run linear --jobs 1        one protocol, one stage at a time
+
+        covey run report --force         one stage again, though nothing has changed
+
+    A stage that fails is tried again; what hangs on it is then skipped, and all else goes on. Ctrl-C stops every
+    stage; the next `covey run` goes on from the last checkpoint. Exit codes: 0 done, 1 a stage failed, 2 a mistake in
+    params.yaml or on the command line, 3 another `covey run` is at work here, 130 interrupted.
+    """
+    with _refusals():
+        root = find_root()
+        with run_lock(root):
+            _run(root, targets or [], data, jobs, force)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: each stage's state and its reasons.")] = False,
+) -> None:
+    """Shows which stages are up to date, and why the others are not. Runs nothing.
+
+    Examples:
+
+        covey status
+
+        covey status --json | jq 'map_values(.state)'
+
+    `stale`: something that the stage reads has changed. `waiting`: a stage before it is stale; it runs only if what
+    it gets from there comes out different. `fresh`: up to date.
+    """
+    with _refusals():
+        root = find_root()
+        params.load(root)
+        states = plan.states(pipeline.graph(root), pipeline.stale(root))
+    if as_json:
+        print(json.dumps({name: asdict(entry) for name, entry in states.items()}, indent=1))
+        return
+    table = Table("stage", "state", "why", box=None, pad_edge=False, header_style="bold")
+    colours = {"fresh": "green", "stale": "red", "waiting": "yellow"}
+    for name, entry in states.items():
+        table.add_row(name, f"[{colours[entry.state]}]{entry.state}[/]", "; ".join(entry.reasons))
+    console = Console()
+    console.print(table)
+    behind = sum(entry.state != "fresh" for entry in states.values())
+    print(f"{behind} of {len(states)} stages to run: covey run" if behind else f"All {len(states)} are up to date.")
+
+
+@app.command()
+def report() -> None:
+    """Prints the table of scores, and where the whole report lies: one HTML page that needs no network.
+
+    Examples:
+
+        covey report
+
+        xdg-open "$(covey report | tail -n 1)"
+    """
+    from tasks.report import terminal_table
+
+    with _refusals():
+        root = find_root()
+        path = root / store.REPORT
+        if not path.exists():
+            raise params.ParameterError(f"there is no report yet ({path}); `covey run` writes it.")
+        print(terminal_table(root))
+        print(path)
+
+
+@app.command()
+def ui() -> None:
+    """Opens two pages on this machine: MLflow's (every run, its curves and models) and Prefect's (what ran when).
+
+    Example:
+
+        covey ui            prints two addresses; Ctrl-C closes both
+
+    They listen on 127.0.0.1 only. From another machine: ssh -L PORT:127.0.0.1:PORT HOST.
+    """
+    from flows import pages
+
+    with _refusals():
+        root = find_root()
+        with pages.mlflow(root) as mlflow, pages.prefect(root) as prefect:
+            print(f"MLflow   {mlflow}\nPrefect  {prefect}\nCtrl-C closes both.", flush=True)
+            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+def find_root() -> Path:
+    """The project's folder: the one that holds dvc.yaml, here or above.
+
+    Raises:
+        ParameterError: there is none.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").exists():
+            return folder
+    raise params.ParameterError(f"there is no dvc.yaml in {here} or above it; go to the project's folder first.")
+
+
+@contextmanager
+def run_lock(root: Path) -> Iterator[None]:
+    """Holds the project for one `covey run`; the system gives it back however this process ends."""
+    path = store.lock_file(root, "run")
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = path.read_text().strip() or "unknown"
+            print(f"Another covey run is at work in {root} (pid {owner}). Wait for it, or stop it.", file=sys.stderr)
+            raise typer.Exit(BUSY) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turns what the user can mend into a line and an exit code, without a trace."""
+    try:
+        yield
+    except params.ParameterError as error:
+        print(f"covey: {error}", file=sys.stderr)
+        raise typer.Exit(WRONG) from None
+    except server.ServerError as error:
+        print(f"covey: {error}", file=sys.stderr)
+        raise typer.Exit(FAILED) from None
+    except KeyboardInterrupt:
+        print(
+            "\nStopped; every stage has ended. The next covey run goes on from the last checkpoints.", file=sys.stderr
+        )
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _run(root: Path, targets: list[str], data: str | None, jobs: int | None, force: bool) -> None:
+    if data is not None:
+        print(f"Data set: {params.select_data(root, data)}")
+    policy.read(params.load(root))
+    work = plan.make(root, targets, force=force)
+    if not work.names:
+        print(f"Nothing is stale: {work.scope} stages are up to date.")
+        return
+    pipeline.check(root, work.names)
+    print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
+    begin = time.monotonic()
+    outcome = _carry_out(root, targets, jobs, force, work)
+    _tell(root, outcome, time.monotonic() - begin)
+
+
+def _carry_out(root: Path, targets: list[str], jobs: int | None, force: bool, work: plan.Plan) -> Outcome:
+    """Runs the flow beside a Prefect server and a fork server, which start while prefect is imported."""
+    from tasks import forkserver
+
+    with forkserver.running(root) as environment, server.running(root) as prefect:
+        os.environ.update(environment)
+        from flows.pipeline import PipelineFailed, bring_up_to_date
+
+        prefect.wait_until_up()
+        try:
+            return bring_up_to_date(root, targets, jobs, force, list(work.names))
+        except PipelineFailed as failed:
+            return failed.outcome
+
+
+def _stages(count: int) -> str:
+    return f"{count} stage{'s' * (count != 1)}"
+
+
+def _tell(root: Path, outcome: Outcome, seconds: float) -> None:
+    """Prints how a run ended; exits with 1 where a stage failed, after naming it, its log and the log's end."""
+    from flows.progress import duration
+    from tasks.report import terminal_table
+
+    for name, because in outcome.skipped.items():
+        print(f"skipped  {name} because of {because}")
+    if not outcome.failures:
+        print(f"{_stages(len(outcome.ended))} done in {duration(seconds)}.\n\n{terminal_table(root)}")
+        print(f"\nReport: {root / store.REPORT}")
+        return
+    for failure in outcome.failures:
+        attempts = f"{failure.attempts} attempt{'s' * (failure.attempts > 1)}"
+        print(f"\n{failure.reason}, after {attempts}. The end of its log:", file=sys.stderr)
+        for line in failure.tail.splitlines()[-TAIL_LINES:]:
+            print(f"    {line}", file=sys.stderr)
+        print(f"The whole log: {failure.log}", file=sys.stderr)
+    raise typer.Exit(FAILED)

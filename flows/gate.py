@@ -1,0 +1,161 @@
+"""The gate: which stages of this process may work at the same time.
+
+Prefect's own limits live in its database and leak when a run is killed, after which the next run waits for ever
+(prefect #17415, #9895). This one lives in memory and dies with its process.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+NEEDS_DEVICE = frozenset({"train", "extract"})
+_NVIDIA_FOLDER = Path("/proc/driver/nvidia/gpus")
+
+
+class GateClosed(RuntimeError):
+    """Raised in every waiter once the gate is closed: the run is being stopped."""
+
+
+@dataclass(order=True)
+class _Waiter:
+    """One thread in a queue: the highest priority first, and the first come among equals."""
+
+    rank: tuple[float, int]
+    wants_device: bool = field(compare=False)
+    called: threading.Event = field(default_factory=threading.Event, compare=False)
+    inside: bool = field(default=False, compare=False)
+    device: str | None = field(default=None, compare=False)
+
+
+class Gate:
+    """Places for stages: CPU slots and devices, given to the highest priority first.
+
+    Args:
+        cpu_slots: how many stages may compute on the processor at once.
+        devices: identifiers for CUDA_VISIBLE_DEVICES. With none, a stage that wants one takes a CPU slot.
+        at_most: how many stages may work at once in all; None leaves that to slots and devices.
+
+    Raises:
+        ValueError: cpu_slots or at_most below 1.
+    """
+
+    def __init__(self, cpu_slots: int, devices: Sequence[str] = (), *, at_most: int | None = None) -> None:
+        if cpu_slots < 1:
+            raise ValueError(f"cpu_slots is {cpu_slots}; a gate needs at least 1 place to let any stage through")
+        if at_most is not None and at_most < 1:
+            raise ValueError(f"at_most is {at_most}; at least 1 stage must be allowed to work")
+        self._lock = threading.Lock()
+        self._free_slots = cpu_slots
+        self._free_devices = list(devices)
+        self._has_devices = bool(devices)
+        self._free_places = cpu_slots + len(devices) if at_most is None else at_most
+        self._slot_queue: list[_Waiter] = []
+        self._device_queue: list[_Waiter] = []
+        self._arrival = itertools.count()
+        self._closed = False
+
+    @contextmanager
+    def hold(self, kind: str, priority: float = 0.0) -> Iterator[str | None]:
+        """Waits for a place, yields the device's identifier or None, and gives the place back at the end."""
+        waiter = self._wait(kind, priority)
+        try:
+            yield waiter.device
+        finally:
+            self._give_back(waiter)
+
+    def close(self) -> None:
+        """Turns every waiter away with GateClosed, now and from now on; those inside stay inside."""
+        with self._lock:
+            self._closed = True
+            for waiter in self._slot_queue + self._device_queue:
+                waiter.called.set()
+            self._slot_queue.clear()
+            self._device_queue.clear()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def _wait(self, kind: str, priority: float) -> _Waiter:
+        with self._lock:
+            if self._closed:
+                raise GateClosed("the run is being stopped")
+            waiter = _Waiter((-priority, next(self._arrival)), self._has_devices and kind in NEEDS_DEVICE)
+            heapq.heappush(self._device_queue if waiter.wants_device else self._slot_queue, waiter)
+            self._admit()
+        try:
+            waiter.called.wait()
+        except BaseException:  # a Ctrl-C in the waiting thread: leave the queue, or the place, to the next
+            self._withdraw(waiter)
+            raise
+        if not waiter.inside:
+            raise GateClosed("the run is being stopped")
+        return waiter
+
+    def _admit(self) -> None:
+        """Lets in all who have a place; devices go first, as an idle one is dearer than an idle core."""
+        while self._free_places and self._device_queue and self._free_devices:
+            waiter = heapq.heappop(self._device_queue)
+            waiter.device = self._free_devices.pop(0)
+            self._let_in(waiter)
+        while self._free_places and self._slot_queue and self._free_slots:
+            self._free_slots -= 1
+            self._let_in(heapq.heappop(self._slot_queue))
+
+    def _let_in(self, waiter: _Waiter) -> None:
+        self._free_places -= 1
+        waiter.inside = True
+        waiter.called.set()
+
+    def _give_back(self, waiter: _Waiter) -> None:
+        with self._lock:
+            self._free_places += 1
+            if waiter.device is not None:
+                self._free_devices.append(waiter.device)
+            else:
+                self._free_slots += 1
+            self._admit()
+
+    def _withdraw(self, waiter: _Waiter) -> None:
+        with self._lock:
+            inside = waiter.inside
+            if not inside:
+                queue = self._device_queue if waiter.wants_device else self._slot_queue
+                queue.remove(waiter)
+                heapq.heapify(queue)
+        if inside:
+            self._give_back(waiter)
+
+
+def count_slots(threads: int) -> int:
+    """How many stages of this many threads fit the cores that this process may use; at least one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // max(1, threads))
+
+
+def find_devices() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them, found without loading torch (5 s)."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    present = _installed_devices()
+    if visible is None:
+        return [str(number) for number in range(present)]
+    allowed = [name.strip() for name in visible.split(",")]
+    # CUDA itself stops reading at the first name that it does not know: "-1" and "" hide all that follow.
+    kept = itertools.takewhile(lambda name: name and not name.startswith("-"), allowed)
+    return list(kept) if present else []
+
+
+def _installed_devices() -> int:
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
+        return sum(line.startswith("GPU ") for line in listing.splitlines())
+    except (OSError, subprocess.SubprocessError):
+        return len(list(_NVIDIA_FOLDER.iterdir())) if _NVIDIA_FOLDER.is_dir() else 0

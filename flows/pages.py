@@ -1,0 +1,112 @@
+"""The two pages of `covey ui`: MLflow's and Prefect's, each on a free port of the loopback interface.
+
+Run as a program it is a leash: `python -m flows.pages PID COMMAND...` runs the command and ends it, with all that it
+has started, when the process PID ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from flows import server
+from tasks import mlflow_store, store
+
+STARTUP_SECONDS = 120.0
+_CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class PageError(RuntimeError):
+    """Raised where a page does not come up; the text names its log."""
+
+
+@contextmanager
+def mlflow(root: Path) -> Iterator[str]:
+    """Yields the address of a page on the records of this project; a server that MLFLOW_TRACKING_URI names is its own.
+
+    Raises:
+        PageError: it ended, or gave no answer in two minutes.
+    """
+    records = mlflow_store.initialise(root)
+    if mlflow_store.is_server(records):
+        yield records
+        return
+    port = server.free_port()
+    address = f"http://{server.LOOPBACK}:{port}"
+    hosts = [f"{host}:{port}" for host in (server.LOOPBACK, "localhost")]
+    options = {
+        "--backend-store-uri": records,
+        "--artifacts-destination": (store.covey_folder(root) / "mlruns").as_uri(),
+        "--host": server.LOOPBACK,
+        "--port": str(port),
+        "--workers": "1",
+        "--allowed-hosts": ",".join(hosts),
+        "--cors-allowed-origins": ",".join(f"http://{host}" for host in hosts),
+    }
+    log = store.log_file(root, "mlflow-pages")
+    words = [word for option in options.items() for word in option]
+    with leashed([sys.executable, "-m", "mlflow", "server", *words], log) as process:
+        _wait(process, f"{address}/health", log)
+        yield address
+
+
+@contextmanager
+def prefect(root: Path) -> Iterator[str]:
+    """Yields the address of the dashboard on the runs of this project, or of the server that PREFECT_API_URL names."""
+    server.settle(root)
+    if given := os.environ.get("PREFECT_API_URL"):
+        yield given.removesuffix("/api")
+        return
+    own = server.start(root, server.free_port(), pages=True)
+    try:
+        own.wait_until_up()
+        yield own.address.removesuffix("/api")
+    finally:
+        own.stop()
+
+
+@contextmanager
+def leashed(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a command that ends with the block, and also when this process is killed."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get("PYTHONPATH")]))
+    leash = [sys.executable, "-m", "flows.pages", str(os.getpid()), *command]
+    with log.open("wb") as output:
+        process = subprocess.Popen(leash, env=environment, stdout=output, stderr=output, start_new_session=True)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while not server.answers(address):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise PageError(f"MLflow's page did not come up. Its log, {log}, says why.")
+        time.sleep(0.2)
+
+
+def _end_group_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_group_with, args=(int(sys.argv[1]),), daemon=True).start()
+    sys.exit(subprocess.run(sys.argv[2:], check=False).returncode)

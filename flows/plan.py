@@ -1,0 +1,116 @@
+"""What one call of `covey run` has to do, decided before anything slow is imported or started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks import pipeline
+from tasks.schema import unknown
+
+if TYPE_CHECKING:
+    from tasks.pipeline import Stage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages to run, in topological order.
+
+    Attributes:
+        graph: every stage of the project.
+        names: the stages to run.
+        forced: those of them that run even where nothing has changed.
+        scope: how many stages the targets stand for, fresh ones and ancestors included.
+    """
+
+    graph: Mapping[str, Stage]
+    names: tuple[str, ...]
+    forced: frozenset[str]
+    scope: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a stage is, and why: `stale` if something it reads has changed, `waiting` below such a one, or `fresh`."""
+
+    state: str
+    reasons: list[str]
+
+
+def make(root: Path, targets: Sequence[str] = (), *, force: bool = False, known: Sequence[str] | None = None) -> Plan:
+    """The stale stages among the targets and their ancestors, with what hangs below them there.
+
+    Forced are the targets themselves, or everything where there are none; not the targets' ancestors. `known` are
+    the names that a plan made just before has found: with them DVC is not asked again (2 s).
+
+    Raises:
+        ParameterError: a target that stands for no stage.
+    """
+    graph = pipeline.graph(root)
+    wanted = resolve(graph, targets)
+    forced = frozenset(wanted or graph) if force else frozenset()
+    if known is None:
+        reasons = dict(pipeline.stale(root))
+        for name in forced:
+            reasons.setdefault(name, ["forced"])
+        known = pipeline.plan(graph, reasons, wanted)
+    everything = pipeline.plan(graph, graph, wanted)
+    return Plan(graph, tuple(known), forced, len(everything))
+
+
+def resolve(graph: Mapping[str, Stage], words: Iterable[str]) -> tuple[str, ...]:
+    """The stages that some words stand for, in the graph's order.
+
+    A word is a stage's name, its command (`pretrain`), its kind (`train`), or a run or protocol in its name:
+    `rotation`, `linear`, `rotation-linear`.
+
+    Raises:
+        ParameterError: a word that stands for no stage; names the closest that does.
+    """
+    found: set[str] = set()
+    for word in words:
+        matches = [name for name, stage in graph.items() if _stands_for(word, name, stage.kind)]
+        if not matches:
+            raise unknown("target", word, _known_words(graph), "covey run")
+        found.update(matches)
+    return tuple(name for name in graph if name in found)
+
+
+def states(graph: Mapping[str, Stage], stale: Mapping[str, Sequence[str]]) -> dict[str, Standing]:
+    """How each stage stands, in the graph's order."""
+    table: dict[str, Standing] = {}
+    for name, stage in graph.items():
+        first = [parent for parent in stage.parents if table[parent].state != "fresh"]
+        if name in stale:
+            table[name] = Standing("stale", list(stale[name]))
+        elif first:
+            table[name] = Standing("waiting", [f"{parent} comes first" for parent in first])
+        else:
+            table[name] = Standing("fresh", [])
+    return table
+
+
+def priorities(plan: Plan, weights: Mapping[str, float]) -> dict[str, float]:
+    """For each planned stage the weight of the heaviest path from it to an end, itself included."""
+    heaviest = dict.fromkeys(plan.names, 0.0)
+    for name in reversed(plan.names):
+        heaviest[name] += weights[plan.graph[name].kind]
+        for parent in plan.graph[name].parents:
+            if parent in heaviest:
+                heaviest[parent] = max(heaviest[parent], heaviest[name])
+    return heaviest
+
+
+def _stands_for(word: str, name: str, kind: str) -> bool:
+    command, _, key = name.partition("@")
+    return word in (name, command, kind) or (bool(key) and f"-{word}-" in f"-{key}-")
+
+
+def _known_words(graph: Mapping[str, Stage]) -> set[str]:
+    words: set[str] = set()
+    for name in graph:
+        command, _, key = name.partition("@")
+        words.update({command, *key.split("-")} - {""})
+    return words

@@ -1,0 +1,64 @@
+"""How each kind of stage is retried and timed: the one table, which params.yaml's `orchestration:` block may change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tasks import schema
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What Prefect does with a stage of one kind.
+
+    Attributes:
+        retries: how often a failed stage is started again; training goes on from its checkpoint.
+        retry_delay: seconds before that.
+        timeout: seconds after which an attempt is killed; None waits for ever.
+        weight: how long such a stage takes beside the others: the stage with the heaviest rest of the way goes first.
+    """
+
+    retries: int = 1
+    retry_delay: float = 5.0
+    timeout: float | None = None
+    weight: float = 1.0
+
+
+HOUR = 3600.0
+DEFAULTS: Mapping[str, Policy] = {
+    "prepare": Policy(retries=3, retry_delay=20.0, timeout=6 * HOUR, weight=2.0),  # the network may come back
+    "train": Policy(retries=2, retry_delay=10.0, timeout=72 * HOUR, weight=20.0),
+    "extract": Policy(retries=2, retry_delay=5.0, timeout=6 * HOUR, weight=2.0),
+    "cluster": Policy(retries=1, retry_delay=5.0, timeout=12 * HOUR, weight=2.0),
+    "transfer": Policy(retries=1, retry_delay=5.0, timeout=24 * HOUR, weight=4.0),
+    "report": Policy(retries=1, retry_delay=2.0, timeout=HOUR / 2, weight=1.0),
+}
+
+
+def read(parameters: Mapping[str, Any]) -> dict[str, Policy]:
+    """The table for a project with this content of params.yaml.
+
+    Raises:
+        ParameterError: a kind or a setting that does not exist, or a value that cannot be.
+    """
+    block = parameters.get("orchestration") or {}
+    table = dict(DEFAULTS)
+    fields = schema.keywords(Path(__file__), "Policy")
+    for kind, changes in block.items():
+        where = f"params.yaml: orchestration.{kind}"
+        if kind not in DEFAULTS:
+            raise schema.unknown("kind of stage", kind, DEFAULTS, "params.yaml: orchestration")
+        schema.check_block(changes or {}, fields, where)
+        table[kind] = replace(DEFAULTS[kind], **(changes or {}))
+        _check_values(table[kind], where)
+    return table
+
+
+def _check_values(policy: Policy, where: str) -> None:
+    if policy.retries < 0 or policy.retry_delay < 0:
+        raise schema.ParameterError(f"{where}: retries and retry_delay must be 0 or more.")
+    if policy.timeout is not None and policy.timeout <= 0:
+        raise schema.ParameterError(f"{where}.timeout: {policy.timeout} must be above 0 seconds, or null for none.")

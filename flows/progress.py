@@ -1,0 +1,131 @@
+"""What a person sees while stages run: a live view in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from tasks import store
+
+LINE_EVERY_SECONDS = 30.0
+_TAIL_BYTES = 4096
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Progress:
+    """Follows the stages of one run. Its methods may be called from any thread.
+
+    Args:
+        total: how many stages are planned.
+        console: where to write; a live view where that is a terminal.
+        every: seconds between two looks at the running stages' logs, where it is none.
+    """
+
+    def __init__(self, root: Path, total: int, console: Console, every: float = LINE_EVERY_SECONDS) -> None:
+        self._root = root
+        self._total = total
+        self._console = console
+        self._every = every
+        self._lock = threading.Lock()
+        self._started: dict[str, float] = {}
+        self._ended = 0
+        self._over = threading.Event()
+        self._live = Live(get_renderable=self._view, console=console, refresh_per_second=4, transient=True)
+        self._reader = threading.Thread(target=self._report_now_and_then, name="progress", daemon=True)
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live.start()
+        else:
+            self._reader.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        if self._console.is_terminal:
+            self._live.stop()
+        else:
+            self._reader.join()
+
+    def start(self, name: str) -> None:
+        with self._lock:
+            self._started[name] = time.monotonic()
+        if not self._console.is_terminal:
+            self.say(f"start    {name}")
+
+    def done(self, name: str, outcome: str) -> None:
+        """A stage has ended well; `outcome` is what `reproduce` returned: ran, unchanged or restored."""
+        seconds = self._end(name)
+        how = "" if outcome == "ran" else f" ({outcome})"
+        self.say(f"done     {name} in {duration(seconds)}{how}", "green")
+
+    def failed(self, name: str, retry_in: float | None) -> None:
+        """An attempt has failed; `retry_in` is the number of seconds to the next, None if there is none."""
+        seconds = self._end(name, final=retry_in is None)
+        then = "" if retry_in is None else f"; tried again in {duration(retry_in)}"
+        self.say(f"failed   {name} after {duration(seconds)}{then}", "red" if retry_in is None else "yellow")
+
+    def skipped(self, name: str, because: str) -> None:
+        self.say(f"skipped  {name} because of {because}", "yellow")
+
+    def say(self, line: str, style: str = "") -> None:
+        """Writes one line, above the live view where there is one."""
+        self._console.print(Text(line, style=style), soft_wrap=True)
+
+    def _end(self, name: str, *, final: bool = True) -> float:
+        with self._lock:
+            self._ended += final
+            return time.monotonic() - self._started.pop(name)
+
+    def _running(self) -> list[tuple[str, float, str]]:
+        with self._lock:
+            started = dict(self._started)
+        now = time.monotonic()
+        return [(name, now - since, last_line(store.log_file(self._root, name))) for name, since in started.items()]
+
+    def _view(self) -> RenderableType:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        for name, seconds, line in self._running():
+            table.add_row(Text(name, style="bold"), duration(seconds), Text(line, style="dim"))
+        return Group(table, Text(f"{self._ended} of {self._total} stages done"))
+
+    def _report_now_and_then(self) -> None:
+        while not self._over.wait(self._every):
+            for name, seconds, line in self._running():
+                self.say(f"running  {name} for {duration(seconds)}: {line}")
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that has text in it, without colours; a bar's carriage returns begin lines too."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    lines = [_CONTROL.sub("", line).strip() for line in re.split(r"[\r\n]", text)]
+    return next(filter(None, reversed(lines)), "")
+
+
+def duration(seconds: float) -> str:
+    """12.3 s, 4 min 05 s or 2 h 07 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,196 @@
+"""The Prefect server of one run: started beside it, kept in `.covey/prefect`, gone when the run is gone.
+
+Prefect can start a temporary server by itself, but that one gets the terminal's Ctrl-C before the run has written its
+last states, and outlives a run that was killed. This module settles Prefect's environment, so import it, and call
+`settle`, before anything imports prefect.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from tasks import process as processes
+from tasks import store
+
+OWNER_TAG = "covey-owner:"
+STARTUP_SECONDS = 120
+LOOPBACK = "127.0.0.1"
+_CHECKOUT = Path(__file__).resolve().parent.parent
+_ORPHAN_CHECK_SECONDS = 0.5
+
+
+class ServerError(RuntimeError):
+    """Raised where the server does not come up; the text names its log."""
+
+
+def settle(root: Path) -> None:
+    """Sets Prefect's environment for this process and its children; what the user has set stays."""
+    home = store.covey_folder(root.resolve()) / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ["PREFECT_HOME"] = str(home)
+    for name, value in {
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(STARTUP_SECONDS),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+class Server:
+    """A server's address, and its process and log where it is this run's own."""
+
+    def __init__(self, address: str, process: subprocess.Popen[bytes] | None = None, log: Path | None = None) -> None:
+        self.address = address
+        self._process = process
+        self._log = log
+
+    def wait_until_up(self, seconds: float = STARTUP_SECONDS) -> None:
+        """Returns once the server answers.
+
+        Raises:
+            ServerError: it ended, or gave no answer in that time.
+        """
+        deadline = time.monotonic() + seconds
+        while not answers(f"{self.address}/health"):
+            if self._process is not None and self._process.poll() is not None:
+                raise ServerError(f"The Prefect server ended as it started. Its log, {self._log}, says why.")
+            if time.monotonic() > deadline:
+                hint = f"Its log is {self._log}." if self._log else "PREFECT_API_URL names it: is it running?"
+                raise ServerError(f"The Prefect server at {self.address} gave no answer in {seconds:.0f} s. {hint}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Ends the process, by force after five seconds; a server of the user's stays."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def running(root: Path) -> Iterator[Server]:
+    """Yields a server that is starting: import prefect (4 s) meanwhile, then call `wait_until_up` (6 s, first time 15).
+
+    Where PREFECT_API_URL is set, that server is taken and nothing is started.
+    """
+    settle(root)
+    if given := os.environ.get("PREFECT_API_URL"):
+        yield Server(given)
+        return
+    server = start(root, free_port())
+    os.environ["PREFECT_API_URL"] = server.address
+    try:
+        yield server
+    finally:
+        del os.environ["PREFECT_API_URL"]
+        server.stop()
+
+
+def start(root: Path, port: int, *, pages: bool = False) -> Server:
+    """Starts a server that stops when this process ends, however it ends; `pages` adds the dashboard."""
+    log = store.log_file(root, "prefect-pages" if pages else "prefect-server")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get("PYTHONPATH")]))
+    environment |= {
+        "PREFECT_SERVER_API_HOST": LOOPBACK,
+        "PREFECT_SERVER_API_PORT": str(port),
+        # Prefect allows every origin; a web page that happens to be open has no business here.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port},http://localhost:{port}",
+    }
+    if not pages:
+        environment |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    command = [sys.executable, "-m", "flows.server", str(os.getpid()), str(port)]
+    with log.open("wb") as output:
+        # A session of its own: Ctrl-C must reach the run first, which still has states to write.
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+    return Server(f"http://{LOOPBACK}:{port}/api", process, log)
+
+
+def claim_run(flow_run: str) -> None:
+    """Marks a flow run as this process's own, and closes those that a process which is gone has left Running."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(UUID(flow_run), tags=[OWNER_TAG + json.dumps(processes.identity(), sort_keys=True)])
+        for run in client.read_flow_runs(flow_run_filter=_running_filter()):
+            owner = next((tag.removeprefix(OWNER_TAG) for tag in run.tags if tag.startswith(OWNER_TAG)), None)
+            if owner is not None and not processes.is_alive(json.loads(owner)):
+                _close_run(client, run.id)
+
+
+def _running_filter() -> Any:
+    from prefect.client.schemas import filters, objects
+
+    states = [objects.StateType.RUNNING, objects.StateType.PENDING, objects.StateType.CANCELLING]
+    return filters.FlowRunFilter(state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=states)))
+
+
+def _close_run(client: Any, run: UUID) -> None:
+    from prefect.client.schemas import filters
+    from prefect.states import Crashed
+
+    state = Crashed(message="The process of this run ended without a word: killed, or the machine went down.")
+    own = filters.FlowRunFilter(id=filters.FlowRunFilterId(any_=[run]))
+    for task in client.read_task_runs(flow_run_filter=own):
+        if task.state is None or not task.state.is_final():
+            client.set_task_run_state(task.id, state, force=True)
+    client.set_flow_run_state(run, state, force=True)
+
+
+def free_port() -> int:
+    """A port on the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(address: str) -> bool:
+    """Whether a GET of this address succeeds; proxies are passed by."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(address, timeout=5) as reply:
+            return bool(reply.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def end_with(parent: int) -> None:
+    """Ends this process soon after its parent has ended; for a thread of its own."""
+    while os.getppid() == parent:
+        time.sleep(_ORPHAN_CHECK_SECONDS)
+    os._exit(1)
+
+
+def main(parent: int, port: int) -> None:
+    """Serves Prefect's API on a loopback port as long as the parent lives."""
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+    import uvicorn
+
+    uvicorn.run(
+        "prefect.server.api.server:create_app", factory=True, host=LOOPBACK, port=port, log_level="error", lifespan="on"
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

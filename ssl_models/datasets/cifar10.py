@@ -1,0 +1,123 @@
+"""CIFAR-10 (Krizhevsky 2009): small photographs of ten classes, from a folder, from an archive, or downloaded."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_models.datasets import folder
+from ssl_models.datasets.folder import Entry, Listing
+from ssl_models.datasets.split import Dataset, Split
+
+TRAIN, TEST = 50_000, 10_000
+"""The counts of the whole data set."""
+
+
+def load(*, seed: int, source: str = "", size: int = 32) -> Dataset:
+    """Images (N, 3, size, size) uint8 and labels (N,), the classes in alphabetical order.
+
+    Read from the first of these that is there: `source`, where it is a folder (any layout that folder.py reads;
+    `seed` splits it where it has no splits); $COVEY_DATA/cifar10/{train,test}/CLASS/*; the same in
+    $COVEY_DATA/cifar10.tar.gz, which is not unpacked. Else torchvision downloads it to $COVEY_DOWNLOADS, by default
+    .covey/downloads.
+    Raises FileNotFoundError where none of these can be had; ValueError for a size below 1 or a broken archive.
+    """
+    if size < 1:
+        raise ValueError(f"size = {size} must be at least 1 pixel")
+    if place := _local_folder(source):
+        return folder.load(seed=seed, source=str(place), size=size)
+    archive = _archive()
+    if archive and archive.is_file():
+        return folder.read(_list_archive(archive), str(archive), size, "skip")
+    return _downloaded(size)
+
+
+def count(*, source: str = "", size: int = 32, seed: int = 0) -> tuple[int, int]:  # noqa: ARG001 - as load
+    """How many images `load` would open for train and test; nothing is downloaded to find out."""
+    if place := _local_folder(source):
+        return folder.count(source=str(place), seed=seed)
+    archive = _archive()
+    if archive and archive.is_file():
+        listing = _list_archive(archive)
+        return len(listing.train), len(listing.test)
+    return TRAIN, TEST
+
+
+def _local_folder(source: str) -> Path | None:
+    given = Path(source).expanduser()
+    if source and given.is_dir():
+        return given
+    data = os.environ.get("COVEY_DATA")
+    return Path(data) / "cifar10" if data and (Path(data) / "cifar10").is_dir() else None
+
+
+def _archive() -> Path | None:
+    data = os.environ.get("COVEY_DATA")
+    return Path(data) / "cifar10.tar.gz" if data else None
+
+
+def _list_archive(path: Path) -> Listing:
+    """The members .../{train,test}/CLASS/NAME.png with their bytes, sorted; anything else in it is passed over."""
+    found: dict[str, list[tuple[str, str, bytes]]] = {"train": [], "test": []}
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            for member in archive:
+                parts = PurePosixPath(member.name).parts[-3:]
+                stream = archive.extractfile(member) if member.isfile() and _is_image(parts) else None
+                if stream:
+                    found[parts[0]].append((parts[1], "/".join(parts), stream.read()))
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"'{path}' cannot be read to its end ({error}); fetch it again") from error
+    classes = tuple(sorted({name for name, _, _ in found["train"]}))
+    if not found["train"] or not found["test"] or not {name for name, _, _ in found["test"]} <= set(classes):
+        raise ValueError(f"'{path}' must hold train/CLASS/*.png, and test/CLASS/*.png of the same classes")
+    train, test = (
+        [Entry(name, classes.index(label), content) for label, name, content in sorted(found[split])]
+        for split in ("train", "test")
+    )
+    return Listing(train, test, classes)
+
+
+def _is_image(parts: tuple[str, ...]) -> bool:
+    if len(parts) < 3 or parts[0] not in ("train", "test"):
+        return False
+    return PurePosixPath(parts[2]).suffix.lower() in folder.SUFFIXES and not parts[2].startswith(".")
+
+
+def _downloaded(size: int) -> Dataset:
+    root = Path(os.environ.get("COVEY_DOWNLOADS") or ".covey/downloads")
+    try:
+        train, test = _torchvision_sets(root)
+    except Exception as error:  # no network, a proxy's page, a wrong checksum, no torchvision: all end the same way
+        data = os.environ.get("COVEY_DATA")
+        place = f"'{data}'" if data else "not set"
+        raise FileNotFoundError(
+            "CIFAR-10 was found neither in `source` (no folder), nor as cifar10/ or cifar10.tar.gz in $COVEY_DATA "
+            f"({place}), nor could it be downloaded to '{root}' ({type(error).__name__}: {error}). Put it in one of "
+            "these places."
+        ) from error
+    splits = [Split(_resized(part.data, size), torch.tensor(part.targets)) for part in (train, test)]
+    return Dataset(splits[0], splits[1], tuple(train.classes))
+
+
+def _torchvision_sets(root: Path) -> tuple[Any, Any]:
+    from torchvision.datasets import CIFAR10
+
+    return CIFAR10(root, train=True, download=True), CIFAR10(root, train=False, download=True)
+
+
+def _resized(images: np.ndarray, size: int) -> Tensor:
+    """(N, 32, 32, 3) uint8 -> (N, 3, size, size) uint8."""
+    from PIL import Image
+
+    if images.shape[1:3] != (size, size):
+        resample = Image.Resampling.BICUBIC
+        images = np.stack([np.asarray(Image.fromarray(image).resize((size, size), resample)) for image in images])
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))

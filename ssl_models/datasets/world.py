@@ -1,0 +1,126 @@
+"""The embedded world: shaded objects of twelve shapes, rendered with every nuisance factor known.
+
+An instrument, not a benchmark: it makes every protocol run offline in minutes and lets invariance be measured factor by
+factor. Classes differ by shape alone; pose, light, colours and background are drawn independently of the class. The
+upright of an object, within the range of its orientation, is told by the object only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ssl_models.datasets.render import render
+from ssl_models.datasets.scene import DIALS, FACTORS, check_dials, sample_scene
+from ssl_models.datasets.shapes import CLASSES
+from ssl_models.datasets.split import Dataset, Split
+
+
+def load(
+    *,
+    seed: int,
+    train: int = 8192,
+    test: int = 2048,
+    size: int = 32,
+    position: float = DIALS["position"],
+    orientation: float = DIALS["orientation"],
+    object_size: float = DIALS["object_size"],
+    mirror: float = DIALS["mirror"],
+    deformation: float = DIALS["deformation"],
+    light: float = DIALS["light"],
+    colour: float = DIALS["colour"],
+    background: float = DIALS["background"],
+    gradient: float = DIALS["gradient"],
+    texture: float = DIALS["texture"],
+    clutter: float = DIALS["clutter"],
+) -> Dataset:
+    """train and test images (N, 3, size, size) uint8, labels (N,), and `class` and every factor of FACTORS.
+
+    position ... clutter: dials in [0, 1], 0 fixes a factor (amounts: leaves it out), 1 gives it its full range; see
+    scene.FACTORS for ranges and units. orientation 1 is any angle, and then nothing is upright. light or gradient: a
+    rotation prediction can read the direction of a light that always comes from one side, so keep light at 1.
+    Raises ValueError for a count below 1, a size below 16, a negative seed, or a dial outside [0, 1].
+    """
+    dials = {
+        "position": position,
+        "orientation": orientation,
+        "object_size": object_size,
+        "mirror": mirror,
+        "deformation": deformation,
+        "light": light,
+        "colour": colour,
+        "background": background,
+        "gradient": gradient,
+        "texture": texture,
+        "clutter": clutter,
+    }
+    _check(seed, train, test, size, dials)
+    return Dataset(
+        _split(2 * seed, train, size, dials),
+        _split(2 * seed + 1, test, size, dials),
+        CLASSES,
+    )
+
+
+def count(*, train: int = 8192, test: int = 2048, size: int = 32, seed: int = 0, **dials: float) -> tuple[int, int]:
+    """Number of training and test samples that `load` would give for these settings, by the same rules."""
+    _check(seed, train, test, size, dials)
+    return train, test
+
+
+def _split(seed: int, samples: int, size: int, dials: dict[str, float]) -> Split:
+    scene = sample_scene(samples, torch.Generator().manual_seed(seed), dials)
+    return Split(render(scene, size), scene.labels, scene.record())
+
+
+def _check(seed: int, train: int, test: int, size: int, dials: dict[str, float]) -> None:
+    if seed < 0:
+        raise ValueError(f"world seed is {seed}; it must not be negative")
+    for name, samples in (("train", train), ("test", test)):
+        if samples < 1:
+            raise ValueError(f"world {name} is {samples}; it must be at least 1 sample")
+    if size < 16:
+        raise ValueError(f"world size is {size} pixels; it must be at least 16, or the objects cannot be told apart")
+    check_dials(dials)
+
+
+def contact_sheet(dataset: Dataset, columns: int = 12) -> tuple[Tensor, tuple[str, ...]]:
+    """One row a class with its first `columns` training samples -> (C, H, W) uint8, and the rows' names.
+
+    For any labelled data set of images; a class with fewer samples leaves the rest of its row black.
+    """
+    images, labels = dataset.train.images, dataset.train.labels
+    if labels is None or not dataset.classes:
+        raise ValueError("a contact sheet needs a labelled data set; this one has no labels")
+    _, channels, height, width = images.shape
+    rows = torch.zeros(len(dataset.classes), columns, channels, height, width, dtype=torch.uint8)
+    for label in range(len(dataset.classes)):
+        chosen = images[(labels == label).nonzero()[:columns, 0]]
+        rows[label, : len(chosen)] = chosen
+    return _tiled(rows), dataset.classes
+
+
+def factor_sweep(*, seed: int, size: int = 64, steps: int = 12) -> tuple[Tensor, tuple[str, ...]]:
+    """One row a factor: the same object, that factor moved over its full range -> (3, H, W) uint8, and the names.
+
+    The other factors are those of one default scene. Raises ValueError for fewer than 2 steps.
+    """
+    _check(seed, 1, 1, size, {})
+    if steps < 2:
+        raise ValueError(f"factor_sweep steps is {steps}; it takes at least 2 to show both ends")
+    scene = sample_scene(1, torch.Generator().manual_seed(2 * seed), DIALS)
+    repeated = scene[torch.zeros(steps, dtype=torch.int64)]
+    share = torch.linspace(0, 1, steps)
+    rows = [render(repeated.moved(**_shown(name, factor.value(share, 1.0))), size) for name, factor in FACTORS.items()]
+    return _tiled(torch.stack(rows)), tuple(FACTORS)
+
+
+def _shown(name: str, values: Tensor) -> dict[str, Tensor | float]:
+    """The factor's values, and a gradient for its direction to be seen by."""
+    return {"gradient": 0.4, name: values} if name == "gradient_direction" else {name: values}
+
+
+def _tiled(rows: Tensor) -> Tensor:
+    """(rows, columns, C, H, W) -> (C, rows * H, columns * W)."""
+    count_rows, columns, channels, height, width = rows.shape
+    return rows.permute(2, 0, 3, 1, 4).reshape(channels, count_rows * height, columns * width)

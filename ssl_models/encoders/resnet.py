@@ -1,0 +1,107 @@
+"""Residual networks (He et al. 2016, arXiv:1512.03385) of any width, with a stem for small pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ssl_models.encoders.encoder import Encoder
+
+BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a short cut: (B, C, H, W) -> (B, channels, H / stride, W / stride)."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels_in != channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = functional.relu(self.norm1(self.conv1(inputs)), inplace=True)
+        return functional.relu(self.norm2(self.conv2(hidden)) + self.shortcut(inputs), inplace=True)
+
+
+class ResNet(Encoder):
+    """A ResNet of basic blocks; layers conv1, res2 .. res5 are what the per-layer protocols read.
+
+    depth: 10, 18 or 34. width: channels of conv1 and res2, doubled at each later stage (the paper's is 64).
+    stem: "small" is one 3x3 convolution of `stem_stride`; "imagenet" is the paper's: 7x7, then a 3x3 maximum, both of
+    stride 2.
+    channels: of the input.
+    """
+
+    def __init__(
+        self,
+        *,
+        depth: int = 18,
+        width: int = 16,
+        stem: str = "small",
+        stem_stride: int = 2,
+        channels: int = 3,
+    ) -> None:
+        super().__init__()
+        if depth not in BLOCKS:
+            raise ValueError(f"encoder depth {depth} is unknown; choose one of {sorted(BLOCKS)}")
+        if stem not in ("small", "imagenet"):
+            raise ValueError(f"encoder stem '{stem}' is unknown; choose small or imagenet")
+        if width < 1 or stem_stride < 1:
+            raise ValueError(f"encoder width {width} and stem_stride {stem_stride} must be at least 1")
+        self.dim = 8 * width
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.tensor(0.5), persistent=False)
+        self.register_buffer("deviation", torch.tensor(0.25), persistent=False)
+        if stem == "small":
+            convolution: list[nn.Module] = [nn.Conv2d(channels, width, 3, stem_stride, 1, bias=False)]
+            maximum: nn.Module = nn.Identity()
+        else:
+            convolution, maximum = [nn.Conv2d(channels, width, 7, 2, 3, bias=False)], nn.MaxPool2d(3, 2, 1)
+        self.conv1 = nn.Sequential(*convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.maximum = maximum
+        channels_in = width
+        for stage, blocks in enumerate(BLOCKS[depth]):
+            channels_out, stride = width * 2**stage, 1 if stage == 0 else 2
+            self.add_module(
+                f"res{stage + 2}",
+                nn.Sequential(
+                    *(
+                        BasicBlock(
+                            channels_in if block == 0 else channels_out,
+                            channels_out,
+                            stride if block == 0 else 1,
+                        )
+                        for block in range(blocks)
+                    )
+                ),
+            )
+            channels_in = channels_out
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def layers(self, inputs: Tensor) -> dict[str, Tensor]:
+        """(B, C, H, W) -> maps of conv1, res2, res3, res4, res5."""
+        hidden = self.conv1((inputs - self.mean) / self.deviation)
+        maps = {"conv1": hidden}
+        hidden = self.maximum(hidden)
+        for name in ("res2", "res3", "res4", "res5"):
+            hidden = getattr(self, name)(hidden)
+            maps[name] = hidden
+        return maps
+
+    def pool(self, last: Tensor) -> Tensor:
+        """(B, dim, H, W) -> (B, dim): the mean over positions."""
+        return last.mean((2, 3))
+
+
+ENCODER = ResNet

@@ -1,0 +1,59 @@
+"""Heads: what stands between an encoder's vector and a loss, and is thrown away after training."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def projection_mlp(dim: int, hidden: int, projection: int) -> nn.Sequential:
+    """(B, dim) -> (B, projection): SimCLR's g(h) = W2 relu(W1 h) (Chen et al. 2020, arXiv:2002.05709, section 2.1).
+
+    With the batch normalisation after W1 of the authors' code.
+    """
+    return nn.Sequential(
+        nn.Linear(dim, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, projection),
+    )
+
+
+class TilesProjection(nn.Module):
+    """(B * tiles, dim) -> (B, projection): PIRL's g for a jigsaw (Misra & van der Maaten 2020, arXiv:1912.01991).
+
+    Section 3.2: each patch's vector goes through one linear layer (2048 -> 128), the results are concatenated in the
+    order shown (9 x 128 = 1152), and a second linear layer gives 128.
+    """
+
+    def __init__(self, dim: int, projection: int, tiles: int) -> None:
+        super().__init__()
+        self.tiles = tiles
+        self.each = nn.Linear(dim, projection)
+        self.together = nn.Linear(tiles * projection, projection)
+
+    def forward(self, features: Tensor) -> Tensor:
+        each = self.each(features)  # (B * tiles, projection)
+        output: Tensor = self.together(each.view(-1, self.tiles * each.shape[1]))
+        return output
+
+
+class TilesClassifier(nn.Module):
+    """(B * tiles, dim) -> (B, classes): the tiles' vectors concatenated, one hidden layer, one logit a class.
+
+    Noroozi & Favaro 2016 (arXiv:1603.09246, section 3.1): the outputs of the shared part "are concatenated and given
+    as input to fc7", which fc8 follows.
+    """
+
+    def __init__(self, dim: int, hidden: int, classes: int, tiles: int) -> None:
+        super().__init__()
+        self.tiles = tiles
+        self.layers = nn.Sequential(
+            nn.Linear(tiles * dim, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, classes),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        output: Tensor = self.layers(features.view(-1, self.tiles * features.shape[1]))
+        return output

@@ -1,0 +1,52 @@
+"""The memory that a method keeps between steps: a bank with one feature a sample."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from ssl_models.losses.contrastive import similarity
+from ssl_models.views.bounds import require_fraction
+
+EXCLUDED = -1e4
+"""The logit of a row that may not be a negative: exp() of it is 0, and no infinity can meet another."""
+
+
+class MemoryBank(nn.Module):
+    """One unit vector for each of N samples: buffer `rows` (N, D), checkpointed, without gradient.
+
+    Wu et al. 2018 (arXiv:1805.01978, section 3.1): initialised as random unit vectors, here from `generator` or the
+    global one.
+    """
+
+    def __init__(self, samples: int, dim: int, generator: Generator | None = None) -> None:
+        super().__init__()
+        self.rows: Tensor
+        self.register_buffer("rows", functional.normalize(torch.randn(samples, dim, generator=generator), dim=1))
+
+    @torch.no_grad()
+    def update(self, index: Tensor, features: Tensor, momentum: float) -> None:
+        """Rows `index` (B,), all different, become normalised `momentum * row + (1 - momentum) * features` (B, D)."""
+        require_fraction(momentum=momentum)
+        moved = momentum * self.rows[index] + (1 - momentum) * features.to(self.rows.dtype)
+        self.rows[index] = functional.normalize(moved, dim=1)
+
+    def negatives(self, count: int, generator: Generator) -> Tensor:
+        """(count,) int64 row numbers, uniform with replacement; all rows in order where count is their number.
+
+        They are shared by a batch, so that comparing is one matrix product. A batch's own rows may be among them:
+        `logits` excludes, for each sample, its own.
+        """
+        if count == len(self.rows):
+            return torch.arange(count, device=self.rows.device)
+        return torch.randint(len(self.rows), (count,), generator=generator, device=generator.device)
+
+    def logits(self, query: Tensor, index: Tensor, negatives: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """Unit queries (B, D) of samples `index` against the bank: (B,) with their own row, (B, N) with `negatives`.
+
+        Cosine similarities over temperature, float32; a negative that is the sample's own row has the logit EXCLUDED.
+        """
+        positive = (query.float() * self.rows[index]).sum(1) / temperature
+        negative = similarity(query, self.rows[negatives]) / temperature
+        return positive, negative.masked_fill(index[:, None] == negatives, EXCLUDED)

@@ -1,0 +1,74 @@
+"""SimCLR: two strong views of a picture know each other among all others of the batch (Chen et al. 2020).
+
+arXiv:2002.05709. Crop and colour together make it work (section 3.2): with a crop alone the colour histogram gives
+the pair away. The projection head is thrown away after training, because what it drops is worth keeping (section 4.2).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from ssl_models.encoders.encoder import Encoder
+from ssl_models.heads import projection_mlp
+from ssl_models.losses.contrastive import nt_xent, nt_xent_accuracy, nt_xent_chance
+from ssl_models.method import DataSpec, Method
+from ssl_models.views.bounds import require_fraction, require_picture, require_positive
+from ssl_models.views.geometric import as_float, random_crop_flip
+from ssl_models.views.photometric import colour_jitter, random_blur, require_jitter
+
+
+class SimCLR(Method):
+    """NT-Xent between two views over the batch. Chance is log(2B - 1) and known only once a batch was scored.
+
+    The paper: batch 4,096, temperature 0.1, LARS with learning rate 0.3 * B / 256, weight decay 1e-6; for CIFAR-10
+    (appendix B.9) temperature 0.5, strength 0.5, no blur.
+    strength: of the colour jitter (paper 1). hue: largest turn, 0.5 all round (paper 0.2 * strength; all round here, so
+    that no colour survives to be matched). grey: probability. blur: probability (paper 0.5 at 224 px).
+    smallest_crop: least area of the crop (paper 0.08). hidden, projection: widths of the head (2,048 and 128).
+    Data without three channels are given brightness and contrast, but no hue, saturation or grey.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: DataSpec,
+        *,
+        temperature: float = 0.5,
+        hidden: int = 256,
+        projection: int = 64,
+        smallest_crop: float = 0.2,
+        flip: float = 0.5,
+        strength: float = 0.5,
+        hue: float = 0.5,
+        grey: float = 0.2,
+        blur: float = 0.0,
+    ) -> None:
+        super().__init__(encoder)
+        require_picture(data.shape, "simclr")
+        require_positive(temperature=temperature, hidden=hidden, projection=projection, smallest_crop=smallest_crop)
+        require_fraction(smallest_crop=smallest_crop, flip=flip, grey=grey, blur=blur)
+        require_jitter(strength, hue)
+        self.temperature, self.smallest_crop, self.flip = temperature, smallest_crop, flip
+        self.strength, self.hue, self.grey, self.blur = strength, hue, grey, blur
+        self.head = projection_mlp(encoder.dim, hidden, projection)
+
+    def view(self, pictures: Tensor, generator: Generator) -> Tensor:
+        """(B, C, H, W) float in [0, 1] -> the same shape: crop and flip, colour, and blur where asked for."""
+        view = random_crop_flip(pictures, generator, smallest=self.smallest_crop, flip=self.flip)
+        view = colour_jitter(view, generator, strength=self.strength, hue=self.hue, grey=self.grey)
+        return random_blur(view, generator, self.blur) if self.blur else view
+
+    def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+        """(B, C, H, W) uint8 -> two views of the same shape."""
+        pictures = as_float(images)
+        return self.view(pictures, generator), self.view(pictures, generator)
+
+    def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
+        """NT-Xent, and how often the other view is the nearest of 2B - 1 (only logged)."""
+        first, second = self.head(self.encoder(torch.cat(views))).chunk(2)  # (B, projection) each
+        self.chance = nt_xent_chance(len(index))
+        return {"loss": nt_xent(first, second, self.temperature), "accuracy": nt_xent_accuracy(first, second)}
+
+
+METHOD = SimCLR

@@ -1,0 +1,243 @@
+"""The one training loop: any method, on data that lie in memory, stopped and resumed at any step without a trace.
+
+Nothing random outlives a step: the order of an epoch is drawn from (seed, epoch), a step's views from (seed, step).
+So a checkpoint is the method, the optimiser, the step and the running sums of the epoch, and no generator's state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ssl_models.method import Method
+from ssl_models.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a method is trained. learning_rate is for a batch of 256 and scales with the batch (Goyal 2017)."""
+
+    epochs: int = 12
+    batch_size: int = 256
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 0.0005
+    warmup_epochs: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer '{self.optimizer}' is unknown; choose one of {', '.join(OPTIMIZERS)}")
+        for name, lowest in (("epochs", 1), ("batch_size", 2), ("warmup_epochs", 0), ("weight_decay", 0)):
+            if getattr(self, name) < lowest:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {lowest}")
+        if not self.learning_rate > 0 or not 0 <= self.momentum < 1:
+            raise ValueError(
+                f"learning_rate {self.learning_rate} must be over 0, and momentum {self.momentum} in [0, 1)"
+            )
+
+
+class Observer(Protocol):
+    """Who is told of a training's course, and keeps its checkpoints."""
+
+    def load(self) -> dict[str, Any] | None:
+        """The last checkpoint, or None."""
+
+    def epoch(self, step: int, values: dict[str, float]) -> None:
+        """An epoch has ended at `step`; `values` are its means."""
+
+    def save(self, step: int, checkpoint: dict[str, Any]) -> None:
+        """Keeps a checkpoint, whole or not at all."""
+
+    def progress(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
+        """Called after every step."""
+
+
+class Silent:
+    """An observer that keeps nothing."""
+
+    def load(self) -> dict[str, Any] | None:
+        return None
+
+    def epoch(self, step: int, values: dict[str, float]) -> None:
+        pass
+
+    def save(self, step: int, checkpoint: dict[str, Any]) -> None:
+        pass
+
+    def progress(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
+        pass
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed from numbers and words: different parts give unrelated seeds, equal ones the same everywhere."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """ "auto" -> "bf16" where the hardware multiplies it natively, else "float32"; the others stand as they are."""
+    if precision not in ("auto", "bf16", "float32"):
+        raise ValueError(f"precision '{precision}' is unknown; choose auto, bf16 or float32")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bf16" if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "float32"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+class Training:
+    """One method's training over `images` (N, ...) uint8, which stay where they are or lie on the device already.
+
+    checkpoint_steps: a checkpoint every so many steps (default: every epoch), and at the end.
+    Raises ValueError if a batch is larger than the data, TrainingDivergedError on a loss that is no number.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        images: Tensor,
+        settings: Settings,
+        *,
+        seed: int,
+        device: torch.device | str = "cpu",
+        precision: str = "float32",
+        checkpoint_steps: int | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        if settings.batch_size > len(images):
+            raise ValueError(f"batch_size {settings.batch_size} is over the {len(images)} training samples there are")
+        self.device = torch.device(device)
+        self.precision = resolve_precision(precision, self.device)
+        self.method = method.to(self.device)
+        if images.ndim == 4:
+            self.method = self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.images, self.settings, self.seed = images, settings, seed
+        self.steps_per_epoch = len(images) // settings.batch_size
+        self.steps = self.steps_per_epoch * settings.epochs
+        self.checkpoint_steps = checkpoint_steps or self.steps_per_epoch
+        self.observer: Observer = observer or Silent()
+        self.optimizer = build_optimizer(
+            self.method,
+            settings.optimizer,
+            learning_rate=settings.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
+        self.step = 0
+        self.sums: dict[str, Tensor] = {}
+        self.views_seen = 0
+        self._start_clock()
+
+    def run(self, stop_after: int | None = None) -> None:
+        """Trains from the last checkpoint, or the start, to the end, or until step `stop_after` has been done."""
+        if (checkpoint := self.observer.load()) is not None:
+            self.restore(checkpoint)
+        self.method.train()
+        self._start_clock()
+        started_at = self.step
+        while self.step < self.steps:
+            if self.step % self.steps_per_epoch == 0 or self.step == started_at:
+                order = self._order(self.step // self.steps_per_epoch)
+            position = self.step % self.steps_per_epoch * self.settings.batch_size
+            self._train_step(order[position : position + self.settings.batch_size])
+            if self.step % self.steps_per_epoch == 0:
+                self._end_epoch()
+            if self.step % self.checkpoint_steps == 0 or self.step == self.steps:
+                self.observer.save(self.step, self.checkpoint())
+            if self.step == stop_after:
+                return
+
+    def checkpoint(self) -> dict[str, Any]:
+        """All that a resumed run needs: tensors and numbers only, so that torch loads it with weights_only."""
+        return {
+            "step": self.step,
+            "views_seen": self.views_seen,
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "sums": self.sums,
+        }
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Takes up a checkpoint that `checkpoint` made."""
+        self.method.load_state_dict(checkpoint["method"])
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.step, self.views_seen = checkpoint["step"], checkpoint["views_seen"]
+        self.sums = {name: value.to(self.device) for name, value in checkpoint["sums"].items()}
+
+    def _order(self, epoch: int) -> Tensor:
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
+        return torch.randperm(len(self.images), generator=generator)
+
+    def _train_step(self, index: Tensor) -> None:
+        rate = learning_rate_at(
+            self.step,
+            steps=self.steps,
+            warmup=round(self.settings.warmup_epochs * self.steps_per_epoch),
+            peak=self.settings.learning_rate * self.settings.batch_size / 256,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        seed = derive_seed(self.seed, "step", self.step)
+        torch.manual_seed(seed)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        batch = self.images[index.to(self.images.device)].to(self.device, non_blocking=True)
+        views = self.method.views(batch, generator)
+        with autocast(self.precision, self.device):
+            terms = self.method.loss(*views, index=index.to(self.device))
+        loss = torch.stack([term.float() for term in terms.values() if term.requires_grad]).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = [parameter.grad for parameter in self.method.parameters() if parameter.grad is not None]
+        gradient_norm = torch.stack(torch._foreach_norm(gradients)).norm()
+        self.optimizer.step()
+        self.step += 1
+        self.method.after_step(self.step / self.steps)
+        self.views_seen += sum(len(view) for view in views if view.is_floating_point())
+        self._account({"loss": loss, **terms, "gradient_norm": gradient_norm}, rate)
+
+    def _account(self, values: dict[str, Tensor], rate: float) -> None:
+        for name, value in values.items():
+            value = value.detach().float()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        if self.device.type == "cpu" or self.step % 50 == 0 or self.step % self.steps_per_epoch == 0:
+            loss = float(values["loss"])
+            if not math.isfinite(loss):
+                raise TrainingDivergedError(
+                    f"the loss is {loss} at step {self.step} of {self.steps} (epoch "
+                    f"{1 + (self.step - 1) // self.steps_per_epoch}, learning rate {rate:.4g}); "
+                    "lower learning_rate, lengthen warmup_epochs, or try precision: float32"
+                )
+            self.observer.progress(self.step, self.steps, loss, self._images_per_second())
+
+    def _end_epoch(self) -> None:
+        means = {name: float(value) / self.steps_per_epoch for name, value in self.sums.items()}
+        means["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        means["images_per_second"] = self._images_per_second()
+        if self.method.chance is not None:
+            means["chance"] = self.method.chance
+        self.observer.epoch(self.step, means)
+        self.sums = {}
+        self._start_clock()
+
+    def _start_clock(self) -> None:
+        self._clock = (self.step, time.perf_counter())
+
+    def _images_per_second(self) -> float:
+        step, started = self._clock
+        return (self.step - step) * self.settings.batch_size / (time.perf_counter() - started)

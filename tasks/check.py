@@ -1,0 +1,102 @@
+"""A look at the settings of stages about to run: everything is built, small and on nothing, before any starts."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tasks import params
+from tasks.schema import ParameterError
+from tasks.store import Store, read_json
+
+
+def main(arguments: list[str]) -> int:
+    """`check STAGE ...`: 0 if all would start, else 2 and a message on standard error."""
+    root = Path.cwd()
+    try:
+        check(root, params.load(root), arguments[1:])
+    except ParameterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def check(root: Path, parameters: dict[str, Any], stages: list[str]) -> None:
+    """Raises ParameterError for a setting that the method, the protocol, k-means or the trainer would refuse."""
+    samples, shape = measure(root, parameters, "prepare" in stages)
+    for stage in stages:
+        kind, _, names = stage.partition("@")
+        run, _, protocol = names.partition("-")
+        where = f"{kind}.{run}"
+        try:
+            if kind == "pretrain":
+                block = parameters["pretrain"][run]
+                _check_training(parameters, block["method"], block, samples, shape)
+            elif kind == "clusterfit":
+                block = parameters["clusterfit"][run]
+                _check_training(parameters, "supervised", block, samples, shape)
+            elif kind == "cluster":
+                _check_cluster(parameters["clusterfit"][run], samples)
+            elif kind.partition("_")[0] == "transfer":
+                where = f"transfer.{protocol}"
+                _check_protocol(protocol, parameters["transfer"][protocol])
+        except (ValueError, TypeError) as error:
+            raise ParameterError(f"{where}: {error}") from error
+
+
+def measure(root: Path, parameters: dict[str, Any], fresh: bool) -> tuple[int, tuple[int, ...]]:
+    """Training samples and the shape of one: from the prepared data, or if they are to be made, from their reader."""
+    block = parameters["data"]
+    prepared = Store(root, block["name"]).dataset / "dataset.json"
+    if prepared.exists() and not fresh:
+        content = read_json(prepared)
+        return content["train"], tuple(content["shape"])
+    import inspect
+
+    from tasks.prepare import reader_settings
+
+    reader = import_module(f"ssl_models.datasets.{block['reader']}")
+    settings = reader_settings(root, block, parameters["seed"])
+    try:
+        samples, _ = reader.count(**settings)
+    except (ValueError, OSError) as error:
+        raise ParameterError(f"datasets.{block['name']}: {error}") from error
+    size = settings.get("size", inspect.signature(reader.load).parameters["size"].default)
+    return samples, (3, size, size)
+
+
+def _check_training(
+    parameters: dict[str, Any], method: str, block: dict[str, Any], samples: int, shape: tuple[int, ...]
+) -> None:
+    import torch
+
+    from ssl_models.method import DataSpec
+    from ssl_models.trainer import Settings, resolve_precision
+    from tasks.training import build_method
+
+    settings = Settings(**params.pick(parameters["training"] | block, params.training_fields()))
+    resolve_precision(parameters["machine"]["precision"], torch.device("cpu"))
+    if settings.batch_size > samples:
+        raise ValueError(f"batch_size {settings.batch_size} is over the {samples} training samples there are")
+    labels = torch.arange(samples) % 2  # whether there are labels, only the data can tell
+    build_method(parameters, method, block, DataSpec(samples, shape, labels, 2), seed=0)
+
+
+def _check_cluster(block: dict[str, Any], samples: int) -> None:
+    if not 2 <= block["clusters"] <= samples:
+        raise ValueError(f"clusters is {block['clusters']}; it must be from 2 to the {samples} training samples")
+
+
+def _check_protocol(protocol: str, settings: dict[str, Any]) -> None:
+    """Runs the protocol on forty random vectors: whatever it refuses, it refuses at once."""
+    import numpy
+
+    from ssl_models.protocols.score import Representation
+
+    generator = numpy.random.default_rng(0)
+    features = {split: generator.normal(size=(40, 8)).astype(numpy.float32) for split in ("train", "test")}
+    layers = ("conv1", "res2", "res3", "res4", "res5", "pooled")
+    tiny = Representation(layers, lambda split, _layer: features[split], lambda _split: numpy.arange(40) % 4, 4)
+    import_module(f"ssl_models.protocols.{protocol}").evaluate(tiny, seed=0, **settings)

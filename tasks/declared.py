@@ -1,0 +1,82 @@
+"""What a stage declares in dvc.yaml, and a fingerprint of it.
+
+DVC hashes a stage's inputs after its command has ended (iterative/dvc#11058): code or parameters edited during an
+hour's training would be recorded as the inputs of the old output. So a stage takes this fingerprint as its first act
+and its last, and fails when they differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A stage's declared inputs: paths relative to the root, and params.yaml keys; and its outputs."""
+
+    root: Path
+    stage: str
+    paths: tuple[str, ...]
+    parameters: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def fingerprint(self) -> dict[str, str]:
+        """Input -> SHA-256 of its content as it is now ("missing" where there is none)."""
+        import yaml
+
+        found = {path: hash_path(self.root / path) for path in self.paths}
+        content = yaml.safe_load((self.root / "params.yaml").read_text())
+        for key in self.parameters:
+            value = content
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            text = json.dumps(value, sort_keys=True)
+            found[f"params:{key}"] = hashlib.sha256(text.encode()).hexdigest()
+        return found
+
+    def key(self, fingerprint: dict[str, str]) -> str:
+        """One hash for the stage and all its inputs: equal keys promise equal outputs."""
+        return hashlib.sha256(json.dumps([self.stage, fingerprint], sort_keys=True).encode()).hexdigest()
+
+
+def hash_path(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's names and contents (compiled Python apart)."""
+    if not path.exists():
+        return "missing"
+    if path.is_file():
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for member in sorted(path.rglob("*")):
+        if member.is_file() and "__pycache__" not in member.parts:
+            digest.update(f"{member.relative_to(path).as_posix()}\0{hash_path(member)}\0".encode())
+    return digest.hexdigest()
+
+
+def of_stage(stage: PipelineStage, root: Path) -> Declared:
+    """The declaration of a stage that DVC has parsed."""
+    paths, parameters = [], []
+    for dependency in stage.deps:
+        if hasattr(dependency, "params"):
+            parameters.extend(dependency.params)
+        else:
+            paths.append(_relative(dependency.fs_path, root))
+    outputs = tuple(_relative(output.fs_path, root) for output in stage.outs)
+    return Declared(root, stage.addressing, tuple(sorted(paths)), tuple(sorted(parameters)), outputs)
+
+
+def read(root: Path, stage: str) -> Declared:
+    """The declaration of one stage, as DVC resolves it from dvc.yaml and params.yaml."""
+    with Repo(str(root)) as repo:
+        return of_stage(repo.stage.load_one(name=stage), root)
+
+
+def _relative(path: str, root: Path) -> str:
+    full = Path(path)
+    return full.relative_to(root).as_posix() if full.is_relative_to(root) else full.as_posix()

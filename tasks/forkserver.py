@@ -1,0 +1,158 @@
+"""A process with the slow imports done, which forks one stage after another: a start costs milliseconds, not seconds.
+
+The server holds third-party packages only, never the project's own modules: a stage always runs the code as it lies
+on the disk. `python -m tasks ...` is the client: it hands over its arguments, folder, environment and its three
+standard streams, and waits for the exit code. When the client goes, for whatever reason, the forked stage is killed;
+when the server goes, the kernel kills its forks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tasks.lifeline import CLIENT, die_with_parent
+
+ADDRESS = "COVEY_FORKSERVER"
+PRELOAD = ("numpy", "torch", "safetensors.torch", "mlflow", "mlflow.tracking", "dvc.repo", "faiss", "yaml")
+STARTING = 60.0
+
+
+@contextmanager
+def running(root: Path) -> Iterator[dict[str, str]]:
+    """Runs a fork server while the block lasts; yields the environment that makes stages use it.
+
+    Where processes cannot be forked soundly (anything but Linux) it is empty, and stages start by themselves.
+    """
+    if sys.platform != "linux":
+        yield {}
+        return
+    address = f"\0covey-{os.getpid()}-{time.monotonic_ns()}"  # abstract: leaves no file, has no length limit of a path
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    log = root / ".covey" / "logs" / "forkserver.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tasks.forkserver", address[1:], str(os.getpid())],
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield {ADDRESS: address[1:]}
+    finally:
+        server.kill()
+        server.wait()
+
+
+def delegate(arguments: list[str]) -> int | None:
+    """Has the fork server run `python -m tasks <arguments>`; its exit code, or None where there is no server."""
+    name = os.environ.get(ADDRESS)
+    if not name or (connection := _connect(f"\0{name}")) is None:
+        return None
+    environment = {**os.environ, CLIENT: str(os.getpid())}
+    message = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": environment}).encode()
+    socket.send_fds(connection, [len(message).to_bytes(4, "big")], [0, 1, 2])
+    connection.sendall(message)
+    answer = connection.recv(16)
+    return int(answer) if answer else 128 + signal.SIGKILL
+
+
+def _connect(address: str) -> socket.socket | None:
+    """A connection to the server, which may still be importing; None if nobody listens."""
+    deadline = time.monotonic() + STARTING
+    while True:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(address)
+            return connection
+        except OSError:
+            connection.close()
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.1)
+
+
+def serve(address: str, owner: int) -> None:
+    """Imports, then forks a child for every connection until the owner is gone."""
+    die_with_parent()
+    if os.getppid() != owner:
+        return
+    for name in PRELOAD:
+        __import__(name)
+    if (others := threading.active_count() - 1) > 0:
+        print(f"{others} threads run in the fork server: a fork may hang", [t.name for t in threading.enumerate()])
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(f"\0{address}")
+        listener.listen(64)
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                os._exit(_child(connection))
+            connection.close()
+
+
+def _child(connection: socket.socket) -> int:
+    """One stage, in a fork: takes over the client's streams, folder and environment, and answers with its exit code."""
+    die_with_parent()
+    length, streams, _, _ = socket.recv_fds(connection, 4, 3)
+    message = _receive(connection, int.from_bytes(length, "big"))
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(message["folder"])
+    os.environ.clear()
+    os.environ.update(message["environment"])
+    os.environ.pop(ADDRESS, None)
+    sys.argv = ["tasks", *message["arguments"]]
+    threading.Thread(target=_die_with_client, args=(connection,), daemon=True).start()
+    code = 1
+    try:
+        from tasks.__main__ import run
+
+        code = run(message["arguments"])
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    connection.sendall(str(code).encode())
+    return code
+
+
+def _receive(connection: socket.socket, length: int) -> dict[str, Any]:
+    parts = b""
+    while len(parts) < length:
+        part = connection.recv(length - len(parts))
+        if not part:
+            os._exit(1)
+        parts += part
+    return json.loads(parts)
+
+
+def _die_with_client(connection: socket.socket) -> None:
+    connection.recv(1)  # the client sends no more: this returns when it is gone
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,235 @@
+"""params.yaml: read, checked against the code that takes its settings, and changed by `--data`.
+
+Nothing here imports torch: what a method, a protocol or a reader takes is read from its source (tasks/schema.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.schema import Field, ParameterError, check_block, keywords, offered, unknown
+
+BLOCKS = (
+    "seed",
+    "datasets",
+    "data",
+    "machine",
+    "encoder",
+    "training",
+    "pretrain",
+    "extract",
+    "clusterfit",
+    "transfer",
+    "orchestration",
+)
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+MACHINE = {"threads": Field("int", True), "precision": Field("str", True)}
+DATASET = {"name": Field("str", True), "reader": Field("str", True), "source": Field("str", True)}
+CODE = Path(__file__).resolve().parent.parent / "ssl_models"
+"""Where the methods, readers and protocols lie: schemas are read from the code that runs."""
+
+
+def load(root: Path) -> dict[str, Any]:
+    """The checked content of params.yaml. Raises ParameterError on whatever can be known to be wrong beforehand."""
+    path = root / "params.yaml"
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ParameterError(f"there is no params.yaml in {root}; run this from the project's folder") from None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"params.yaml is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ParameterError("params.yaml must be a mapping of blocks")
+    check(content, root)
+    return content
+
+
+def check(parameters: Mapping[str, Any], root: Path) -> None:
+    """Raises ParameterError where a block, a name, a setting or a reference in `parameters` cannot be used."""
+    for block in parameters:
+        if block not in BLOCKS:
+            raise unknown("block", block, BLOCKS, "params.yaml")
+    for block in BLOCKS:
+        if block not in parameters and block != "orchestration":
+            raise ParameterError(f"params.yaml: the block '{block}' is missing.")
+    if not isinstance(parameters["seed"], int) or parameters["seed"] < 0:
+        raise ParameterError(f"params.yaml: seed is {parameters['seed']!r}; it must be a whole number from 0.")
+    _check_names(parameters)
+    check_block(parameters["machine"], MACHINE, "machine")
+    if parameters["machine"]["threads"] < 1:
+        raise ParameterError(f"machine.threads is {parameters['machine']['threads']}; it must be at least 1.")
+    _check_encoder(parameters["encoder"])
+    check_block(parameters["training"], training_fields(), "training")
+    check_block(parameters["extract"], keywords(CODE / "extraction.py", "extract_features"), "extract")
+    for name, block in parameters["datasets"].items():
+        _check_dataset(name, block, root, active=name == parameters["data"].get("name"))
+    for name, block in parameters["pretrain"].items():
+        _check_pretrain(f"pretrain.{name}", block)
+    _check_clusterfit(parameters)
+    for name, block in parameters["transfer"].items():
+        _check_module(CODE / "protocols", "protocol", name, "transfer", function="evaluate")
+        fields = keywords(CODE / "protocols" / f"{name}.py", "evaluate")
+        fields.pop("seed", None)
+        check_block(block, fields, f"transfer.{name}")
+
+
+def _check_names(parameters: Mapping[str, Any]) -> None:
+    for block in ("datasets", "pretrain", "clusterfit", "transfer"):
+        if not isinstance(parameters[block], dict):
+            raise ParameterError(f"params.yaml: '{block}' must be a mapping of names to their settings.")
+        for name, content in parameters[block].items():
+            if not isinstance(name, str) or not NAME.fullmatch(name):
+                raise ParameterError(
+                    f"{block}: the name {name!r} cannot be used; names become paths and commands, so they are made of "
+                    "letters, digits and underscores, and begin with a letter."
+                )
+            if not isinstance(content, dict):
+                raise ParameterError(f"{block}.{name} must be a mapping of settings ({{}} for the defaults).")
+    if twice := sorted(set(parameters["pretrain"]) & set(parameters["clusterfit"])):
+        raise ParameterError(f"'{twice[0]}' is a run in both pretrain and clusterfit; run names are used once.")
+    data = parameters["data"]
+    if not isinstance(data, dict) or data.get("name") not in parameters["datasets"]:
+        raise ParameterError(
+            "params.yaml: 'data' must be one of the blocks under 'datasets', as in `data: *world`. "
+            f"Known: {', '.join(sorted(parameters['datasets']))}."
+        )
+
+
+def _check_encoder(block: Mapping[str, Any]) -> None:
+    name = block.get("name", "")
+    _check_module(CODE / "encoders", "encoder", name, "encoder.name", offer="ENCODER")
+    path = CODE / "encoders" / f"{name}.py"
+    fields = {"name": Field("str", True), **keywords(path, offered(path, "ENCODER"))}
+    fields.pop("channels", None)  # follows from the data
+    check_block(block, fields, "encoder")
+
+
+def _check_module(
+    folder: Path, kind: str, name: str, where: str, *, function: str | None = None, offer: str | None = None
+) -> None:
+    """Refuses `name` unless `<folder>/<name>.py` has the function, or offers a class under the name `offer`."""
+    mark = f"\ndef {function}(" if function else f"\n{offer} = "
+    known = [path.stem for path in folder.glob("*.py") if mark in path.read_text()]
+    if name not in known:
+        raise unknown(kind, name, known, where)
+
+
+def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: bool) -> None:
+    where = f"datasets.{name}"
+    for key, field in DATASET.items():
+        if not field.accepts(block.get(key)):
+            raise ParameterError(f"{where}: '{key}' is missing or not a text.")
+    if block["name"] != name:
+        raise ParameterError(f"{where}: its 'name' is '{block['name']}'; it must be '{name}'.")
+    _check_module(CODE / "datasets", "reader", block["reader"], f"{where}.reader", function="load")
+    fields = keywords(CODE / "datasets" / f"{block['reader']}.py", "load")
+    fields.pop("seed", None)
+    check_block(block, DATASET | fields, where)
+    if active and not (root / block["source"]).exists():
+        raise ParameterError(f"{where}.source: there is no '{block['source']}'.")
+
+
+def _check_pretrain(where: str, block: Mapping[str, Any]) -> None:
+    method = block.get("method")
+    if not isinstance(method, str):
+        raise ParameterError(f"{where}: 'method' is missing; it names a file in ssl_models/methods.")
+    _check_module(CODE / "methods", "method", method, f"{where}.method", offer="METHOD")
+    check_block(block, {"method": Field("str", True), **training_fields(), **method_fields(method)}, where)
+
+
+def _check_clusterfit(parameters: Mapping[str, Any]) -> None:
+    blocks = parameters["clusterfit"]
+    fields = {
+        "source": Field("str", True),
+        **cluster_fields(),
+        **training_fields(),
+        **method_fields("supervised"),
+    }
+    for name, block in blocks.items():
+        where = f"clusterfit.{name}"
+        check_block(block, fields, where)
+        if block["source"] not in parameters["pretrain"] and block["source"] not in blocks:
+            known = [*parameters["pretrain"], *blocks]
+            raise unknown("run", block["source"], known, f"{where}.source")
+        if block["clusters"] < 2:
+            raise ParameterError(f"{where}.clusters is {block['clusters']}; it must be at least 2.")
+        chain, run = [name], block["source"]
+        while run in blocks:
+            if run in chain:
+                raise ParameterError(f"{where}: its sources go round in a circle: {' <- '.join([*chain, run])}.")
+            chain.append(run)
+            run = blocks[run].get("source")
+
+
+def training_fields() -> dict[str, Field]:
+    """What `ssl_models.trainer.Settings` takes; in params.yaml every one has a value in `training`."""
+    return keywords(CODE / "trainer.py", "Settings")
+
+
+def method_fields(method: str) -> dict[str, Field]:
+    """What the method's constructor takes by keyword."""
+    path = CODE / "methods" / f"{method}.py"
+    return keywords(path, offered(path, "METHOD"))
+
+
+def cluster_fields() -> dict[str, Field]:
+    """What `ssl_models.clustering.cluster` takes, less what the stage itself gives."""
+    fields = keywords(CODE / "clustering.py", "cluster")
+    return {name: field for name, field in fields.items() if name not in ("seed", "threads")}
+
+
+def pick(block: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
+    """The settings of `block` that belong to `fields`."""
+    return {name: value for name, value in block.items() if name in fields}
+
+
+def select_data(root: Path, wanted: str) -> str:
+    """Makes a data set of params.yaml, or a folder of images, the one the pipeline works on; returns its name.
+
+    Only the line `data: *name` changes; for a folder that has no block yet, a block is added under `datasets`.
+    The rest of the file, its comments too, stays as it is.
+    """
+    path = root / "params.yaml"
+    text = path.read_text()
+    datasets = (yaml.safe_load(text) or {}).get("datasets") or {}
+    name = wanted
+    if wanted not in datasets:
+        folder = Path(wanted).expanduser()
+        if not folder.is_dir():
+            raise ParameterError(
+                f"--data {wanted}: neither a data set of params.yaml ({', '.join(datasets)}) nor a folder."
+            )
+        name, text = _add_folder(root, text, datasets, folder.resolve())
+    text, changed = re.subn(r"(?m)^data:.*$", f"data: *{name}", text)
+    if changed != 1:
+        raise ParameterError("params.yaml needs exactly one line that begins with `data:`, as in `data: *world`.")
+    if text != path.read_text():
+        from tasks.store import whole_file
+
+        with whole_file(path) as temporary:
+            temporary.write_text(text)
+    return name
+
+
+def _add_folder(root: Path, text: str, datasets: Mapping[str, Any], folder: Path) -> tuple[str, str]:
+    """The name of the block that reads `folder`, and the text with that block in it."""
+    source = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
+    for name, block in datasets.items():
+        if block.get("reader") == "folder" and block.get("source") == source:
+            return name, text
+    stem = re.sub(r"\W+", "_", folder.name.lower(), flags=re.ASCII).strip("_") or "images"
+    stem = stem if stem[0].isalpha() else f"images_{stem}"
+    name, number = stem, 2
+    while name in datasets:
+        name, number = f"{stem}_{number}", number + 1
+    block = yaml.safe_dump({"name": name, "reader": "folder", "source": source}, default_flow_style=True, width=10**6)
+    line = f"  {name}: &{name} {block.strip()}\n"
+    return name, re.sub(r"(?m)^data:", lambda match: f"{line}{match.group()}", text, count=1)
+
+
+__all__ = ["ParameterError", "check", "load", "pick", "select_data"]

@@ -1,0 +1,201 @@
+"""The bridge to DVC: its graph as frozen nodes, what is stale, in which order to go, and one stage brought up to date.
+
+Only DVC decides what is stale, and only its command runs a stage: a subprocess each, never its Python API from
+threads, since its locks go by process id.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tasks import store
+from tasks.schema import ParameterError
+
+Kind = Literal["prepare", "train", "extract", "cluster", "transfer", "report"]
+KINDS: dict[str, Kind] = {"pretrain": "train", "clusterfit": "train"}
+LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")
+TORN = ("dvc.lock", "rwlock")
+LOCK_ATTEMPTS = 20
+
+
+class PipelineError(RuntimeError):
+    """DVC cannot say what there is to do; the text says why and how to mend it."""
+
+
+class StageFailed(RuntimeError):
+    """A stage's command did not end well; `tail` holds the last lines of its log."""
+
+    def __init__(self, stage: str, reason: str, tail: str, log: Path) -> None:
+        super().__init__(f"{stage} {reason}")
+        self.stage, self.reason, self.tail, self.log = stage, reason, tail, log
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A node of the DAG: what it waits for, what it reads and what it writes (paths from the root)."""
+
+    name: str
+    kind: Kind
+    parents: tuple[str, ...]
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+
+
+def graph(root: Path) -> dict[str, Stage]:
+    """Every stage of dvc.yaml, parents before children."""
+    import networkx
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    from tasks.declared import of_stage
+
+    try:
+        with Repo(str(root)) as repo:
+            edges = repo.index.graph  # child -> parent
+            stages = {}
+            for stage in reversed(list(networkx.topological_sort(edges))):
+                declared = of_stage(stage, root)
+                parents = tuple(sorted(parent.addressing for parent in edges.successors(stage)))
+                word = stage.addressing.partition("@")[0].partition("_")[0]
+                kind: Kind = KINDS.get(word, word)  # type: ignore[arg-type]
+                stages[stage.addressing] = Stage(stage.addressing, kind, parents, declared.paths, declared.outputs)
+    except DvcException as error:
+        raise _readable(error) from error
+    return stages
+
+
+def stale(root: Path) -> dict[str, list[str]]:
+    """Stage -> why DVC holds it for changed: "params.yaml pretrain.rotation.epochs modified", ..."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(root)) as repo:
+            status: dict[str, list[Any]] = repo.status()
+    except DvcException as error:
+        raise _readable(error) from error
+    return {name: _reasons(changes) for name, changes in status.items()}
+
+
+def _reasons(changes: Iterable[Any]) -> list[str]:
+    found = []
+    for change in changes:
+        if isinstance(change, str):
+            found.append(change)
+            continue
+        for paths in change.values():
+            for path, how in paths.items():
+                if isinstance(how, dict):
+                    found.extend(f"{path} {key} {state}" for key, state in how.items())
+                else:
+                    found.append(f"{path} {how}")
+    return found
+
+
+def _readable(error: Exception) -> Exception:
+    """DVC's own words, with the way out where a kill has torn one of its files."""
+    text = str(error)
+    cause = f"{text} {error.__cause__ or ''}"
+    if any(name in cause for name in TORN) and ("parse" in cause or "invalid" in cause or "corrupt" in cause):
+        return PipelineError(
+            f"{text}\nA kill in the middle of a write leaves such a file. Mend it with `git checkout dvc.lock` and "
+            "`rm -f .dvc/tmp/rwlock`, then run again: what is in DVC's cache is not computed anew."
+        )
+    return ParameterError(text)
+
+
+def plan(stages: Mapping[str, Stage], changed: Iterable[str], targets: Iterable[str] = ()) -> list[str]:
+    """The stages to run, parents first: the changed ones and all that follow from them.
+
+    `targets` restrict it to themselves and their ancestors. `stages` must be in topological order.
+    """
+    wanted = set(targets) or set(stages)
+    for name in reversed(stages):
+        if name in wanted:
+            wanted.update(stages[name].parents)
+    affected: set[str] = set()
+    for name, stage in stages.items():
+        if name in changed or affected.intersection(stage.parents):
+            affected.add(name)
+    return [name for name in stages if name in affected and name in wanted]
+
+
+def check(root: Path, names: Iterable[str]) -> None:
+    """Builds what the named stages would build, in a process of its own: a bad value is found before any runs."""
+    command = [sys.executable, "-m", "tasks", "check", *names]
+    done = subprocess.run(command, cwd=root, env=_environment({}), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ParameterError((done.stderr or done.stdout).strip().removeprefix("error: "))
+
+
+def reproduce(
+    root: Path, name: str, *, timeout: float | None = None, environment: Mapping[str, str] = {}, force: bool = False
+) -> str:
+    """Brings one stage up to date with `dvc repro --single-item`; its output goes to the stage's log.
+
+    Returns "ran", "unchanged" (its inputs came out as they were) or "restored" (from DVC's run cache). Raises
+    StageFailed. After `timeout` seconds the stage and dvc are killed.
+    """
+    if force:
+        store.forget_work(root, name)
+    log = store.log_file(root, name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", name, *(["--force"] if force else [])]
+    for attempt in range(LOCK_ATTEMPTS):
+        with open(log, "wb") as output:
+            code = _run(command, root, output, _environment(environment), timeout)
+        text = log.read_text(errors="replace")
+        if code == 0 or not any(words in text for words in LOCKED):
+            break
+        time.sleep(0.2 + 0.1 * attempt)
+    if code != 0:
+        reason = f"took longer than {timeout:.0f} s" if code is None else f"failed (exit code {code})"
+        raise StageFailed(name, reason, "\n".join(text.strip().splitlines()[-12:]), log)
+    if "Running stage" in text:
+        return "ran"
+    return "restored" if "is cached - skipping run" in text else "unchanged"
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This environment, with this Python found first, since dvc.yaml says `python`."""
+    folder = os.path.dirname(sys.executable)
+    path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **extra}
+
+
+def _run(command: list[str], root: Path, output: Any, environment: dict[str, str], timeout: float | None) -> int | None:
+    """Runs a command in a process group of its own; None after a timeout. Whatever ends this call ends the group."""
+    process = subprocess.Popen(
+        command,
+        cwd=root,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    )
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+_libc = ctypes.CDLL(None)  # loaded beforehand: little is safe between a fork of a threaded process and its exec
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -1,0 +1,74 @@
+"""Stage `prepare`: a data set of whatever origin as a few large files, and pictures to look at."""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from ssl_models.datasets.split import Dataset, Split
+from tasks import store
+from tasks.pictures import sample_sheet, save_png
+from tasks.schema import keywords
+from tasks.stage import Context, Result
+
+
+def prepare(context: Context) -> Result:
+    """-> data/<data>/, metrics/<data>/prepare.json, metrics/<data>/pictures/."""
+    block = context.parameters["data"]
+    started = time.perf_counter()
+    reader = import_module(f"ssl_models.datasets.{block['reader']}")
+    settings = reader_settings(context.root, block, context.parameters["seed"])
+    dataset: Dataset = reader.load(**settings)
+    folder = context.store.dataset
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, split in (("train", dataset.train), ("test", dataset.test)):
+        _write_split(folder, name, split)
+    _draw(context.store.metrics / "pictures", dataset, reader, context.parameters["seed"])
+    summary = {
+        "train": len(dataset.train),
+        "test": len(dataset.test),
+        "shape": list(dataset.train.images.shape[1:]),
+        "classes": list(dataset.classes),
+        "labelled": dataset.train.labels is not None,
+        "skipped": list(dataset.skipped),
+    }
+    store.write_json(folder / "dataset.json", summary)
+    seconds = time.perf_counter() - started
+    store.write_json(context.store.metrics / "prepare.json", summary | {"seconds": seconds})
+    for name in dataset.skipped:
+        print(f"skipped: {name}")
+    return Result({"train": len(dataset.train), "test": len(dataset.test), "skipped": len(dataset.skipped)})
+
+
+def reader_settings(root: Path, block: dict[str, Any], seed: int) -> dict[str, Any]:
+    """What the reader's `load` is called with; `source` counts from the project's folder."""
+    fields = keywords(Path(__file__).parent.parent / "ssl_models" / "datasets" / f"{block['reader']}.py", "load")
+    settings = {name: block[name] for name in fields if name in block} | {"seed": seed}
+    if "source" in settings:
+        settings["source"] = str(root / settings["source"])
+    return settings
+
+
+def _write_split(folder: Path, name: str, split: Split) -> None:
+    arrays = {"images": split.images} | ({} if split.labels is None else {"labels": split.labels})
+    for kind, tensor in arrays.items():
+        with store.whole_file(folder / f"{name}.{kind}.npy") as temporary, open(temporary, "wb") as file:
+            numpy.save(file, tensor.numpy())
+    with store.whole_file(folder / f"{name}.factors.npz") as temporary, open(temporary, "wb") as file:
+        numpy.savez(file, **{factor: values.numpy() for factor, values in split.factors.items()})
+
+
+def _draw(folder: Path, dataset: Dataset, reader: Any, seed: int) -> None:
+    """samples.png, and for a data set that knows its factors sweeps.png; rows.json names their rows."""
+    labels = None if dataset.train.labels is None else dataset.train.labels.numpy()
+    save_png(folder / "samples.png", sample_sheet(dataset.train.images.numpy(), labels, len(dataset.classes)))
+    rows = {"rows": list(dataset.classes[:20]) if labels is not None else [], "sweeps": []}
+    if hasattr(reader, "factor_sweep"):
+        picture, names = reader.factor_sweep(seed=seed)
+        save_png(folder / "sweeps.png", picture.permute(1, 2, 0).numpy())
+        rows["sweeps"] = list(names)
+    store.write_json(folder / "samples.json", rows)

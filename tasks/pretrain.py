@@ -1,0 +1,19 @@
+"""Stage `pretrain`: an encoder trained by one method; `random` is saved as it was initialised."""
+
+from __future__ import annotations
+
+import numpy
+
+from ssl_models.protocols.score import NeedsLabels
+from tasks.stage import Context, NotApplicable, Result
+from tasks.training import train_encoder
+
+
+def pretrain(context: Context, run: str) -> Result:
+    """data -> runs/<data>/<run>/encoder, metrics/<data>/<run>/training.{json,csv}."""
+    block = context.parameters["pretrain"][run]
+    path = context.store.dataset / "train.labels.npy"
+    try:
+        return train_encoder(context, run, block["method"], block, numpy.load(path) if path.exists() else None)
+    except NeedsLabels as error:
+        raise NotApplicable(str(error)) from error

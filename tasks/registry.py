@@ -1,0 +1,160 @@
+"""Encoders in MLflow's model registry: safetensors and a JSON file, no pickles. Torch is imported when one is read."""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.mlflow_store import call, choose_uri, connect, database, local_uri, locked
+
+if TYPE_CHECKING:
+    import numpy
+
+    from ssl_models.encoders.encoder import Encoder
+
+ARTIFACT = "encoder"
+REQUIREMENTS = ("torch", "numpy", "safetensors")
+
+
+def read_encoder(folder: Path) -> Encoder:
+    """The encoder in `folder` (encoder.safetensors, encoder.json), on the CPU and in evaluation mode."""
+    from safetensors.torch import load_file
+
+    from ssl_models.encoders import build_encoder
+
+    description = folder / "encoder.json"
+    if not description.exists():
+        raise FileNotFoundError(f"{folder} holds no encoder.json: it is not the folder of a trained encoder")
+    content = json.loads(description.read_text())
+    encoder = build_encoder(content["name"], **content["settings"])
+    encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+    return encoder.eval()
+
+
+def register_encoder(root: Path, name: str, folder: Path, run_id: str, *, shape: tuple[int, ...] | None = None) -> int:
+    """Stores the encoder in `folder` with its run and in the registry as `name`; gives the version's number.
+
+    A run has one version at most: called again, this stores the files anew and gives the same number. The newest
+    version is models:/<name>@latest, an alias that MLflow keeps itself. shape: of one sample, (3, 32, 32); where it is
+    given, the model has a signature.
+    """
+    client = _holder(root, run_id)
+    dim = read_encoder(folder).dim  # also shows, before anything is stored, that the files can be read
+    call(client.log_artifacts, run_id, str(folder), ARTIFACT)
+    with tempfile.TemporaryDirectory() as model:
+        _write_model(Path(model), run_id, dim, shape)
+        call(client.log_artifacts, run_id, model, ARTIFACT)
+    with locked(root):
+        found = call(client.search_model_versions, f"name = '{name}' and run_id = '{run_id}'", max_results=1)
+        if not found:
+            _ensure_name(client, name)
+            source = f"{call(client.get_run, run_id).info.artifact_uri}/{ARTIFACT}"
+            found = [call(client.create_model_version, name, source, run_id)]
+    return int(found[0].version)
+
+
+def load_encoder(name: str, version: int | None = None, root: Path | None = None) -> Encoder:
+    """The registered encoder `name` ("world.rotation"), the newest or a given version; root: the project's folder.
+
+    It maps (B, 3, H, W) floats in [0, 1] to (B, dim).
+    """
+    from mlflow.exceptions import MlflowException
+
+    root = _project() if root is None else root
+    client = connect(root, choose_uri(root))
+    try:
+        if version is None:
+            chosen = call(client.get_model_version_by_alias, name, "latest")
+        else:
+            chosen = call(client.get_model_version, name, str(version))
+    except MlflowException as error:
+        known = sorted(model.name for model in call(client.search_registered_models, max_results=100))
+        wanted = name if version is None else f"{name}, version {version}"
+        raise LookupError(f"{wanted} is not in the registry at {client.tracking_uri}; known: {known}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        return read_encoder(Path(call(client.download_artifacts, chosen.run_id, ARTIFACT, folder)))
+
+
+class _Predictor:
+    """What mlflow.pyfunc wants of a model: arrays in, arrays out."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+
+    def predict(self, images: numpy.ndarray, params: dict[str, Any] | None = None) -> numpy.ndarray:  # noqa: ARG002
+        """(B, C, H, W) floats in [0, 1] -> (B, dim)."""
+        import torch
+
+        with torch.inference_mode():
+            features: numpy.ndarray = self.encoder(torch.from_numpy(images).float()).numpy()
+        return features
+
+
+def _load_pyfunc(path: str) -> _Predictor:
+    """Called by mlflow.pyfunc.load_model, which finds this module's name in the file MLmodel."""
+    return _Predictor(read_encoder(Path(path)))
+
+
+def _write_model(folder: Path, run_id: str, dim: int, shape: tuple[int, ...] | None) -> None:
+    """The files that make an artifact an MLflow model; requirements are given, since inferring them takes a minute."""
+    from mlflow import pyfunc
+    from mlflow.models import Model
+
+    model = Model(artifact_path=ARTIFACT, run_id=run_id, signature=_signature(dim, shape))
+    pyfunc.add_to_model(model, loader_module="tasks.registry", data=".", python_env="python_env.yaml")
+    model.save(str(folder / "MLmodel"))
+    requirements = "".join(f"{package}=={installed(package)}\n" for package in REQUIREMENTS)
+    (folder / "requirements.txt").write_text(requirements)
+    (folder / "python_env.yaml").write_text(
+        f"python: {platform.python_version()}\nbuild_dependencies: [pip]\ndependencies: [-r requirements.txt]\n"
+    )
+
+
+def _signature(dim: int, shape: tuple[int, ...] | None) -> Any | None:
+    if shape is None:
+        return None
+    import numpy
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    single = numpy.dtype(numpy.float32)
+    return ModelSignature(Schema([TensorSpec(single, (-1, *shape))]), Schema([TensorSpec(single, (-1, dim))]))
+
+
+def _holder(root: Path, run_id: str) -> Any:
+    """A client of the store that has the run: the local file if it is there, else the one in use."""
+    from mlflow.exceptions import MlflowException
+
+    uri = local_uri(root) if database(root).exists() else choose_uri(root)
+    client = connect(root, uri)
+    try:
+        call(client.get_run, run_id)
+    except MlflowException:
+        chosen = choose_uri(root)
+        if chosen == uri:
+            raise
+        client = connect(root, chosen)
+    return client
+
+
+def _ensure_name(client: Any, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        call(client.create_registered_model, name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _project() -> Path:
+    """The project's folder: the nearest one upwards that holds dvc.yaml or .covey, else this one."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").exists() or (folder / ".covey").is_dir():
+            return folder
+    return here

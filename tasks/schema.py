@@ -1,0 +1,107 @@
+"""The keyword settings that a piece of code takes, read from its source without importing it.
+
+A constructor's signature is the schema of its block in params.yaml. Reading it from the syntax tree costs
+milliseconds, where importing it would import torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "list": (list,),
+}
+
+
+class ParameterError(ValueError):
+    """Something in params.yaml cannot be used; the text says what, where, and what would do."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One keyword setting: its annotation as written, and whether it must be given."""
+
+    annotation: str
+    required: bool
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value from YAML fits the annotation; an annotation that is not a plain type accepts all."""
+        allowed: list[type] = []
+        for part in self.annotation.split("|"):
+            name = part.strip().partition("[")[0]
+            if name == "None":
+                allowed.append(type(None))
+            elif name in TYPES:
+                allowed.extend(TYPES[name])
+            else:
+                return True
+        if isinstance(value, bool) and bool not in allowed:
+            return False
+        return isinstance(value, tuple(allowed))
+
+
+def keywords(path: Path, name: str) -> dict[str, Field]:
+    """The keyword-only settings of function, constructor or dataclass `name` in the file `path`."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return _of_arguments(node.args)
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            for member in node.body:
+                if isinstance(member, ast.FunctionDef) and member.name == "__init__":
+                    return _of_arguments(member.args)
+            return _of_dataclass(node)
+    raise ParameterError(f"{path} has no function or class '{name}'")
+
+
+def offered(path: Path, name: str) -> str:
+    """The class that a module gives under an upper-case name: `METHOD = Rotation` -> "Rotation"."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and target.id == name:
+                    return node.value.id
+    raise ParameterError(f"{path} must end with '{name} = <its class>'")
+
+
+def _of_arguments(arguments: ast.arguments) -> dict[str, Field]:
+    return {
+        argument.arg: Field(ast.unparse(argument.annotation) if argument.annotation else "Any", default is None)
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    }
+
+
+def _of_dataclass(node: ast.ClassDef) -> dict[str, Field]:
+    return {
+        member.target.id: Field(ast.unparse(member.annotation), member.value is None)
+        for member in node.body
+        if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name)
+    }
+
+
+def unknown(kind: str, name: str, known: Iterable[str], where: str) -> ParameterError:
+    """The error for a name that nothing answers to: names the closest, and all the known ones."""
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return ParameterError(f"{where}: unknown {kind} '{name}'.{hint} Known: {', '.join(known)}.")
+
+
+def check_block(block: Mapping[str, Any], fields: Mapping[str, Field], where: str) -> None:
+    """Refuses keys that nobody takes, values of the wrong type, and missing ones."""
+    for key, value in block.items():
+        if key not in fields:
+            raise unknown("setting", key, fields, where)
+        if not fields[key].accepts(value):
+            raise ParameterError(f"{where}.{key}: {value!r} is not of type {fields[key].annotation}.")
+    for key, field in fields.items():
+        if field.required and key not in block:
+            raise ParameterError(f"{where}: '{key}' is missing ({field.annotation}).")

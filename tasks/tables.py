@@ -1,0 +1,278 @@
+"""The records of a pipeline's runs, and the tables made of them: scores put into order and compared.
+
+Imports nothing heavy: the table at the end of a run is made from here too.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ssl_models.protocols.score import Score
+
+Record = dict[str, Any]
+SHARE = re.compile(r"^(top|acc|recall|precision|m?ap|mean_average|pck|auc|within|share)", re.IGNORECASE)
+FIRST_CHOICE = ("top1", "top-1", "top_1", "accuracy")
+LABELS = {"knn": "k-NN", "voc_map": "VOC SVM", "finetune": "fine-tuned"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's records; an empty record was not found.
+
+    source: the run a refit learnt from. method: that of the run at the root of its sources; it decides role and hue.
+    protocols: name -> {"scores": [Score], "seconds": ...} or {"not_applicable": reason} or {}.
+    """
+
+    name: str
+    source: str | None
+    method: str
+    seed: int | None = None
+    training: Record = field(default_factory=dict)
+    curve: list[dict[str, float]] = field(default_factory=list)
+    cluster: Record = field(default_factory=dict)
+    protocols: dict[str, Record] = field(default_factory=dict)
+
+    @property
+    def role(self) -> str:
+        """ "untrained" (the floor), "supervised" (the ceiling) or "self-supervised"."""
+        if self.method in ("random", "untrained") or (self.source is None and self.training.get("trained") is False):
+            return "untrained"
+        return "supervised" if self.method == "supervised" else "self-supervised"
+
+    def scores(self, protocol: str, metric: str | None = None) -> list[Score]:
+        """This run's scores under a protocol, in the order of the file; those of one metric if it is given."""
+        found: list[Score] = self.protocols.get(protocol, {}).get("scores", [])
+        return [score for score in found if metric in (None, score.metric)]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set's records. missing: files that the pipeline should have written but that are not there."""
+
+    name: str
+    runs: list[Run]
+    prepare: Record = field(default_factory=dict)
+    samples: Record = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def protocols(self) -> list[str]:
+        """Every protocol asked for, in the order of the parameters."""
+        return list(dict.fromkeys(protocol for run in self.runs for protocol in run.protocols))
+
+    def refits(self, source: Run) -> list[Run]:
+        """The ClusterFit runs that learnt from this one."""
+        return [run for run in self.runs if run.source == source.name]
+
+    def descendants(self, source: Run) -> list[Run]:
+        """Its refits, each followed by the refits of that one."""
+        return [run for refit in self.refits(source) for run in (refit, *self.descendants(refit))]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric of a protocol and how to show it. factor: 100 where shares are stored as 0 to 1."""
+
+    protocol: str
+    metric: str
+    factor: float
+    share: bool
+
+    @property
+    def unit(self) -> str:
+        return " %" if self.share else ""
+
+    def number(self, value: float | None, sign: bool = False) -> str:
+        """The value as text, with a true minus sign; a dash for what is unknown."""
+        if value is None or not math.isfinite(value):
+            return "–"
+        digits = 1 if self.share else 3
+        return f"{value * self.factor:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+
+    def interval(self, low: float, high: float, sign: bool = False) -> str:
+        """ "61.8–64.6", or with signs "−0.3 to +2.1"; empty where it is unknown."""
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return ""
+        return f"{self.number(low, sign)}{' to ' if sign else '–'}{self.number(high, sign)}"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a refit added to its source, in the metric's stored unit, with the interval of the difference."""
+
+    source: Run
+    refit: Run
+    value: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        return "gain" if self.low > 0 else "loss" if self.high < 0 else "within"
+
+
+@dataclass
+class Cell:
+    """One cell of the headline table. near: its distance from the best lies within the interval of the difference."""
+
+    score: Score | None
+    value: str = "–"
+    interval: str = ""
+    layer: str = ""
+    reason: str = ""
+    best: bool = False
+    near: bool = False
+
+
+@dataclass
+class Row:
+    """One line of the headline table. first: the source's own line; further refits of it follow without N_pre."""
+
+    run: Run
+    refit: Run | None
+    first: bool
+    cells: list[tuple[Cell, Cell]]
+    nmi: float | None
+
+
+def measure(data: DataSet, protocol: str, metric: str) -> Measure:
+    """How to show a metric: accuracies and their like in per cent, whether stored as 0 to 1 or as 0 to 100."""
+    values = [abs(s.value) for run in data.runs for s in run.scores(protocol, metric) if math.isfinite(s.value)]
+    share = bool(SHARE.match(metric))
+    return Measure(protocol, metric, 100.0 if share and max(values, default=0.0) <= 1 else 1.0, share)
+
+
+def metrics(data: DataSet, protocol: str) -> list[str]:
+    """The protocol's metrics in the order in which they are first met."""
+    return list(dict.fromkeys(score.metric for run in data.runs for score in run.scores(protocol)))
+
+
+def headline_measures(data: DataSet) -> list[Measure]:
+    """One measure for each protocol that ranks representations: top-1 if it has one, else its first share."""
+    chosen = []
+    for protocol in data.protocols:
+        shares = [metric for metric in metrics(data, protocol) if SHARE.match(metric)]
+        preferred = [metric for metric in FIRST_CHOICE if metric in shares] + shares
+        chosen += [measure(data, protocol, metric) for metric in preferred[:1]]
+    return sorted(chosen, key=lambda m: m.protocol != "linear")
+
+
+def best(run: Run, shown: Measure) -> Score | None:
+    """The run's best layer. It is chosen on the test samples, as in the literature, which flatters it a little."""
+    found = [score for score in run.scores(shown.protocol, shown.metric) if math.isfinite(score.value)]
+    return max(found, key=lambda score: score.value, default=None)
+
+
+def last(run: Run, shown: Measure) -> Score | None:
+    """The run's last layer."""
+    found = run.scores(shown.protocol, shown.metric)
+    return found[-1] if found and math.isfinite(found[-1].value) else None
+
+
+def layers(data: DataSet, shown: Measure) -> list[str]:
+    """The layers that a measure has been taken at, first to last."""
+    return list(dict.fromkeys(s.layer for run in data.runs for s in run.scores(shown.protocol, shown.metric)))
+
+
+def difference(before: Score, after: Score) -> tuple[float, float, float]:
+    """after − before with its 95 % interval: (value, low, high).
+
+    Square-and-add (Newcombe, Statistics in Medicine 17, 1998, method 10): the two sides' distances to their own
+    limits, as if independent. Both are measured on the same test samples, so the true interval is narrower.
+    """
+    value = after.value - before.value
+    down = math.hypot(after.value - after.low, before.high - before.value)
+    up = math.hypot(after.high - after.value, before.value - before.low)
+    return value, value - down, value + up
+
+
+def gains(data: DataSet, shown: Measure, at_last: bool = False) -> list[Gain]:
+    """What each refit added to its source at the best (or the last) layer of each."""
+    pick = last if at_last else best
+    found = []
+    for source in data.runs:
+        for refit in data.refits(source):
+            before, after = pick(source, shown), pick(refit, shown)
+            if before and after:
+                found.append(Gain(source, refit, *difference(before, after)))
+    return found
+
+
+def lines(data: DataSet) -> Iterator[tuple[Run, Run | None, bool]]:
+    """Every pretrained run with each of its refits, the refits of refits among them."""
+    for run in data.runs:
+        if run.source is None:
+            for place, refit in enumerate(data.descendants(run) or [None]):
+                yield run, refit, place == 0
+
+
+def headline(data: DataSet) -> tuple[list[Row], list[Row]]:
+    """The headline table: self-supervised lines, best first, and the controls (untrained, then supervised)."""
+    shown = headline_measures(data)
+    table = [
+        Row(run, refit, first, [(cell(run if first else None, m), cell(refit, m)) for m in shown], nmi(refit))
+        for run, refit, first in lines(data)
+    ]
+    ours = [row for row in table if row.run.role == "self-supervised"]
+    for column in range(len(shown)):
+        mark([side for row in ours for side in row.cells[column]])
+    rank: dict[str, float] = {}
+    for row in ours:
+        values = [side.score.value for side in (row.cells[0] if shown else ()) if side.score]
+        rank[row.run.name] = max([rank.get(row.run.name, -math.inf), *values])
+    order = ["untrained", "supervised"]
+    controls = sorted((row for row in table if row.run.role in order), key=lambda row: order.index(row.run.role))
+    return sorted(ours, key=lambda row: -rank[row.run.name]), controls
+
+
+def cell(run: Run | None, shown: Measure) -> Cell:
+    """A run's best score under a measure, or why there is none."""
+    if run is None:
+        return Cell(None, value="")
+    record = run.protocols.get(shown.protocol, {})
+    score = best(run, shown)
+    if score is None:
+        return Cell(None, reason=str(record.get("not_applicable", "" if record else "not found")))
+    layer = score.layer if len(run.scores(shown.protocol, shown.metric)) > 1 else ""
+    return Cell(score, shown.number(score.value), shown.interval(score.low, score.high), layer)
+
+
+def mark(column: list[Cell]) -> None:
+    """Mark the best cell of a column, and those whose distance from it lies within the interval."""
+    scored = [(side, side.score) for side in column if side.score]
+    if not scored:
+        return
+    winner, top = max(scored, key=lambda pair: pair[1].value)
+    winner.best = True
+    for side, score in scored:
+        side.near = side is not winner and difference(score, top)[1] <= 0
+
+
+def nmi(run: Run | None) -> float | None:
+    """How much a refit's clusters tell about the classes; None without labels or without clusters."""
+    value = run.cluster.get("nmi") if run else None
+    return None if value is None else float(value)
+
+
+def metric_name(shown: Measure) -> str:
+    """ "linear top-1"."""
+    metric = re.sub(r"^top[-_]?([0-9])", r"top-\1", shown.metric)
+    return f"{label(shown.protocol)} {metric}"
+
+
+def label(protocol: str) -> str:
+    """A protocol's name as a reader knows it."""
+    return LABELS.get(protocol, protocol.replace("_", " "))
+
+
+def flatten(block: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """The leaves of nested settings as ("a.b", value)."""
+    if isinstance(block, dict) and block:
+        for key, value in block.items():
+            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, block

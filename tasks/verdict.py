@@ -1,0 +1,106 @@
+"""What the numbers say, in sentences: every claim with its interval, and no claim that the interval does not carry."""
+
+from __future__ import annotations
+
+from ssl_models.protocols.score import Score
+from tasks.tables import DataSet, Measure, Run, best, difference, gains, headline_measures, layers, metric_name
+
+READING = {
+    "linear": "A linear classifier is trained on the frozen features of one layer; its test accuracy says how "
+    "plainly the classes lie in that layer. Later layers hold more of what the pretext task asked for.",
+    "knn": "Each test image takes the weighted vote of its nearest training images in feature space; nothing is "
+    "trained, so it measures the geometry itself.",
+    "voc_map": "One linear SVM a class on frozen features; mean average precision over multi-label images.",
+    "finetune": "The whole network is trained on from this initialisation; what is left of the pretraining shows.",
+    "semi_supervised": "The network is fine-tuned on 1 % and 10 % of the labels; it shows what few labels suffice for.",
+    "retrieval": "How often an image of the same class is among the nearest neighbours.",
+    "detection": "A detector is trained on this backbone; average precision at growing overlap.",
+    "keypoints": "Heat maps are read from the backbone; the share of keypoints found within a tolerance.",
+    "surface_normals": "Surface normals are predicted for every pixel; smaller angles to the truth are better.",
+    "invariance": "How alike the features of an image are before and after one factor is changed: 1 means that the "
+    "layer does not see the factor. More is not better in itself.",
+}
+
+
+def reading(protocol: str) -> str:
+    """How to read a protocol's numbers, in a sentence or two."""
+    return READING.get(protocol, f"What it measures is told in ssl_models/protocols/{protocol}.py.")
+
+
+def verdict(data: DataSet) -> list[str]:
+    """The answer in one sentence (who transfers best, how far from ceiling and floor), then what qualifies it."""
+    shown = next(iter(headline_measures(data)), None)
+    ranked = _ranking(data, shown) if shown else []
+    if not shown or not ranked:
+        return [f"On {data.name}, no representation could be scored: {unscored(data)}."]
+    (winner, top), *others = ranked
+    where = f" at {top.layer}" if len(layers(data, shown)) > 1 else ""
+    close = sum(difference(score, top)[1] <= 0 for _, score in others)
+    alike = f"leads, not told apart from {close} other{'s' if close > 1 else ''}" if close else "transfers best"
+    text = f"On {data.name}, {winner.name} {alike}: {shown.number(top.value)}{shown.unit} "
+    text += f"({shown.interval(top.low, top.high)}) {metric_name(shown)}{where}"
+    text += "".join(_against(data, shown, top, role) for role in ("supervised", "untrained")) + "."
+    return [text, *_rivals(data, shown, top, others), *_clusterfit(data, shown)]
+
+
+def _ranking(data: DataSet, shown: Measure) -> list[tuple[Run, Score]]:
+    scored = [(run, best(run, shown)) for run in data.runs if run.role == "self-supervised"]
+    return sorted(((run, s) for run, s in scored if s), key=lambda pair: -pair[1].value)
+
+
+def _against(data: DataSet, shown: Measure, top: Score, role: str) -> str:
+    """How far the winner is from a control, its own best layer against the control's."""
+    scored = [best(run, shown) for run in data.runs if run.role == role and run.source is None]
+    control = max((score for score in scored if score), key=lambda score: score.value, default=None)
+    if control is None:
+        return f"; there is no {role} control to compare with"
+    value, low, high = difference(control, top)
+    distance = f"{shown.number(abs(value))} points {'above' if value >= 0 else 'below'}"
+    name = {"supervised": "the supervised ceiling", "untrained": "the untrained floor"}[role]
+    within = ", which is within the interval," if low <= 0 <= high else ""
+    return f"{', ' if role == 'supervised' else ' and '}{distance} {name}{within} ({shown.number(control.value)})"
+
+
+def _rivals(data: DataSet, shown: Measure, top: Score, others: list[tuple[Run, Score]]) -> list[str]:
+    """Who cannot be told from the winner, and how many do no better than no training."""
+    close = [run.name for run, score in others if difference(score, top)[1] <= 0]
+    sentences = []
+    if others:
+        names = ", ".join(close[:4]) + (f" and {len(close) - 4} more" if len(close) > 4 else "")
+        second, score = others[0]
+        alone = f"The lead is beyond the interval of every rival (next: {second.name}, {shown.number(score.value)})."
+        sentences.append(f"Within the interval of the lead, so not told apart from it: {names}." if close else alone)
+    floor = [s for run in data.runs if run.role == "untrained" and not run.source for s in [best(run, shown)] if s]
+    if floor:
+        level = max(floor, key=lambda score: score.value)
+        beaten = sum(difference(level, score)[1] > 0 for score in [top, *(s for _, s in others)])
+        sentences.append(f"{beaten} of {len(others) + 1} representations pass the untrained floor beyond the interval.")
+    return sentences
+
+
+def _clusterfit(data: DataSet, shown: Measure) -> list[str]:
+    """What ClusterFit added on average. Mean of the limits: the widest that the mean's interval can be."""
+    found = [gain for gain in gains(data, shown) if gain.source.role == "self-supervised"]
+    if not found:
+        return []
+    count = {word: sum(gain.verdict == word for gain in found) for word in ("gain", "loss", "within")}
+    mean, low, high = (
+        sum(values) / len(found) for values in zip(*((g.value, g.low, g.high) for g in found), strict=True)
+    )
+    honest = "within the interval" if low <= 0 <= high else "beyond the interval"
+    return [
+        f"ClusterFit added {shown.number(mean, sign=True)} points on average over {len(found)} "
+        f"refit{'s' if len(found) > 1 else ''} at the best layer, {honest} ({shown.interval(low, high, sign=True)}): "
+        f"{count['gain']} gained and {count['loss']} lost beyond their intervals, {count['within']} stayed within."
+    ]
+
+
+def unscored(data: DataSet) -> str:
+    """Why a data set has no scores: the reasons that the protocols gave, each once."""
+    told = {
+        str(record["not_applicable"]).removeprefix(f"{protocol}: ").rstrip(".")
+        for run in data.runs
+        for protocol, record in run.protocols.items()
+        if "not_applicable" in record
+    }
+    return "; ".join(sorted(told)) or "no protocol has left a score yet"

@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+
+from ssl_models.clustering import Clustering, cluster, normalised_mutual_information
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """300 samples around 6 separate directions, with lengths that say nothing."""
+    draws = np.random.default_rng(0)
+    centres = np.linalg.qr(draws.normal(size=(16, 16)))[0][:6]
+    labels = np.arange(300) % 6
+    points = centres[labels] + 0.03 * draws.normal(size=(300, 16))
+    return (points * draws.uniform(0.5, 5, size=(300, 1))).astype(np.float16), labels
+
+
+@pytest.mark.parametrize("components", [0, 5])
+def test_separate_blobs_are_found(blobs, components):
+    features, labels = blobs
+    found = cluster(features, clusters=6, seed=0, components=components, redo=5)
+    assert normalised_mutual_information(found.assignments, labels) == pytest.approx(1.0)
+    assert found.sizes.tolist() == [50] * 6
+    assert found.balance == pytest.approx(1.0)
+    assert found.centroids.shape == (6, components or 16)
+    assert found.assignments.dtype == np.int64
+    assert found.empty == 0
+
+
+def test_inertia_and_assignments_belong_to_the_centroids(blobs):
+    features, _ = blobs
+    found = cluster(features, clusters=10, seed=0)
+    points = features.astype(np.float64)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    distances = ((points[:, None] - found.centroids[None]) ** 2).sum(2)
+    assert (found.assignments == distances.argmin(1)).all()
+    assert found.inertia == pytest.approx(distances.min(1).sum(), rel=1e-3)
+    assert found.sizes.tolist() == np.bincount(found.assignments).tolist()
+
+
+def test_same_seed_same_clusters(blobs):
+    first, again = (cluster(blobs[0], clusters=20, seed=3, threads=1) for _ in range(2))
+    assert (first.assignments == again.assignments).all()
+    assert (first.centroids == again.centroids).all()
+    other = cluster(blobs[0], clusters=20, seed=4, threads=1)
+    assert (first.assignments != other.assignments).any()
+
+
+def test_length_does_not_matter(blobs):
+    features = blobs[0].astype(np.float32)
+    longer = features * np.random.default_rng(1).choice([0.5, 2, 4], size=(300, 1))
+    assert (cluster(features, clusters=6, seed=0).assignments == cluster(longer, clusters=6, seed=0).assignments).all()
+
+
+@pytest.mark.parametrize("components", [0, 2])
+def test_fewer_distinct_points_than_clusters_leave_no_empty_ids(components):
+    features = np.repeat(np.random.default_rng(0).normal(size=(5, 8)), 20, axis=0)
+    found = cluster(features, clusters=30, seed=0, components=components)
+    assert sorted(set(found.assignments.tolist())) == list(range(found.clusters))
+    assert (found.clusters, found.asked, found.empty, found.distinct) == (5, 30, 25, 5)
+    assert (found.sizes == 20).all()
+
+
+def test_no_warning_of_faiss_reaches_the_terminal(blobs, capfd):
+    cluster(blobs[0], clusters=100, seed=0)
+    output = capfd.readouterr()
+    assert output.out + output.err == ""
+
+
+def test_all_points_are_used_and_as_many_clusters_as_points_are_allowed():
+    features = np.random.default_rng(0).normal(size=(40, 6))
+    found = cluster(features, clusters=40, seed=0)
+    assert found.sizes.tolist() == [1] * 40
+    assert found.inertia == pytest.approx(0, abs=1e-6)
+    # 4,000 samples in 2 clusters: faiss alone would look at 512 of them. The optimum is that of all of them.
+    many = np.random.default_rng(0).normal(size=(4000, 2))
+    found = cluster(many, clusters=2, seed=0)
+    points = many / np.linalg.norm(many, axis=1, keepdims=True)
+    for index in range(2):
+        assert found.centroids[index] == pytest.approx(points[found.assignments == index].mean(0), abs=0.02)
+
+
+def test_threads_are_given_back(blobs):
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    cluster(blobs[0], clusters=2, seed=0, threads=1)
+    assert faiss.omp_get_max_threads() == before
+
+
+def test_summary_by_hand():
+    found = Clustering(np.repeat([0, 1, 2], [2, 1, 1]), np.zeros((3, 2)), np.array([2, 1, 1]), 1.5, 4, 4)
+    summary = found.summary()
+    assert summary["balance"] == pytest.approx(1.5 * np.log(2) / np.log(3))
+    assert (summary["smallest"], summary["median"], summary["largest"]) == (1, 1.0, 2)
+    assert (summary["asked"], summary["clusters"], summary["empty"], summary["samples"]) == (4, 3, 1, 4)
+
+
+def test_mutual_information_equals_scikit_learn():
+    from sklearn.metrics import normalized_mutual_info_score
+
+    draws = np.random.default_rng(0)
+    first, second = draws.integers(7, size=200), draws.integers(100, 104, size=200)
+    assert normalised_mutual_information(first, second) == pytest.approx(normalized_mutual_info_score(first, second))
+    assert normalised_mutual_information(first, -first) == pytest.approx(1.0)
+    assert normalised_mutual_information(first, np.zeros_like(first)) == pytest.approx(0.0, abs=1e-12)
+    assert normalised_mutual_information(np.zeros(3), np.ones(3)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"clusters": 1}, r"clusters = 1 must be at least 2 \(there are 10 samples"),
+        ({"clusters": 11}, "more than the 10 samples"),
+        ({"iterations": 0}, "iterations = 0"),
+        ({"redo": 0}, "redo = 0"),
+        ({"threads": -1}, "threads = -1"),
+        ({"components": 5}, r"components = 5 must lie between 0 \(no projection\) and 4: there are 10 samples of 4"),
+        ({"components": -1}, "components = -1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        cluster(np.random.default_rng(0).normal(size=(10, 4)), **{"clusters": 2, "seed": 0, **settings})
+
+
+def test_features_that_cannot_be_clustered_are_refused():
+    features = np.random.default_rng(0).normal(size=(10, 4))
+    with pytest.raises(ValueError, match="all 10 samples have the same features"):
+        cluster(np.ones((10, 4)), clusters=2, seed=0)
+    features[3, 1] = np.nan
+    with pytest.raises(ValueError, match="1 of 10 samples have features that are not finite"):
+        cluster(features, clusters=2, seed=0)
+    with pytest.raises(ValueError, match=r"must be \(samples, features\)"):
+        cluster(np.ones(10), clusters=2, seed=0)
+    with pytest.raises(ValueError, match="two vectors of one length"):
+        normalised_mutual_information(np.zeros(3), np.zeros(4))

@@ -1,0 +1,183 @@
+"""What every method promises, for each file that lies in ssl_models/methods."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import math
+import pkgutil
+from functools import cache
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+import ssl_models.methods
+from ssl_models.encoders.resnet import ResNet
+from ssl_models.method import DataSpec, Method, method_class
+
+torch.set_num_threads(1)
+
+NAMES = sorted(module.name for module in pkgutil.iter_modules(ssl_models.methods.__path__))
+TRAINED = [name for name in NAMES if method_class(name).trains]
+SAMPLES, BATCH, SIDE = 2048, 16, 32
+INDEX = torch.arange(100, 100 + BATCH)
+
+
+def build(name: str, channels: int = 3) -> Method:
+    """A method with its default settings around a small encoder, the same at every call."""
+    torch.manual_seed(0)
+    labels = torch.randint(0, 8, (SAMPLES,), generator=Generator().manual_seed(0))
+    encoder = ResNet(depth=10, width=8, channels=channels)
+    return method_class(name)(encoder, DataSpec(SAMPLES, (channels, SIDE, SIDE), labels, 8))
+
+
+@cache
+def batch(channels: int = 3) -> Tensor:
+    """Smooth random pictures, each unlike the others."""
+    coarse = torch.rand(BATCH, channels, 6, 6, generator=Generator().manual_seed(1))
+    smooth = torch.nn.functional.interpolate(coarse, size=(SIDE, SIDE), mode="bilinear")
+    return (smooth * 255).to(torch.uint8)
+
+
+def seeded_views(method: Method, seed: int = 0, channels: int = 3) -> tuple[Tensor, ...]:
+    return method.views(batch(channels), Generator().manual_seed(seed))
+
+
+def total(terms: dict[str, Tensor]) -> Tensor:
+    """What the trainer minimises."""
+    return torch.stack([term for term in terms.values() if term.requires_grad]).sum()
+
+
+def test_there_are_methods_to_test() -> None:
+    assert {"random", "supervised", "rotation", "jigsaw", "pirl", "simclr"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_signature_is_a_schema(name: str) -> None:
+    """Hyper-parameters are keyword-only, annotated with a plain type, and have defaults."""
+    parameters = list(inspect.signature(method_class(name)).parameters.values())
+    assert [parameter.name for parameter in parameters[:2]] == ["encoder", "data"]
+    for parameter in parameters[2:]:
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameter.default is not inspect.Parameter.empty
+        assert str(parameter.annotation).split("[")[0] in ("int", "float", "str", "bool", "list")
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(TRAINED)))
+def test_a_control_says_that_it_is_not_trained(name: str) -> None:
+    method = build(name)
+    with pytest.raises(RuntimeError, match="not trained"):
+        seeded_views(method)
+    with pytest.raises(RuntimeError, match="not trained"):
+        method.loss(index=INDEX)
+    method.after_step(1.0)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_views_are_finite_unit_range_and_decided_by_the_generator(name: str) -> None:
+    method = build(name)
+    before = torch.random.get_rng_state()
+    views, again, other = (seeded_views(method, seed) for seed in (3, 3, 4))
+    assert torch.equal(torch.random.get_rng_state(), before), "views drew from the global generator"
+    assert all(torch.equal(one, two) for one, two in zip(views, again, strict=True))
+    assert any(not torch.equal(one, two) for one, two in zip(views, other, strict=True))
+    for view in views:
+        if view.is_floating_point():
+            assert view.dtype == torch.float32
+            assert len(view) % BATCH == 0
+            assert view.isfinite().all()
+            assert view.min() >= 0
+            assert view.max() <= 1
+        else:
+            assert view.dtype == torch.int64
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_samples_of_a_batch_are_given_different_parameters(name: str) -> None:
+    method = build(name)
+    same = batch()[:1].expand(BATCH, -1, -1, -1)
+    first = method.views(same, Generator().manual_seed(0))[0]
+    assert len({float(picture.sum()) for picture in first}) >= BATCH
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_loss_is_finite_and_starts_near_chance(name: str) -> None:
+    """An untrained network is no oracle, but its logits are not all equal either.
+
+    Logits of deviation s cost about s^2 / 2 more than equal ones; heads start with s near 1/2, and PIRL's random bank
+    has s = 1 / (temperature sqrt(projection)) = 1.8, so 1.6. Only similar views (SimCLR) can start below chance, by
+    less than 1 / temperature = 2 times their lead in cosine.
+    """
+    method = build(name)
+    terms = method.loss(*seeded_views(method), index=INDEX)
+    loss = float(total(terms).detach())
+    assert math.isfinite(loss)
+    assert all(term.ndim == 0 for term in terms.values())
+    assert all(0 <= float(terms[key]) <= 1 for key in terms if "accuracy" in key)
+    if method.chance is not None:
+        assert method.chance - 1 < loss < method.chance + 2
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_gradients_reach_the_whole_encoder(name: str) -> None:
+    method = build(name)
+    total(method.loss(*seeded_views(method), index=INDEX)).backward()
+    for parameter_name, parameter in method.encoder.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+        assert parameter.grad.abs().max() > 0, parameter_name
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_bf16_costs_about_the_same(name: str) -> None:
+    method = build(name)
+    views = seeded_views(method)
+    exact = float(total(method.loss(*views, index=INDEX)).detach())
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = float(total(method.loss(*views, index=INDEX)).detach())
+    assert rounded == pytest.approx(exact, rel=0.05)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_few_steps_on_one_batch_lower_the_loss(name: str) -> None:
+    method = build(name)
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.05, momentum=0.9)
+    views = seeded_views(method)
+    losses = []
+    for step in range(12):
+        loss = total(method.loss(*views, index=INDEX))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        method.after_step((step + 1) / 12)
+        losses.append(float(loss.detach()))
+    assert min(losses[-3:]) < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_state_dict_goes_round_and_the_next_step_is_the_same(name: str) -> None:
+    first, second = build(name), build(name)
+    if not first.trains:
+        second.load_state_dict(first.state_dict())
+        return
+    for parameter in first.parameters():
+        parameter.data.mul_(1.01)
+    first.loss(*seeded_views(first), index=INDEX)
+    first.after_step(0.5)
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    losses = [total(method.loss(*seeded_views(method, 9), index=INDEX)) for method in (first, second)]
+    assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_one_channel_works_or_is_refused_with_a_reason(name: str) -> None:
+    try:
+        method = build(name, channels=1)
+    except ValueError as refusal:
+        assert "channel" in str(refusal)  # noqa: PT017 - a refusal is one of the two right answers
+        return
+    assert total(method.loss(*seeded_views(method, channels=1), index=INDEX)).isfinite()

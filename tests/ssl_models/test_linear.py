@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+import torch
+
+from ssl_models.protocols import linear
+from ssl_models.protocols.score import NeedsLabels, Representation
+
+torch.set_num_threads(1)
+CLASSES = 6
+
+
+def representation(features, labels, layers=("pooled",)):
+    return Representation(layers, lambda split, _layer: features[split], lambda split: labels[split], CLASSES)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """Overlapping classes in correlated features of very different scales, stored as float16."""
+    draws = np.random.default_rng(0)
+    centres, mixing = draws.normal(size=(CLASSES, 20)), draws.normal(size=(20, 20))
+    labels = {"train": draws.integers(CLASSES, size=900), "test": draws.integers(CLASSES, size=600)}
+    scales = np.geomspace(0.01, 100, 20)
+    features = {
+        split: ((centres[ids] + draws.normal(size=(len(ids), 20))) @ mixing * scales + 3 * scales).astype(np.float16)
+        for split, ids in labels.items()
+    }
+    return features, labels
+
+
+def standardised(features):
+    rows = torch.from_numpy(features.astype(np.float32))
+    return (rows - rows.mean(0)) / rows.std(0, correction=0)
+
+
+@pytest.mark.parametrize("weight_decay", [0.001, 0.1])
+def test_fit_equals_scikit_learn(problem, weight_decay):
+    from sklearn.linear_model import LogisticRegression
+
+    features, labels = standardised(problem[0]["train"]), problem[1]["train"]
+    weights, bias = linear.fit(features, torch.from_numpy(labels), CLASSES, weight_decay=weight_decay, iterations=200)
+    other = LogisticRegression(C=1 / (len(labels) * weight_decay), tol=1e-8, max_iter=2000)
+    other.fit(features.double().numpy(), labels)
+    assert np.allclose(weights.numpy(), other.coef_, atol=3e-3)
+    # The loss does not change when all biases move together.
+    assert np.allclose((bias - bias.mean()).numpy(), other.intercept_ - other.intercept_.mean(), atol=3e-3)
+
+
+def test_scores_equal_scikit_learn(problem):
+    from sklearn.linear_model import LogisticRegression
+
+    features, labels = problem
+    top1, top5 = linear.evaluate(representation(features, labels), seed=0, weight_decays=[0.01])
+    mean, deviation = (np.asarray(getattr(np, name)(features["train"].astype(float), 0)) for name in ("mean", "std"))
+    train, test = ((features[split] - mean) / deviation for split in ("train", "test"))
+    other = LogisticRegression(C=100 / len(train), max_iter=1000).fit(train, labels["train"])
+    assert top1.value == pytest.approx(other.score(test, labels["test"]), abs=2 / 600)
+    assert top1.low < top1.value < top1.high
+    assert top5.value > top1.value
+
+
+def test_each_layer_is_scored_in_order(problem):
+    layers = ("conv1", "res2", "pooled")
+    scores = linear.evaluate(representation(*problem, layers), seed=0, weight_decays=[0.1])
+    assert [(score.layer, score.metric) for score in scores] == [
+        (layer, metric) for layer in layers for metric in ("top1", "top5")
+    ]
+
+
+def test_scale_and_offset_of_a_layer_do_not_matter(problem):
+    features, labels = problem
+    moved = {split: rows.astype(np.float32) * 1000 - 5 for split, rows in features.items()}
+    expected = linear.evaluate(representation(features, labels), seed=0)
+    for score, other in zip(linear.evaluate(representation(moved, labels), seed=0), expected, strict=True):
+        assert score.value == pytest.approx(other.value, abs=2 / 600)
+
+
+def test_the_choice_of_weight_decay_helps_where_there_are_few_samples():
+    draws = np.random.default_rng(0)
+    centres = draws.normal(size=(CLASSES, 200)) * 0.12
+    labels = {"train": np.arange(600) % CLASSES, "test": np.arange(600) % CLASSES}
+    features = {split: centres[ids] + draws.normal(size=(len(ids), 200)) for split, ids in labels.items()}
+    given = representation(features, labels)
+    weak, strong, chosen = (
+        linear.evaluate(given, seed=0, weight_decays=decays)[0].value for decays in ([1e-6], [0.1], [1e-6, 0.1])
+    )
+    assert strong > weak
+    assert chosen == strong
+
+
+def test_a_feature_that_never_varies_is_no_trouble(problem):
+    features, labels = problem
+    wider = {split: np.hstack([rows, np.full((len(rows), 3), 0.1, np.float16)]) for split, rows in features.items()}
+    expected, got = (
+        linear.evaluate(representation(each, labels), seed=0, weight_decays=[0.01])[0].value
+        for each in (features, wider)
+    )
+    assert got == pytest.approx(expected, abs=2 / 600)
+
+
+def test_missing_labels_are_told(problem):
+    def none(split):
+        raise NeedsLabels(f"{split} has no labels")
+
+    with pytest.raises(NeedsLabels, match="train has no labels"):
+        linear.evaluate(Representation(("pooled",), lambda split, _layer: problem[0][split], none, 2), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"weight_decays": []}, "at least one number"),
+        ({"weight_decays": 0.1}, "must be a list"),
+        ({"weight_decays": [0.0]}, "above 0"),
+        ({"weight_decays": [float("nan")]}, "finite"),
+        ({"weight_decays": ["1e-3"]}, "finite numbers"),
+        ({"iterations": 0}, "iterations = 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(problem, settings, message):
+    with pytest.raises(ValueError, match=message):
+        linear.evaluate(representation(*problem), seed=0, **settings)
+
+
+def test_broken_features_and_labels_are_refused(problem):
+    features, labels = problem
+    holed = {split: rows.copy() for split, rows in features.items()}
+    holed["train"][3, 2] = np.inf
+    with pytest.raises(ValueError, match="layer 'pooled' has training features that are not finite"):
+        linear.evaluate(representation(holed, labels), seed=0)
+    with pytest.raises(ValueError, match="for 899 labels"):
+        linear.evaluate(representation(features, {**labels, "train": labels["train"][1:]}), seed=0)
+    with pytest.raises(ValueError, match="test labels must be at least one, each from 0 to 5"):
+        linear.evaluate(representation(features, {**labels, "test": labels["test"] + 1}), seed=0)

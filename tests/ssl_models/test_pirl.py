@@ -1,0 +1,178 @@
+"""PIRL: two heads, two halves of one loss, and a bank that holds untransformed pictures only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ssl_models.encoders.resnet import ResNet
+from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce, pirl_nce_chance
+from ssl_models.method import DataSpec
+from ssl_models.methods.pirl import PIRL
+from ssl_models.views.patches import ALL_ORDERS
+
+torch.set_num_threads(1)
+
+INDEX = torch.tensor([11, 2, 7, 5])
+
+
+def method(side: int = 24, samples: int = 20, channels: int = 3, **settings: Any) -> PIRL:
+    torch.manual_seed(0)
+    settings = {"negatives": 10, "projection": 16} | settings
+    return PIRL(ResNet(depth=10, width=4, channels=channels), DataSpec(samples, (channels, side, side)), **settings)
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.randint(0, 256, (4, 3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def made(pirl: PIRL, images: Tensor, seed: int = 0) -> tuple[Tensor, ...]:
+    return pirl.views(images, torch.Generator().manual_seed(seed))
+
+
+def total(terms: dict[str, Tensor]) -> Tensor:
+    return terms["transformed"] + terms["image"]
+
+
+def test_views_are_pictures_shuffled_tiles_and_the_rows_to_compare_with(images: Tensor) -> None:
+    plain, tiles, negatives = made(method(), images)
+    assert plain.shape == (4, 3, 24, 24)
+    assert tiles.shape == (36, 3, 16, 16)
+    assert negatives.shape == (10,)
+    assert negatives.dtype == torch.int64
+    assert 0 <= negatives.min() <= negatives.max() < 20
+
+
+@pytest.mark.parametrize(("objective", "criterion"), [("nce", pirl_nce), ("softmax", info_nce)])
+def test_the_loss_is_equation_5_of_the_paper(images: Tensor, objective: str, criterion: Any) -> None:
+    pirl = method(objective=objective, weight=0.3, temperature=0.2).eval()
+    plain, tiles, negatives = made(pirl, images)
+    terms = pirl.loss(plain, tiles, negatives, index=INDEX)
+
+    tile_vectors = pirl.transformed_head.each(pirl.encoder(tiles)).view(4, 9, 16)
+    g = functional.normalize(pirl.transformed_head.together(tile_vectors.flatten(1)), dim=1)
+    f = functional.normalize(pirl.image_head(pirl.encoder(plain)), dim=1)
+    for name, feature, share in (("transformed", g, 0.3), ("image", f, 0.7)):
+        losses = []
+        for row, sample in enumerate(INDEX.tolist()):
+            others = pirl.bank.rows[[n for n in negatives.tolist() if n != sample]]
+            own = feature[row] @ pirl.bank.rows[sample] / 0.2
+            losses.append(criterion(own[None], (others @ feature[row] / 0.2)[None]))
+        torch.testing.assert_close(terms[name], share * torch.cat(losses).mean(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_weights_zero_and_one_give_the_two_halves(images: Tensor) -> None:
+    halves = {}
+    for weight in (0.0, 0.5, 1.0):
+        pirl = method(weight=weight).eval()
+        halves[weight] = pirl.loss(*made(pirl, images), index=INDEX)
+    assert float(halves[0.0]["transformed"].detach()) == 0
+    assert float(halves[1.0]["image"].detach()) == 0
+    mean = (total(halves[0.0]) + total(halves[1.0])) / 2
+    torch.testing.assert_close(total(halves[0.5]), mean)
+
+
+def test_f_and_g_are_different_parameters_and_each_half_trains_its_own(images: Tensor) -> None:
+    for weight, trained, idle in ((1.0, "transformed_head", "image_head"), (0.0, "image_head", "transformed_head")):
+        pirl = method(weight=weight)
+        total(pirl.loss(*made(pirl, images), index=INDEX)).backward()
+        assert all(parameter.grad.abs().max() > 0 for parameter in getattr(pirl, trained).parameters())
+        assert all(parameter.grad.abs().max() == 0 for parameter in getattr(pirl, idle).parameters())
+    shared = {id(p) for p in pirl.image_head.parameters()} & {id(p) for p in pirl.transformed_head.parameters()}
+    assert not shared
+
+
+def test_after_a_step_the_bank_holds_the_average_with_f_of_the_picture_and_nothing_else(images: Tensor) -> None:
+    pirl = method(momentum=0.25).eval()
+    plain, tiles, negatives = made(pirl, images)
+    before = pirl.bank.rows.clone()
+    pirl.loss(plain, tiles, negatives, index=INDEX)
+    assert torch.equal(pirl.bank.rows, before)  # nothing moves until the step is done
+    pirl.after_step(0.1)
+    feature = functional.normalize(pirl.image_head(pirl.encoder(plain)), dim=1)
+    expected = before.clone()
+    expected[INDEX] = functional.normalize(0.25 * before[INDEX] + 0.75 * feature, dim=1).detach()
+    torch.testing.assert_close(pirl.bank.rows, expected)
+    assert pirl.pending is None
+    pirl.after_step(0.2)  # a second call has nothing left to do
+    torch.testing.assert_close(pirl.bank.rows, expected)
+
+
+def test_the_bank_does_not_depend_on_the_transformed_picture(images: Tensor) -> None:
+    rows = []
+    for tiles_scale in (1.0, 0.0):
+        pirl = method().eval()
+        plain, tiles, negatives = made(pirl, images)
+        pirl.loss(plain, tiles * tiles_scale, negatives, index=INDEX)
+        pirl.after_step(0.1)
+        rows.append(pirl.bank.rows)
+    assert torch.equal(rows[0], rows[1])
+
+
+def test_the_bank_gets_no_gradient_and_is_checkpointed(images: Tensor) -> None:
+    pirl = method()
+    total(pirl.loss(*made(pirl, images), index=INDEX)).backward()
+    assert pirl.bank.rows.grad is None
+    assert "bank.rows" in pirl.state_dict()
+
+
+def shown_orders(pirl: PIRL, batch: int) -> set[tuple[int, ...]]:
+    return {tuple(order) for order in pirl.draw_orders(batch, torch.Generator().manual_seed(0)).tolist()}
+
+
+def test_orders_come_from_all_or_from_a_set() -> None:
+    assert len(shown_orders(method(), 300)) > 295
+    assert len(shown_orders(method(permutations=ALL_ORDERS), 300)) > 295
+    assert len(shown_orders(method(permutations=5), 300)) == 5
+
+
+@pytest.mark.parametrize("transform", ["rotation", "jigsaw_rotation"])
+def test_the_other_transforms(images: Tensor, transform: str) -> None:
+    settings = {"smallest_transformed_crop": 1.0, "flip": 0.0, "strength": 0.0, "hue": 0.0, "grey": 0.0}
+    pirl = method(transform=transform, **settings)
+    views = made(pirl, images)
+    assert total(pirl.loss(*views, index=INDEX)).isfinite()
+    if transform == "rotation":
+        turned = torch.stack([torch.rot90(images / 255, turns, (2, 3)) for turns in range(4)])
+        distance = (views[1] - turned).abs().amax((2, 3, 4))  # (4 turns, B)
+        assert (distance.amin(0) < 1e-5).all()
+    else:
+        assert views[1].shape == (36, 3, 16, 16)
+
+
+@pytest.mark.parametrize(("objective", "chance"), [("nce", pirl_nce_chance), ("softmax", info_nce_chance)])
+def test_equal_logits_cost_chance(images: Tensor, objective: str, chance: Any) -> None:
+    for negatives, compared in ((0, 19), (20, 19), (10, 10)):
+        pirl = method(objective=objective, negatives=negatives, weight=0.4)
+        pirl.bank.rows.copy_(functional.normalize(torch.ones(20, 16), dim=1))
+        assert pirl.chance == pytest.approx(chance(compared))
+        plain, tiles, rows = made(pirl, images)
+        rows = rows.masked_fill(torch.isin(rows, INDEX), 0) if negatives == 10 else rows  # none of their own rows
+        loss = total(pirl.loss(plain, tiles, rows, index=INDEX))
+        assert float(loss.detach()) == pytest.approx(pirl.chance, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": 0.0}, "temperature is 0.0"),
+        ({"weight": 1.5}, "weight is 1.5"),
+        ({"momentum": -0.5}, "momentum is -0.5"),
+        ({"negatives": 21}, "negatives is 21; 20 samples allow"),
+        ({"negatives": -1}, "negatives is -1"),
+        ({"permutations": 1}, "permutations is 1"),
+        ({"permutations": ALL_ORDERS + 1}, "permutations is 362881"),
+        ({"objective": "hinge"}, "objective is 'hinge'; choose one of nce, softmax"),
+        ({"transform": "blur"}, "transform is 'blur'"),
+        ({"side": 20}, "at least 24 px; these are 20 x 20"),
+        ({"flip": 2.0}, "flip is 2.0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        method(**settings)

@@ -1,0 +1,88 @@
+"""SimCLR: two different views, one loss over both, a chance that follows the batch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ssl_models.encoders.resnet import ResNet
+from ssl_models.losses.contrastive import nt_xent
+from ssl_models.method import DataSpec
+from ssl_models.methods.simclr import SimCLR
+
+torch.set_num_threads(1)
+
+
+def method(channels: int = 3, **settings: Any) -> SimCLR:
+    torch.manual_seed(0)
+    return SimCLR(ResNet(depth=10, width=4, channels=channels), DataSpec(20, (channels, 16, 16)), **settings)
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_two_views_are_drawn_apart(images: Tensor) -> None:
+    first, second = method().views(images, torch.Generator().manual_seed(0))
+    assert ((first - second).abs().amax((1, 2, 3)) > 0.01).all()
+
+
+def test_without_any_augmentation_both_views_are_the_picture(images: Tensor) -> None:
+    plain = method(smallest_crop=1.0, flip=0.0, strength=0.0, hue=0.0, grey=0.0)
+    for view in plain.views(images, torch.Generator()):
+        torch.testing.assert_close(view, images / 255, rtol=0, atol=1e-5)
+
+
+def test_the_views_break_the_hue(images: Tensor) -> None:
+    red = torch.zeros_like(images)
+    red[:, 0] = 180
+    views = torch.cat(method().views(red.expand(6, 3, 16, 16).repeat(20, 1, 1, 1), torch.Generator().manual_seed(0)))
+    strongest = views.mean((2, 3)).argmax(1)
+    assert set(strongest.tolist()) == {0, 1, 2}
+
+
+def test_blur_is_optional_and_smooths(images: Tensor) -> None:
+    settings = {"smallest_crop": 1.0, "flip": 0.0, "strength": 0.0, "hue": 0.0, "grey": 0.0}
+    wide = images.repeat_interleave(8, 2).repeat_interleave(8, 3)  # at 128 px, where the deviation is up to 1.1
+    sharp, _ = method(**settings).views(wide, torch.Generator().manual_seed(0))
+    soft, _ = method(blur=1.0, **settings).views(wide, torch.Generator().manual_seed(0))
+    assert float(soft.diff(dim=3).abs().amax()) < float(sharp.diff(dim=3).abs().amax())
+
+
+def test_the_loss_is_nt_xent_of_the_head_and_chance_follows_the_batch(images: Tensor) -> None:
+    simclr = method(temperature=0.2).eval()
+    assert simclr.chance is None
+    first, second = simclr.views(images, torch.Generator().manual_seed(0))
+    terms = simclr.loss(first, second, index=torch.arange(6))
+    expected = nt_xent(simclr.head(simclr.encoder(first)), simclr.head(simclr.encoder(second)), 0.2)
+    torch.testing.assert_close(terms["loss"], expected)
+    assert simclr.chance == pytest.approx(math.log(11))
+    assert 0 <= float(terms["accuracy"]) <= 1
+
+
+def test_grey_data_are_given_light_and_no_colour(images: Tensor) -> None:
+    first, second = method(channels=1).views(images[:, :1], torch.Generator().manual_seed(0))
+    assert first.shape == second.shape == (6, 1, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": 0.0}, "temperature is 0.0"),
+        ({"temperature": -1.0}, "temperature is -1.0"),
+        ({"hue": 0.7}, "hue is 0.7"),
+        ({"strength": -0.1}, "strength is -0.1"),
+        ({"grey": 2.0}, "grey is 2.0"),
+        ({"blur": -0.5}, "blur is -0.5"),
+        ({"smallest_crop": 0.0}, "smallest_crop is 0.0"),
+        ({"projection": 0}, "projection is 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        method(**settings)

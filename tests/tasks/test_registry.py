@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ssl_models.encoders import build_encoder
+from tasks import tracking
+from tasks.mlflow_store import connect, local_uri
+from tests.tasks.test_tracking import opened, root, template  # noqa: F401
+
+torch.set_num_threads(1)
+SETTINGS = {"depth": 10, "width": 2}
+
+
+def trained(folder: Path, seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    encoder = build_encoder("resnet", **SETTINGS)
+    encoder(torch.rand(4, 3, 16, 16))  # so that the statistics of the batch norms are not the initial ones
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(encoder.state_dict(), folder / "encoder.safetensors")
+    (folder / "encoder.json").write_text(json.dumps({"name": "resnet", "settings": SETTINGS}))
+    return encoder.eval()
+
+
+def test_round_trip(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    images = torch.rand(3, 3, 16, 16)
+    encoders = [trained(root / f"encoder{seed}", seed) for seed in range(2)]
+    for seed in range(2):
+        run = opened(root, f"key{seed}")
+        for _ in range(2):
+            version = tracking.register_encoder(root, "world.rotation", root / f"encoder{seed}", run.run_id)
+            assert version == seed + 1
+        run.finish({})
+    (root / "sub").mkdir()
+    monkeypatch.chdir(root / "sub")
+    newest, first = tracking.load_encoder("world.rotation"), tracking.load_encoder("world.rotation", version=1)
+    assert not newest.training
+    assert torch.equal(newest(images), encoders[1](images))
+    assert torch.equal(first(images), encoders[0](images))
+    for wanted in (("world.absent", None), ("world.rotation", 7)):
+        with pytest.raises(LookupError, match=rf"{wanted[0]}.* is not in the registry .*\['world.rotation'\]"):
+            tracking.load_encoder(*wanted)
+
+
+def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    import mlflow
+
+    images = torch.rand(3, 3, 16, 16)
+    encoder = trained(root / "encoder", 0)
+    run = opened(root)
+    tracking.register_encoder(root, "world.rotation", root / "encoder", run.run_id, shape=(3, 16, 16))
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", local_uri(root))
+    model = mlflow.pyfunc.load_model("models:/world.rotation@latest")
+    assert torch.equal(torch.from_numpy(model.predict(images.numpy())), encoder(images))
+    assert model.metadata.get_input_schema().input_types()[0].name == "float32"
+    files = {file.path for file in connect(root, local_uri(root)).list_artifacts(run.run_id, "encoder")}
+    assert not [file for file in files if file.endswith(("pkl", "pt", "pth"))]
+    with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
+        model.predict(images.numpy()[:, :1])
+
+
+def test_a_folder_that_holds_no_encoder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"holds no encoder\.json"):
+        tracking.read_encoder(tmp_path)
+
+
+@pytest.mark.usefixtures("root")
+def test_nothing_is_registered_of_files_that_do_not_fit(root: Path) -> None:  # noqa: F811
+    trained(root / "encoder", 0)
+    (root / "encoder" / "encoder.json").write_text(json.dumps({"name": "resnet", "settings": {"width": 4}}))
+    run = opened(root)
+    with pytest.raises(RuntimeError, match="size mismatch|Missing key"):
+        tracking.register_encoder(root, "world.rotation", root / "encoder", run.run_id)
+    assert run.client.list_artifacts(run.run_id) == []

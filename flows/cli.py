@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -117,8 +117,7 @@ def status(
     colours = {"fresh": "green", "stale": "red", "waiting": "yellow"}
     for name, entry in states.items():
         table.add_row(name, f"[{colours[entry.state]}]{entry.state}[/]", "; ".join(entry.reasons))
-    console = Console()
-    console.print(table)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)  # for a pipe: one line a stage
     behind = sum(entry.state != "fresh" for entry in states.values())
     print(f"{behind} of {len(states)} stages to run: covey run" if behind else f"All {len(states)} are up to date.")
 
@@ -158,9 +157,14 @@ def ui() -> None:
 
     with _refusals():
         root = find_root()
-        with pages.mlflow(root) as mlflow, pages.prefect(root) as prefect:
-            print(f"MLflow   {mlflow}\nPrefect  {prefect}\nCtrl-C closes both.", flush=True)
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        print("Starting both pages; this takes some twenty seconds.", flush=True)
+        with pages.prefect(root) as prefect, pages.mlflow(root) as mlflow:
+            prefect.wait_until_up()
+            print(
+                f"MLflow   {mlflow}\nPrefect  {prefect.address.removesuffix('/api')}\nCtrl-C closes both.", flush=True
+            )
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
 
 
 def find_root() -> Path:

@@ -23,21 +23,19 @@ STARTUP_SECONDS = 120.0
 _CHECKOUT = Path(__file__).resolve().parent.parent
 
 
-class PageError(RuntimeError):
-    """Raised where a page does not come up; the text names its log."""
-
-
 @contextmanager
 def mlflow(root: Path) -> Iterator[str]:
     """Yields the address of a page on the records of this project; a server that MLFLOW_TRACKING_URI names is its own.
 
     Raises:
-        PageError: it ended, or gave no answer in two minutes.
+        ServerError: it ended, or gave no answer in two minutes.
     """
-    records = mlflow_store.initialise(root)
+    records = mlflow_store.choose_uri(root)
     if mlflow_store.is_server(records):
         yield records
         return
+    if not mlflow_store.database(root).exists():
+        mlflow_store.initialise(root)
     port = server.free_port()
     address = f"http://{server.LOOPBACK}:{port}"
     hosts = [f"{host}:{port}" for host in (server.LOOPBACK, "localhost")]
@@ -58,16 +56,13 @@ def mlflow(root: Path) -> Iterator[str]:
 
 
 @contextmanager
-def prefect(root: Path) -> Iterator[str]:
-    """Yields the address of the dashboard on the runs of this project, or of the server that PREFECT_API_URL names."""
+def prefect(root: Path) -> Iterator[server.Server]:
+    """Yields the starting server of a dashboard on this project's runs, or the one that PREFECT_API_URL names."""
     server.settle(root)
-    if given := os.environ.get("PREFECT_API_URL"):
-        yield given.removesuffix("/api")
-        return
-    own = server.start(root, server.free_port(), pages=True)
+    given = os.environ.get("PREFECT_API_URL")
+    own = server.Server(given) if given else server.start(root, server.free_port(), pages=True)
     try:
-        own.wait_until_up()
-        yield own.address.removesuffix("/api")
+        yield own
     finally:
         own.stop()
 
@@ -97,7 +92,7 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     while not server.answers(address):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise PageError(f"MLflow's page did not come up. Its log, {log}, says why.")
+            raise server.ServerError(f"MLflow's page did not come up. Its log, {log}, says why.")
         time.sleep(0.2)
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -211,7 +212,7 @@ def bring_up_to_date(
 
 def carry_out(run: Run, start: Callable[[Run], Sequence[Any]]) -> None:
     """Starts the stages and waits for all of them; when interrupted, ends their processes before it passes that on."""
-    bystanders = {child.pid for child in psutil.Process().children()}
+    bystanders = _living_children()
     futures: Sequence[Any] = ()
     try:
         futures = start(run)
@@ -233,22 +234,36 @@ def end_children(spared: set[int], grace: float = GRACE_SECONDS) -> None:
     They get Ctrl-C's signal first: DVC then gives its locks back and leaves its files whole. Those still there after
     `grace` seconds are killed.
     """
-    children = [child for child in psutil.Process().children() if child.pid not in spared]
-    try:
-        _signal_groups(children, signal.SIGINT)
-        _, children = psutil.wait_procs(children, timeout=grace)
-    finally:
-        _signal_groups(children, signal.SIGKILL)
+    for number in (signal.SIGINT, signal.SIGKILL):
+        told: set[int] = set()
+        deadline = time.monotonic() + grace
+        while (left := _living_children() - spared) and time.monotonic() < deadline:
+            for pid in left - told:
+                _signal_group(pid, number)
+            told |= left
+            time.sleep(0.05)
 
 
-def _signal_groups(children: Sequence[psutil.Process], number: signal.Signals) -> None:
-    for child in children:
-        with suppress(ProcessLookupError, psutil.NoSuchProcess):
-            group = os.getpgid(child.pid)
-            if group == os.getpgrp():
-                child.send_signal(number)
-            else:
-                os.killpg(group, number)
+def _living_children() -> set[int]:
+    """The process ids of children, without those that have ended and wait to be asked how.
+
+    They are only looked at: to wait for one here would take its exit status from the thread that started it.
+    """
+    living = set()
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE:
+                living.add(child.pid)
+    return living
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        group = os.getpgid(pid)
+        if group != os.getpgrp():
+            os.killpg(group, number)
+        else:
+            os.kill(pid, number)
 
 
 @contextmanager

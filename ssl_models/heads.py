@@ -18,6 +18,15 @@ def projection_mlp(dim: int, hidden: int, projection: int) -> nn.Sequential:
     )
 
 
+def centred(head: nn.Module, projection: int, centre: bool) -> nn.Sequential:
+    """A head, and after it where `centre` a batch normalisation without parameters, (B, projection) as before.
+
+    It takes the component that all samples share out of their vectors, so that these spread over the sphere from the
+    first step; SimCLR's code ends its head like this.
+    """
+    return nn.Sequential(head, nn.BatchNorm1d(projection, affine=False)) if centre else nn.Sequential(head)
+
+
 class TilesProjection(nn.Module):
     """(B * tiles, dim) -> (B, projection): PIRL's g for a jigsaw (Misra & van der Maaten 2020, arXiv:1912.01991).
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from ssl_models.hardware import autocast, resolve_precision
 from ssl_models.method import Method
 from ssl_models.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
 
@@ -84,21 +84,6 @@ def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed from numbers and words: different parts give unrelated seeds, equal ones the same everywhere."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """ "auto" -> "bf16" where the hardware multiplies it natively, else "float32"; the others stand as they are."""
-    if precision not in ("auto", "bf16", "float32"):
-        raise ValueError(f"precision '{precision}' is unknown; choose auto, bf16 or float32")
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bf16" if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "float32"
-
-
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 class Training:
@@ -216,7 +201,7 @@ class Training:
             value = value.detach().float()
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         if self.device.type == "cpu" or self.step % 50 == 0 or self.step % self.steps_per_epoch == 0:
-            loss = float(values["loss"])
+            loss = float(values["loss"].detach())
             if not math.isfinite(loss):
                 raise TrainingDivergedError(
                     f"the loss is {loss} at step {self.step} of {self.steps} (epoch "

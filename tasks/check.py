@@ -72,8 +72,9 @@ def _check_training(
 ) -> None:
     import torch
 
+    from ssl_models.hardware import resolve_precision
     from ssl_models.method import DataSpec
-    from ssl_models.trainer import Settings, resolve_precision
+    from ssl_models.trainer import Settings
     from tasks.training import build_method
 
     settings = Settings(**params.pick(parameters["training"] | block, params.training_fields()))

@@ -68,7 +68,7 @@ def of_stage(stage: PipelineStage, root: Path) -> Declared:
         else:
             paths.append(_relative(dependency.fs_path, root))
     outputs = tuple(_relative(output.fs_path, root) for output in stage.outs)
-    return Declared(root, stage.addressing, tuple(sorted(paths)), tuple(sorted(parameters)), outputs)
+    return Declared(root, stage.name, tuple(sorted(paths)), tuple(sorted(parameters)), outputs)
 
 
 def read(root: Path, stage: str) -> Declared:

@@ -9,10 +9,9 @@ import torch
 from numpy.lib.format import open_memmap
 
 from ssl_models.extraction import extract_features
-from ssl_models.trainer import autocast, resolve_precision
+from ssl_models.hardware import autocast, pick_device, resolve_precision
 from tasks.registry import read_encoder
 from tasks.stage import Context, Result
-from tasks.training import pick_device
 
 
 def extract(context: Context, run: str) -> Result:

@@ -18,13 +18,26 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from tasks import mlflow_store
 from tasks.lifeline import CLIENT, die_with_parent
+from tasks.store import log_file
 
 ADDRESS = "COVEY_FORKSERVER"
-PRELOAD = ("numpy", "torch", "safetensors.torch", "mlflow", "mlflow.tracking", "dvc.repo", "faiss", "yaml")
+PRELOAD = (
+    "numpy",
+    "torch",
+    "torch._dynamo",  # the first optimiser of a process imports it: four seconds
+    "safetensors.torch",
+    "dvc.repo",
+    "faiss",
+    "scipy.optimize",
+)
 STARTING = 60.0
 
 
@@ -38,8 +51,9 @@ def running(root: Path) -> Iterator[dict[str, str]]:
         yield {}
         return
     address = f"\0covey-{os.getpid()}-{time.monotonic_ns()}"  # abstract: leaves no file, has no length limit of a path
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    log = root / ".covey" / "logs" / "forkserver.log"
+    # Two libraries would start a thread of their own on import, and a fork takes along only the thread that forks.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+    log = log_file(root, "forkserver")
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as output:
         server = subprocess.Popen(
@@ -52,7 +66,7 @@ def running(root: Path) -> Iterator[dict[str, str]]:
             start_new_session=True,
         )
     try:
-        yield {ADDRESS: address[1:]}
+        yield {ADDRESS: f"{server.pid}:{address[1:]}"}
     finally:
         server.kill()
         server.wait()
@@ -60,8 +74,8 @@ def running(root: Path) -> Iterator[dict[str, str]]:
 
 def delegate(arguments: list[str]) -> int | None:
     """Has the fork server run `python -m tasks <arguments>`; its exit code, or None where there is no server."""
-    name = os.environ.get(ADDRESS)
-    if not name or (connection := _connect(f"\0{name}")) is None:
+    pid, _, name = os.environ.get(ADDRESS, "").partition(":")
+    if not name or (connection := _connect(int(pid), f"\0{name}")) is None:
         return None
     environment = {**os.environ, CLIENT: str(os.getpid())}
     message = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": environment}).encode()
@@ -71,8 +85,8 @@ def delegate(arguments: list[str]) -> int | None:
     return int(answer) if answer else 128 + signal.SIGKILL
 
 
-def _connect(address: str) -> socket.socket | None:
-    """A connection to the server, which may still be importing; None if nobody listens."""
+def _connect(server: int, address: str) -> socket.socket | None:
+    """A connection to the server, which may still be importing; None if it is gone."""
     deadline = time.monotonic() + STARTING
     while True:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -81,7 +95,7 @@ def _connect(address: str) -> socket.socket | None:
             return connection
         except OSError:
             connection.close()
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or not psutil.pid_exists(server):
                 return None
             time.sleep(0.1)
 
@@ -92,7 +106,8 @@ def serve(address: str, owner: int) -> None:
     if os.getppid() != owner:
         return
     for name in PRELOAD:
-        __import__(name)
+        import_module(name)
+    mlflow_store.preload()
     if (others := threading.active_count() - 1) > 0:
         print(f"{others} threads run in the fork server: a fork may hang", [t.name for t in threading.enumerate()])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -121,6 +136,9 @@ def _child(connection: socket.socket) -> int:
     os.environ.update(message["environment"])
     os.environ.pop(ADDRESS, None)
     sys.argv = ["tasks", *message["arguments"]]
+    sys.path[0] = message["folder"]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tasks"]:
+        del sys.modules[name]  # the stage shall run what lies on the disk now
     threading.Thread(target=_die_with_client, args=(connection,), daemon=True).start()
     code = 1
     try:

@@ -24,6 +24,7 @@ EXPERIMENT = "covey"
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
     # A connection that is not kept cannot be inherited by a fork, which SQLite forbids. Opening one costs 1 ms.
     "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",

@@ -66,8 +66,8 @@ def _section(root: Path, data: DataSet, hue: dict[str, str], allowance: int) -> 
         "added": plots.added(data, shown, hue, f"{name}-added"),
         "training": plots.training([r for r in data.runs if not r.source], hue, f"{name}-pretrain"),
         "refits": plots.training([r for r in data.runs if r.source], hue, f"{name}-refit"),
-        "samples": _picture(store.metrics / "samples.png", allowance),
-        "sweeps": _picture(store.metrics / "sweeps.png", allowance),
+        "samples": _picture(store.metrics / "pictures" / "samples.png", allowance),
+        "sweeps": _picture(store.metrics / "pictures" / "sweeps.png", allowance),
         "clusters": [
             (run, _picture(store.metric(run.name, "clusters.png"), allowance)) for run in data.runs if run.cluster
         ],

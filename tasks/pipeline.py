@@ -64,10 +64,10 @@ def graph(root: Path) -> dict[str, Stage]:
             stages = {}
             for stage in reversed(list(networkx.topological_sort(edges))):
                 declared = of_stage(stage, root)
-                parents = tuple(sorted(parent.addressing for parent in edges.successors(stage)))
-                word = stage.addressing.partition("@")[0].partition("_")[0]
+                parents = tuple(sorted(parent.name for parent in edges.successors(stage)))
+                word = stage.name.partition("@")[0].partition("_")[0]
                 kind: Kind = KINDS.get(word, word)  # type: ignore[arg-type]
-                stages[stage.addressing] = Stage(stage.addressing, kind, parents, declared.paths, declared.outputs)
+                stages[stage.name] = Stage(stage.name, kind, parents, declared.paths, declared.outputs)
     except DvcException as error:
         raise _readable(error) from error
     return stages
@@ -83,7 +83,7 @@ def stale(root: Path) -> dict[str, list[str]]:
             status: dict[str, list[Any]] = repo.status()
     except DvcException as error:
         raise _readable(error) from error
-    return {name: _reasons(changes) for name, changes in status.items()}
+    return {name.rpartition(":")[2]: _reasons(changes) for name, changes in status.items()}
 
 
 def _reasons(changes: Iterable[Any]) -> list[str]:
@@ -113,7 +113,7 @@ def _readable(error: Exception) -> Exception:
     return ParameterError(text)
 
 
-def plan(stages: Mapping[str, Stage], changed: Iterable[str], targets: Iterable[str] = ()) -> list[str]:
+def plan(stages: dict[str, Stage], changed: Iterable[str], targets: Iterable[str] = ()) -> list[str]:
     """The stages to run, parents first: the changed ones and all that follow from them.
 
     `targets` restrict it to themselves and their ancestors. `stages` must be in topological order.

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ssl_models.protocols.score import Score
-from tasks.tables import DataSet, Gain, Measure, Run, gains, layers, lines, metric_name
+from tasks.tables import DataSet, Gain, Measure, Run, best, gains, layers, lines, metric_name
 
 # Okabe and Ito's colours without yellow and black, then Tol's muted ones: told apart with any colour vision.
 PALETTE = [
@@ -98,7 +98,9 @@ def by_layer(data: DataSet, shown: Measure, hue: dict[str, str], name: str) -> s
     """Score against layer, one panel a pretrained run: N_pre solid, its refits dashed, the controls grey behind."""
     names = layers(data, shown)
     controls = [run for run in data.runs if run.role != "self-supervised" and run.source is None]
-    panels = [run for run in data.runs if run.role == "self-supervised" and run.source is None]
+    ours = [run for run in data.runs if run.role == "self-supervised" and run.source is None]
+    family = {run.name: [run, *data.descendants(run)] for run in ours}
+    panels = [run for run in ours if any(best(other, shown) for other in family[run.name])]
     rows, columns = _grid(len(panels), 5)
     with _figure(0.45 + 1.75 * rows) as (figure, drawn):
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -219,7 +221,7 @@ def _loss(axes: Any, run: Run, colour: str) -> None:
     if chance is not None:
         axes.axhline(chance, color="#777777", linewidth=0.9, linestyle=(0, (3, 2)))
     # A first step far above all others would flatten the rest of the curve.
-    usual = sorted(loss)[int(0.95 * (len(loss) - 1))] if loss else 1.0
+    usual = sorted(loss)[int((0.95 if len(loss) >= 20 else 1) * (len(loss) - 1))] if loss else 1.0
     top, bottom = max(usual, chance or usual), min([*loss, chance or usual])
     axes.set_ylim(bottom - 0.08 * (top - bottom or 1), top + 0.12 * (top - bottom or 1))
     axes.set_title(run.name, color=colour, fontweight="bold", pad=12)
@@ -230,15 +232,13 @@ def _loss(axes: Any, run: Run, colour: str) -> None:
 
 
 def _gradient(axes: Any, run: Run) -> None:
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
     at, norm = series(run, "gradient_norm")
     axes.plot(at, norm, color="#8C8C8C", linewidth=0.8)
     axes.grid(visible=False)
     axes.set_ylim(0, max(norm, default=1.0) * 1.9 or 1.0)
-    axes.yaxis.set_major_locator(_two_ticks(max(norm, default=1.0)))
+    top = max(norm, default=1.0)
+    axes.yaxis.set_major_locator(FixedLocator([0, float(f"{top:.1g}") if top > 0 else 1.0]))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.text(0.99, 1, "gradient norm", transform=axes.transAxes, ha="right", va="top", fontsize=5.5, color="#999999")
-
-
-def _two_ticks(top: float) -> Any:
-    from matplotlib.ticker import FixedLocator
-
-    return FixedLocator([0, float(f"{top:.1g}") if top > 0 else 1.0])

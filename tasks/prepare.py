@@ -54,12 +54,13 @@ def reader_settings(root: Path, block: dict[str, Any], seed: int) -> dict[str, A
 
 
 def _write_split(folder: Path, name: str, split: Split) -> None:
-    arrays = {"images": split.images} | ({} if split.labels is None else {"labels": split.labels})
-    for kind, tensor in arrays.items():
+    tensors = {"images": split.images} | ({} if split.labels is None else {"labels": split.labels})
+    for kind, tensor in tensors.items():
         with store.whole_file(folder / f"{name}.{kind}.npy") as temporary, open(temporary, "wb") as file:
             numpy.save(file, tensor.numpy())
     with store.whole_file(folder / f"{name}.factors.npz") as temporary, open(temporary, "wb") as file:
-        numpy.savez(file, **{factor: values.numpy() for factor, values in split.factors.items()})
+        arrays = {factor: values.numpy() for factor, values in split.factors.items()}
+        numpy.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _draw(folder: Path, dataset: Dataset, reader: Any, seed: int) -> None:

@@ -10,13 +10,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssl_models.protocols.score import Score
 from tasks.store import REPORT, SCORES, Store, whole_file
 from tasks.tables import DataSet, Record, Run, headline, headline_measures, metric_name
 
+if TYPE_CHECKING:  # tasks.stage brings DVC, which the table at the end of a run does not need
+    from tasks.stage import Context, Result
+
 COLUMNS = ("data", "run", "source", "protocol", "layer", "metric", "value", "low", "high", "seed")
+
+
+def report(context: Context) -> Result:
+    """metrics/<data> -> results/report.html, results/scores.csv."""
+    from tasks.stage import Result
+
+    write(context.root, context.parameters)
+    return Result(artifacts=[context.root / REPORT, context.root / SCORES])
 
 
 def write(root: Path, parameters: dict[str, Any]) -> None:
@@ -46,7 +57,7 @@ def data_names(parameters: Mapping[str, Any]) -> list[str]:
 def _dataset(root: Path, name: str, parameters: Mapping[str, Any]) -> DataSet:
     store, missing = Store(root, name), list[str]()
     prepare = _record(store.metrics / "prepare.json", root, missing)
-    samples = _record(store.metrics / "samples.json", root, [])
+    samples = _record(store.metrics / "pictures" / "samples.json", root, missing)
     runs = [_run(store, run, parameters, missing) for run in (*parameters["pretrain"], *parameters["clusterfit"])]
     return DataSet(name, runs, prepare, samples, missing)
 
@@ -177,7 +188,7 @@ def _as_text(data: DataSet) -> str:
     ours, controls = headline(data)
     heads = [data.name, "refit"]
     for measure in headline_measures(data):
-        heads += [f"{metric_name(measure)}{measure.unit}", "after ClusterFit"]
+        heads += [f"{metric_name(measure)}{', ' + measure.unit.strip() if measure.unit else ''}", "after ClusterFit"]
     body = []
     for row in (*ours, *controls):
         cells = [

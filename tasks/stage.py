@@ -69,8 +69,9 @@ def main(arguments: list[str]) -> int:
     except ParameterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (ValueError, RuntimeError, OSError) as error:
-        if os.environ.get("COVEY_TRACEBACK"):
+    except Exception as error:
+        expected = isinstance(error, (ValueError, RuntimeError, OSError)) or type(error).__name__ == "MlflowException"
+        if not expected or os.environ.get("COVEY_TRACEBACK"):
             raise
         print(f"error: {stage}: {error}", file=sys.stderr)
         return 1
@@ -96,11 +97,9 @@ def _run(root: Path, stage: str, arguments: list[str], parameters: dict[str, Any
         faults.point("after-output")
         _refuse_changed(declaration, inputs)
         faults.point("before-record")
-        if result.encoder is not None:
-            from tasks.registry import register_encoder
-
-            register_encoder(root, *result.encoder, record.run_id)
         record.finish({**result.summary, "seconds": time.perf_counter() - started}, result.artifacts)
+        if result.encoder is not None:
+            _register(root, record, *result.encoder)
         faults.point("after-record")
 
 
@@ -111,7 +110,9 @@ def _recorded(
     """A run of the tracking store for the length of the block; it never stays open, unless the process is killed."""
     from tasks.tracking import open_run
 
-    record = open_run(root, stage=stage, key=key, work=work, parameters=_relevant(stage, parameters), inputs=inputs)
+    machine = {f"covey.{name}": str(value) for name, value in parameters["machine"].items()}
+    shown = _relevant(stage, parameters)
+    record = open_run(root, stage=stage, key=key, work=work, parameters=shown, inputs=inputs, tags=machine)
     try:
         yield record
     except (KeyboardInterrupt, SystemExit):
@@ -120,6 +121,14 @@ def _recorded(
     except BaseException as error:
         record.fail(str(error))
         raise
+
+
+def _register(root: Path, record: StageRun, name: str, folder: Path) -> None:
+    """Registers the encoder under its name; the run is finished by then, and so lies where it will stay."""
+    from tasks.registry import register_encoder
+
+    shape = tuple(store.read_json(folder / "encoder.json")["shape"])
+    register_encoder(root, name, folder, record.run_id, shape=shape)
 
 
 def _relevant(stage: str, parameters: dict[str, Any]) -> dict[str, Any]:

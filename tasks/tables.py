@@ -84,7 +84,7 @@ class Measure:
 
     @property
     def unit(self) -> str:
-        return " %" if self.share else ""
+        return "\u00a0%" if self.share else ""
 
     def number(self, value: float | None, sign: bool = False) -> str:
         """The value as text, with a true minus sign; a dash for what is unknown."""

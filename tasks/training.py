@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from ssl_models.encoders import build_encoder
+from ssl_models.hardware import pick_device
 from ssl_models.method import DataSpec, Method, method_class
 from ssl_models.trainer import Settings, Training, derive_seed
 from tasks import faults, params, store
@@ -59,11 +60,6 @@ def train_encoder(context: Context, run: str, method_name: str, block: dict[str,
     numbers = {name: float(value) for name, value in summary.items() if isinstance(value, (int, float))}
     name = f"{context.store.data}.{run}"
     return Result(numbers, [curve], (name, context.store.encoder(run)))
-
-
-def pick_device() -> torch.device:
-    """The graphics card this process may use, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def build_method(parameters: dict[str, Any], name: str, block: dict[str, Any], data: DataSpec, seed: int) -> Method:

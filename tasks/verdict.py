@@ -37,6 +37,7 @@ def verdict(data: DataSet) -> list[str]:
     where = f" at {top.layer}" if len(layers(data, shown)) > 1 else ""
     close = sum(difference(score, top)[1] <= 0 for _, score in others)
     alike = f"leads, not told apart from {close} other{'s' if close > 1 else ''}" if close else "transfers best"
+    alike = alike if others else "is the only self-supervised representation with a score"
     text = f"On {data.name}, {winner.name} {alike}: {shown.number(top.value)}{shown.unit} "
     text += f"({shown.interval(top.low, top.high)}) {metric_name(shown)}{where}"
     text += "".join(_against(data, shown, top, role) for role in ("supervised", "untrained")) + "."
@@ -65,6 +66,9 @@ def _rivals(data: DataSet, shown: Measure, top: Score, others: list[tuple[Run, S
     """Who cannot be told from the winner, and how many do no better than no training."""
     close = [run.name for run, score in others if difference(score, top)[1] <= 0]
     sentences = []
+    unscored_runs = [run.name for run in data.runs if run.role == "self-supervised" and not best(run, shown)]
+    if unscored_runs:
+        sentences.append(f"Without a {metric_name(shown)} score, so not compared: {', '.join(unscored_runs)}.")
     if others:
         names = ", ".join(close[:4]) + (f" and {len(close) - 4} more" if len(close) > 4 else "")
         second, score = others[0]

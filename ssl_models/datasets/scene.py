@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -53,17 +54,17 @@ class Factor:
 
 
 FACTORS: dict[str, Factor] = {
-    "position_x": Factor("position", 0.0, 0.12),
-    "position_y": Factor("position", 0.0, 0.12),
+    "position_x": Factor("position", 0.0, 0.13),
+    "position_y": Factor("position", 0.0, 0.13),
     "orientation": Factor("orientation", 0.0, math.pi),
     "size": Factor("object_size", 0.775, 0.175),
     "mirror": Factor("mirror", kind=Kind.SIGN),
-    "stretch": Factor("deformation", 0.0, 0.25),
-    "bend": Factor("deformation", 0.0, 0.35),
+    "stretch": Factor("deformation", 0.0, 0.3),
+    "bend": Factor("deformation", 0.0, 0.4),
     "light": Factor("light", math.pi / 2, math.pi, Kind.ANGLE),
     "hue": Factor("colour", 0.0, math.pi, Kind.ANGLE),
     "saturation": Factor("colour", 0.55, 0.35),
-    "brightness": Factor("colour", 0.8, 0.2),
+    "brightness": Factor("colour", 0.75, 0.25),
     "background_hue": Factor("background", 0.0, math.pi, Kind.ANGLE),
     "background_saturation": Factor("background", 0.15, 0.15),
     "background_brightness": Factor("background", 0.5, 0.4),
@@ -87,7 +88,7 @@ DIALS: dict[str, float] = {
     "deformation": 1.0,
     "light": 1.0,
     "colour": 1.0,
-    "background": 0.5,
+    "background": 0.6,
     "gradient": 0.0,
     "texture": 0.0,
     "clutter": 0.0,
@@ -133,19 +134,17 @@ class Scene:
 def sample_scene(samples: int, generator: torch.Generator, dials: Mapping[str, float]) -> Scene:
     """`samples` scenes; every block of len(CLASSES) in turn holds each class once, in random order.
 
-    The generator's first draw seeds one stream per kind of number, so that the first scenes of a longer draw are those
-    of a shorter one.
+    Each factor has a stream of its own, named after it: the first scenes of a longer draw are those of a shorter one,
+    and a factor that is added some day leaves the draws of the others as they are.
     """
-    streams = torch.randint(2**62, (4,), generator=generator).tolist()
+    seed = int(torch.randint(2**32, (), generator=generator))
     blocks = -(-samples // len(CLASSES))
-    labels = _uniform(streams[0], blocks, len(CLASSES)).argsort(1).flatten()[:samples]
-    shares = _uniform(streams[1], samples, len(FACTORS)).unbind(1)
+    labels = _uniform(seed, "class", blocks, len(CLASSES)).argsort(1).flatten()[:samples]
     factors = {
-        name: factor.value(share, dials[factor.dial])
-        for (name, factor), share in zip(FACTORS.items(), shares, strict=True)
+        name: factor.value(_uniform(seed, name, samples), dials[factor.dial]) for name, factor in FACTORS.items()
     }
-    blobs = _uniform(streams[2], samples, BLOBS, BLOB_NUMBERS)
-    waves = _uniform(streams[3], samples, WAVES, WAVE_NUMBERS)
+    blobs = _uniform(seed, "blobs", samples, BLOBS, BLOB_NUMBERS)
+    waves = _uniform(seed, "waves", samples, WAVES, WAVE_NUMBERS)
     return Scene(labels, factors, blobs, waves)
 
 
@@ -158,5 +157,6 @@ def check_dials(dials: Mapping[str, float]) -> None:
             raise ValueError(f"world dial {name} is {value}; it must be between 0 (fixed) and 1 (full range)")
 
 
-def _uniform(seed: int, *shape: int) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+def _uniform(seed: int, stream: str, *shape: int) -> Tensor:
+    """Uniform numbers in [0, 1) of a seed's named stream."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed ^ crc32(stream.encode())))

@@ -107,17 +107,17 @@ def boot(plane: Plane) -> Solid:
 
 
 def cup(plane: Plane) -> Solid:
-    body = plane.polygon((-0.72, -0.55), (0.42, -0.55), (0.28, 0.72), (-0.58, 0.72), rounding=0.06)
-    handle = plane.ring((0.45, 0.0), 0.36, 0.095)
-    rim = plane.ellipse((-0.15, -0.56), (0.64, 0.17))
+    body = plane.polygon((-0.74, -0.55), (0.44, -0.55), (0.16, 0.72), (-0.46, 0.72), rounding=0.06)
+    handle = plane.ring((0.45, -0.14), 0.34, 0.095)
+    rim = plane.ellipse((-0.15, -0.56), (0.67, 0.18))
     mouth = plane.ellipse((-0.15, -0.56), (0.5, 0.09))
     return Solid(((handle, 0.0), (body, 0.08), (rim, 0.12)), dents=(mouth,))
 
 
 def fish(plane: Plane) -> Solid:
     body = plane.ellipse((-0.2, 0.0), (0.72, 0.42))
-    tail = plane.polygon((0.3, 0.0), (0.95, -0.5), (0.8, 0.0), (0.95, 0.5))
-    dorsal = plane.polygon((-0.35, -0.3), (0.1, -0.72), (0.3, -0.25))
+    tail = plane.polygon((0.3, 0.0), (1.0, -0.55), (0.8, 0.0), (0.92, 0.42))
+    dorsal = plane.polygon((-0.5, -0.25), (0.22, -0.78), (0.32, -0.15))
     fin = plane.ellipse((0.0, 0.14), (0.24, 0.1))
     eye = plane.disc((-0.6, -0.1), 0.085)
     return Solid(((tail, 0.0), (dorsal, 0.0), (body, 0.05), (fin, 0.12)), dents=(eye,))
@@ -231,8 +231,9 @@ def _square(resolution: int, reach: float) -> tuple[Tensor, Tensor]:
 def _normalised(shape: Callable[[Plane], Solid]) -> Solid:
     """The object measured on a plane where the smallest circle around it has centre 0 and radius 1; distances too."""
     x, y = _square(2 * RESOLUTION, 1.3)
-    inside = _silhouette(shape(Plane(x, y))) < 0
-    points = torch.stack([x[inside], y[inside]], 1)
+    outline = _silhouette(shape(Plane(x, y)))
+    edge = (outline < 0) & (outline > -0.03)
+    points = torch.stack([x[edge], y[edge]], 1)
     center = points.mean(0)
     for step in range(1, 400):  # Badoiu and Clarkson 2003: walk to the farthest point by ever smaller steps
         farthest = points[(points - center).square().sum(1).argmax()]

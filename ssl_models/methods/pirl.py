@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.heads import TilesProjection
+from ssl_models.heads import TilesProjection, centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce, pirl_nce_chance, unit
 from ssl_models.memory import MemoryBank
 from ssl_models.method import DataSpec, Method
@@ -44,6 +44,9 @@ class PIRL(Method):
     permutations: 0 or 9! draws each order from all; another number from a set chosen far apart.
     negatives: rows of the bank that a batch is compared with; 0 means all of them, which is often as cheap.
     momentum: share of a bank row that stays at its update. tile, gap: see `cut_tiles`.
+    centre: whether a batch normalisation ends both heads (the paper: no). An untrained encoder gives all pictures nearly
+    one vector; the rows that have been visited then resemble every query and the others none, and for the first
+    epochs, which are all that a small machine has, the network flees from its own bank.
     smallest_crop, smallest_transformed_crop: least areas of the two crops. strength, hue, grey: of the colour jitter.
     """
 
@@ -57,10 +60,11 @@ class PIRL(Method):
         transform: str = "jigsaw",
         permutations: int = 0,
         permutation_seed: int = 0,
-        temperature: float = 0.07,
+        temperature: float = 0.2,
         negatives: int = 1024,
         momentum: float = 0.5,
         projection: int = 64,
+        centre: bool = True,
         tile: int = 16,
         gap: float = 0.25,
         smallest_crop: float = 0.2,
@@ -99,10 +103,9 @@ class PIRL(Method):
             if permutations not in (0, ALL_ORDERS):
                 require_orders(permutations)
                 self.register_buffer("orders", order_set(permutations, permutation_seed), persistent=False)
-        self.image_head = nn.Linear(encoder.dim, projection)  # f
-        self.transformed_head: nn.Module = (  # g
-            TilesProjection(encoder.dim, projection, TILES) if self.shuffled else nn.Linear(encoder.dim, projection)
-        )
+        transformed_head = TilesProjection(encoder.dim, projection, TILES) if self.shuffled else None
+        self.image_head = centred(nn.Linear(encoder.dim, projection), projection, centre)  # f
+        self.transformed_head = centred(transformed_head or nn.Linear(encoder.dim, projection), projection, centre)  # g
         self.bank = MemoryBank(data.samples, projection)
         self.pending: tuple[Tensor, Tensor] | None = None
 

@@ -1,4 +1,4 @@
-"""A pipeline without DVC, MLflow or torch: seven stages that sleep, or fail as they are told to.
+"""A pipeline without DVC, MLflow or torch: eight stages that sleep, or fail as they are told to.
 
 Run as a program it is `covey` on that pipeline: `python -m tests.flows.stand_in run`. Its folder's `faults.json` says
 how many attempts of a stage fail; `calls.txt` gets a line for every beginning and end of an attempt.
@@ -43,9 +43,27 @@ def stale(root: Path) -> dict[str, list[str]]:
     return json.loads(path.read_text()) if path.exists() else {name: ["changed"] for name in GRAPH}
 
 
-def reproduce(
-    root: Path, name: str, *, timeout: float | None, environment: Mapping[str, str], force: bool = False
-) -> str:
+def graph(root: Path) -> dict[str, Stage]:
+    """The eight stages. Within a flow, if `dead.json` names a process, that one's flow run is first left Running."""
+    dead = root / "dead.json"
+    if dead.exists() and "PREFECT_API_URL" in os.environ:
+        leave_running(dead.read_text())
+    return GRAPH
+
+
+def leave_running(owner: str) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.states import Running
+
+    from flows.pipeline import bring_up_to_date
+    from flows.server import OWNER_TAG
+
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(bring_up_to_date, name="dead", tags=[OWNER_TAG + owner], state=Running())
+        client.set_flow_run_state(run.id, Running(), force=True)
+
+
+def reproduce(root: Path, name: str, *, environment: Mapping[str, str], force: bool = False, **_: object) -> str:
     """Sleeps in a process group of its own, as a stage does; fails as often as `faults.json` says."""
     log = root / ".covey" / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -76,15 +94,15 @@ def replace(target: object, name: str, value: object) -> None:
 
 def install(replace=replace) -> None:
     """Puts the stand-ins where flows looks for the real ones; `monkeypatch.setattr` undoes it after a test."""
-    replace(params, "load", lambda root: PARAMETERS)
-    replace(pipeline, "graph", lambda root: GRAPH)
+    replace(params, "load", lambda *_: PARAMETERS)
+    replace(pipeline, "graph", graph)
     replace(pipeline, "stale", stale)
-    replace(pipeline, "check", lambda root, names: None)
+    replace(pipeline, "check", lambda *_: None)
     replace(pipeline, "reproduce", reproduce)
-    replace(tracking, "initialise", lambda root: "")
-    replace(tracking, "close_dead", lambda root: [])
-    replace(tracking, "start_pipeline_run", lambda root, name, tags: "parent-run")
-    replace(tracking, "finish_pipeline_run", lambda root, run, status: note(root, "mlflow", status))
+    replace(tracking, "initialise", lambda *_: "")
+    replace(tracking, "close_dead", lambda *_: [])
+    replace(tracking, "start_pipeline_run", lambda *_: "parent-run")
+    replace(tracking, "finish_pipeline_run", lambda root, _, status: note(root, "mlflow", status))
 
 
 if __name__ == "__main__":
@@ -94,5 +112,5 @@ if __name__ == "__main__":
     from tasks import forkserver
 
     install()
-    replace(forkserver, "running", lambda root: nullcontext({}))
+    replace(forkserver, "running", lambda *_: nullcontext({}))
     app(sys.argv[1:])

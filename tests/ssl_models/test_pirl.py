@@ -50,19 +50,20 @@ def test_views_are_pictures_shuffled_tiles_and_the_rows_to_compare_with(images: 
 
 @pytest.mark.parametrize(("objective", "criterion"), [("nce", pirl_nce), ("softmax", info_nce)])
 def test_the_loss_is_equation_5_of_the_paper(images: Tensor, objective: str, criterion: Any) -> None:
-    pirl = method(objective=objective, weight=0.3, temperature=0.2).eval()
+    pirl = method(objective=objective, weight=0.3, temperature=0.1, centre=False).eval()
     plain, tiles, negatives = made(pirl, images)
     terms = pirl.loss(plain, tiles, negatives, index=INDEX)
 
-    tile_vectors = pirl.transformed_head.each(pirl.encoder(tiles)).view(4, 9, 16)
-    g = functional.normalize(pirl.transformed_head.together(tile_vectors.flatten(1)), dim=1)
+    head = pirl.transformed_head[0]
+    tile_vectors = head.each(pirl.encoder(tiles)).view(4, 9, 16)
+    g = functional.normalize(head.together(tile_vectors.flatten(1)), dim=1)
     f = functional.normalize(pirl.image_head(pirl.encoder(plain)), dim=1)
     for name, feature, share in (("transformed", g, 0.3), ("image", f, 0.7)):
         losses = []
         for row, sample in enumerate(INDEX.tolist()):
             others = pirl.bank.rows[[n for n in negatives.tolist() if n != sample]]
-            own = feature[row] @ pirl.bank.rows[sample] / 0.2
-            losses.append(criterion(own[None], (others @ feature[row] / 0.2)[None]))
+            own = feature[row] @ pirl.bank.rows[sample] / 0.1
+            losses.append(criterion(own[None], (others @ feature[row] / 0.1)[None]))
         torch.testing.assert_close(terms[name], share * torch.cat(losses).mean(), rtol=1e-4, atol=1e-5)
 
 
@@ -143,6 +144,15 @@ def test_the_other_transforms(images: Tensor, transform: str) -> None:
         assert (distance.amin(0) < 1e-5).all()
     else:
         assert views[1].shape == (36, 3, 16, 16)
+
+
+def test_centred_heads_spread_what_an_untrained_encoder_makes_alike(images: Tensor) -> None:
+    mean_similarity = {}
+    for centre in (True, False):
+        pirl = method(centre=centre)
+        features = functional.normalize(pirl.image_head(pirl.encoder(made(pirl, images)[0])), dim=1)
+        mean_similarity[centre] = float((features @ features.T).detach().fill_diagonal_(0).sum() / 12)
+    assert mean_similarity[True] < 0 < 0.5 < mean_similarity[False]
 
 
 @pytest.mark.parametrize(("objective", "chance"), [("nce", pirl_nce_chance), ("softmax", info_nce_chance)])

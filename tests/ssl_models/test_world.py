@@ -92,6 +92,14 @@ def test_factors_tell_nothing_of_the_class(name: str) -> None:
     assert 12 / (6000 * 6001) * between < 37.4
 
 
+def test_a_factor_has_its_own_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = scenes(20)
+    monkeypatch.delitem(FACTORS, "orientation")
+    after = scenes(20)
+    assert set(before.factors) - set(after.factors) == {"orientation"}
+    assert all(torch.equal(values, before.factors[name]) for name, values in after.factors.items())
+
+
 def test_factors_are_independent_of_each_other() -> None:
     values = torch.stack(list(scenes(6000, seed=5, **dict.fromkeys(DIALS, 1.0)).factors.values()))
     correlations = torch.corrcoef(values).fill_diagonal_(0)
@@ -143,12 +151,40 @@ def test_a_quarter_turn_of_object_and_light_is_rot90() -> None:
     assert difference.abs().max() <= 1
 
 
-def test_a_half_turn_is_not_upright_for_any_object() -> None:
-    upright = one_of_each(light=0.0)
-    for angle in (math.pi / 2, math.pi, -math.pi / 2):
-        turned = mask(upright.moved(orientation=angle))
-        overlap = (turned * mask(upright)).sum((1, 2)) / torch.maximum(turned, mask(upright)).sum((1, 2))
-        assert overlap.max() < 0.85
+def test_a_mirrored_object_in_mirrored_light_is_the_flipped_picture() -> None:
+    seen, mirrored = one_of_each(light=0.3), one_of_each(light=math.pi - 0.3, mirror=-1.0)
+    assert (render(seen, 32).flip(3).int() - render(mirrored, 32).int()).abs().max() <= 1
+
+
+def test_stretch_is_the_logarithm_of_height_to_width() -> None:
+    def height_to_width(shown: torch.Tensor) -> torch.Tensor:
+        line = (torch.arange(64) + 0.5) / 64
+        middle = centroid(shown)[:, :, None]
+        across, down = shown.sum(1), shown.sum(2)
+        wide, high = (((line - middle[:, axis]) ** 2 * profile).sum(1) for axis, profile in enumerate((across, down)))
+        return (high / wide).sqrt()
+
+    plain, tall = (height_to_width(mask(one_of_each(stretch=stretch), 64)) for stretch in (0.0, 0.3))
+    assert torch.allclose((tall / plain).log(), torch.tensor(0.3), atol=0.04)
+
+
+def test_bend_moves_the_ends_against_the_middle() -> None:
+    hammer = CLASSES.index("hammer")
+    straight, bent = (mask(one_of_each(bend=bend, size=0.8), 64)[hammer] for bend in (0.0, 0.3))
+    line = (torch.arange(64) + 0.5) / 64 - 0.5
+    for row in (32, 52):  # both across the handle
+        down = float(line[row]) / 0.4
+        moved = (bent[row] * line).sum() / bent[row].sum() - (straight[row] * line).sum() / straight[row].sum()
+        assert float(moved) == pytest.approx(0.4 * 0.3 * (down**2 - 1 / 3), abs=0.006)
+
+
+@pytest.mark.parametrize("mirror", [-1.0, 1.0])
+@pytest.mark.parametrize("angle", [math.pi / 2, math.pi, -math.pi / 2])
+def test_no_turned_object_looks_upright(angle: float, mirror: float) -> None:
+    """Else rotation prediction could not solve it: shared area, of the area of both."""
+    upright, turned = (mask(one_of_each(**pose)) for pose in ({}, {"orientation": angle, "mirror": mirror}))
+    overlap = torch.minimum(upright, turned).sum((1, 2)) / torch.maximum(upright, turned).sum((1, 2))
+    assert overlap.max() < 0.85
 
 
 @pytest.mark.parametrize(("angle", "x", "y"), [(0.0, 1, 0), (math.pi / 2, 0, -1), (math.pi, -1, 0)])

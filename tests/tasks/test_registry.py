@@ -68,11 +68,10 @@ def test_a_folder_that_holds_no_encoder_is_named(tmp_path: Path) -> None:
         tracking.read_encoder(tmp_path)
 
 
-@pytest.mark.usefixtures("root")
 def test_nothing_is_registered_of_files_that_do_not_fit(root: Path) -> None:  # noqa: F811
     trained(root / "encoder", 0)
     (root / "encoder" / "encoder.json").write_text(json.dumps({"name": "resnet", "settings": {"width": 4}}))
     run = opened(root)
-    with pytest.raises(RuntimeError, match="size mismatch|Missing key"):
+    with pytest.raises(RuntimeError, match=r"size mismatch|Missing key"):
         tracking.register_encoder(root, "world.rotation", root / "encoder", run.run_id)
     assert run.client.list_artifacts(run.run_id) == []

@@ -10,12 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tasks import page, report
+from tasks.stage import Context
 
 LAYERS = ["conv1", "res2", "res3", "res4", "res5", "pooled"]
 LEVELS = {
@@ -91,14 +93,16 @@ def picture(path: Path, rows: int, columns: int, size: int = 32) -> None:
 def make(root: Path, data: str, content: dict[str, Any], labelled: bool = True, pictures: bool = True) -> None:
     """A metrics tree for every run in `content`."""
     metrics = root / "metrics" / data
-    metrics.mkdir(parents=True)
+    (metrics / "pictures").mkdir(parents=True)
     classes = ["arch", "boat", "chair", "dog", "engine", "fish"] if labelled else []
     record = {"classes": classes, "train": 8000, "test": 2000, "shape": [3, 32, 32], "labelled": labelled}
     (metrics / "prepare.json").write_text(json.dumps({**record, "skipped": ["a<b>.jpg"], "seconds": 4.2}))
-    (metrics / "samples.json").write_text(json.dumps({"rows": classes, "sweeps": ["turn", "tilt", "size", "light"]}))
+    (metrics / "pictures/samples.json").write_text(
+        json.dumps({"rows": classes, "sweeps": ["turn", "tilt", "size", "light"]})
+    )
     if pictures:
-        picture(metrics / "samples.png", max(1, len(classes)), 12)
-        picture(metrics / "sweeps.png", 4, 12)
+        picture(metrics / "pictures/samples.png", max(1, len(classes)), 12)
+        picture(metrics / "pictures/sweeps.png", 4, 12)
     for place, run in enumerate([*content["pretrain"], *content["clusterfit"]]):
         folder = metrics / run
         folder.mkdir()
@@ -188,11 +192,19 @@ def test_the_best_is_bold_and_controls_are_not(full: tuple[Path, str, list[dict[
     assert "best" not in controls
 
 
-def test_only_the_time_differs_between_two_pages(full: tuple[Path, str, list[dict[str, str]]]) -> None:
-    root, page, _ = full
-    again, _ = written(root, parameters(list(LEVELS), ["world"]))
+def test_only_the_time_differs_between_two_pages(tmp_path: Path) -> None:
+    content = parameters(["random", "jigsaw"], ["world"])
+    make(tmp_path, "world", content)
     cut = re.compile(r"made at [\d: -]+UTC")
-    assert cut.sub("", again) == cut.sub("", page)
+    first, second = (cut.sub("", written(tmp_path, content)[0]) for _ in range(2))
+    assert first == second
+
+
+def test_as_a_stage_it_names_both_results(tmp_path: Path) -> None:
+    context = Context(tmp_path, "report", parameters(["random"], {"name": "world"}), tmp_path, MagicMock())
+    result = report.report(context)
+    assert [path.name for path in result.artifacts] == ["report.html", "scores.csv"]
+    assert all(path.is_file() for path in result.artifacts)
 
 
 def test_without_labels_the_page_says_why_and_still_shows_the_rest(tmp_path: Path) -> None:
@@ -243,7 +255,7 @@ def test_a_broken_record_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must hold an object"):
         report.write(tmp_path, content)
     path.write_text('{"scores": []}')
-    (tmp_path / "metrics/world/samples.png").write_text("no picture")
+    (tmp_path / "metrics/world/pictures/samples.png").write_text("no picture")
     with pytest.raises(ValueError, match=r"samples\.png is no picture"):
         report.write(tmp_path, content)
     assert not (tmp_path / "results").exists()
@@ -274,7 +286,7 @@ def test_large_pictures_are_made_smaller(tmp_path: Path) -> None:
     content = parameters(["rotation"], ["world"])
     make(tmp_path, "world", content)
     noise = np.random.default_rng(0).integers(0, 255, (1200, 1400, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "metrics/world/samples.png")
+    Image.fromarray(noise).save(tmp_path / "metrics/world/pictures/samples.png")
     page, _ = written(tmp_path, content)
     assert len(page.encode()) < 3_000_000
     assert "data:image/webp" in page

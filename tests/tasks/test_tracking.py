@@ -5,20 +5,17 @@ MLflow is imported once, here; what has to die is forked off, as a stage is by t
 
 from __future__ import annotations
 
-import http.server
 import math
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +24,10 @@ import pytest
 from tasks import labels, mlflow_store, tracking
 from tasks.journal import Journal
 from tasks.store import whole_file
+from tests.tasks.test_mlflow_store import closed_port
 
 WRITES = ("create_run", "log_batch", "log_artifact", "log_dict", "update_run", "set_terminated")
-STEPS = 3
+STEPS = 2
 
 
 @pytest.fixture(scope="session")
@@ -111,8 +109,8 @@ def assert_exact(root: Path, key: str) -> None:
     assert [run.info.status for run in runs] == ["FINISHED"]
     run_id = runs[0].info.run_id
     history = {name: client.get_metric_history(run_id, name) for name in ("loss", "accuracy", "seconds")}
-    assert [(m.step, m.value) for m in history["loss"]] == [(0, 1.0), (1, 1 / 2), (2, 1 / 3)]
-    assert [(m.step, m.value) for m in history["accuracy"]] == [(0, 0.0), (1, 0.1), (2, 0.2)]
+    assert [(m.step, m.value) for m in history["loss"]] == [(0, 1.0), (1, 1 / 2)]
+    assert [(m.step, m.value) for m in history["accuracy"]] == [(0, 0.0), (1, 0.1)]
     assert len(history["seconds"]) == 1
     assert [file.path for file in client.list_artifacts(run_id)] == ["training.json"]
     assert runs[0].data.params == {"epochs": "3", "rate.start": "0.1"}
@@ -157,7 +155,7 @@ def test_a_kill_after_any_write_leaves_one_exact_run(root: Path) -> None:
         if killed:
             stage(root, key)
         assert_exact(root, key)
-    assert event > 15  # the sweep has seen all writes: journal cut, run, note, texts, three steps, end
+    assert event > 12  # the sweep saw all writes: cut, run, note, texts, two steps of three each, the end
     assert execute(root, "SELECT count(*) FROM runs") == [(event,)]
 
 
@@ -168,7 +166,7 @@ def test_a_kill_at_any_moment_and_close_dead(root: Path) -> None:
             journal.append(step, {f"value{number}": float(step) for number in range(500)})
             run.sync(journal)
 
-    for seconds in (0.5, 0.7, 0.9):
+    for seconds in (0.4, 0.6):
         pid = fork(dies)
         time.sleep(seconds)
         os.kill(pid, signal.SIGKILL)
@@ -207,14 +205,14 @@ def test_eight_processes_write_at_once_and_nothing_is_lost(tmp_path: Path, monke
     def writes(number: int) -> None:
         tracking.initialise(tmp_path)
         run, journal = opened(tmp_path, f"key{number}"), Journal(tmp_path / "work" / f"key{number}" / "journal.jsonl")
-        for step in range(10):
+        for step in range(6):
             journal.append(step, {f"value{name}": float(step) for name in range(20)})
             run.sync(journal)
         run.finish({"seconds": 1.0})
 
     pids = [fork(lambda number=number: writes(number)) for number in range(8)]  # type: ignore[misc]
     assert [outcome(pid) for pid in pids] == [0] * 8
-    assert execute(tmp_path, "SELECT count(*) FROM metrics") == [(8 * (10 * 20 + 1),)]
+    assert execute(tmp_path, "SELECT count(*) FROM metrics") == [(8 * (6 * 20 + 1),)]
     assert execute(tmp_path, "SELECT count(*) FROM runs WHERE status = 'FINISHED'") == [(8,)]
     assert execute(tmp_path, "SELECT name FROM experiments WHERE experiment_id > 0") == [("covey",)]
     assert [path.name for path in mlflow_store.database(tmp_path).parent.glob("*mlflow.db*")] == ["mlflow.db"]
@@ -298,45 +296,13 @@ def test_a_restored_stage_is_recorded_once_also_after_kills(root: Path) -> None:
     ((run_id, status),) = execute(root, "SELECT run_uuid, status FROM runs")
     assert status == "FINISHED"
     assert execute(root, "SELECT key, value FROM metrics") == [("accuracy", 0.5)]
-    assert execute(root, f"SELECT value FROM tags WHERE key = 'covey.restored' AND run_uuid = '{run_id}'") == [("true",)]
+    assert execute(root, f"SELECT value FROM tags WHERE key = 'covey.restored' AND run_uuid = '{run_id}'") == [
+        ("true",)
+    ]
     stage(root, "trained")
     trained = tracking.record_restored(root, "pretrain", "trained", {}, {})
     assert execute(root, f"SELECT value FROM tags WHERE key = 'covey.key' AND run_uuid = '{trained}'") == [("trained",)]
     assert execute(root, "SELECT count(*) FROM runs") == [(2,)]
-
-
-def closed_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-@contextmanager
-def answering(status: int) -> Iterator[str]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
-def test_reachable() -> None:
-    assert tracking.reachable("sqlite:////tmp/mlflow.db")
-    assert not tracking.reachable(closed_port())
-    for status, answers in ((200, True), (401, True), (503, False)):
-        with answering(status) as uri:
-            assert tracking.reachable(uri) is answers
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection and never says a word
-        start = time.monotonic()
-        assert not tracking.reachable(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.3)
-        assert time.monotonic() - start < 1
 
 
 def test_a_server_that_is_down_is_replaced_by_the_local_file(
@@ -393,72 +359,9 @@ assert "mlflow" not in sys.modules and "torch" not in sys.modules
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60, cwd=Path(__file__).parents[2])
 
 
-def test_no_connection_outlives_a_call(root: Path) -> None:
+def test_no_connection_outlives_a_call_so_a_fork_may_write(root: Path) -> None:
     run = opened(root)
-    held = [path for fd in Path("/proc/self/fd").iterdir() if (path := _target(fd)) and "mlflow.db" in path]
-    assert held == []
-    assert fork_and_finish(run) == 0
-
-
-def fork_and_finish(run: tracking.StageRun) -> int:
-    return outcome(fork(lambda: run.finish({"seconds": 1.0})))
-
-
-def _target(descriptor: Path) -> str:
-    try:
-        return os.readlink(descriptor)
-    except OSError:
-        return ""
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("loss/top-1@5", "loss/top-1_5"),
-        ("../a//b/", "a/b"),
-        ("/abs", "abs"),
-        ("é ü:1", "é ü:1"),
-        ("..", "_"),
-    ],
-)
-def test_labels(name: str, expected: str) -> None:
-    from mlflow.utils.validation import _validate_metric_name
-
-    assert labels.label(name) == expected
-    _validate_metric_name(labels.label(name))
-
-
-def test_long_labels_stay_apart() -> None:
-    one, other = labels.label("a/" * 200 + "b"), labels.label("a/" * 200 + "c")
-    assert one != other
-    assert len(one) <= labels.KEY_LENGTH
-
-
-def test_parameter_texts() -> None:
-    nested = {"a": {"b": 1, "c": {"d": True}}, "e": [1, 2], "f": "text", "g": None, "h": {}}
-    assert labels.parameter_texts(nested) == {
-        "a.b": "1",
-        "a.c.d": "true",
-        "e": "[1, 2]",
-        "f": "text",
-        "g": "null",
-        "h": "{}",
-    }
-
-
-def test_the_commit_and_whether_it_is_all(tmp_path: Path) -> None:
-    def git(*words: str) -> str:
-        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
-        return subprocess.run(
-            ["git", "-C", tmp_path, *identity, *words], check=True, capture_output=True, text=True
-        ).stdout
-
-    git("init", "-q")
-    (tmp_path / "file").write_text("1")
-    git("add", "file")
-    git("commit", "-qm", "one")
-    git("tag", "-a", "v1", "-m", "one")
-    head = git("rev-parse", "HEAD").strip()
-    assert labels.source_commit(tmp_path) == head
-    (tmp_path / "file").write_text("2")
-    assert labels.source_commit(tmp_path) == f"{head}-dirty"
+    targets = [os.path.realpath(descriptor) for descriptor in Path("/proc/self/fd").iterdir()]
+    assert [target for target in targets if "mlflow.db" in target] == []
+    assert outcome(fork(lambda: run.finish({"seconds": 1.0}))) == 0
+    assert run.client.get_run(run.run_id).info.status == "FINISHED"

@@ -27,7 +27,7 @@ def test_the_verdict_does_not_claim_what_the_interval_does_not_carry() -> None:
         }
     )
     first, *others = verdict.verdict(close)
-    assert "a_cf leads, not told apart from 1 other: 51.0 % (49.0–53.0)" in first
+    assert "a_cf leads, not told apart from 1 other: 51.0\u00a0% (49.0–53.0)" in first
     assert "no supervised control" in first
     assert "21.0 points above the untrained floor (30.0)" in first
     assert others[0] == "Within the interval of the lead, so not told apart from it: a."
@@ -43,9 +43,16 @@ def test_the_verdict_says_when_the_winner_is_below_the_floor() -> None:
 def test_a_lead_beyond_every_interval_is_said_to_be_one() -> None:
     clear = runs_with({"a": Score("", "top1", 0.6, 0.58, 0.62), "b": Score("", "top1", 0.4, 0.38, 0.42)})
     first, second = verdict.verdict(clear)
-    assert "a transfers best: 60.0 %" in first
+    assert "a transfers best: 60.0\u00a0%" in first
     assert second == "The lead is beyond the interval of every rival (next: b, 40.0)."
 
 
 def test_an_unknown_protocol_is_told_where_to_be_read() -> None:
     assert "ssl_models/protocols/new.py" in verdict.reading("new")
+
+
+def test_runs_without_a_score_are_named_and_a_single_one_is_no_winner() -> None:
+    alone = runs_with({"a": Score("", "top1", 0.6, 0.58, 0.62), "b": Score("", "top1", float("nan"), 0.0, 1.0)})
+    first, second = verdict.verdict(alone)
+    assert "a is the only self-supervised representation with a score: 60.0\u00a0%" in first
+    assert second == "Without a k-NN top-1 score, so not compared: b."

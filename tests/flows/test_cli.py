@@ -1,0 +1,222 @@
+"""The command line: what it teaches, what it refuses, and that it stays quick where there is nothing to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows import plan
+from flows.cli import app
+from tasks import params, pipeline
+from tests.flows import stand_in
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    (tmp_path / "dvc.yaml").touch()
+    stand_in.install(monkeypatch.setattr)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def covey(*words: str):
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, list(words))
+
+
+@pytest.mark.parametrize(
+    ("command", "taught"),
+    [
+        ([], ["params.yaml", "covey run", "status", "report", "ui"]),
+        (["run"], ["covey run rotation", "--data ~/photos", "--jobs 1", "Ctrl-C", "Exit codes"]),
+        (["status"], ["covey status --json", "waiting"]),
+        (["report"], ["covey report"]),
+        (["ui"], ["ssh -L", "127.0.0.1"]),
+    ],
+)
+def test_help_teaches(command, taught):
+    result = covey(*command, "--help")
+    assert result.exit_code == 0
+    for words in taught:
+        assert words in result.output
+
+
+@pytest.mark.parametrize(
+    ("word", "stages"),
+    [
+        ("report", ["report"]),
+        ("pretrain@simclr", ["pretrain@simclr"]),
+        ("pretrain", ["pretrain@rotation", "pretrain@simclr"]),
+        ("train", ["pretrain@rotation", "pretrain@simclr"]),
+        ("linear", ["transfer@rotation-linear", "transfer@simclr-linear"]),
+        ("rotation", ["pretrain@rotation", "extract@rotation", "transfer@rotation-linear"]),
+        ("rotation-linear", ["transfer@rotation-linear"]),
+    ],
+)
+def test_a_target_may_be_a_shorthand(word, stages):
+    assert list(plan.resolve(stand_in.GRAPH, [word])) == stages
+
+
+def test_a_run_does_not_stand_for_another_that_begins_like_it():
+    graph = {
+        name: pipeline.Stage(name, "train", (), (), ()) for name in ("pretrain@rotation", "clusterfit@rotation_cf")
+    }
+    assert plan.resolve(graph, ["rotation"]) == ("pretrain@rotation",)
+
+
+@pytest.mark.usefixtures("project")
+def test_an_unknown_target_is_refused_with_the_closest():
+    result = covey("run", "rotatoin")
+    assert result.exit_code == 2
+    assert "Did you mean 'rotation'?" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.usefixtures("project")
+def test_a_mistake_in_the_parameters_is_refused_in_one_line(monkeypatch):
+    def load(_: Path) -> None:
+        raise params.ParameterError("training.epochs: 'ten' is not of type int.")
+
+    monkeypatch.setattr(params, "load", load)
+    for command in ("run", "status"):
+        result = covey(command)
+        assert result.exit_code == 2
+        assert result.stderr == "covey: training.epochs: 'ten' is not of type int.\n"
+
+
+@pytest.mark.usefixtures("project")
+def test_a_mistake_in_the_orchestration_block_is_refused(monkeypatch):
+    monkeypatch.setattr(params, "load", lambda _: {"orchestration": {"train": {"retrys": 3}}})
+    result = covey("run")
+    assert result.exit_code == 2
+    assert "Did you mean 'retries'?" in result.stderr
+
+
+def test_outside_a_project_it_says_where_to_go(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = covey("status")
+    assert result.exit_code == 2
+    assert "no dvc.yaml" in result.stderr
+
+
+def test_data_is_selected_before_parameters_are_read(project, monkeypatch):
+    order = []
+    monkeypatch.setattr(params, "select_data", lambda _, wanted: order.append(wanted) or "photos")
+    monkeypatch.setattr(params, "load", lambda _: order.append("load") or stand_in.PARAMETERS)
+    (project / "stale.json").write_text("{}")
+    result = covey("run", "--data", "~/photos")
+    assert order == ["~/photos", "load"]
+    assert result.stdout == "Data set: photos\nNothing is stale: 8 stages are up to date.\n"
+
+
+def test_nothing_stale_among_the_targets(project):
+    (project / "stale.json").write_text('{"report": ["changed"]}')
+    result = covey("run", "rotation")
+    assert result.exit_code == 0
+    assert result.stdout == "Nothing is stale: 4 stages are up to date.\n"
+
+
+def test_force_plans_the_targets_and_not_what_they_need(project):
+    (project / "stale.json").write_text("{}")
+    work = plan.make(project, ["extract@rotation"], force=True)
+    assert work.names == ("extract@rotation",)
+    assert work.forced == {"extract@rotation"}
+    assert len(plan.make(project, force=True).names) == 8
+    assert plan.make(project, known=["report"]).names == ("report",)
+
+
+def test_a_second_run_is_refused_and_names_the_first(project):
+    hold = "import fcntl,os,sys,time; f=open(sys.argv[1],'w'); fcntl.flock(f,2); f.write(str(os.getpid())); f.flush()"
+    lock = project / ".covey" / "locks" / "run.lock"
+    lock.parent.mkdir(parents=True)
+    first = subprocess.Popen([sys.executable, "-c", f"{hold}; time.sleep(60)", str(lock)])
+    try:
+        while not (lock.exists() and lock.read_text()):
+            time.sleep(0.01)
+        result = covey("run")
+        assert result.exit_code == 3
+        assert f"(pid {first.pid})" in result.stderr
+    finally:
+        first.kill()
+        first.wait()
+    (project / "stale.json").write_text("{}")
+    assert covey("run").exit_code == 0
+
+
+def test_status_tells_fresh_stale_and_waiting(project):
+    (project / "stale.json").write_text('{"extract@rotation": ["tasks/extract.py modified"]}')
+    states = json.loads(covey("status", "--json").stdout)
+    assert states["prepare"] == {"state": "fresh", "reasons": []}
+    assert states["extract@rotation"] == {"state": "stale", "reasons": ["tasks/extract.py modified"]}
+    assert states["transfer@rotation-linear"] == {"state": "waiting", "reasons": ["extract@rotation comes first"]}
+    assert states["report"]["state"] == "waiting"
+    assert states["transfer@simclr-linear"]["state"] == "fresh"
+    table = covey("status").stdout
+    assert "tasks/extract.py modified" in table
+    assert "3 of 8 stages to run" in table
+
+
+def test_report_prints_the_table_and_the_path(project, monkeypatch):
+    import tasks.report
+
+    result = covey("report")
+    assert result.exit_code == 2
+    assert "no report yet" in result.stderr
+    (project / "results").mkdir()
+    (project / "results" / "report.html").touch()
+    monkeypatch.setattr(tasks.report, "terminal_table", lambda _: "the table")
+    assert covey("report").stdout.splitlines() == ["the table", str(project / "results" / "report.html")]
+
+
+@pytest.mark.parametrize("command", ["run", "status"])
+def test_where_nothing_is_stale_nothing_slow_is_imported(project, command):
+    (project / "stale.json").write_text("{}")
+    code = f"""
+import sys
+from tests.flows import stand_in
+from flows.cli import app
+stand_in.install()
+app([{command!r}], standalone_mode=False)
+print(sorted({{"prefect", "mlflow", "torch", "fastapi"}} & set(sys.modules)))
+"""
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert not (project / ".covey" / "prefect").exists()
+
+
+def test_a_server_ends_with_the_process_that_started_it(tmp_path):
+    code = f"""
+import time
+from pathlib import Path
+from flows import server
+server.settle(Path({str(tmp_path)!r}))
+print(server.start(Path({str(tmp_path)!r}), server.free_port())._process.pid, flush=True)
+time.sleep(60)
+"""
+    starter = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+    )
+    assert starter.stdout is not None
+    pid = int(starter.stdout.readline())
+    time.sleep(0.5)
+    starter.send_signal(signal.SIGKILL)
+    starter.wait()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()

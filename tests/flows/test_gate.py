@@ -1,0 +1,133 @@
+"""The gate lets in as many as it has places, the weightiest first."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from flows import gate as gate_module
+from flows.gate import Gate, GateClosed, find_devices
+
+
+def hold_later(pool: ThreadPoolExecutor, gate: Gate, kind: str, priority: float, log: list, label: object):
+    """Queues a thread at the gate, and returns once it stands there (or is through)."""
+    before = len(gate._slot_queue) + len(gate._device_queue)
+
+    def work() -> None:
+        with gate.hold(kind, priority) as device:
+            log.append((label, device))
+
+    future = pool.submit(work)
+    while not future.done() and len(gate._slot_queue) + len(gate._device_queue) == before:
+        time.sleep(0.001)
+    return future
+
+
+def test_never_more_inside_than_there_are_places():
+    gate = Gate(3, ["0", "1"])
+    lock, inside, most = threading.Lock(), {"slot": 0, "0": 0, "1": 0}, {"slot": 0, "0": 0, "1": 0}
+    kinds = ["train", "transfer", "extract", "cluster"] * 15
+
+    def work(kind: str) -> None:
+        with gate.hold(kind, random.random()) as device:
+            place = device or "slot"
+            with lock:
+                inside[place] += 1
+                most[place] = max(most[place], inside[place])
+            time.sleep(0.002)
+            with lock:
+                inside[place] -= 1
+
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        list(pool.map(work, kinds))
+    assert most == {"slot": 3, "0": 1, "1": 1}
+    assert inside == {"slot": 0, "0": 0, "1": 0}
+
+
+def test_highest_priority_first_and_first_come_among_equals():
+    gate, log = Gate(1), []
+    with ThreadPoolExecutor(8) as pool, gate.hold("report"):
+        for label, priority in [("a", 1), ("b", 3), ("c", 2), ("d", 3), ("e", 1)]:
+            hold_later(pool, gate, "transfer", priority, log, label)
+    assert [label for label, _ in log] == ["b", "d", "c", "a", "e"]
+
+
+def test_a_device_waiter_passes_any_number_of_slot_waiters():
+    gate, log = Gate(1, ["7"], at_most=1), []
+    with ThreadPoolExecutor(8) as pool, gate.hold("report"):
+        for label in range(5):
+            hold_later(pool, gate, "transfer", 100, log, label)
+        hold_later(pool, gate, "train", 0, log, "train")
+    assert log[0] == ("train", "7")
+    assert {device for _, device in log[1:]} == {None}
+
+
+def test_full_slots_do_not_keep_a_free_device_idle():
+    gate = Gate(1, ["0"])
+    with gate.hold("cluster"), gate.hold("train") as device:
+        assert device == "0"
+
+
+def test_without_devices_training_takes_a_slot():
+    gate, log = Gate(1), []
+    with ThreadPoolExecutor(1) as pool, gate.hold("train") as device:
+        assert device is None
+        waiting = hold_later(pool, gate, "transfer", 1, log, "waits")
+        assert not waiting.done()
+    assert log == [("waits", None)]
+
+
+def test_an_error_inside_gives_the_place_back():
+    gate = Gate(1, ["0"])
+    for kind in ("train", "transfer"):
+        with pytest.raises(RuntimeError, match="inside"), gate.hold(kind):
+            raise RuntimeError("inside")
+        with gate.hold(kind):
+            pass
+
+
+def test_close_turns_waiters_away_and_lets_those_inside_finish():
+    gate, log = Gate(1), []
+    with ThreadPoolExecutor(3) as pool, gate.hold("report"):
+        waiting = [hold_later(pool, gate, "transfer", 1, log, label) for label in range(3)]
+        gate.close()
+        for future in waiting:
+            with pytest.raises(GateClosed):
+                future.result(5)
+    with pytest.raises(GateClosed), gate.hold("report"):
+        pass
+    assert log == []
+
+
+@pytest.mark.parametrize("arguments", [{"cpu_slots": 0}, {"cpu_slots": 1, "at_most": 0}])
+def test_no_place_at_all_is_refused(arguments):
+    with pytest.raises(ValueError, match="at least 1"):
+        Gate(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [
+        (None, ["0", "1"]),
+        ("1", ["1"]),
+        ("", []),
+        ("-1", []),
+        ("0,-1,1", ["0"]),
+        ("GPU-ab,GPU-cd", ["GPU-ab", "GPU-cd"]),
+    ],
+)
+def test_devices_are_those_that_cuda_would_see(monkeypatch, tmp_path: Path, visible, found):
+    driver = tmp_path / "gpus"
+    for name in ("0000:01", "0000:02"):
+        (driver / name).mkdir(parents=True)
+    monkeypatch.setattr(gate_module, "_NVIDIA_FOLDER", driver)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi there
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert find_devices() == found

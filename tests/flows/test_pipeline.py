@@ -1,0 +1,210 @@
+"""The flow, on a pipeline of sleeping and failing stand-ins; one test starts Prefect's server."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from flows import plan, policy
+from flows.gate import Gate, GateClosed
+from flows.policy import Policy
+from flows.progress import Progress, duration, last_line
+from tasks import process
+from tasks.schema import ParameterError
+from tests.flows import stand_in
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def make_run(root: Path, *, gate: Gate | None = None, retries: int = 0, force: bool = False):
+    from flows.pipeline import Run
+
+    work = plan.make(root, force=force)
+    progress = Progress(root, len(work.names), Console(quiet=True))
+    policies = {kind: Policy(retries=retries, retry_delay=0) for kind in policy.DEFAULTS}
+    return Run(root, work, policies=policies, gate=gate or Gate(1), progress=progress, environment={"COVEY_X": "1"})
+
+
+@pytest.fixture(autouse=True)
+def _stand_ins(monkeypatch):
+    stand_in.install(monkeypatch.setattr)
+
+
+def test_priority_is_the_heaviest_way_to_an_end(tmp_path):
+    weights = {"prepare": 1, "train": 20, "extract": 3, "transfer": 4, "report": 1}
+    priorities = plan.priorities(plan.make(tmp_path), weights)
+    assert priorities["report"] == 1
+    assert priorities["transfer@rotation-linear"] == 5
+    assert priorities["extract@rotation"] == 8
+    assert priorities["pretrain@rotation"] == 28
+    assert priorities["prepare"] == 29
+
+
+def test_one_attempt_passes_environment_and_device(tmp_path):
+    run = make_run(tmp_path, gate=Gate(1, ["3"]))
+    assert run.bring("pretrain@rotation") == "ran"
+    assert run.bring("report") == "ran"
+    calls = [json.loads(line) for line in (tmp_path / "calls.txt").read_text().splitlines()]
+    assert calls[0] == ["begin", "pretrain@rotation", ["COVEY_X", "CUDA_VISIBLE_DEVICES"], False]
+    assert calls[2] == ["begin", "report", ["COVEY_X"], False]
+
+
+def test_only_the_first_attempt_is_forced(tmp_path):
+    (tmp_path / "faults.json").write_text('{"prepare": 1}')
+    run = make_run(tmp_path, retries=1, force=True)
+    with pytest.raises(RuntimeError, match="exit code 1"):
+        run.bring("prepare")
+    run.bring("prepare")
+    forced = [json.loads(line)[3] for line in (tmp_path / "calls.txt").read_text().splitlines() if "begin" in line]
+    assert forced == [True, False]
+    assert run.outcome().failures == ()
+
+
+def test_outcome_names_the_root_of_each_skip(tmp_path):
+    (tmp_path / "faults.json").write_text('{"pretrain@simclr": 1}')
+    run = make_run(tmp_path)
+    for name in ("prepare", "pretrain@rotation"):
+        run.bring(name)
+    with pytest.raises(RuntimeError):
+        run.bring("pretrain@simclr")
+    outcome = run.outcome()
+    assert [failure.name for failure in outcome.failures] == ["pretrain@simclr"]
+    assert "last words of pretrain@simclr" in outcome.failures[0].tail
+    assert outcome.skipped == dict.fromkeys(["extract@simclr", "transfer@simclr-linear", "report"], "pretrain@simclr")
+
+
+def test_an_interrupt_ends_the_processes_of_stages_only(tmp_path, monkeypatch):
+    from flows.pipeline import carry_out
+
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    run = make_run(tmp_path, gate=Gate(1))
+    with ThreadPoolExecutor(2) as pool:
+        stages = []
+
+        def start(_: object) -> list[object]:
+            stages.extend(pool.submit(run.bring, name) for name in ("prepare", "report"))
+            wait_until(lambda: len(psutil.Process().children()) == 2)
+            raise KeyboardInterrupt
+
+        begin = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(run, start)
+    assert time.monotonic() - begin < 5
+    assert isinstance(stages[0].exception(), subprocess.CalledProcessError)  # its status was not taken from it
+    assert isinstance(stages[1].exception(), GateClosed)
+    assert [child.pid for child in psutil.Process().children()] == [bystander.pid]
+    bystander.kill()
+    bystander.wait()
+    for timer in threading.enumerate():
+        if isinstance(timer, threading.Timer):
+            timer.cancel()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert condition()
+
+
+def test_policies_take_changes_and_refuse_mistakes():
+    table = policy.read({"orchestration": {"train": {"retries": 7, "timeout": None}}})
+    assert (table["train"].retries, table["train"].timeout) == (7, None)
+    assert table["prepare"] == policy.DEFAULTS["prepare"]
+    for block, message in [
+        ({"trian": {}}, "Did you mean 'train'"),
+        ({"train": {"retrys": 1}}, "Did you mean 'retries'"),
+        ({"train": {"retries": -1}}, "0 or more"),
+        ({"train": {"timeout": 0}}, "above 0"),
+        ({"train": {"retries": "2"}}, "not of type int"),
+    ]:
+        with pytest.raises(ParameterError, match=message):
+            policy.read({"orchestration": block})
+
+
+def test_plain_lines_where_there_is_no_terminal(tmp_path, capsys):
+    log = tmp_path / ".covey" / "logs" / "report.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("reading\nepoch 1: 10 %\repoch 1: \x1b[1m20 %\x1b[0m\r\n\n")
+    with Progress(tmp_path, 1, Console(width=200), every=0.05) as progress:
+        progress.start("report")
+        time.sleep(0.3)
+        progress.failed("report", 5.0)
+        progress.start("report")
+        progress.done("report", "restored")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "start    report"
+    assert lines[1].startswith("running  report for 0.")
+    assert lines[1].endswith(": epoch 1: 20 %")
+    assert lines[-3].endswith("; tried again in 5.0 s")
+    assert lines[-1].endswith("(restored)")
+    assert last_line(tmp_path / "none.log") == ""
+
+
+def test_live_view_shows_a_line_a_running_stage(tmp_path):
+    console = Console(force_terminal=True, width=100, record=True, file=(tmp_path / "screen").open("w"))
+    with Progress(tmp_path, 3, console) as progress:
+        progress.start("prepare")
+        progress.start("report")
+        progress.done("report", "ran")
+        console.print(progress._view())
+    text = console.export_text()
+    assert "prepare" in text
+    assert "1 of 3 stages done" in text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(12.34, "12.3 s"), (245, "4 min 05 s"), (7620, "2 h 07 min")])
+def test_durations_read_well(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_covey_run_with_a_real_server(tmp_path):
+    """Order, retries, siblings, skips, exit code and last lines; no server is left; a dead run of before is closed."""
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "faults.json").write_text('{"pretrain@rotation": 9, "pretrain@simclr": 1}')
+    (tmp_path / "dead.json").write_text(json.dumps({**process.identity(), "pid": 2**22 + 1}))
+    run = subprocess.Popen(
+        [sys.executable, "-m", "tests.flows.stand_in", "run", "--jobs", "2"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    out, err = run.communicate(timeout=120)
+    assert run.returncode == 1, out + err
+    calls = [json.loads(line) for line in (tmp_path / "calls.txt").read_text().splitlines()]
+    begun = [call[1] for call in calls if call[0] == "begin"]
+    assert begun[0] == "prepare"
+    assert begun.count("pretrain@rotation") == 3
+    assert begun.count("pretrain@simclr") == 2
+    assert begun.index("extract@simclr") < begun.index("transfer@simclr-linear")
+    assert not {"extract@rotation", "transfer@rotation-linear", "report"} & set(begun)
+    assert calls[1][:2] == ["end", "prepare"]
+    assert ["mlflow", "FAILED"] in calls
+    assert "skipped  report because of pretrain@rotation" in out
+    assert err.splitlines()[-1].endswith("pretrain@rotation.log")
+    assert "last words of pretrain@rotation" in err
+    assert "Traceback" not in out + err
+    with closing(sqlite3.connect(tmp_path / ".covey" / "prefect" / "prefect.db")) as database:
+        states = dict(database.execute("SELECT name, state_type FROM flow_run"))
+        attempts = dict(database.execute("SELECT name, run_count FROM task_run"))
+    assert states.pop("dead") == "CRASHED"
+    assert list(states.values()) == ["FAILED"]
+    assert attempts["pretrain@rotation"] == 3
+    servers = [other for other in psutil.process_iter(["environ"]) if str(tmp_path) in str(other.info["environ"])]
+    assert not servers

@@ -1,0 +1,83 @@
+"""A small project of its own, with its own copy of the code, so that a test may edit and kill what it likes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks import forkserver
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "datasets": {
+        "world": {
+            "name": "world",
+            "reader": "world",
+            "source": "ssl_models/datasets/world.py",
+            "train": 192,
+            "test": 96,
+        }
+    },
+    "encoder": {"name": "resnet", "depth": 10, "width": 4, "stem_stride": 2},
+    "training": {"epochs": 3, "batch_size": 64, "learning_rate": 0.05},
+    "pretrain": {"rotation": {"method": "rotation"}},
+    "clusterfit": {"rotation_cf": {"source": "rotation", "clusters": 5}},
+    "transfer": {"knn": {"neighbours": 20}},
+}
+
+
+def make_project(folder: Path, **changes) -> Path:
+    """A project in `folder`: this tree's code and dvc.yaml, and params.yaml as SMALL, with `changes` to its blocks."""
+    for name in ("flows", "tasks", "ssl_models"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, folder / name)
+    parameters = yaml.safe_load((ROOT / "params.yaml").read_text()) | SMALL | changes
+    parameters["data"] = next(iter(parameters["datasets"].values()))
+    parameters["machine"] = {"threads": 1, "precision": "float32"}
+    (folder / "params.yaml").write_text(yaml.safe_dump(parameters, sort_keys=False))
+    (folder / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
+    (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
+    return folder
+
+
+def run_stage(project: Path, stage: str, environment: dict[str, str], **extra: str) -> subprocess.CompletedProcess:
+    """`dvc repro --single-item stage` as a person would type it, with its output captured."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", "repro", "--single-item", stage],
+        cwd=project,
+        env={**os.environ, **environment, "PATH": path, **extra},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def edit(project: Path, **blocks) -> None:
+    """Replaces keys of blocks in params.yaml: edit(project, clusterfit={"rotation_cf": {...}})."""
+    path = project / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    for block, values in blocks.items():
+        content[block] |= values
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.fixture(scope="session")
+def fork(tmp_path_factory):
+    """The environment of a fork server that lives as long as the tests of this process."""
+    folder = tmp_path_factory.mktemp("forkserver")
+    (folder / "tasks").symlink_to(ROOT / "tasks")
+    with forkserver.running(folder) as environment:
+        yield environment
+
+
+@pytest.fixture
+def project(tmp_path):
+    return make_project(tmp_path)

@@ -1,0 +1,121 @@
+"""params.yaml is checked against the code that takes its settings, before anything slow."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks import params
+from tasks.params import ParameterError, load, select_data
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    source = tmp_path / "ssl_models" / "datasets"
+    source.mkdir(parents=True)
+    for name in ("world.py", "cifar10.py"):
+        (source / name).write_text("")
+    return tmp_path
+
+
+def change(project, block, key, value):
+    content = yaml.safe_load((project / "params.yaml").read_text())
+    content[block][key] = value
+    (project / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def test_the_projects_own_file_is_accepted(project):
+    assert load(project)["data"]["name"] in ("world", "cifar10")
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value", "message"),
+    [
+        ("pretrain", "mine", {"method": "rotatoin"}, "pretrain.mine.method: unknown method 'rotatoin'.*'rotation'"),
+        ("pretrain", "mine", {}, "pretrain.mine: 'method' is missing"),
+        ("pretrain", "mine", {"method": "rotation", "epoch": 3}, "unknown setting 'epoch'.*Did you mean 'epochs'"),
+        (
+            "pretrain",
+            "mine",
+            {"method": "rotation", "epochs": "three"},
+            "pretrain.mine.epochs: 'three' is not of type int",
+        ),
+        ("pretrain", "mine", {"method": "rotation", "epochs": True}, "True is not of type int"),
+        ("transfer", "linaer", {}, "unknown protocol 'linaer'.*Did you mean 'linear'.*knn"),
+        ("transfer", "knn", {"neighbors": 3}, "transfer.knn: unknown setting 'neighbors'"),
+        ("clusterfit", "mine", {"source": "rotaton", "clusters": 4}, "unknown run 'rotaton'.*'rotation'"),
+        ("clusterfit", "mine", {"source": "mine", "clusters": 4}, "go round in a circle: mine <- mine"),
+        ("clusterfit", "mine", {"source": "rotation", "clusters": 0}, "clusters is 0; it must be at least 2"),
+        ("clusterfit", "mine", {"source": "rotation"}, "'clusters' is missing"),
+        ("clusterfit", "rotation", {"source": "simclr", "clusters": 4}, "'rotation' is a run in both"),
+        ("datasets", "mine", {"name": "mine", "reader": "foldr", "source": "x"}, "unknown reader 'foldr'.*'folder'"),
+        ("encoder", "dept", 18, "encoder: unknown setting 'dept'.*'depth'"),
+        ("training", "epochs", None, "training.epochs: None is not of type int"),
+        ("machine", "threads", 0, "machine.threads is 0; it must be at least 1"),
+        ("data", "name", "worl", "'data' must be one of the blocks under 'datasets'.*world"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(project, block, key, value, message):
+    change(project, block, key, value)
+    with pytest.raises(ParameterError, match=message):
+        load(project)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b", "a;b", "$(rm x)", "../up", "-force", "ünï", "", "a-b", "a.b", 3])
+def test_names_that_would_be_dangerous_as_paths_or_commands_are_refused(project, name):
+    change(project, "pretrain", name, {"method": "rotation"})
+    with pytest.raises(ParameterError, match="cannot be used; names become paths and commands"):
+        load(project)
+
+
+def test_an_unknown_block_and_broken_yaml_are_refused(project):
+    path = project / "params.yaml"
+    text = path.read_text()
+    path.write_text(text + "\npretrian: {}\n")
+    with pytest.raises(ParameterError, match=r"unknown block 'pretrian'.*'pretrain'"):
+        load(project)
+    path.write_text(text + "\n  : [\n")
+    with pytest.raises(ParameterError, match="not valid YAML"):
+        load(project)
+    path.unlink()
+    with pytest.raises(ParameterError, match=r"there is no params\.yaml"):
+        load(project)
+
+
+def test_a_missing_source_of_the_active_data_is_refused(project):
+    (project / "ssl_models" / "datasets" / "cifar10.py").unlink()
+    select_data(project, "cifar10")
+    with pytest.raises(ParameterError, match=r"datasets\.cifar10\.source: there is no"):
+        load(project)
+
+
+def test_selecting_data_changes_one_line_and_keeps_the_comments(project):
+    before = (project / "params.yaml").read_text().splitlines()
+    select_data(project, "cifar10")
+    after = (project / "params.yaml").read_text().splitlines()
+    assert [line for line, old in zip(after, before, strict=True) if line != old] == ["data: *cifar10"]
+    assert load(project)["data"]["reader"] == "cifar10"
+
+
+def test_selecting_a_folder_adds_a_block_once(project, tmp_path):
+    folder = tmp_path / "My Photos; 2024"
+    folder.mkdir()
+    assert select_data(project, str(folder)) == "my_photos_2024"
+    text = (project / "params.yaml").read_text()
+    assert select_data(project, str(folder)) == "my_photos_2024"
+    assert (project / "params.yaml").read_text() == text
+    block = load(project)["data"]
+    assert (block["reader"], Path(project / block["source"])) == ("folder", folder)
+
+
+def test_selecting_what_is_not_there_names_what_is(project):
+    with pytest.raises(ParameterError, match=r"--data cifra: neither a data set .*cifar10.* nor a folder"):
+        select_data(project, "cifra")
+
+
+def test_every_block_of_settings_is_split_between_trainer_and_method():
+    both = params.training_fields().keys() & params.method_fields("pirl").keys()
+    assert not both, f"a method must not take what the trainer takes: {both}"

@@ -1,0 +1,103 @@
+"""What a stage does around its work, seen from outside: with dvc, on a small project of its own."""
+
+import fcntl
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy
+import pytest
+from PIL import Image
+
+from tasks import pipeline, store
+from tests.tasks.conftest import edit, run_stage
+
+EDITED = "# a comment more\n"
+
+
+@pytest.fixture
+def prepared(project, fork):
+    done = run_stage(project, "prepare", fork)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project
+
+
+def test_code_edited_while_a_stage_runs_fails_it_and_nothing_is_recorded(prepared, fork):
+    edit(prepared, training={"epochs": 60})
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run_stage, prepared, "pretrain@rotation", fork)
+        journal = wait_for(lambda: next(iter(prepared.glob(".covey/work/pretrain@rotation/*/journal.jsonl")), None))
+        wait_for(journal.read_bytes)
+        code = prepared / "ssl_models" / "methods" / "rotation.py"
+        code.write_text(code.read_text() + EDITED)
+        done = running.result()
+    assert done.returncode != 0
+    assert (
+        "ssl_models/methods/rotation.py changed while the stage ran; nothing was recorded" in done.stderr + done.stdout
+    )
+    assert not (prepared / "runs/world/rotation/encoder").exists()
+    assert "pretrain@rotation" not in (prepared / "dvc.lock").read_text()
+
+
+def wait_for(found, seconds: float = 60):
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, "nothing came"
+        time.sleep(0.05)
+    return value
+
+
+def test_a_second_start_of_a_running_stage_is_refused(prepared, fork):
+    with open(store.lock_file(prepared, "pretrain@rotation"), "w") as lock:
+        lock.write("4711")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = run_stage(prepared, "pretrain@rotation", fork)
+    assert done.returncode != 0
+    assert "already being run by process 4711" in done.stdout + done.stderr
+
+
+def test_a_bad_parameter_ends_a_stage_with_its_message(prepared, fork):
+    edit(prepared, pretrain={"rotation": {"method": "rotation", "epoch": 3}})
+    done = run_stage(prepared, "pretrain@rotation", fork)
+    assert done.returncode != 0
+    assert "unknown setting 'epoch'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_unlabelled_pictures_go_through_and_say_what_they_lack(project, fork, tmp_path):
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    generator = numpy.random.default_rng(0)
+    for number in range(200):
+        Image.fromarray(generator.integers(0, 255, (32, 32, 3), dtype=numpy.uint8)).save(folder / f"{number}.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    text = (project / "params.yaml").read_text()
+    head = text[: text.index("\ndata:")]
+    block = f"{{name: flat, reader: folder, source: {folder}}}"
+    tail = text[text.index("\nmachine:") :]
+    (project / "params.yaml").write_text(f"{head}\n  flat: &flat {block}\ndata: *flat{tail}")
+    edit(project, pretrain={"supervised": {"method": "supervised"}}, training={"epochs": 1})
+    for stage in pipeline.graph(project):
+        done = run_stage(project, stage, fork)
+        assert done.returncode == 0, f"{stage}: {done.stdout}{done.stderr}"
+    assert json.loads((project / "metrics/flat/prepare.json").read_text())["skipped"] == ["broken.png"]
+    assert "no labels" in json.loads((project / "metrics/flat/rotation/knn.json").read_text())["not_applicable"]
+    assert "label" in json.loads((project / "metrics/flat/supervised/training.json").read_text())["not_applicable"]
+    assert json.loads((project / "metrics/flat/rotation_cf/cluster.json").read_text())["nmi"] is None
+    assert "no labels" in (project / "results/report.html").read_text()
+
+
+def test_a_half_written_file_is_never_taken_for_a_whole_one(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fill_the_disk():
+        with store.whole_file(path) as temporary:
+            temporary.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        fill_the_disk()
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

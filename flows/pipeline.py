@@ -26,7 +26,7 @@ from rich.console import Console
 from flows import plan, policy, server
 from flows.gate import Gate, count_slots, find_devices
 from flows.progress import Progress
-from tasks import params, pipeline, store, tracking
+from tasks import params, pipeline, reconcile, store, tracking
 
 # A failed stage is told of by this module, in fewer words than Prefect's trace of its own engine.
 for engine in ("prefect.flow_runs", "prefect.task_runs"):
@@ -205,6 +205,7 @@ def bring_up_to_date(
         run = Run(root, work, policies=policies, gate=gate, progress=progress, environment=environment)
         carry_out(run, submit)
         outcome = run.outcome()
+        reconcile.settle(root, outcome.ended)
         if outcome.failures:
             raise PipelineFailed(outcome)
     return outcome

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.mlflow_store import call, choose_uri, connect, database, local_uri, locked
+from tasks.store import covey_folder
 
 if TYPE_CHECKING:
     import numpy
@@ -155,6 +156,6 @@ def _project() -> Path:
     """The project's folder: the nearest one upwards that holds dvc.yaml or .covey, else this one."""
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").exists() or (folder / ".covey").is_dir():
+        if (folder / "dvc.yaml").exists() or covey_folder(folder).is_dir():
             return folder
     return here

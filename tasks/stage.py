@@ -111,7 +111,7 @@ def _recorded(
     from tasks.tracking import open_run
 
     machine = {f"covey.{name}": str(value) for name, value in parameters["machine"].items()}
-    shown = _relevant(stage, parameters)
+    shown = relevant(stage, parameters)
     record = open_run(root, stage=stage, key=key, work=work, parameters=shown, inputs=inputs, tags=machine)
     try:
         yield record
@@ -131,7 +131,7 @@ def _register(root: Path, record: StageRun, name: str, folder: Path) -> None:
     register_encoder(root, name, folder, record.run_id, shape=shape)
 
 
-def _relevant(stage: str, parameters: dict[str, Any]) -> dict[str, Any]:
+def relevant(stage: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """The parameters that a stage's record shows: its own block, the data set, and the shared ones that shape it."""
     kind, _, names = stage.partition("@")
     run, _, protocol = names.partition("-")

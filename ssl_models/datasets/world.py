@@ -84,22 +84,6 @@ def _check(seed: int, train: int, test: int, size: int, dials: dict[str, float])
     check_dials(dials)
 
 
-def contact_sheet(dataset: Dataset, columns: int = 12) -> tuple[Tensor, tuple[str, ...]]:
-    """One row a class with its first `columns` training samples -> (C, H, W) uint8, and the rows' names.
-
-    For any labelled data set of images; a class with fewer samples leaves the rest of its row black.
-    """
-    images, labels = dataset.train.images, dataset.train.labels
-    if labels is None or not dataset.classes:
-        raise ValueError("a contact sheet needs a labelled data set; this one has no labels")
-    _, channels, height, width = images.shape
-    rows = torch.zeros(len(dataset.classes), columns, channels, height, width, dtype=torch.uint8)
-    for label in range(len(dataset.classes)):
-        chosen = images[(labels == label).nonzero()[:columns, 0]]
-        rows[label, : len(chosen)] = chosen
-    return _tiled(rows), dataset.classes
-
-
 def factor_sweep(*, seed: int, size: int = 64, steps: int = 12) -> tuple[Tensor, tuple[str, ...]]:
     """One row a factor: the same object, that factor moved over its full range -> (3, H, W) uint8, and the names.
 

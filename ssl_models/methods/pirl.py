@@ -43,10 +43,11 @@ class PIRL(Method):
     transform: jigsaw, rotation (a quarter turn, drawn for each sample), or jigsaw_rotation (turned, then shuffled).
     permutations: 0 or 9! draws each order from all; another number from a set chosen far apart.
     negatives: rows of the bank that a batch is compared with; 0 means all of them, which is often as cheap.
-    momentum: share of a bank row that stays at its update. tile, gap: see `cut_tiles`.
-    centre: whether a batch normalisation ends both heads (the paper: no). An untrained encoder gives all pictures nearly
-    one vector; the rows that have been visited then resemble every query and the others none, and for the first
-    epochs, which are all that a small machine has, the network flees from its own bank.
+    bank_momentum: share of a bank row that stays at its update. tile, gap: see `cut_tiles`.
+    centre: whether a batch normalisation ends both heads (the paper: no). An untrained encoder gives all pictures
+    nearly one vector; the rows that have been visited then resemble every query and the others none, and for the
+    first epochs, which are all that a small machine has, the network flees from its own bank. The temperature is
+    higher than the paper's for the same reason: a bank that lags by an epoch of large steps is a blurred target.
     smallest_crop, smallest_transformed_crop: least areas of the two crops. strength, hue, grey: of the colour jitter.
     """
 
@@ -62,7 +63,7 @@ class PIRL(Method):
         permutation_seed: int = 0,
         temperature: float = 0.2,
         negatives: int = 1024,
-        momentum: float = 0.5,
+        bank_momentum: float = 0.5,
         projection: int = 64,
         centre: bool = True,
         tile: int = 16,
@@ -80,12 +81,13 @@ class PIRL(Method):
         require_choice("transform", transform, TRANSFORMS)
         require_positive(temperature=temperature, projection=projection)
         require_positive(smallest_crop=smallest_crop, smallest_transformed_crop=smallest_transformed_crop)
-        require_fraction(weight=weight, momentum=momentum, flip=flip, grey=grey)
+        require_fraction(weight=weight, bank_momentum=bank_momentum, flip=flip, grey=grey)
         require_fraction(smallest_crop=smallest_crop, smallest_transformed_crop=smallest_transformed_crop)
         require_jitter(strength, hue)
         if data.samples < 2 or not 0 <= negatives <= data.samples:
             raise ValueError(f"negatives is {negatives}; {data.samples} samples allow 1 to that many, or 0 for all")
-        self.weight, self.objective, self.temperature, self.momentum = weight, objective, temperature, momentum
+        self.weight, self.objective, self.temperature = weight, objective, temperature
+        self.bank_momentum = bank_momentum
         self.turned, self.shuffled = "rotation" in transform, "jigsaw" in transform
         self.tile, self.gap, self.flip = tile, gap, flip
         self.smallest_crop, self.smallest_transformed_crop = smallest_crop, smallest_transformed_crop
@@ -152,7 +154,7 @@ class PIRL(Method):
     def after_step(self, progress: float) -> None:  # noqa: ARG002
         """Moves the batch's rows of the bank towards f of the untransformed pictures."""
         if self.pending is not None:
-            self.bank.update(*self.pending, self.momentum)
+            self.bank.update(*self.pending, self.bank_momentum)
             self.pending = None
 
 

@@ -89,7 +89,7 @@ def test_f_and_g_are_different_parameters_and_each_half_trains_its_own(images: T
 
 
 def test_after_a_step_the_bank_holds_the_average_with_f_of_the_picture_and_nothing_else(images: Tensor) -> None:
-    pirl = method(momentum=0.25).eval()
+    pirl = method(bank_momentum=0.25).eval()
     plain, tiles, negatives = made(pirl, images)
     before = pirl.bank.rows.clone()
     pirl.loss(plain, tiles, negatives, index=INDEX)
@@ -172,7 +172,7 @@ def test_equal_logits_cost_chance(images: Tensor, objective: str, chance: Any) -
     [
         ({"temperature": 0.0}, "temperature is 0.0"),
         ({"weight": 1.5}, "weight is 1.5"),
-        ({"momentum": -0.5}, "momentum is -0.5"),
+        ({"bank_momentum": -0.5}, "bank_momentum is -0.5"),
         ({"negatives": 21}, "negatives is 21; 20 samples allow"),
         ({"negatives": -1}, "negatives is -1"),
         ({"permutations": 1}, "permutations is 1"),

@@ -218,14 +218,7 @@ def test_clutter_is_the_share_of_blobs() -> None:
     assert 0 < seen[1] < seen[2]
 
 
-def test_contact_sheet_and_sweep_have_a_row_a_name() -> None:
-    data = world.load(seed=0, train=60, test=1, size=16)
-    sheet, names = world.contact_sheet(data, columns=4)
-    assert names == data.classes
-    assert sheet.shape == (3, 12 * 16, 4 * 16)
-    assert data.train.labels is not None
-    third = data.train.images[data.train.labels == 3]
-    assert torch.equal(sheet[:, 48:64, 16:32], third[1])
+def test_a_sweep_has_a_row_a_name() -> None:
     sweep, factors = world.factor_sweep(seed=0, size=16, steps=3)
     assert sweep.shape == (3, len(factors) * 16, 3 * 16)
     assert sweep.dtype == torch.uint8

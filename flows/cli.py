@@ -257,8 +257,9 @@ def _tell(root: Path, outcome: Outcome, seconds: float) -> None:
     for name, because in outcome.skipped.items():
         print(f"skipped  {name} because of {because}")
     if not outcome.failures:
-        print(f"{_stages(len(outcome.ended))} done in {duration(seconds)}.\n\n{terminal_table(root)}")
-        print(f"\nReport: {root / store.REPORT}")
+        print(f"{_stages(len(outcome.ended))} done in {duration(seconds)}.")
+        if (root / store.SCORES).exists():
+            print(f"\n{terminal_table(root)}\n\nReport: {root / store.REPORT}")
         return
     for failure in outcome.failures:
         attempts = f"{failure.attempts} attempt{'s' * (failure.attempts > 1)}"

@@ -1,0 +1,89 @@
+"""Every method, given seconds, makes an encoder better than its own untrained self, with its loss under chance.
+
+Methods are found by listing the folder: a new one is tested without being named here.
+"""
+
+from importlib import import_module
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+
+from ssl_models.datasets import world
+from ssl_models.encoders import build_encoder
+from ssl_models.extraction import POOLED, extract_features
+from ssl_models.method import DataSpec
+from ssl_models.protocols.score import Representation
+from ssl_models.trainer import Settings, Silent, Training
+
+METHODS = sorted(
+    path.stem
+    for path in (Path(__file__).parents[2] / "ssl_models" / "methods").glob("*.py")
+    if import_module(f"ssl_models.methods.{path.stem}").__dict__.get("METHOD") is not None
+    and import_module(f"ssl_models.methods.{path.stem}").METHOD.trains
+)
+CPU = torch.device("cpu")
+
+
+class LastEpoch(Silent):
+    def epoch(self, step, values):
+        self.values = values
+
+
+@pytest.fixture(scope="module")
+def data():
+    """A gentle corner of the world: upright objects of one size, plain ground; the colours and the light vary."""
+    return world.load(seed=1, train=2048, test=512, orientation=0.05, deformation=0.3, object_size=0.5)
+
+
+def representation(encoder, data):
+    """The frozen encoder's pooled features of both splits."""
+    splits = {"train": data.train, "test": data.test}
+    features = {
+        name: numpy.concatenate([batch[POOLED].numpy() for batch in extract_features(encoder, split.images, CPU)])
+        for name, split in splits.items()
+    }
+    return Representation(
+        (POOLED,),
+        lambda split, _layer: features[split],
+        lambda split: splits[split].labels.numpy(),
+        len(data.classes),
+    )
+
+
+def top1(protocol, encoder, data, **settings):
+    scores = import_module(f"ssl_models.protocols.{protocol}").evaluate(representation(encoder, data), seed=0, **settings)
+    return next(score.value for score in scores if score.metric == "top1")
+
+
+def effective_rank(features):
+    """exp of the entropy of the spectrum (Roy & Vetterli 2007): 1 where all features lie on a line."""
+    values = numpy.linalg.svd(features - features.mean(0), compute_uv=False)
+    shares = values / values.sum()
+    return float(numpy.exp(-(shares * numpy.log(shares + 1e-12)).sum()))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_beats_its_untrained_encoder(name, data):
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    encoder = build_encoder("resnet", depth=10, width=8)
+    before = {
+        "linear": top1("linear", encoder, data, weight_decays=[0.01]),
+        "knn": top1("knn", encoder, data, neighbours=20),
+    }
+    spec = DataSpec(len(data.train), (3, 32, 32), data.train.labels, len(data.classes))
+    method = import_module(f"ssl_models.methods.{name}").METHOD(encoder, spec)
+    course = LastEpoch()
+    settings = Settings(epochs=8, batch_size=128, learning_rate=0.1)
+    Training(method, data.train.images, settings, seed=0, precision="auto", observer=course).run()
+    after = {
+        "linear": top1("linear", encoder, data, weight_decays=[0.01]),
+        "knn": top1("knn", encoder, data, neighbours=20),
+    }
+    assert method.chance is None or course.values["loss"] < 0.97 * method.chance, course.values
+    gains = {protocol: after[protocol] - before[protocol] for protocol in before}
+    assert max(gains.values()) > 0.05, (before, after)
+    rank = effective_rank(representation(encoder, data).features("test", POOLED).astype(numpy.float32))
+    assert rank > 5, f"collapsed to rank {rank:.1f}"

@@ -1,0 +1,168 @@
+"""The arithmetic of `make bench`, and the README's tables on scores made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import page, tables
+from benchmarks.measuring import compare
+from benchmarks.rows import MethodRow, Row, Spread, Target
+from ssl_models.protocols.intervals import wilson
+from ssl_models.protocols.score import Score
+from tasks.report import COLUMNS
+
+PLACE = "# Covey\n\n<!-- table:world -->\n<!-- /table -->\n\nMore words.\n"
+TABLE = """\
+| top-1, % | linear, best layer | linear, res5 | k-NN | ClusterFit: linear, best layer | ClusterFit: linear, res5 \
+| ClusterFit: k-NN | seed |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+| random | 40.0 res3 (33.5–46.9) | 30.0 | 25.0 | – | – | – | 0 |
+| supervised | 90.0 res5 (85.1–93.4) | 90.0 | 91.0 | – | – | – | 0 |
+| rotation | 50.0 res4 (43.1–56.9) | 35.0 | 31.0 | **70.0** res5 (63.3–75.9) | **70.0** | 52.0 | 0, 1 |
+| simclr | 65.0 res5 (58.2–71.3) | 65.0 | **60.0** | – | – | – | 0 |
+
+*seeds 0, 1, 200 test images, 95 % intervals of at most ± 6.9, from results/world.csv*
+"""
+HITS = {  # of 200, at res3, res4, res5 of the linear protocol, then k-NN
+    ("random", "", 0): (80, 70, 60, 50),
+    ("rotation", "", 0): (90, 100, 70, 62),
+    ("simclr", "", 0): (90, 120, 130, 120),
+    ("supervised", "", 0): (100, 150, 180, 182),
+    ("rotation_cf", "rotation", 1): (100, 130, 140, 104),
+}
+
+
+def entry(run: str, source: str, protocol: str, layer: str, hits: int, seed: int, data: str = "world") -> str:
+    low, high = wilson(hits, 200)
+    return f"{data},{run},{source},{protocol},{layer},top1,{hits / 200!r},{low!r},{high!r},{seed}"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A README with a place for a table, and scores that are not filed yet."""
+    lines = [",".join(COLUMNS)]
+    for (run, source, seed), (*linear, knn) in HITS.items():
+        for layer, hits in zip(("res3", "res4", "res5"), linear, strict=True):
+            lines.append(entry(run, source, "linear", layer, hits, seed))
+        lines.append(f"world,{run},{source},linear,res5,top5,1.0,0.98,1.0,{seed}")
+        lines.append(entry(run, source, "knn", "pooled", knn, seed))
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "scores.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "README.md").write_text(PLACE)
+    return tmp_path
+
+
+def test_pairs_are_taken_in_turns_and_their_ratios_compared() -> None:
+    order: list[str] = []
+    ours, other = iter([10.0, 30.0, 90.0]), iter([10.0, 10.0, 10.0])
+
+    def take(name: str, values) -> float:
+        order.append(name)
+        return next(values)
+
+    result = compare(lambda: take("A", ours), lambda: take("B", other), 3)
+    assert order == ["A", "B"] * 3
+    assert result == (Spread(30, 10, 90), Spread(10, 10, 10), Spread(3, 1, 9))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(17834.2, "17,830"), (1999.6, "2,000"), (275.4, "275"), (12.34, "12.3"), (0.8472, "0.847"), (9.996, "10.00")],
+)
+def test_numbers_have_the_digits_that_tell(value: float, text: str) -> None:
+    assert page.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("target", "met"),
+    [
+        (Target("≥", 10, ratio=True), True),
+        (Target("≥", 10.1, ratio=True), False),
+        (Target("<", 500, ratio=False), False),
+        (Target("≤", 500, ratio=False), True),
+    ],
+)
+def test_a_row_is_met_by_its_median(target: Target, met: bool) -> None:
+    row = Row("views", "views/s", Spread(500, 1, 999), "", target, "PIL", Spread(50, 1, 99), Spread(10, 1, 99))
+    assert row.met is met
+    assert page.cells(row)[-1] == ("yes" if met else "**no**")
+
+
+def test_the_page_shows_what_was_missed_and_how_it_was_measured(capsys: pytest.CaptureFixture) -> None:
+    written = page.Page()
+    written.add(Row("rerun", "s", Spread(6, 5, 7), "by the clock", Target("<", 5, ratio=False)))
+    written.add_method(MethodRow("simclr", Spread(800, 700, 900), Spread(0.05, 0.04, 0.06)))
+    text = written.markdown({"CPU": "two cores"}, 5)
+    assert "| rerun | 6.00 (5.00–7.00) s | – | – | < 5 s | **no** |" in text
+    assert "- **CPU**: two cores" in text
+    assert "- **rerun**: by the clock" in text
+    assert "| simclr | 800 (700–900) | 5 % |" in text
+    assert "rerun: ours 6.00 (5.00–7.00) s · target < 5 s · met **no**" in capsys.readouterr().out
+
+
+def test_the_commit_is_gits_word_or_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert page.commit(tmp_path) == "unknown"
+    (tmp_path / "git").write_text("#!/bin/sh\necho 0123456789ab-dirty\n")
+    (tmp_path / "git").chmod(0o755)
+    assert page.commit(tmp_path) == "0123456789ab-dirty"
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 50), (7, 7), (1, 3), (1024, 2048), (9999, 10000)])
+def test_a_wilson_interval_tells_its_trials(hits: int, trials: int) -> None:
+    assert tables.trials_of(Score("", "top1", hits / trials, *wilson(hits, trials))) == trials
+
+
+def test_another_interval_tells_none() -> None:
+    assert tables.trials_of(Score("", "top1", 0.5, 0.4123, 0.6)) is None
+
+
+def test_the_table_is_written_and_stays(project: Path) -> None:
+    assert tables.main([], project) == 0
+    first = (project / "README.md").read_text()
+    assert first == PLACE.replace("-->\n<!-- /", f"-->\n{TABLE}<!-- /")
+    assert (project / "results/world.csv").read_bytes() == (project / "results/scores.csv").read_bytes()
+    assert tables.main([], project) == 0
+    assert (project / "README.md").read_text() == first
+
+
+def test_check_finds_a_table_that_is_not_what_the_scores_give(project: Path, capsys: pytest.CaptureFixture) -> None:
+    tables.main([], project)
+    (project / "results/scores.csv").unlink()  # it is not looked at: the README stands on results/world.csv
+    assert tables.main(["--check"], project) == 0
+    readme = project / "README.md"
+    readme.write_text(readme.read_text().replace("65.0 res5", "75.0 res5"))
+    assert tables.main(["--check"], project) == 1
+    assert "table of world is not what results/ holds; run `make tables`" in capsys.readouterr().err
+
+
+def test_a_readme_without_the_place_is_refused_and_nothing_written(
+    project: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (project / "README.md").write_text("# Covey\n")
+    assert tables.main([], project) == 1
+    assert tables.main(["--check"], project) == 1
+    assert "add the lines <!-- table:NAME --> and <!-- /table -->" in capsys.readouterr().err
+    (project / "README.md").write_text(PLACE.replace("world", "cifar10"))
+    assert tables.main([], project) == 1
+    assert "no place for the table of world: add the lines <!-- table:world -->" in capsys.readouterr().err
+    assert not (project / "results/world.csv").exists()
+
+
+def test_scores_of_two_data_sets_are_filed_apart(project: Path) -> None:
+    scores = project / "results/scores.csv"
+    world = scores.read_text()
+    scores.write_text(world + entry("simclr", "", "knn", "pooled", 20, 0, data="photos") + "\n")
+    (project / "README.md").write_text(PLACE + PLACE.replace("world", "photos"))
+    assert tables.main([], project) == 0
+    assert (project / "results/world.csv").read_text() == world
+    assert "| simclr | – | – | **10.0** | – | – | – | 0 |" in (project / "README.md").read_text()
+
+
+def test_two_seeds_of_one_run_are_refused(project: Path, capsys: pytest.CaptureFixture) -> None:
+    with open(project / "results/scores.csv", "a") as file:
+        file.write(entry("simclr", "", "knn", "pooled", 20, 7) + "\n")
+    assert tables.main([], project) == 1
+    assert "run 'simclr' has more than one seed" in capsys.readouterr().err

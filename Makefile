@@ -10,7 +10,7 @@ run: $(READY)  ## make run [DATA=cifar10|FOLDER] [JOBS=2]
 	@$(ACTIVE) covey run $(if $(DATA),--data "$(DATA)") $(if $(JOBS),--jobs $(JOBS))
 
 test: $(READY)
-	@$(ACTIVE) python -m pytest -m "not exhaustive"
+	@$(ACTIVE) python -m pytest -m "not exhaustive" -n 2 --dist loadfile
 
 test-all: $(READY)  ## also the long forms: every kill point, every step of every method
 	@$(ACTIVE) python -m pytest
@@ -38,4 +38,4 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 clean:  ## forgets every result and checkpoint; the environment stays
-	rm -rf data runs metrics .covey .dvc/cache .dvc/tmp dvc.lock results/report.html
+	rm -rf data runs metrics .covey .dvc/cache .dvc/tmp results/report.html

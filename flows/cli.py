@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows import plan, policy, server
-from tasks import params, pipeline, store
+from tasks import params, pipeline, store, tracking
 
 if TYPE_CHECKING:
     from flows.pipeline import Outcome
@@ -205,7 +205,7 @@ def _refusals() -> Iterator[None]:
     except params.ParameterError as error:
         print(f"covey: {error}", file=sys.stderr)
         raise typer.Exit(WRONG) from None
-    except server.ServerError as error:
+    except (server.ServerError, pipeline.PipelineError) as error:
         print(f"covey: {error}", file=sys.stderr)
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
@@ -216,14 +216,16 @@ def _refusals() -> Iterator[None]:
 
 
 def _run(root: Path, targets: list[str], data: str | None, jobs: int | None, force: bool) -> None:
-    if data is not None:
-        print(f"Data set: {params.select_data(root, data)}")
-    policy.read(params.load(root))
-    work = plan.make(root, targets, force=force)
-    if not work.names:
-        print(f"Nothing is stale: {work.scope} stages are up to date.")
-        return
-    pipeline.check(root, work.names)
+    with params.selecting(root, data) as name:
+        if name is not None:
+            print(f"Data set: {name}")
+        policy.read(params.load(root))
+        work = plan.make(root, targets, force=force)
+        if not work.names:
+            tracking.close_dead(root)
+            print(f"Nothing is stale: {work.scope} stages are up to date.")
+            return
+        pipeline.check(root, work.names)
     print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
     begin = time.monotonic()
     outcome = _carry_out(root, targets, jobs, force, work)
@@ -258,8 +260,10 @@ def _tell(root: Path, outcome: Outcome, seconds: float) -> None:
         print(f"skipped  {name} because of {because}")
     if not outcome.failures:
         print(f"{_stages(len(outcome.ended))} done in {duration(seconds)}.")
-        if (root / store.SCORES).exists():
+        if "report" in outcome.ended:
             print(f"\n{terminal_table(root)}\n\nReport: {root / store.REPORT}")
+        else:
+            print("The report is as it was; `covey run report` brings it up to date.")
         return
     for failure in outcome.failures:
         attempts = f"{failure.attempts} attempt{'s' * (failure.attempts > 1)}"

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
@@ -24,6 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
 from flows import plan, policy, server
+from flows.children import GRACE_SECONDS, end_children, living_children
 from flows.gate import Gate, count_slots, find_devices
 from flows.progress import Progress
 from tasks import params, pipeline, reconcile, store, tracking
@@ -32,7 +30,6 @@ from tasks import params, pipeline, reconcile, store, tracking
 for engine in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(engine).setLevel(logging.CRITICAL)
 
-GRACE_SECONDS = 10.0
 FLOW_NAME = "covey"
 
 
@@ -76,8 +73,10 @@ class Run:
         gate: Gate,
         progress: Progress,
         environment: Mapping[str, str],
+        parameters: Mapping[str, Any],
     ) -> None:
         self.root = root
+        self.parameters = parameters
         self.work = work
         self.policies = policies
         self.gate = gate
@@ -87,6 +86,7 @@ class Run:
         self.attempts = dict.fromkeys(work.names, 0)
         self.ended: dict[str, str] = {}
         self.failures: dict[str, Failure] = {}
+        self.hopeless: set[str] = set()
 
     def bring(self, name: str) -> str:
         """One attempt at one stage, once there is a place for it; returns what `reproduce` does.
@@ -114,14 +114,21 @@ class Run:
             except BaseException as error:
                 self._note_failure(name, error)
                 raise
+        reconcile.settle(self.root, name, outcome, self.parameters)
         self.ended[name] = outcome
         self.failures.pop(name, None)
         self.progress.done(name, outcome)
         return outcome
 
+    def may_retry(self, name: str) -> bool:
+        """Not once the run is being stopped, nor a stage that would fail in the same way again."""
+        return not self.gate.closed and name not in self.hopeless
+
     def _note_failure(self, name: str, error: BaseException) -> None:
         limits = self.policies[self.work.graph[name].kind]
-        again = not self.gate.closed and self.attempts[name] <= limits.retries
+        if isinstance(error, pipeline.StageFailed) and error.final:
+            self.hopeless.add(name)
+        again = self.may_retry(name) and self.attempts[name] <= limits.retries
         self.progress.failed(name, limits.retry_delay if again else None)
         if isinstance(error, pipeline.StageFailed):
             reason, tail, log = str(error), error.tail, error.log
@@ -132,11 +139,17 @@ class Run:
     def outcome(self) -> Outcome:
         """Reads off what became of every planned stage; call it when all have come to rest."""
         skipped: dict[str, str] = {}
+        failures = dict(self.failures)
         for name in self.work.names:
-            for parent in self.work.graph[name].parents:
-                if name not in self.ended and (parent in self.failures or parent in skipped):
-                    skipped.setdefault(name, skipped.get(parent, parent))
-        return Outcome(dict(self.ended), tuple(self.failures.values()), skipped)
+            because = [parent for parent in self.work.graph[name].parents if parent in failures or parent in skipped]
+            if name in self.ended or name in failures:
+                continue
+            if because:
+                skipped[name] = skipped.get(because[0], because[0])
+            else:  # something outside the stage broke: not to be taken for done
+                log = store.log_file(self.root, name)
+                failures[name] = Failure(name, f"{name} was never run to its end", "", log, self.attempts[name])
+        return Outcome(dict(self.ended), tuple(failures.values()), skipped)
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)  # type: ignore[untyped-decorator]
@@ -149,10 +162,11 @@ def submit(run: Run) -> list[PrefectFuture[str]]:
     """Hands every planned stage to Prefect, as a task of its kind that waits for its parents."""
     futures: dict[str, PrefectFuture[str]] = {}
 
-    def may_retry(*_: Any) -> bool:
-        return not run.gate.closed
-
     for name in run.work.names:
+
+        def may_retry(*_: Any, name: str = name) -> bool:
+            return run.may_retry(name)
+
         stage = run.work.graph[name]
         limits = run.policies[stage.kind]
 
@@ -202,10 +216,17 @@ def bring_up_to_date(
         _tracked(root, targets) as environment,
         Progress(root, len(work.names), Console()) as progress,
     ):
-        run = Run(root, work, policies=policies, gate=gate, progress=progress, environment=environment)
+        run = Run(
+            root,
+            work,
+            policies=policies,
+            gate=gate,
+            progress=progress,
+            environment=environment,
+            parameters=parameters,
+        )
         carry_out(run, submit)
         outcome = run.outcome()
-        reconcile.settle(root, outcome.ended)
         if outcome.failures:
             raise PipelineFailed(outcome)
     return outcome
@@ -213,7 +234,7 @@ def bring_up_to_date(
 
 def carry_out(run: Run, start: Callable[[Run], Sequence[Any]]) -> None:
     """Starts the stages and waits for all of them; when interrupted, ends their processes before it passes that on."""
-    bystanders = _living_children()
+    bystanders = living_children()
     futures: Sequence[Any] = ()
     try:
         futures = start(run)
@@ -227,44 +248,6 @@ def carry_out(run: Run, start: Callable[[Run], Sequence[Any]]) -> None:
         last_resort.start()
         end_children(bystanders)
         raise
-
-
-def end_children(spared: set[int], grace: float = GRACE_SECONDS) -> None:
-    """Ends the process groups of this process's children, all but the spared.
-
-    They get Ctrl-C's signal first: DVC then gives its locks back and leaves its files whole. Those still there after
-    `grace` seconds are killed.
-    """
-    for number in (signal.SIGINT, signal.SIGKILL):
-        told: set[int] = set()
-        deadline = time.monotonic() + grace
-        while (left := _living_children() - spared) and time.monotonic() < deadline:
-            for pid in left - told:
-                _signal_group(pid, number)
-            told |= left
-            time.sleep(0.05)
-
-
-def _living_children() -> set[int]:
-    """The process ids of children, without those that have ended and wait to be asked how.
-
-    They are only looked at: to wait for one here would take its exit status from the thread that started it.
-    """
-    living = set()
-    for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):
-            if child.status() != psutil.STATUS_ZOMBIE:
-                living.add(child.pid)
-    return living
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        group = os.getpgid(pid)
-        if group != os.getpgrp():
-            os.killpg(group, number)
-        else:
-            os.kill(pid, number)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ class Clustering:
 
     inertia: the sum of squared distances of the normalised (and projected) samples to their centroids.
     asked: how many clusters were asked for; K is smaller where some came out empty.
-    distinct: how many of the samples differ from each other.
+    distinct: how many of the samples differ from each other. distances: (N,) squared, of each to its centroid.
     """
 
     assignments: ndarray
@@ -30,6 +30,7 @@ class Clustering:
     inertia: float
     asked: int
     distinct: int
+    distances: ndarray
 
     @property
     def clusters(self) -> int:
@@ -80,7 +81,7 @@ def cluster(
     """
     if features.ndim != 2:
         raise ValueError(f"features of shape {features.shape} must be (samples, features)")
-    _refuse_settings(features.shape, clusters, iterations, components, redo, threads)
+    refuse_settings(features.shape, clusters, iterations, components, redo, threads)
     with _threads(threads):
         points = _directions(features)
         representatives = list({hash(row.tobytes()): index for index, row in enumerate(points)}.values())
@@ -104,6 +105,7 @@ def cluster(
         float(distances.sum(dtype=np.float64)),
         clusters,
         len(representatives),
+        distances,
     )
 
 
@@ -192,7 +194,7 @@ def _threads(threads: int) -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def _refuse_settings(
+def refuse_settings(
     shape: tuple[int, ...], clusters: int, iterations: int, components: int, redo: int, threads: int
 ) -> None:
     samples, size = shape

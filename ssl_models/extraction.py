@@ -13,6 +13,8 @@ from ssl_models.encoders.encoder import Encoder
 POOLED = "pooled"
 """The layer name of the encoder's own output."""
 
+LARGEST = torch.finfo(torch.float16).max
+
 
 def pool_to(activations: Tensor, size: int) -> Tensor:
     """(B, C, H, W) -> (B, C * s * s) near `size` numbers, by average pooling to s x s; (B, D) stays as it is.
@@ -50,4 +52,4 @@ def extract_features(
         maps = encoder.layers(inputs)
         found = {name: pool_to(activations.float(), size) for name, activations in maps.items()}
         found[POOLED] = encoder.pool(maps[next(reversed(maps))]).float()
-        yield {name: features.to(torch.float16).cpu() for name, features in found.items()}
+        yield {name: features.clamp(-LARGEST, LARGEST).to(torch.float16).cpu() for name, features in found.items()}

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 class LARS(Optimizer):
     """Layer-wise adaptive rate scaling (You et al. 2017, arXiv:1708.03888, algorithm 1) around SGD with momentum.
 
-    Each weight's step is scaled by trust * |w| / (|g| + weight_decay * |w|); biases and norms (parameters of one
+    Each weight's step is scaled by trust * |w| / |g + weight_decay * w|; biases and norms (parameters of one
     dimension) are neither scaled nor decayed, as in SimCLR (arXiv:2002.05709, section 2.1).
     """
 

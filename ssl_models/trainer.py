@@ -40,9 +40,9 @@ class Settings:
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer '{self.optimizer}' is unknown; choose one of {', '.join(OPTIMIZERS)}")
         for name, lowest in (("epochs", 1), ("batch_size", 2), ("warmup_epochs", 0), ("weight_decay", 0)):
-            if getattr(self, name) < lowest:
+            if not lowest <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {lowest}")
-        if not self.learning_rate > 0 or not 0 <= self.momentum < 1:
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.momentum < 1:
             raise ValueError(
                 f"learning_rate {self.learning_rate} must be over 0, and momentum {self.momentum} in [0, 1)"
             )

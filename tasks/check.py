@@ -26,6 +26,9 @@ def main(arguments: list[str]) -> int:
 def check(root: Path, parameters: dict[str, Any], stages: list[str]) -> None:
     """Raises ParameterError for a setting that the method, the protocol, k-means or the trainer would refuse."""
     samples, shape = measure(root, parameters, "prepare" in stages)
+    for name, value in parameters["extract"].items():
+        if value < 1:
+            raise ParameterError(f"extract.{name} is {value}; it must be at least 1")
     for stage in stages:
         kind, _, names = stage.partition("@")
         run, _, protocol = names.partition("-")
@@ -38,7 +41,7 @@ def check(root: Path, parameters: dict[str, Any], stages: list[str]) -> None:
                 block = parameters["clusterfit"][run]
                 _check_training(parameters, "supervised", block, samples, shape)
             elif kind == "cluster":
-                _check_cluster(parameters["clusterfit"][run], samples)
+                _check_cluster(parameters, parameters["clusterfit"][run], samples)
             elif kind.partition("_")[0] == "transfer":
                 where = f"transfer.{protocol}"
                 _check_protocol(protocol, parameters["transfer"][protocol])
@@ -85,9 +88,13 @@ def _check_training(
     build_method(parameters, method, block, DataSpec(samples, shape, labels, 2), seed=0)
 
 
-def _check_cluster(block: dict[str, Any], samples: int) -> None:
-    if not 2 <= block["clusters"] <= samples:
-        raise ValueError(f"clusters is {block['clusters']}; it must be from 2 to the {samples} training samples")
+def _check_cluster(parameters: dict[str, Any], block: dict[str, Any], samples: int) -> None:
+    from ssl_models.clustering import refuse_settings
+    from ssl_models.encoders import build_encoder
+
+    dim = build_encoder(**parameters["encoder"]).dim
+    settings = {"iterations": 50, "components": 0, "redo": 1} | params.pick(block, params.cluster_fields())
+    refuse_settings((samples, dim), **settings, threads=parameters["machine"]["threads"])
 
 
 def _check_protocol(protocol: str, settings: dict[str, Any]) -> None:

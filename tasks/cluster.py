@@ -34,16 +34,6 @@ def cluster(context: Context, run: str) -> Result:
             numpy.save(file, array)
     images = numpy.load(context.store.dataset / "train.images.npy", mmap_mode="r")
     picture = context.store.metric(run, "clusters.png")
-    save_png(picture, cluster_grid(images, found.assignments, _distances(features, found.assignments)))
+    save_png(picture, cluster_grid(images, found.assignments, found.distances))
     store.write_json(context.store.metric(run, "cluster.json"), summary)
     return Result({name: float(value) for name, value in summary.items() if value is not None}, [picture])
-
-
-def _distances(features: numpy.ndarray, assignments: numpy.ndarray) -> numpy.ndarray:
-    """(N,): how far each sample's direction is from the mean direction of its cluster."""
-    directions = numpy.asarray(features, dtype=numpy.float32)
-    directions = directions / numpy.maximum(numpy.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
-    means = numpy.zeros((assignments.max() + 1, directions.shape[1]), dtype=numpy.float32)
-    numpy.add.at(means, assignments, directions)
-    means /= numpy.bincount(assignments)[:, None]
-    return numpy.linalg.norm(directions - means[assignments], axis=1)

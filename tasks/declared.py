@@ -15,6 +15,8 @@ from pathlib import Path
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
+from tasks.store import is_temporary
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -54,7 +56,7 @@ def hash_path(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
     for member in sorted(path.rglob("*")):
-        if member.is_file() and "__pycache__" not in member.parts:
+        if member.is_file() and "__pycache__" not in member.parts and not is_temporary(member):
             digest.update(f"{member.relative_to(path).as_posix()}\0{hash_path(member)}\0".encode())
     return digest.hexdigest()
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy
 import torch
@@ -10,6 +14,7 @@ from numpy.lib.format import open_memmap
 
 from ssl_models.extraction import extract_features
 from ssl_models.hardware import autocast, pick_device, resolve_precision
+from tasks import store
 from tasks.registry import read_encoder
 from tasks.stage import Context, Result
 
@@ -24,21 +29,35 @@ def extract(context: Context, run: str) -> Result:
     started, total = time.perf_counter(), 0
     for split in ("train", "test"):
         images = torch.from_numpy(numpy.load(context.store.dataset / f"{split}.images.npy"))
-        files: dict[str, numpy.memmap] = {}
-        position = 0
-        with autocast(precision, device):
-            for batch in extract_features(encoder, images, device, **context.parameters["extract"]):
-                for layer, features in batch.items():
-                    if layer not in files:
-                        shape = (len(images), features.shape[1])
-                        path = folder / f"{split}.{layer}.npy"
-                        files[layer] = open_memmap(path, mode="w+", dtype=numpy.float16, shape=shape)
-                    files[layer][position : position + len(features)] = features.numpy()
-                position += len(features)
-        total += position
-        for file in files.values():
-            file.flush()
+        with autocast(precision, device), ExitStack() as stack:
+            batches = extract_features(encoder, images, device, **context.parameters["extract"])
+            total += _write(batches, len(images), folder, split, stack)
     return Result({"images_per_second": total / (time.perf_counter() - started)})
 
 
 extract_clusterfit = extract
+
+
+def _write(batches: Iterator[dict[str, torch.Tensor]], samples: int, folder: Path, split: str, stack: ExitStack) -> int:
+    """Streams features into one file a layer, each whole or not there once `stack` closes; gives how many samples."""
+    files: dict[str, numpy.memmap] = {}
+    position = 0
+    for batch in batches:
+        for layer, features in batch.items():
+            if layer not in files:
+                path = stack.enter_context(store.whole_file(folder / f"{split}.{layer}.npy"))
+                files[layer] = _reserve(path, (samples, features.shape[1]))
+            files[layer][position : position + len(features)] = features.numpy()
+        position += len(features)
+    for file in files.values():
+        file.flush()
+    return position
+
+
+def _reserve(path: Path, shape: tuple[int, int]) -> numpy.memmap:
+    """A float16 array in a file whose room on the disk is taken: a full disk is an error here, not a crash later."""
+    array = open_memmap(path, mode="w+", dtype=numpy.float16, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+    return array

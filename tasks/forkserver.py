@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -95,9 +96,21 @@ def _connect(server: int, address: str) -> socket.socket | None:
             return connection
         except OSError:
             connection.close()
-            if time.monotonic() > deadline or not psutil.pid_exists(server):
+            if time.monotonic() > deadline or not _lives(server):
                 return None
             time.sleep(0.1)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _user(connection: socket.socket) -> int:
+    """The user id of the process at the other end."""
+    return struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[1]
 
 
 def serve(address: str, owner: int) -> None:
@@ -116,6 +129,9 @@ def serve(address: str, owner: int) -> None:
         listener.listen(64)
         while True:
             connection, _ = listener.accept()
+            if _user(connection) != os.getuid():  # an abstract address has no permissions of its own
+                connection.close()
+                continue
             if os.fork() == 0:
                 listener.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -6,13 +6,15 @@ Nothing here imports torch: what a method, a protocol or a reader takes is read 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tasks.schema import Field, ParameterError, check_block, keywords, offered, unknown
+from tasks.store import whole_file
 
 BLOCKS = (
     "seed",
@@ -68,6 +70,7 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
     check_block(parameters["extract"], keywords(CODE / "extraction.py", "extract_features"), "extract")
     for name, block in parameters["datasets"].items():
         _check_dataset(name, block, root, active=name == parameters["data"].get("name"))
+    _check_dataset(parameters["data"]["name"], parameters["data"], root, active=True)
     for name, block in parameters["pretrain"].items():
         _check_pretrain(f"pretrain.{name}", block)
     _check_clusterfit(parameters)
@@ -79,6 +82,9 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
 
 
 def _check_names(parameters: Mapping[str, Any]) -> None:
+    for block in ("machine", "encoder", "training", "extract"):
+        if not isinstance(parameters[block], dict):
+            raise ParameterError(f"params.yaml: '{block}' must be a mapping of settings.")
     for block in ("datasets", "pretrain", "clusterfit", "transfer"):
         if not isinstance(parameters[block], dict):
             raise ParameterError(f"params.yaml: '{block}' must be a mapping of names to their settings.")
@@ -205,15 +211,31 @@ def select_data(root: Path, wanted: str) -> str:
                 f"--data {wanted}: neither a data set of params.yaml ({', '.join(datasets)}) nor a folder."
             )
         name, text = _add_folder(root, text, datasets, folder.resolve())
-    text, changed = re.subn(r"(?m)^data:.*$", f"data: *{name}", text)
+    text, changed = re.subn(r"(?m)^data:[ \t]*[^\s#]*", f"data: *{name}", text)
     if changed != 1:
         raise ParameterError("params.yaml needs exactly one line that begins with `data:`, as in `data: *world`.")
     if text != path.read_text():
-        from tasks.store import whole_file
-
+        try:
+            check(yaml.safe_load(text), root)
+        except yaml.YAMLError as error:
+            raise ParameterError(f"--data {wanted}: params.yaml would no longer be valid YAML: {error}") from None
         with whole_file(path) as temporary:
             temporary.write_text(text)
     return name
+
+
+@contextmanager
+def selecting(root: Path, wanted: str | None) -> Iterator[str | None]:
+    """`select_data` for the block; if it ends in a ParameterError, params.yaml is as it was before."""
+    path = root / "params.yaml"
+    before = path.read_text() if wanted is not None and path.exists() else ""
+    try:
+        yield None if wanted is None else select_data(root, wanted)
+    except ParameterError:
+        if before:
+            with whole_file(path) as temporary:
+                temporary.write_text(before)
+        raise
 
 
 def _add_folder(root: Path, text: str, datasets: Mapping[str, Any], folder: Path) -> tuple[str, str]:

@@ -23,7 +23,12 @@ from tasks.schema import ParameterError
 Kind = Literal["prepare", "train", "extract", "cluster", "transfer", "report"]
 KINDS: dict[str, Kind] = {"pretrain": "train", "clusterfit": "train"}
 LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")
-TORN = ("dvc.lock", "rwlock")
+TORN_FILES = ("dvc.lock", "rwlock")
+TORN_WORDS = ("parse", "invalid", "corrupt", "validation failed", "JSONDecodeError", "Expecting")
+MEND = (
+    "A kill in the middle of a write leaves such a file. Mend it with `git checkout dvc.lock` and "
+    "`rm -f .dvc/tmp/rwlock`, then run again: what is in DVC's cache is not computed anew."
+)
 LOCK_ATTEMPTS = 20
 
 
@@ -32,11 +37,14 @@ class PipelineError(RuntimeError):
 
 
 class StageFailed(RuntimeError):
-    """A stage's command did not end well; `tail` holds the last lines of its log."""
+    """A stage's command did not end well; `tail` holds the last lines of its log.
 
-    def __init__(self, stage: str, reason: str, tail: str, log: Path) -> None:
+    final: it would end in the same way again, as it does for a parameter that cannot be used.
+    """
+
+    def __init__(self, stage: str, reason: str, tail: str, log: Path, *, final: bool = False) -> None:
         super().__init__(f"{stage} {reason}")
-        self.stage, self.reason, self.tail, self.log = stage, reason, tail, log
+        self.stage, self.reason, self.tail, self.log, self.final = stage, reason, tail, log, final
 
 
 @dataclass(frozen=True)
@@ -105,12 +113,16 @@ def _readable(error: Exception) -> Exception:
     """DVC's own words, with the way out where a kill has torn one of its files."""
     text = str(error)
     cause = f"{text} {error.__cause__ or ''}"
-    if any(name in cause for name in TORN) and ("parse" in cause or "invalid" in cause or "corrupt" in cause):
-        return PipelineError(
-            f"{text}\nA kill in the middle of a write leaves such a file. Mend it with `git checkout dvc.lock` and "
-            "`rm -f .dvc/tmp/rwlock`, then run again: what is in DVC's cache is not computed anew."
-        )
+    if is_torn(cause):
+        return PipelineError(f"{text}\n{MEND}")
+    if "not a git repository" in cause:
+        return PipelineError(f"{text}. Covey's folder is kept in git: `git init` makes it one.")
     return ParameterError(text)
+
+
+def is_torn(text: str) -> bool:
+    """Whether DVC's words say that one of its own files is only half there."""
+    return any(name in text for name in TORN_FILES) and any(word in text for word in TORN_WORDS)
 
 
 def plan(stages: dict[str, Stage], changed: Iterable[str], targets: Iterable[str] = ()) -> list[str]:
@@ -134,7 +146,8 @@ def check(root: Path, names: Iterable[str]) -> None:
     command = [sys.executable, "-m", "tasks", "check", *names]
     done = subprocess.run(command, cwd=root, env=_environment({}), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ParameterError((done.stderr or done.stdout).strip().removeprefix("error: "))
+        words = (done.stderr or done.stdout).strip().removeprefix("error: ")
+        raise ParameterError(words or f"the look at the settings ended with exit code {done.returncode}")
 
 
 def reproduce(
@@ -159,7 +172,8 @@ def reproduce(
         time.sleep(0.2 + 0.1 * attempt)
     if code != 0:
         reason = f"took longer than {timeout:.0f} s" if code is None else f"failed (exit code {code})"
-        raise StageFailed(name, reason, "\n".join(text.strip().splitlines()[-12:]), log)
+        tail = "\n".join(text.strip().splitlines()[-12:]) + (f"\n{MEND}" if is_torn(text) else "")
+        raise StageFailed(name, reason, tail, log, final="exited with 2" in text)
     if "Running stage" in text:
         return "ran"
     return "restored" if "is cached - skipping run" in text else "unchanged"

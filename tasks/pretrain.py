@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy
 
-from ssl_models.protocols.score import NeedsLabels
+from ssl_models.errors import NeedsLabels
 from tasks.stage import Context, NotApplicable, Result
 from tasks.training import train_encoder
 

@@ -1,27 +1,39 @@
-"""After a run: what DVC brought back from its cache gets its record too, and what is no longer needed goes."""
+"""After a stage: what DVC brought back from its cache gets its record too, and what is no longer needed goes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
-from tasks import declared, params, stage, store, tracking
+from tasks import declared, stage, store, tracking
+
+_alone = Lock()
+"""DVC's Python API is not for several threads at once."""
 
 
-def settle(root: Path, ended: Mapping[str, str]) -> None:
-    """`ended`: stage -> "ran", "restored" or "unchanged", all of them up to date now.
+def settle(root: Path, name: str, outcome: str, parameters: Mapping[str, Any]) -> None:
+    """`outcome`: "ran", "restored" or "unchanged"; the stage is up to date now.
 
-    A stage that DVC restored ran no command, so nobody recorded it: a finished MLflow run is written in its place.
-    The checkpoints of a stage that has ended are of no more use.
+    A stage that DVC restored ran no command, so nobody recorded it: a finished MLflow run is written in its place,
+    and its encoder is registered as the newest. The checkpoints of a stage that has ended are of no more use.
     """
-    parameters = params.load(root)
-    for name, outcome in ended.items():
-        if outcome == "restored":
-            declaration = declared.read(root, name)
-            key = declaration.key(declaration.fingerprint())
-            shown = stage.relevant(name, parameters)
-            tracking.record_restored(root, name, key, shown, summary(root, declaration))
-        store.forget_work(root, name)
+    if outcome == "restored":
+        with _alone:
+            _record(root, name, parameters)
+    store.forget_work(root, name, only_done=True)
+
+
+def _record(root: Path, name: str, parameters: Mapping[str, Any]) -> None:
+    declaration = declared.read(root, name)
+    key = declaration.key(declaration.fingerprint())
+    shown = stage.relevant(name, parameters)
+    run_id = tracking.record_restored(root, name, key, shown, summary(root, declaration))
+    run = name.partition("@")[2]
+    place = store.Store(root, parameters["data"]["name"])
+    if (place.encoder(run) / "encoder.json").exists() and name.partition("@")[0] in ("pretrain", "clusterfit"):
+        stage.register(root, run_id, f"{place.data}.{run}", place.encoder(run))
 
 
 def summary(root: Path, declaration: declared.Declared) -> dict[str, float]:

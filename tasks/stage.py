@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -63,9 +63,8 @@ def main(arguments: list[str]) -> int:
     for signalled in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signalled, _stop)
     try:
-        parameters = params.load(root)
         with _alone(root, stage):
-            _run(root, stage, arguments, parameters)
+            _run(root, stage, arguments)
     except ParameterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -74,13 +73,15 @@ def main(arguments: list[str]) -> int:
         if not expected or os.environ.get("COVEY_TRACEBACK"):
             raise
         print(f"error: {stage}: {error}", file=sys.stderr)
-        return 1
+        return 2 if type(error).__name__ == "TrainingDivergedError" else 1  # 2: it would end so again
     return 0
 
 
-def _run(root: Path, stage: str, arguments: list[str], parameters: dict[str, Any]) -> None:
+def _run(root: Path, stage: str, arguments: list[str]) -> None:
+    params.load(root)  # says what is wrong with params.yaml better than DVC does
     declaration = declared.read(root, stage)
     inputs = declaration.fingerprint()
+    parameters = params.load(root)  # after the fingerprint: what is used is never older than what is vouched for
     key = declaration.key(inputs)
     _set_threads(parameters["machine"]["threads"])
     work = store.work_folder(root, stage, key)
@@ -99,7 +100,9 @@ def _run(root: Path, stage: str, arguments: list[str], parameters: dict[str, Any
         faults.point("before-record")
         record.finish({**result.summary, "seconds": time.perf_counter() - started}, result.artifacts)
         if result.encoder is not None:
-            _register(root, record, *result.encoder)
+            register(root, record.run_id, *result.encoder)
+        _refuse_changed(declaration, inputs)
+        (work / store.DONE).touch()
         faults.point("after-record")
 
 
@@ -123,15 +126,15 @@ def _recorded(
         raise
 
 
-def _register(root: Path, record: StageRun, name: str, folder: Path) -> None:
-    """Registers the encoder under its name; the run is finished by then, and so lies where it will stay."""
+def register(root: Path, run_id: str, name: str, folder: Path) -> None:
+    """Registers an encoder under its name; its run is finished by then, and so lies where it will stay."""
     from tasks.registry import register_encoder
 
     shape = tuple(store.read_json(folder / "encoder.json")["shape"])
-    register_encoder(root, name, folder, record.run_id, shape=shape)
+    register_encoder(root, name, folder, run_id, shape=shape)
 
 
-def relevant(stage: str, parameters: dict[str, Any]) -> dict[str, Any]:
+def relevant(stage: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that a stage's record shows: its own block, the data set, and the shared ones that shape it."""
     kind, _, names = stage.partition("@")
     run, _, protocol = names.partition("-")
@@ -171,6 +174,8 @@ def _set_threads(threads: int) -> None:
         os.environ[name] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+    if "faiss" in sys.modules:
+        sys.modules["faiss"].omp_set_num_threads(threads)
 
 
 def _refuse_unfit(root: Path, declaration: declared.Declared) -> None:

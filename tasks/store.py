@@ -13,6 +13,9 @@ from typing import Any
 
 REPORT = "results/report.html"
 SCORES = "results/scores.csv"
+DONE = "done"
+"""A file of this name in a work folder says that the stage came to its end there."""
+
 NOT_APPLICABLE = "NOT_APPLICABLE"
 """A file of this name in an output folder says, in its text, why there is nothing else in it."""
 
@@ -65,9 +68,16 @@ def lock_file(root: Path, name: str) -> Path:
     return path
 
 
-def forget_work(root: Path, stage: str) -> None:
-    """Drops the checkpoints of a stage, whatever its inputs were."""
-    shutil.rmtree(covey_folder(root) / "work" / stage, ignore_errors=True)
+def forget_work(root: Path, stage: str, *, only_done: bool = False) -> None:
+    """Drops the checkpoints of a stage, whatever its inputs were, or only those of trainings that came to their end."""
+    for folder in (covey_folder(root) / "work" / stage).glob("*"):
+        if not only_done or (folder / DONE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a kill left this file behind: `.name.PID.tmp`, never to be read."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 @contextmanager

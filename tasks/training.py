@@ -37,7 +37,7 @@ def train_encoder(context: Context, run: str, method_name: str, block: dict[str,
     method = build_method(context.parameters, method_name, block, data, derive_seed(seed, "init", run))
     settings = Settings(**params.pick(context.parameters["training"] | block, params.training_fields()))
     journal = Journal(context.work / "journal.jsonl")
-    summary: dict[str, Any] = {"method": method_name, "trained": method.trains, "chance": method.chance}
+    summary: dict[str, Any] = {"method": method_name, "trained": method.trains}
     if method.trains:
         recorder = Recorder(context, journal, device)
         training = Training(
@@ -51,6 +51,7 @@ def train_encoder(context: Context, run: str, method_name: str, block: dict[str,
         )
         training.run()
         summary |= _summary(training, settings, journal)
+    summary["chance"] = method.chance
     summary["parameters"] = sum(parameter.numel() for parameter in method.encoder.parameters())
     faults.point("before-output")
     write_encoder(context.store.encoder(run), method, context.parameters["encoder"], data)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from importlib import import_module
+from typing import Any
 
 import numpy
 
-from ssl_models.protocols.score import NeedsLabels, Representation
+from ssl_models.errors import NeedsLabels
+from ssl_models.protocols.score import Representation
 from tasks import faults, store
 from tasks.stage import Context, NotApplicable, Result
 
@@ -27,10 +29,10 @@ def transfer(context: Context, run: str, protocol: str) -> Result:
         raise NotApplicable(f"{protocol}: {error}") from error
     faults.point("before-output")
     seconds = time.perf_counter() - started
-    store.write_json(
-        context.store.metric(run, f"{protocol}.json"),
-        {"scores": [asdict(score) for score in scores], "seconds": seconds},
-    )
+    record: dict[str, Any] = {"scores": [asdict(score) for score in scores], "seconds": seconds}
+    for score in scores:  # once more by name, for `dvc metrics show`, which passes over lists
+        record.setdefault(score.metric, {})[score.layer or "all"] = score.value
+    store.write_json(context.store.metric(run, f"{protocol}.json"), record)
     return Result({f"{score.metric}.{score.layer or 'all'}": score.value for score in scores})
 
 

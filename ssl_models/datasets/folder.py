@@ -95,7 +95,7 @@ def list_images(root: Path, seed: int, test_fraction: float) -> Listing:
     by_class = _by_class(root)
     if not by_class:
         raise ValueError(f"'{root}' holds no images; files are taken by their suffix: {', '.join(sorted(SUFFIXES))}")
-    classes = tuple(by_class) if "" not in by_class else ()
+    classes = tuple(by_class) if len(by_class) > 1 else ()  # one subfolder alone tells nothing apart
     train: list[Entry] = []
     test: list[Entry] = []
     for label, files in enumerate(by_class.values()):

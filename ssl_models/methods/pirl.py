@@ -42,7 +42,7 @@ class PIRL(Method):
     objective: "nce" (eq. 3 and 4) or "softmax" over the same logits.
     transform: jigsaw, rotation (a quarter turn, drawn for each sample), or jigsaw_rotation (turned, then shuffled).
     permutations: 0 or 9! draws each order from all; another number from a set chosen far apart.
-    negatives: rows of the bank that a batch is compared with; 0 means all of them, which is often as cheap.
+    negatives: rows of the bank that a batch is compared with; None: 1,024, or all where there are fewer; 0: all.
     bank_momentum: share of a bank row that stays at its update. tile, gap: see `cut_tiles`.
     centre: whether a batch normalisation ends both heads (the paper: no). An untrained encoder gives all pictures
     nearly one vector; the rows that have been visited then resemble every query and the others none, and for the
@@ -62,7 +62,7 @@ class PIRL(Method):
         permutations: int = 0,
         permutation_seed: int = 0,
         temperature: float = 0.2,
-        negatives: int = 1024,
+        negatives: int | None = None,
         bank_momentum: float = 0.5,
         projection: int = 64,
         centre: bool = True,
@@ -84,6 +84,7 @@ class PIRL(Method):
         require_fraction(weight=weight, bank_momentum=bank_momentum, flip=flip, grey=grey)
         require_fraction(smallest_crop=smallest_crop, smallest_transformed_crop=smallest_transformed_crop)
         require_jitter(strength, hue)
+        negatives = min(1024, data.samples) if negatives is None else negatives
         if data.samples < 2 or not 0 <= negatives <= data.samples:
             raise ValueError(f"negatives is {negatives}; {data.samples} samples allow 1 to that many, or 0 for all")
         self.weight, self.objective, self.temperature = weight, objective, temperature

@@ -19,10 +19,6 @@ class Score:
     high: float
 
 
-class NeedsLabels(ValueError):
-    """A protocol or method was given data that have no labels."""
-
-
 @dataclass(frozen=True)
 class Representation:
     """A frozen representation of two splits, read when asked for: a protocol pays only for what it uses.

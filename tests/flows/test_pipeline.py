@@ -35,7 +35,15 @@ def make_run(root: Path, *, gate: Gate | None = None, retries: int = 0, force: b
     work = plan.make(root, force=force)
     progress = Progress(root, len(work.names), Console(quiet=True))
     policies = {kind: Policy(retries=retries, retry_delay=0) for kind in policy.DEFAULTS}
-    return Run(root, work, policies=policies, gate=gate or Gate(1), progress=progress, environment={"COVEY_X": "1"})
+    return Run(
+        root,
+        work,
+        policies=policies,
+        gate=gate or Gate(1),
+        progress=progress,
+        environment={"COVEY_X": "1"},
+        parameters={},
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -70,13 +78,13 @@ def test_only_the_first_attempt_is_forced(tmp_path):
     run.bring("prepare")
     forced = [json.loads(line)[3] for line in (tmp_path / "calls.txt").read_text().splitlines() if "begin" in line]
     assert forced == [True, False]
-    assert run.outcome().failures == ()
+    assert not run.failures
 
 
 def test_outcome_names_the_root_of_each_skip(tmp_path):
     (tmp_path / "faults.json").write_text('{"pretrain@simclr": 1}')
     run = make_run(tmp_path)
-    for name in ("prepare", "pretrain@rotation"):
+    for name in ("prepare", "pretrain@rotation", "extract@rotation", "transfer@rotation-linear"):
         run.bring(name)
     with pytest.raises(RuntimeError):
         run.bring("pretrain@simclr")
@@ -84,6 +92,15 @@ def test_outcome_names_the_root_of_each_skip(tmp_path):
     assert [failure.name for failure in outcome.failures] == ["pretrain@simclr"]
     assert "last words of pretrain@simclr" in outcome.failures[0].tail
     assert outcome.skipped == dict.fromkeys(["extract@simclr", "transfer@simclr-linear", "report"], "pretrain@simclr")
+
+
+def test_a_stage_that_nobody_brought_to_its_end_is_not_taken_for_done(tmp_path):
+    run = make_run(tmp_path)
+    run.bring("prepare")
+    outcome = run.outcome()
+    assert {failure.name for failure in outcome.failures} == {"pretrain@rotation", "pretrain@simclr"}
+    assert "never run to its end" in outcome.failures[0].reason
+    assert "report" in outcome.skipped
 
 
 def test_an_interrupt_ends_the_processes_of_stages_only(tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ def test_threads_are_given_back(blobs):
 
 
 def test_summary_by_hand():
-    found = Clustering(np.repeat([0, 1, 2], [2, 1, 1]), np.zeros((3, 2)), np.array([2, 1, 1]), 1.5, 4, 4)
+    found = Clustering(np.repeat([0, 1, 2], [2, 1, 1]), np.zeros((3, 2)), np.array([2, 1, 1]), 1.5, 4, 4, np.zeros(4))
     summary = found.summary()
     assert summary["balance"] == pytest.approx(1.5 * np.log(2) / np.log(3))
     assert (summary["smallest"], summary["median"], summary["largest"]) == (1, 1.0, 2)

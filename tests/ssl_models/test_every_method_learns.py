@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 
 
 class LastEpoch(Silent):
-    def epoch(self, step, values):
+    def epoch(self, step, values):  # noqa: ARG002
         self.values = values
 
 
@@ -53,7 +53,9 @@ def representation(encoder, data):
 
 
 def top1(protocol, encoder, data, **settings):
-    scores = import_module(f"ssl_models.protocols.{protocol}").evaluate(representation(encoder, data), seed=0, **settings)
+    scores = import_module(f"ssl_models.protocols.{protocol}").evaluate(
+        representation(encoder, data), seed=0, **settings
+    )
     return next(score.value for score in scores if score.metric == "top1")
 
 

@@ -5,8 +5,9 @@ from math import exp
 import numpy as np
 import pytest
 
+from ssl_models.errors import NeedsLabels
 from ssl_models.protocols import knn
-from ssl_models.protocols.score import NeedsLabels, Representation
+from ssl_models.protocols.score import Representation
 
 CLASSES = 7
 

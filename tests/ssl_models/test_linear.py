@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from ssl_models.errors import NeedsLabels
 from ssl_models.protocols import linear
-from ssl_models.protocols.score import NeedsLabels, Representation
+from ssl_models.protocols.score import Representation
 
 torch.set_num_threads(1)
 CLASSES = 6

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ssl_models.encoders.resnet import ResNet
+from ssl_models.errors import NeedsLabels
 from ssl_models.method import DataSpec
 from ssl_models.methods.supervised import Supervised
-from ssl_models.protocols.score import NeedsLabels
 
 torch.set_num_threads(1)
 

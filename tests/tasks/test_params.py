@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tasks import params
-from tasks.params import ParameterError, load, select_data
+from tasks.params import ParameterError, load, select_data, selecting
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,16 +87,19 @@ def test_an_unknown_block_and_broken_yaml_are_refused(project):
 
 def test_a_missing_source_of_the_active_data_is_refused(project):
     (project / "ssl_models" / "datasets" / "cifar10.py").unlink()
-    select_data(project, "cifar10")
+    before = (project / "params.yaml").read_text()
     with pytest.raises(ParameterError, match=r"datasets\.cifar10\.source: there is no"):
-        load(project)
+        select_data(project, "cifar10")
+    assert (project / "params.yaml").read_text() == before
 
 
 def test_selecting_data_changes_one_line_and_keeps_the_comments(project):
     before = (project / "params.yaml").read_text().splitlines()
     select_data(project, "cifar10")
     after = (project / "params.yaml").read_text().splitlines()
-    assert [line for line, old in zip(after, before, strict=True) if line != old] == ["data: *cifar10"]
+    changed = [line for line, old in zip(after, before, strict=True) if line != old]
+    assert [line.partition("  #")[0] for line in changed] == ["data: *cifar10"]
+    assert "#" in changed[0]
     assert load(project)["data"]["reader"] == "cifar10"
 
 
@@ -109,6 +112,35 @@ def test_selecting_a_folder_adds_a_block_once(project, tmp_path):
     assert (project / "params.yaml").read_text() == text
     block = load(project)["data"]
     assert (block["reader"], Path(project / block["source"])) == ("folder", folder)
+
+
+def test_a_selection_that_is_refused_later_is_taken_back(project):
+    before = (project / "params.yaml").read_text()
+
+    def refuse():
+        with selecting(project, "cifar10") as name:
+            assert (name, load(project)["data"]["name"]) == ("cifar10", "cifar10")
+            raise ParameterError("refused")
+
+    with pytest.raises(ParameterError, match="refused"):
+        refuse()
+    assert (project / "params.yaml").read_text() == before
+
+
+def test_the_active_block_itself_is_checked(project):
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("data: *world", "data: {<<: *world, trian: 5}"))
+    with pytest.raises(ParameterError, match=r"unknown setting 'trian'.*Did you mean 'train'"):
+        load(project)
+
+
+@pytest.mark.parametrize("block", ["machine", "encoder", "training", "extract", "pretrain"])
+def test_an_empty_block_is_refused_by_name(project, block):
+    content = yaml.safe_load((project / "params.yaml").read_text())
+    content[block] = None
+    (project / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ParameterError, match=f"'{block}' must be a mapping"):
+        load(project)
 
 
 def test_selecting_what_is_not_there_names_what_is(project):

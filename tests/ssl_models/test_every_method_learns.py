@@ -78,7 +78,7 @@ def test_a_method_beats_its_untrained_encoder(name, data):
     spec = DataSpec(len(data.train), (3, 32, 32), data.train.labels, len(data.classes))
     method = import_module(f"ssl_models.methods.{name}").METHOD(encoder, spec)
     course = LastEpoch()
-    settings = Settings(epochs=8, batch_size=128, learning_rate=0.1)
+    settings = Settings(epochs=12, batch_size=128, learning_rate=0.1)
     Training(method, data.train.images, settings, seed=0, precision="auto", observer=course).run()
     after = {
         "linear": top1("linear", encoder, data, weight_decays=[0.01]),

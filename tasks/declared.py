@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from dvc.dvcfile import load_file
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
@@ -74,9 +75,13 @@ def of_stage(stage: PipelineStage, root: Path) -> Declared:
 
 
 def read(root: Path, stage: str) -> Declared:
-    """The declaration of one stage, as DVC resolves it from dvc.yaml and params.yaml."""
+    """The declaration of one stage, as DVC resolves it from dvc.yaml and params.yaml.
+
+    dvc.lock is left alone: another stage's dvc may be writing it, in place, at this very moment.
+    """
     with Repo(str(root)) as repo:
-        return of_stage(repo.stage.load_one(name=stage), root)
+        file = load_file(repo, str(root / "dvc.yaml"))
+        return of_stage(file.LOADER(file, file.contents, {})[stage], root)
 
 
 def _relative(path: str, root: Path) -> str:

@@ -68,6 +68,7 @@ def graph(root: Path) -> dict[str, Stage]:
 
     try:
         with Repo(str(root)) as repo:
+            _wait_for_whole_lock(repo)
             edges = repo.index.graph  # child -> parent
             stages = {}
             for stage in reversed(list(networkx.topological_sort(edges))):
@@ -88,10 +89,24 @@ def stale(root: Path) -> dict[str, list[str]]:
 
     try:
         with Repo(str(root)) as repo:
+            _wait_for_whole_lock(repo)
             status: dict[str, list[Any]] = repo.status()
     except DvcException as error:
         raise _readable(error) from error
     return {name.rpartition(":")[2]: _reasons(changes) for name, changes in status.items()}
+
+
+def _wait_for_whole_lock(repo: Any) -> None:
+    """Gives a dvc that writes dvc.lock, in place, the moment it takes; what stays torn is the caller's to report."""
+    from dvc.dvcfile import load_file
+    from dvc.exceptions import DvcException
+
+    for _ in range(10):
+        try:
+            load_file(repo, str(Path(repo.root_dir) / "dvc.yaml")).lockfile_contents  # noqa: B018 (reads and checks)
+            return
+        except DvcException:
+            time.sleep(0.1)
 
 
 def _reasons(changes: Iterable[Any]) -> list[str]:

@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except Exception as error:
-        expected = isinstance(error, (ValueError, RuntimeError, OSError)) or type(error).__name__ == "MlflowException"
+        expected = isinstance(error, (ValueError, RuntimeError, OSError, *_foreign_errors()))
         if not expected or os.environ.get("COVEY_TRACEBACK"):
             raise
         print(f"error: {stage}: {error}", file=sys.stderr)
@@ -217,6 +217,14 @@ def _refuse_changed(declaration: declared.Declared, inputs: dict[str, str]) -> N
     raise RuntimeError(
         f"{', '.join(changed)} changed while the stage ran; nothing was recorded. Run it again with what is there now."
     )
+
+
+def _foreign_errors() -> tuple[type[Exception], ...]:
+    """The errors that DVC and MLflow raise with a message for people; MLflow's only where it has been imported."""
+    from dvc.exceptions import DvcException
+
+    mlflow = sys.modules.get("mlflow.exceptions")
+    return (DvcException,) if mlflow is None else (DvcException, mlflow.MlflowException)
 
 
 def _stop(number: int, _frame: object) -> None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tasks import declared, pipeline
+from tests.tasks.conftest import make_project
 
 ROOT = Path(__file__).parents[2]
 PLUMBING = {
@@ -117,6 +118,22 @@ def test_a_new_block_adds_its_stages(tmp_path):
     assert set(stages["cluster@fresh_cf"].parents) == {"prepare", "extract@fresh"}
     assert set(stages["cluster@fresh_cf_cf"].parents) == {"prepare", "extract_clusterfit@fresh_cf"}
     assert "transfer_clusterfit@fresh_cf_cf-linear" in stages["report"].parents
+
+
+@pytest.mark.parametrize("lock", ["", "stages:", "schema: '2.0'\nstages:\n  prep", "{"])
+def test_a_lock_file_that_is_just_being_written_does_not_disturb_a_stage(tmp_path, lock):
+    project = make_project(tmp_path)
+    expected = declared.read(project, "pretrain@rotation")
+    (project / "dvc.lock").write_text(lock)
+    assert declared.read(project, "pretrain@rotation") == expected
+    assert "ssl_models/methods/rotation.py" in expected.paths
+
+
+def test_a_torn_lock_file_is_named_with_the_way_out(tmp_path):
+    project = make_project(tmp_path)
+    (project / "dvc.lock").write_text("stages:")
+    with pytest.raises(pipeline.PipelineError, match=r"(?s)dvc\.lock.*git checkout dvc\.lock"):
+        pipeline.stale(project)
 
 
 def test_a_fingerprint_changes_with_a_file_a_name_and_a_parameter_and_not_with_compiled_code(tmp_path):

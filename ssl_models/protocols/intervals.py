@@ -30,24 +30,6 @@ def wilson(hits: int, trials: int, *, confidence: float = 0.95) -> tuple[float, 
     return (0.0 if hits == 0 else centre - half), (1.0 if hits == trials else centre + half)
 
 
-def bootstrap(values: ndarray, *, seed: int, confidence: float = 0.95, resamples: int = 1000) -> tuple[float, float]:
-    """The percentile interval of the mean of values (N,) over resampled samples (Efron 1979).
-
-    The same seed and N resample the same samples, so the interval of a difference is that of the differences:
-    `bootstrap(first - second, seed=seed)` pairs two measurements of the same test samples.
-    """
-    _refuse_confidence(confidence)
-    if resamples < 1:
-        raise ValueError(f"resamples = {resamples} must be at least 1")
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
-        raise ValueError(f"values of shape {values.shape} must be a finite vector with at least one entry")
-    generator = np.random.default_rng(seed)
-    means = [values[generator.integers(len(values), size=len(values))].mean() for _ in range(resamples)]
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
-
-
 def accuracies(layer: str, class_scores: ndarray, labels: ndarray) -> list[Score]:
     """Top-1 and top-5 of class_scores (N, K) against labels (N,), each with its Wilson interval.
 

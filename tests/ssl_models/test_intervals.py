@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ssl_models.protocols.intervals import accuracies, bootstrap, proportion, wilson
+from ssl_models.protocols.intervals import accuracies, proportion, wilson
 
 
 def test_wilson_equals_a_published_value():
@@ -22,21 +22,6 @@ def test_wilson_covers_the_truth_in_95_percent_of_repetitions(share):
     hits = np.random.default_rng(0).binomial(200, share, size=2000)
     covered = [low <= share <= high for low, high in (wilson(int(count), 200) for count in hits)]
     assert 0.93 <= np.mean(covered) <= 0.975
-
-
-def test_bootstrap_of_a_mean_agrees_with_the_normal_interval():
-    values = np.random.default_rng(0).normal(3, 2, size=400)
-    low, high = bootstrap(values, seed=1)
-    half = 1.96 * values.std() / np.sqrt(400)
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
-
-
-def test_bootstrap_is_paired_by_its_seed():
-    values = np.random.default_rng(0).normal(size=100)
-    assert bootstrap(values, seed=1) == bootstrap(values, seed=1)
-    assert bootstrap(values, seed=1) != bootstrap(values, seed=2)
-    # The same samples are drawn each time, so a shift by a constant has an interval of no width.
-    assert bootstrap((values + 1) - values, seed=1) == pytest.approx((1.0, 1.0))
 
 
 def test_accuracies_by_hand():
@@ -68,9 +53,6 @@ def test_proportion_counts():
         (lambda: wilson(3, 2), "3 hits of 2 trials"),
         (lambda: wilson(0, 0), "at least one trial"),
         (lambda: wilson(1, 2, confidence=1.0), "confidence = 1.0"),
-        (lambda: bootstrap(np.zeros(0), seed=0), "at least one entry"),
-        (lambda: bootstrap(np.array([np.nan]), seed=0), "finite"),
-        (lambda: bootstrap(np.zeros(3), seed=0, resamples=0), "resamples = 0"),
         (lambda: accuracies("res2", np.full((2, 3), np.nan), np.zeros(2)), "res2"),
         (lambda: accuracies("res2", np.zeros((2, 3)), np.zeros(4)), "2 test samples and 4 test labels"),
     ],

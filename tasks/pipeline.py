@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,7 @@ MEND = (
     "`rm -f .dvc/tmp/rwlock`, then run again: what is in DVC's cache is not computed anew."
 )
 LOCK_ATTEMPTS = 20
+ATTEMPTS_AT_TORN = 10
 
 
 class PipelineError(RuntimeError):
@@ -60,53 +61,45 @@ class Stage:
 
 def graph(root: Path) -> dict[str, Stage]:
     """Every stage of dvc.yaml, parents before children."""
-    import networkx
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    from tasks.declared import of_stage
-
-    try:
-        with Repo(str(root)) as repo:
-            _wait_for_whole_lock(repo)
-            edges = repo.index.graph  # child -> parent
-            stages = {}
-            for stage in reversed(list(networkx.topological_sort(edges))):
-                declared = of_stage(stage, root)
-                parents = tuple(sorted(parent.name for parent in edges.successors(stage)))
-                word = stage.name.partition("@")[0].partition("_")[0]
-                kind: Kind = KINDS.get(word, word)  # type: ignore[arg-type]
-                stages[stage.name] = Stage(stage.name, kind, parents, declared.paths, declared.outputs)
-    except DvcException as error:
-        raise _readable(error) from error
-    return stages
+    return _ask(root, _graph)
 
 
 def stale(root: Path) -> dict[str, list[str]]:
     """Stage -> why DVC holds it for changed: "params.yaml pretrain.rotation.epochs modified", ..."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(root)) as repo:
-            _wait_for_whole_lock(repo)
-            status: dict[str, list[Any]] = repo.status()
-    except DvcException as error:
-        raise _readable(error) from error
+    status = _ask(root, lambda repo: repo.status())
     return {name.rpartition(":")[2]: _reasons(changes) for name, changes in status.items()}
 
 
-def _wait_for_whole_lock(repo: Any) -> None:
-    """Gives a dvc that writes dvc.lock, in place, the moment it takes; what stays torn is the caller's to report."""
-    from dvc.dvcfile import load_file
+def _ask(root: Path, question: Callable[[Any], Any]) -> Any:
+    """DVC's answer, or its error made readable. A dvc that writes dvc.lock, in place, is given the moment it takes."""
     from dvc.exceptions import DvcException
+    from dvc.repo import Repo
 
-    for _ in range(10):
+    for attempt in range(ATTEMPTS_AT_TORN):
         try:
-            load_file(repo, str(Path(repo.root_dir) / "dvc.yaml")).lockfile_contents  # noqa: B018 (reads and checks)
-            return
-        except DvcException:
+            with Repo(str(root)) as repo:
+                return question(repo)
+        except DvcException as error:
+            if attempt == ATTEMPTS_AT_TORN - 1 or not is_torn(f"{error} {error.__cause__ or ''}"):
+                raise _readable(error) from error
             time.sleep(0.1)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _graph(repo: Any) -> dict[str, Stage]:
+    import networkx
+
+    from tasks.declared import of_stage
+
+    edges = repo.index.graph  # child -> parent
+    stages = {}
+    for stage in reversed(list(networkx.topological_sort(edges))):
+        declared = of_stage(stage, Path(repo.root_dir))
+        parents = tuple(sorted(parent.name for parent in edges.successors(stage)))
+        word = stage.name.partition("@")[0].partition("_")[0]
+        kind: Kind = KINDS.get(word, word)  # type: ignore[arg-type]
+        stages[stage.name] = Stage(stage.name, kind, parents, declared.paths, declared.outputs)
+    return stages
 
 
 def _reasons(changes: Iterable[Any]) -> list[str]:

@@ -166,9 +166,14 @@ def test_a_kill_at_any_moment_and_close_dead(root: Path) -> None:
             journal.append(step, {f"value{number}": float(step) for number in range(500)})
             run.sync(journal)
 
-    for seconds in (0.4, 0.6):
+    path = root / "work" / "abc" / "journal.jsonl"
+    for entries, seconds in ((2, 0.02), (4, 0.05)):
         pid = fork(dies)
-        time.sleep(seconds)
+        deadline = time.monotonic() + 60
+        while not path.exists() or path.read_bytes().count(b"\n") < entries:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(seconds)  # somewhere in the next write or batch
         os.kill(pid, signal.SIGKILL)
         assert outcome(pid) == -signal.SIGKILL
         closed = tracking.close_dead(root)

@@ -26,7 +26,8 @@ def test_code_edited_while_a_stage_runs_fails_it_and_nothing_is_recorded(prepare
     edit(prepared, training={"epochs": 60})
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run_stage, prepared, "pretrain@rotation", fork)
-        journal = wait_for(lambda: next(iter(prepared.glob(".covey/work/pretrain@rotation/*/journal.jsonl")), None))
+        work = store.covey_folder(prepared) / "work" / "pretrain@rotation"
+        journal = wait_for(lambda: next(work.glob("*/journal.jsonl"), None))
         wait_for(journal.read_bytes)
         code = prepared / "ssl_models" / "methods" / "rotation.py"
         code.write_text(code.read_text() + EDITED)

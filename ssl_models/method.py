@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
+from typing import ClassVar
 
 from torch import Generator, Tensor, nn
 
 from ssl_models.encoders.encoder import Encoder
+
+FAMILIES = ("control", "predictive", "contrastive", "refit")
 
 
 @dataclass(frozen=True)
@@ -17,12 +20,14 @@ class DataSpec:
 
     samples: number of training samples N. shape: of one sample, for images (C, H, W).
     labels: (N,) int64 class or cluster ids on the CPU, None where there are none. classes: how many ids there are.
+    targets: (N, K) float logits of a teacher for each sample, None where there is none.
     """
 
     samples: int
     shape: tuple[int, ...]
     labels: Tensor | None = None
     classes: int | None = None
+    targets: Tensor | None = None
 
 
 class Method(nn.Module, ABC):
@@ -33,6 +38,12 @@ class Method(nn.Module, ABC):
     that it is checkpointed and moves with `.to()`.
     """
 
+    family: ClassVar[str]
+    """One of FAMILIES."""
+
+    reference: ClassVar[str]
+    """The paper that it comes from, as "Gidaris et al. 2018, arXiv:1803.07728"; empty for a control."""
+
     chance: float | None = None
     """The loss of a network that knows nothing, e.g. log(classes); None where there is no such level."""
 
@@ -40,6 +51,7 @@ class Method(nn.Module, ABC):
     """False for a control that is saved as it was initialised."""
 
     def __init__(self, encoder: Encoder) -> None:
+        """`encoder` is what will be saved: the one that was given, or one that the method has made of it."""
         super().__init__()
         self.encoder = encoder
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,19 +14,27 @@ from ssl_models.encoders.encoder import Encoder
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation of `channels`: 32 groups as in the paper, fewer where a group would have less than 4."""
+    return nn.GroupNorm(math.gcd(32, max(1, channels // 4)), channels)
+
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "group": group_norm}
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a short cut: (B, C, H, W) -> (B, channels, H / stride, W / stride)."""
 
-    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+    def __init__(self, channels_in: int, channels: int, stride: int, norm: str = "batch") -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(channels)
+        self.norm1 = NORMS[norm](channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
+        self.norm2 = NORMS[norm](channels)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+                nn.Conv2d(channels_in, channels, 1, stride, bias=False), NORMS[norm](channels)
             )
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -38,7 +49,11 @@ class ResNet(Encoder):
     stem: "small" is one 3x3 convolution of `stem_stride`; "imagenet" is the paper's: 7x7, then a 3x3 maximum, both of
     stride 2.
     channels: of the input.
+    norm: "batch", or "group" for group normalisation (Wu & He 2018, arXiv:1803.08494), which
+    knows no other sample of the batch; groups of 4 channels or more, at most 32 of them.
     """
+
+    name = "resnet"
 
     def __init__(
         self,
@@ -48,15 +63,26 @@ class ResNet(Encoder):
         stem: str = "small",
         stem_stride: int = 2,
         channels: int = 3,
+        norm: str = "batch",
     ) -> None:
         super().__init__()
         if depth not in BLOCKS:
             raise ValueError(f"encoder depth {depth} is unknown; choose one of {sorted(BLOCKS)}")
         if stem not in ("small", "imagenet"):
             raise ValueError(f"encoder stem '{stem}' is unknown; choose small or imagenet")
+        if norm not in NORMS:
+            raise ValueError(f"encoder norm '{norm}' is unknown; choose one of {', '.join(NORMS)}")
         if width < 1 or stem_stride < 1:
             raise ValueError(f"encoder width {width} and stem_stride {stem_stride} must be at least 1")
         self.dim = 8 * width
+        self.settings = {
+            "depth": depth,
+            "width": width,
+            "stem": stem,
+            "stem_stride": stem_stride,
+            "channels": channels,
+            "norm": norm,
+        }
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", torch.tensor(0.5), persistent=False)
@@ -66,7 +92,7 @@ class ResNet(Encoder):
             maximum: nn.Module = nn.Identity()
         else:
             convolution, maximum = [nn.Conv2d(channels, width, 7, 2, 3, bias=False)], nn.MaxPool2d(3, 2, 1)
-        self.conv1 = nn.Sequential(*convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.conv1 = nn.Sequential(*convolution, NORMS[norm](width), nn.ReLU(inplace=True))
         self.maximum = maximum
         channels_in = width
         for stage, blocks in enumerate(BLOCKS[depth]):
@@ -79,6 +105,7 @@ class ResNet(Encoder):
                             channels_in if block == 0 else channels_out,
                             channels_out,
                             stride if block == 0 else 1,
+                            norm,
                         )
                         for block in range(blocks)
                     )
@@ -89,15 +116,17 @@ class ResNet(Encoder):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def layers(self, inputs: Tensor) -> dict[str, Tensor]:
-        """(B, C, H, W) -> maps of conv1, res2, res3, res4, res5."""
-        hidden = self.conv1((inputs - self.mean) / self.deviation)
-        maps = {"conv1": hidden}
-        hidden = self.maximum(hidden)
-        for name in ("res2", "res3", "res4", "res5"):
-            hidden = getattr(self, name)(hidden)
-            maps[name] = hidden
-        return maps
+    def standardise(self, inputs: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> the same shape, mean 1/2 and deviation 1/4 taken out."""
+        return (inputs - self.mean) / self.deviation
+
+    def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """conv1, res2, res3, res4, res5: (B, C, H, W) -> (B, channels, H', W')."""
+        return {
+            "conv1": self.conv1,
+            "res2": lambda hidden: self.res2(self.maximum(hidden)),
+            **{name: getattr(self, name) for name in ("res3", "res4", "res5")},
+        }
 
     def pool(self, last: Tensor) -> Tensor:
         """(B, dim, H, W) -> (B, dim): the mean over positions."""

@@ -41,6 +41,9 @@ class Jigsaw(Method):
     smallest_crop: least area of the crop that is cut up, 1 for none. flip: probability of a left-right flip.
     """
 
+    family = "predictive"
+    reference = "Noroozi & Favaro 2016, arXiv:1603.09246"
+
     def __init__(
         self,
         encoder: Encoder,

@@ -51,6 +51,9 @@ class PIRL(Method):
     smallest_crop, smallest_transformed_crop: least areas of the two crops. strength, hue, grey: of the colour jitter.
     """
 
+    family = "contrastive"
+    reference = "Misra & van der Maaten 2020, arXiv:1912.01991"
+
     def __init__(
         self,
         encoder: Encoder,

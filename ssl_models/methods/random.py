@@ -14,6 +14,8 @@ from ssl_models.method import DataSpec, Method
 class Random(Method):
     """No views and no loss: the trainer saves the encoder at once, because `trains` is False."""
 
+    family = "control"
+    reference = ""
     trains = False
 
     def __init__(self, encoder: Encoder, data: DataSpec) -> None:  # noqa: ARG002

@@ -27,6 +27,9 @@ class Rotation(Method):
     smallest_crop: least area of the random crop made before the turn, 1 for none. flip: probability of a flip.
     """
 
+    family = "predictive"
+    reference = "Gidaris et al. 2018, arXiv:1803.07728"
+
     def __init__(self, encoder: Encoder, data: DataSpec, *, smallest_crop: float = 0.5, flip: float = 0.5) -> None:
         super().__init__(encoder)
         require_square(require_picture(data.shape, "rotation"), "rotation")

@@ -29,6 +29,9 @@ class SimCLR(Method):
     Data without three channels are given brightness and contrast, but no hue, saturation or grey.
     """
 
+    family = "contrastive"
+    reference = "Chen et al. 2020, arXiv:2002.05709"
+
     def __init__(
         self,
         encoder: Encoder,

@@ -27,6 +27,9 @@ class Supervised(Method):
     Raises NeedsLabels where the data have none.
     """
 
+    family = "control"
+    reference = ""
+
     def __init__(
         self,
         encoder: Encoder,

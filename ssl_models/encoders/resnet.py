@@ -122,10 +122,11 @@ class ResNet(Encoder):
 
     def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
         """conv1, res2, res3, res4, res5: (B, C, H, W) -> (B, channels, H', W')."""
+        stages = dict(self.named_children())
         return {
             "conv1": self.conv1,
-            "res2": lambda hidden: self.res2(self.maximum(hidden)),
-            **{name: getattr(self, name) for name in ("res3", "res4", "res5")},
+            "res2": lambda hidden: stages["res2"](self.maximum(hidden)),
+            **{name: stages[name] for name in ("res3", "res4", "res5")},
         }
 
     def pool(self, last: Tensor) -> Tensor:

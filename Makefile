@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: run test test-all check bench lock tables clean
+.PHONY: run test test-all check bench lock methods tables clean
 
-run: $(READY)  ## make run [DATA=cifar10|FOLDER] [JOBS=2]
-	@$(ACTIVE) covey run $(if $(DATA),--data "$(DATA)") $(if $(JOBS),--jobs $(JOBS))
+run: $(READY)  ## make run [DATA=cifar10|FOLDER] [RUNS=all|SET] [JOBS=2]
+	@$(ACTIVE) covey run $(if $(DATA),--data "$(DATA)") $(if $(RUNS),--runs $(RUNS)) $(if $(JOBS),--jobs $(JOBS))
 
 test: $(READY)
 	@$(ACTIVE) python -m pytest -m "not exhaustive" -n 2 --dist loadfile
@@ -20,6 +20,9 @@ check: $(READY)
 
 bench: $(READY)  ## writes benchmarks/RESULTS.md
 	@$(ACTIVE) python -m benchmarks
+
+methods: $(READY)  ## files a run of all methods (make run RUNS=all) and writes the tables of METHODS.md from all filed
+	@$(ACTIVE) python -m benchmarks.methods
 
 tables: $(READY)  ## keeps this data set's scores in results/ and writes the README's tables from them
 	@$(ACTIVE) python -m benchmarks.tables

@@ -8,18 +8,18 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from flows import plan, policy, server
-from tasks import params, pipeline, store, tracking
+from tasks import params, pipeline, selection, sets, store, tracking
 
 if TYPE_CHECKING:
     from flows.pipeline import Outcome
@@ -66,6 +66,10 @@ def run(
         int | None, typer.Option(min=1, help="How many stages may work at once. Default: what cores and GPUs allow.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Run the targets even where nothing has changed.")] = False,
+    runs: Annotated[
+        str | None, typer.Option(metavar="SET", help="A set of runs of params.yaml, or `all`. It stays selected.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every run: the same as `--runs all`.")] = False,
 ) -> None:
     """Brings the pipeline up to date: runs the stages that something has changed for, and those that hang on them.
 
@@ -76,6 +80,8 @@ def run(
         covey run rotation               one run, from its data to its scores
 
         covey run --data ~/photos        the same runs on a folder of your own images
+
+        covey run --all                  every method that params.yaml holds, not only the small set
 
         covey run linear --jobs 1        one protocol, one stage at a time
 
@@ -88,7 +94,7 @@ def run(
     with _refusals():
         root = find_root()
         with run_lock(root):
-            _run(root, targets or [], data, jobs, force)
+            _run(root, targets or [], data, sets.ALL if everything else runs, jobs, force)
 
 
 @app.command()
@@ -108,8 +114,11 @@ def status(
     """
     with _refusals():
         root = find_root()
-        params.load(root)
-        states = plan.states(pipeline.graph(root), pipeline.stale(root))
+        parameters = params.load(root)
+        selected = sets.chosen(parameters)
+        graph = plan.narrow(pipeline.graph(root), selected)
+        states = plan.states(graph, pipeline.stale(root))
+        states = {name: entry for name, entry in states.items() if plan.in_scope(name, selected)}
     if as_json:
         print(json.dumps({name: asdict(entry) for name, entry in states.items()}, indent=1))
         return
@@ -119,7 +128,8 @@ def status(
         table.add_row(name, f"[{colours[entry.state]}]{entry.state}[/]", "; ".join(entry.reasons))
     Console(width=None if sys.stdout.isatty() else 200).print(table)  # for a pipe: one line a stage
     behind = sum(entry.state != "fresh" for entry in states.values())
-    print(f"{behind} of {len(states)} stages to run: covey run" if behind else f"All {len(states)} are up to date.")
+    verdict = f"{behind} of {len(states)} stages to run: covey run" if behind else f"All {len(states)} are up to date."
+    print(f"{verdict}{_others(parameters)}")
 
 
 @app.command()
@@ -215,21 +225,28 @@ def _refusals() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _run(root: Path, targets: list[str], data: str | None, jobs: int | None, force: bool) -> None:
-    with params.selecting(root, data) as name:
+def _run(root: Path, targets: list[str], data: str | None, runs: str | None, jobs: int | None, force: bool) -> None:
+    with selection.selecting(root, data, runs) as name:
         if name is not None:
             print(f"Data set: {name}")
-        policy.read(params.load(root))
-        work = plan.make(root, targets, force=force)
+        parameters = params.load(root)
+        policy.read(parameters)
+        work = plan.make(root, targets, runs=sets.chosen(parameters), force=force)
         if not work.names:
             tracking.close_dead(root)
-            print(f"Nothing is stale: {work.scope} stages are up to date.")
+            print(f"Nothing is stale: {work.scope} stages are up to date.{_others(parameters)}")
             return
         pipeline.check(root, work.names)
     print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
     begin = time.monotonic()
     outcome = _carry_out(root, targets, jobs, force, work)
     _tell(root, outcome, time.monotonic() - begin)
+
+
+def _others(parameters: Mapping[str, Any]) -> str:
+    """ " 30 more runs with --all.", where a set is selected that leaves some out."""
+    left = len(parameters["pretrain"]) + len(parameters["clusterfit"]) - len(sets.chosen(parameters))
+    return f" The set '{parameters['runs']}' leaves out {left} runs: covey run --all" if left else ""
 
 
 def _carry_out(root: Path, targets: list[str], jobs: int | None, force: bool, work: plan.Plan) -> Outcome:

@@ -24,7 +24,7 @@ from flows import plan, policy, server
 from flows.children import GRACE_SECONDS, end_children, living_children
 from flows.gate import Gate, count_slots, find_devices
 from flows.progress import Progress
-from tasks import params, pipeline, reconcile, store, tracking
+from tasks import params, pipeline, reconcile, sets, store, tracking
 
 # A failed stage is told of by this module, in fewer words than Prefect's trace of its own engine.
 for engine in ("prefect.flow_runs", "prefect.task_runs"):
@@ -209,7 +209,7 @@ def bring_up_to_date(
     """
     parameters = params.load(root)
     policies = policy.read(parameters)
-    work = plan.make(root, targets, force=force, known=planned)
+    work = plan.make(root, targets, runs=sets.chosen(parameters), force=force, known=planned)
     server.claim_run(str(runtime.flow_run.id))
     gate = Gate(count_slots(parameters["machine"].get("threads", 1)), find_devices(), at_most=jobs)
     with (

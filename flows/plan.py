@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,17 @@ class Standing:
     reasons: list[str]
 
 
-def make(root: Path, targets: Sequence[str] = (), *, force: bool = False, known: Sequence[str] | None = None) -> Plan:
+def make(
+    root: Path,
+    targets: Sequence[str] = (),
+    *,
+    runs: Collection[str] | None = None,
+    force: bool = False,
+    known: Sequence[str] | None = None,
+) -> Plan:
     """The stale stages among the targets and their ancestors, with what hangs below them there.
+
+    `runs`: those that are selected (all: None). Others are worked on only where a target names nothing else.
 
     Forced are the targets themselves, or everything where there are none; not the targets' ancestors. `known` are
     the names that a plan made just before has found: with them DVC is not asked again (2 s).
@@ -48,9 +57,9 @@ def make(root: Path, targets: Sequence[str] = (), *, force: bool = False, known:
     Raises:
         ParameterError: a target that stands for no stage.
     """
-    graph = pipeline.graph(root)
-    wanted = resolve(graph, targets)
-    forced = frozenset(wanted or graph) if force else frozenset()
+    graph = narrow(pipeline.graph(root), runs)
+    wanted = resolve(graph, targets, runs) or tuple(name for name in graph if in_scope(name, runs))
+    forced = frozenset(wanted) if force else frozenset()
     if known is None:
         reasons = dict(pipeline.stale(root))
         for name in forced:
@@ -60,8 +69,28 @@ def make(root: Path, targets: Sequence[str] = (), *, force: bool = False, known:
     return Plan(graph, tuple(known), forced, len(everything))
 
 
-def resolve(graph: Mapping[str, Stage], words: Iterable[str]) -> tuple[str, ...]:
-    """The stages that some words stand for, in the graph's order.
+def run_of(name: str) -> str:
+    """The run that a stage works on; empty where it works on none."""
+    return name.partition("@")[2].partition("-")[0]
+
+
+def in_scope(name: str, runs: Collection[str] | None) -> bool:
+    """Whether a stage belongs to the selected runs, or to no run at all."""
+    return runs is None or not run_of(name) or run_of(name) in runs
+
+
+def narrow(graph: Mapping[str, Stage], runs: Collection[str] | None) -> dict[str, Stage]:
+    """The graph, in which stages that belong to no run, as the report does, wait for those of selected runs only."""
+    return {
+        name: stage
+        if run_of(name)
+        else replace(stage, parents=tuple(parent for parent in stage.parents if in_scope(parent, runs)))
+        for name, stage in graph.items()
+    }
+
+
+def resolve(graph: Mapping[str, Stage], words: Iterable[str], runs: Collection[str] | None = None) -> tuple[str, ...]:
+    """The stages that some words stand for, in the graph's order: those of the selected runs, if a word has any there.
 
     A word is a stage's name, its command (`pretrain`), its kind (`train`), or a run or protocol in its name:
     `rotation`, `linear`, `rotation-linear`.
@@ -74,7 +103,7 @@ def resolve(graph: Mapping[str, Stage], words: Iterable[str]) -> tuple[str, ...]
         matches = [name for name, stage in graph.items() if _stands_for(word, name, stage.kind)]
         if not matches:
             raise unknown("target", word, _known_words(graph), "covey run")
-        found.update(matches)
+        found.update([name for name in matches if in_scope(name, runs)] or matches)
     return tuple(name for name in graph if name in found)
 
 

@@ -194,6 +194,20 @@ def _threads(threads: int) -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
+def soft_assignments(features: ndarray, centroids: ndarray, *, sharpness: float = 20.0) -> ndarray:
+    """(N, K) float32 logits of a softened clustering: sharpness times the cosine of each sample with each centroid.
+
+    Their softmax is a mixture's posterior with directions for data and equal shares; a larger sharpness comes nearer to
+    the hard assignment. features: (N, D) as for `cluster`, without a projection.
+    """
+    if not sharpness > 0:
+        raise ValueError(f"sharpness is {sharpness}; it must be greater than 0")
+    points = _directions(features)
+    directions = centroids / np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
+    logits: ndarray = sharpness * (points @ directions.T)
+    return logits.astype(np.float32)
+
+
 def refuse_settings(
     shape: tuple[int, ...], clusters: int, iterations: int, components: int, redo: int, threads: int
 ) -> None:

@@ -69,6 +69,10 @@ class Method(nn.Module, ABC):
         Terms that carry a gradient are summed and minimised; a detached one (an accuracy) is only logged.
         """
 
+    def classifier(self) -> nn.Linear | None:
+        """The head that gives the classes of `data.labels` from the encoder's vectors, where there is one."""
+        return None
+
     def after_step(self, progress: float) -> None:
         """Moves banks, queues and teachers after an optimiser step; `progress` runs from 0 to 1 over a training."""
 

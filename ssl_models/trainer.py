@@ -198,8 +198,8 @@ class Training:
 
     def _account(self, values: dict[str, Tensor], rate: float) -> None:
         for name, value in values.items():
-            value = value.detach().float()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            counted = torch.stack([value.detach().float(), torch.ones((), device=value.device)])
+            self.sums[name] = self.sums[name] + counted if name in self.sums else counted
         if self.device.type == "cpu" or self.step % 50 == 0 or self.step % self.steps_per_epoch == 0:
             loss = float(values["loss"].detach())
             if not math.isfinite(loss):
@@ -211,7 +211,7 @@ class Training:
             self.observer.progress(self.step, self.steps, loss, self._images_per_second())
 
     def _end_epoch(self) -> None:
-        means = {name: float(value) / self.steps_per_epoch for name, value in self.sums.items()}
+        means = {name: float(total / count) for name, (total, count) in self.sums.items()}
         means["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         means["images_per_second"] = self._images_per_second()
         if self.method.chance is not None:

@@ -6,9 +6,11 @@ import sys
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one stage, or the look at settings before a run, in this process; returns its exit code."""
+    """Runs one stage, or what comes before one (`check`, `code`), in this process; returns its exit code."""
     if arguments[:1] == ["check"]:
         from tasks.check import main
+    elif arguments[:1] == ["code"]:
+        from tasks.code import main
     else:
         from tasks.stage import main
     return main(arguments)

@@ -39,9 +39,9 @@ def check(root: Path, parameters: dict[str, Any], stages: list[str]) -> None:
                 _check_training(parameters, block["method"], block, samples, shape)
             elif kind == "clusterfit":
                 block = parameters["clusterfit"][run]
-                _check_training(parameters, "supervised", block, samples, shape)
+                _check_training(parameters, block.get("method", params.REFIT), block, samples, shape)
             elif kind == "cluster":
-                _check_cluster(parameters, parameters["clusterfit"][run], samples)
+                _check_cluster(parameters, parameters["clusterfit"][run], samples, shape)
             elif kind.partition("_")[0] == "transfer":
                 where = f"transfer.{protocol}"
                 _check_protocol(protocol, parameters["transfer"][protocol])
@@ -67,7 +67,8 @@ def measure(root: Path, parameters: dict[str, Any], fresh: bool) -> tuple[int, t
     except (ValueError, OSError) as error:
         raise ParameterError(f"datasets.{block['name']}: {error}") from error
     size = settings.get("size", inspect.signature(reader.load).parameters["size"].default)
-    return samples, (3, size, size)
+    channels = reader.channels(**settings) if hasattr(reader, "channels") else 3
+    return samples, (channels, size, size)
 
 
 def _check_training(
@@ -85,16 +86,39 @@ def _check_training(
     if settings.batch_size > samples:
         raise ValueError(f"batch_size {settings.batch_size} is over the {samples} training samples there are")
     labels = torch.arange(samples) % 2  # whether there are labels, only the data can tell
-    build_method(parameters, method, block, DataSpec(samples, shape, labels, 2), seed=0)
+    targets = torch.randn(samples, 2) if "outputs" in block else None
+    build_method(parameters, method, block, DataSpec(samples, shape, labels, 2, targets), seed=0)
 
 
-def _check_cluster(parameters: dict[str, Any], block: dict[str, Any], samples: int) -> None:
+def _check_cluster(parameters: dict[str, Any], block: dict[str, Any], samples: int, shape: tuple[int, ...]) -> None:
     from ssl_models.clustering import refuse_settings
     from ssl_models.encoders import build_encoder
 
+    if block.get("outputs") == "classes":
+        _check_teacher(parameters, block["source"], samples, shape)
+        return
     dim = build_encoder(**parameters["encoder"]).dim
     settings = {"iterations": 50, "components": 0, "redo": 1} | params.pick(block, params.cluster_fields())
     refuse_settings((samples, dim), **settings, threads=parameters["machine"]["threads"])
+
+
+def _check_teacher(parameters: dict[str, Any], source: str, samples: int, shape: tuple[int, ...]) -> None:
+    """Refuses a source that has no classifier of its own."""
+    import torch
+
+    from ssl_models.method import DataSpec
+    from tasks.training import build_method
+
+    refit = source in parameters["clusterfit"]
+    block = parameters["clusterfit" if refit else "pretrain"][source]
+    name = block.get("method", params.REFIT)
+    labels = torch.arange(samples) % 2
+    data = DataSpec(samples, shape, labels, 2, torch.randn(samples, 2) if "outputs" in block else None)
+    if build_method(parameters, name, block, data, seed=0).classifier() is None:
+        raise ValueError(
+            f"outputs is 'classes', but the method '{name}' of its source '{source}' has no classifier of the data's "
+            "labels; `outputs: clusters` works with any source"
+        )
 
 
 def _check_protocol(protocol: str, settings: dict[str, Any]) -> None:

@@ -1,9 +1,13 @@
-"""Stage `clusterfit`: a fresh encoder trained on the cluster ids as its labels (Yan et al. 2020, arXiv:1912.03330)."""
+"""Stage `clusterfit`: a fresh encoder trained on the cluster ids as its labels (Yan et al. 2020, arXiv:1912.03330).
+
+Or, as a control, on the soft outputs of its source: `method: distillation`.
+"""
 
 from __future__ import annotations
 
 import numpy
 
+from tasks.params import REFIT
 from tasks.stage import Context, Result
 from tasks.training import train_encoder
 
@@ -11,5 +15,13 @@ from tasks.training import train_encoder
 def clusterfit(context: Context, run: str) -> Result:
     """data, clusters -> runs/<data>/<run>/encoder, metrics/<data>/<run>/training.{json,csv}."""
     block = context.parameters["clusterfit"][run]
-    assignments = numpy.load(context.store.clusters(run) / "assignments.npy")
-    return train_encoder(context, run, "supervised", block, assignments)
+    folder = context.store.clusters(run)
+    targets = folder / "targets.npy"
+    return train_encoder(
+        context,
+        run,
+        block.get("method", REFIT),
+        block,
+        labels=numpy.load(folder / "assignments.npy"),
+        targets=numpy.load(targets) if targets.exists() else None,
+    )

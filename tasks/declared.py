@@ -11,36 +11,50 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from dvc.dvcfile import load_file
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
-from tasks.store import is_temporary
+from tasks import code
+from tasks.store import CODE, is_temporary
+
+
+class CodeChangedError(RuntimeError):
+    """Code was edited after code.json was written."""
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A stage's declared inputs: paths relative to the root, and params.yaml keys; and its outputs."""
+    """A stage's declared inputs: paths relative to the root, keys of params.yaml and of code.json; and its outputs."""
 
     root: Path
     stage: str
     paths: tuple[str, ...]
     parameters: tuple[str, ...]
+    code: tuple[str, ...]
     outputs: tuple[str, ...]
 
     def fingerprint(self) -> dict[str, str]:
-        """Input -> SHA-256 of its content as it is now ("missing" where there is none)."""
-        import yaml
+        """Input -> SHA-256 of its content as it is now ("missing" where there is none); of code, what is imported now.
 
+        Raises:
+            CodeChangedError: the code is not what code.json says, which DVC goes by.
+        """
         found = {path: hash_path(self.root / path) for path in self.paths}
         content = yaml.safe_load((self.root / "params.yaml").read_text())
-        for key in self.parameters:
-            value = content
-            for part in key.split("."):
-                value = value.get(part) if isinstance(value, dict) else None
-            text = json.dumps(value, sort_keys=True)
-            found[f"params:{key}"] = hashlib.sha256(text.encode()).hexdigest()
+        found |= {f"params:{key}": _hash_value(content, key) for key in self.parameters}
+        if self.code:
+            now, noted = code.fingerprints(self.root), code.read(self.root)
+            for key in self.code:
+                found[f"code:{key}"] = _hash_value(now, key)
+                if _hash_value(noted, key) != found[f"code:{key}"]:
+                    raise CodeChangedError(
+                        f"the code of {key.replace('.', ' ')} is not what {CODE} says; `dvc repro code` or `covey run` "
+                        "brings that up to date"
+                    )
         return found
 
     def key(self, fingerprint: dict[str, str]) -> str:
@@ -64,14 +78,17 @@ def hash_path(path: Path) -> str:
 
 def of_stage(stage: PipelineStage, root: Path) -> Declared:
     """The declaration of a stage that DVC has parsed."""
-    paths, parameters = [], []
+    paths: list[str] = []
+    parameters: list[str] = []
+    keys: list[str] = []
     for dependency in stage.deps:
         if hasattr(dependency, "params"):
-            parameters.extend(dependency.params)
+            (keys if _relative(dependency.fs_path, root) == CODE else parameters).extend(dependency.params)
         else:
             paths.append(_relative(dependency.fs_path, root))
     outputs = tuple(_relative(output.fs_path, root) for output in stage.outs)
-    return Declared(root, stage.name, tuple(sorted(paths)), tuple(sorted(parameters)), outputs)
+    inputs = [tuple(sorted(names)) for names in (paths, parameters, keys)]
+    return Declared(root, stage.name, inputs[0], inputs[1], inputs[2], outputs)
 
 
 def read(root: Path, stage: str) -> Declared:
@@ -82,6 +99,13 @@ def read(root: Path, stage: str) -> Declared:
     with Repo(str(root)) as repo:
         file = load_file(repo, str(root / "dvc.yaml"))
         return of_stage(file.LOADER(file, file.contents, {})[stage], root)
+
+
+def _hash_value(content: Any, key: str) -> str:
+    """SHA-256 of what stands under a dotted key; nothing there counts as null."""
+    for part in key.split("."):
+        content = content.get(part) if isinstance(content, dict) else None
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _relative(path: str, root: Path) -> str:

@@ -1,4 +1,4 @@
-"""params.yaml: read, checked against the code that takes its settings, and changed by `--data`.
+"""params.yaml: read, and checked against the code that takes its settings.
 
 Nothing here imports torch: what a method, a protocol or a reader takes is read from its source (tasks/schema.py).
 """
@@ -6,15 +6,14 @@ Nothing here imports torch: what a method, a protocol or a reader takes is read 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tasks import sets
 from tasks.schema import Field, ParameterError, check_block, keywords, offered, unknown
-from tasks.store import whole_file
 
 BLOCKS = (
     "seed",
@@ -27,9 +26,17 @@ BLOCKS = (
     "extract",
     "clusterfit",
     "transfer",
+    "runs",
+    "sets",
     "orchestration",
 )
+OPTIONAL = ("orchestration",)
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+REFIT = "supervised"
+"""The method of a refit that does not name one: plain cross entropy on the cluster ids."""
+OUTPUTS = ("clusters", "classes")
+SHARED = {"method": Field("str", False), "encoder": Field("dict", False)}
+"""What every block of a training may hold; `encoder` changes settings of the encoder for this run."""
 MACHINE = {"threads": Field("int", True), "precision": Field("str", True)}
 DATASET = {"name": Field("str", True), "reader": Field("str", True), "source": Field("str", True)}
 CODE = Path(__file__).resolve().parent.parent / "ssl_models"
@@ -57,7 +64,7 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
         if block not in BLOCKS:
             raise unknown("block", block, BLOCKS, "params.yaml")
     for block in BLOCKS:
-        if block not in parameters and block != "orchestration":
+        if block not in parameters and block not in OPTIONAL:
             raise ParameterError(f"params.yaml: the block '{block}' is missing.")
     if not isinstance(parameters["seed"], int) or parameters["seed"] < 0:
         raise ParameterError(f"params.yaml: seed is {parameters['seed']!r}; it must be a whole number from 0.")
@@ -73,7 +80,11 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
     _check_dataset(parameters["data"]["name"], parameters["data"], root, active=True)
     for name, block in parameters["pretrain"].items():
         _check_pretrain(f"pretrain.{name}", block)
+    for kind in ("pretrain", "clusterfit"):
+        for name, block in parameters[kind].items():
+            _check_own_encoder(parameters["encoder"], block.get("encoder") or {}, f"{kind}.{name}.encoder")
     _check_clusterfit(parameters)
+    sets.check(parameters)
     for name, block in parameters["transfer"].items():
         _check_module(CODE / "protocols", "protocol", name, "transfer", function="evaluate")
         fields = keywords(CODE / "protocols" / f"{name}.py", "evaluate")
@@ -106,13 +117,22 @@ def _check_names(parameters: Mapping[str, Any]) -> None:
         )
 
 
-def _check_encoder(block: Mapping[str, Any]) -> None:
+def _check_encoder(block: Mapping[str, Any], where: str = "encoder") -> None:
     name = block.get("name", "")
-    _check_module(CODE / "encoders", "encoder", name, "encoder.name", offer="ENCODER")
+    _check_module(CODE / "encoders", "encoder", name, f"{where}.name", offer="ENCODER")
     path = CODE / "encoders" / f"{name}.py"
     fields = {"name": Field("str", True), **keywords(path, offered(path, "ENCODER"))}
     fields.pop("channels", None)  # follows from the data
-    check_block(block, fields, "encoder")
+    check_block(block, fields, where)
+
+
+def _check_own_encoder(common: Mapping[str, Any], own: Mapping[str, Any], where: str) -> None:
+    """A run may change settings of the encoder, not its kind: DVC knows the code of that one only."""
+    if not isinstance(own, Mapping):
+        raise ParameterError(f"{where}: {own!r} is not of type dict.")
+    if own.get("name", common["name"]) != common["name"]:
+        raise ParameterError(f"{where}.name is '{own['name']}'; it must be that of the block 'encoder'.")
+    _check_encoder({**common, **own}, where)
 
 
 def _check_module(
@@ -145,31 +165,40 @@ def _check_pretrain(where: str, block: Mapping[str, Any]) -> None:
     if not isinstance(method, str):
         raise ParameterError(f"{where}: 'method' is missing; it names a file in ssl_models/methods.")
     _check_module(CODE / "methods", "method", method, f"{where}.method", offer="METHOD")
-    check_block(block, {"method": Field("str", True), **training_fields(), **method_fields(method)}, where)
+    check_block(block, SHARED | training_fields() | method_fields(method), where)
 
 
 def _check_clusterfit(parameters: Mapping[str, Any]) -> None:
     blocks = parameters["clusterfit"]
-    fields = {
-        "source": Field("str", True),
-        **cluster_fields(),
-        **training_fields(),
-        **method_fields("supervised"),
-    }
     for name, block in blocks.items():
         where = f"clusterfit.{name}"
-        check_block(block, fields, where)
+        _check_refit(where, block)
         if block["source"] not in parameters["pretrain"] and block["source"] not in blocks:
             known = [*parameters["pretrain"], *blocks]
             raise unknown("run", block["source"], known, f"{where}.source")
-        if block["clusters"] < 2:
-            raise ParameterError(f"{where}.clusters is {block['clusters']}; it must be at least 2.")
         chain, run = [name], block["source"]
         while run in blocks:
             if run in chain:
                 raise ParameterError(f"{where}: its sources go round in a circle: {' <- '.join([*chain, run])}.")
             chain.append(run)
             run = blocks[run].get("source")
+
+
+def _check_refit(where: str, block: Mapping[str, Any]) -> None:
+    """A refit is taught by clusters, whose number it then gives, or by its source's own classes."""
+    method = block.get("method", REFIT)
+    _check_module(CODE / "methods", "method", method, f"{where}.method", offer="METHOD")
+    clusters = cluster_fields()
+    outputs = block.get("outputs", "clusters")
+    if outputs not in OUTPUTS:
+        raise unknown("kind of outputs", outputs, OUTPUTS, f"{where}.outputs")
+    fields = {"source": Field("str", True), **SHARED, "outputs": Field("str", False), **training_fields()}
+    fields |= clusters | softening_fields() if outputs == "clusters" else {}
+    check_block(block, fields | method_fields(method), where)
+    if block.get("clusters", 2) < 2:
+        raise ParameterError(f"{where}.clusters is {block['clusters']}; it must be at least 2.")
+    if "outputs" in block and block.get("components"):
+        raise ParameterError(f"{where}.components: soft outputs are of the features themselves; leave it out.")
 
 
 def training_fields() -> dict[str, Field]:
@@ -189,69 +218,14 @@ def cluster_fields() -> dict[str, Field]:
     return {name: field for name, field in fields.items() if name not in ("seed", "threads")}
 
 
+def softening_fields() -> dict[str, Field]:
+    """What `ssl_models.clustering.soft_assignments` takes: it makes a teacher of a clustering."""
+    return keywords(CODE / "clustering.py", "soft_assignments")
+
+
 def pick(block: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
     """The settings of `block` that belong to `fields`."""
     return {name: value for name, value in block.items() if name in fields}
 
 
-def select_data(root: Path, wanted: str) -> str:
-    """Makes a data set of params.yaml, or a folder of images, the one the pipeline works on; returns its name.
-
-    Only the line `data: *name` changes; for a folder that has no block yet, a block is added under `datasets`.
-    The rest of the file, its comments too, stays as it is.
-    """
-    path = root / "params.yaml"
-    text = path.read_text()
-    datasets = (yaml.safe_load(text) or {}).get("datasets") or {}
-    name = wanted
-    if wanted not in datasets:
-        folder = Path(wanted).expanduser()
-        if not folder.is_dir():
-            raise ParameterError(
-                f"--data {wanted}: neither a data set of params.yaml ({', '.join(datasets)}) nor a folder."
-            )
-        name, text = _add_folder(root, text, datasets, folder.resolve())
-    text, changed = re.subn(r"(?m)^data:[ \t]*[^\s#]*", f"data: *{name}", text)
-    if changed != 1:
-        raise ParameterError("params.yaml needs exactly one line that begins with `data:`, as in `data: *world`.")
-    if text != path.read_text():
-        try:
-            check(yaml.safe_load(text), root)
-        except yaml.YAMLError as error:
-            raise ParameterError(f"--data {wanted}: params.yaml would no longer be valid YAML: {error}") from None
-        with whole_file(path) as temporary:
-            temporary.write_text(text)
-    return name
-
-
-@contextmanager
-def selecting(root: Path, wanted: str | None) -> Iterator[str | None]:
-    """`select_data` for the block; if it ends in a ParameterError, params.yaml is as it was before."""
-    path = root / "params.yaml"
-    before = path.read_text() if wanted is not None and path.exists() else ""
-    try:
-        yield None if wanted is None else select_data(root, wanted)
-    except ParameterError:
-        if before:
-            with whole_file(path) as temporary:
-                temporary.write_text(before)
-        raise
-
-
-def _add_folder(root: Path, text: str, datasets: Mapping[str, Any], folder: Path) -> tuple[str, str]:
-    """The name of the block that reads `folder`, and the text with that block in it."""
-    source = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
-    for name, block in datasets.items():
-        if block.get("reader") == "folder" and block.get("source") == source:
-            return name, text
-    stem = re.sub(r"\W+", "_", folder.name.lower(), flags=re.ASCII).strip("_") or "images"
-    stem = stem if stem[0].isalpha() else f"images_{stem}"
-    name, number = stem, 2
-    while name in datasets:
-        name, number = f"{stem}_{number}", number + 1
-    block = yaml.safe_dump({"name": name, "reader": "folder", "source": source}, default_flow_style=True, width=10**6)
-    line = f"  {name}: &{name} {block.strip()}\n"
-    return name, re.sub(r"(?m)^data:", lambda match: f"{line}{match.group()}", text, count=1)
-
-
-__all__ = ["ParameterError", "check", "load", "pick", "select_data"]
+__all__ = ["ParameterError", "check", "load", "pick"]

@@ -21,7 +21,7 @@ from tasks import store
 from tasks.schema import ParameterError
 
 Kind = Literal["prepare", "train", "extract", "cluster", "transfer", "report"]
-KINDS: dict[str, Kind] = {"pretrain": "train", "clusterfit": "train"}
+KINDS: dict[str, Kind] = {"code": "prepare", "pretrain": "train", "clusterfit": "train"}
 LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")
 TORN_FILES = ("dvc.lock", "rwlock")
 TORN_WORDS = ("parse", "invalid", "corrupt", "validation failed", "JSONDecodeError", "Expecting")
@@ -65,8 +65,14 @@ def graph(root: Path) -> dict[str, Stage]:
 
 
 def stale(root: Path) -> dict[str, list[str]]:
-    """Stage -> why DVC holds it for changed: "params.yaml pretrain.rotation.epochs modified", ..."""
+    """Stage -> why DVC holds it for changed: "params.yaml pretrain.rotation.epochs modified", ...
+
+    Where code has changed, `code` is brought up to date first: only then does DVC know whom that concerns.
+    """
     status = _ask(root, lambda repo: repo.status())
+    if "code" in status:
+        reproduce(root, "code")
+        status = _ask(root, lambda repo: repo.status())
     return {name.rpartition(":")[2]: _reasons(changes) for name, changes in status.items()}
 
 

@@ -14,6 +14,7 @@ def pretrain(context: Context, run: str) -> Result:
     block = context.parameters["pretrain"][run]
     path = context.store.dataset / "train.labels.npy"
     try:
-        return train_encoder(context, run, block["method"], block, numpy.load(path) if path.exists() else None)
+        labels = numpy.load(path) if path.exists() else None
+        return train_encoder(context, run, block["method"], block, labels=labels)
     except NeedsLabels as error:
         raise NotApplicable(str(error)) from error

@@ -13,30 +13,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl_models.protocols.score import Score
-from tasks.store import REPORT, SCORES, Store, whole_file
+from tasks import sets
+from tasks.store import REPORT, RUNS, SCORES, Store, whole_file
 from tasks.tables import DataSet, Record, Run, headline, headline_measures, metric_name
 
 if TYPE_CHECKING:  # tasks.stage brings DVC, which the table at the end of a run does not need
     from tasks.stage import Context, Result
 
+RUN_COLUMNS = (
+    *("data", "run", "source", "method", "family", "reference", "epochs", "samples_seen", "views_seen", "chance"),
+    *("loss", "accuracy", "seconds", "images_per_second", "peak_memory", "device", "precision", "threads", "seed"),
+)
 COLUMNS = ("data", "run", "source", "protocol", "layer", "metric", "value", "low", "high", "seed")
 
 
 def report(context: Context) -> Result:
-    """metrics/<data> -> results/report.html, results/scores.csv."""
+    """metrics/<data> -> results/report.html, results/scores.csv, results/runs.csv."""
     from tasks.stage import Result
 
     write(context.root, context.parameters)
-    return Result(artifacts=[context.root / REPORT, context.root / SCORES])
+    return Result(artifacts=[context.root / name for name in (REPORT, SCORES, RUNS)])
 
 
 def write(root: Path, parameters: dict[str, Any]) -> None:
-    """Writes both results. Absent records are listed; one that cannot be read raises ValueError naming its file."""
+    """Writes the results, of the selected runs.
+
+    Absent records are listed; one that cannot be read raises ValueError naming its file.
+    """
     from tasks.page import render
 
+    parameters = sets.narrowed(parameters)
     datasets = collect(root, parameters)
     page = render(root, parameters, datasets, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
-    for name, text in ((SCORES, scores_csv(datasets)), (REPORT, page)):
+    for name, text in ((SCORES, scores_csv(datasets)), (RUNS, runs_csv(datasets)), (REPORT, page)):
         with whole_file(root / name) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
 
@@ -148,6 +157,18 @@ def scores_csv(datasets: list[DataSet]) -> str:
                     writer.writerow(
                         [data.name, run.name, run.source or "", protocol, s.layer, s.metric, *limits, run.seed]
                     )
+    return text.getvalue()
+
+
+def runs_csv(datasets: list[DataSet]) -> str:
+    """What every training was and cost, one a line: peak_memory in bytes, times in seconds."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, RUN_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for data in datasets:
+        for run in data.runs:
+            own = {"data": data.name, "run": run.name, "source": run.source or "", "seed": run.seed}
+            writer.writerow({"method": run.method} | run.training | own)
     return text.getvalue()
 
 

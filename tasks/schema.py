@@ -19,6 +19,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "str": (str,),
     "list": (list,),
+    "dict": (dict,),
 }
 
 

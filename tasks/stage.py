@@ -204,8 +204,11 @@ def _mark(root: Path, declaration: declared.Declared, reason: str) -> Result:
 
 def _refuse_changed(declaration: declared.Declared, inputs: dict[str, str]) -> None:
     """Fails, and takes the outputs away, if an input is not what it was when the stage started."""
-    now = declared.read(declaration.root, declaration.stage).fingerprint()
-    changed = sorted(name for name in inputs.keys() | now.keys() if inputs.get(name) != now.get(name))
+    try:
+        now = declared.read(declaration.root, declaration.stage).fingerprint()
+        changed = sorted(name for name in inputs.keys() | now.keys() if inputs.get(name) != now.get(name))
+    except declared.CodeChangedError:
+        changed = ["the code"]
     if not changed:
         return
     for output in declaration.outputs:

@@ -13,6 +13,8 @@ from typing import Any
 
 REPORT = "results/report.html"
 SCORES = "results/scores.csv"
+RUNS = "results/runs.csv"
+CODE = "code.json"
 DONE = "done"
 """A file of this name in a work folder says that the stage came to its end there."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import resource
 import sys
 import time
 from pathlib import Path
@@ -21,10 +22,12 @@ from tasks.journal import Journal
 from tasks.stage import Context, Result
 
 
-def train_encoder(context: Context, run: str, method_name: str, block: dict[str, Any], labels: Any) -> Result:
+def train_encoder(
+    context: Context, run: str, method_name: str, block: dict[str, Any], *, labels: Any = None, targets: Any = None
+) -> Result:
     """Trains `method_name` on the data set's training images and writes the encoder and its curve.
 
-    labels: (N,) int64 array of classes or clusters, or None.
+    labels: (N,) int64 array of classes or clusters, or None. targets: (N, K) logits of a teacher, or None.
     """
     seed, device = context.parameters["seed"], pick_device()
     images = numpy.load(context.store.dataset / "train.images.npy", mmap_mode="r" if device.type == "cpu" else None)
@@ -33,11 +36,17 @@ def train_encoder(context: Context, run: str, method_name: str, block: dict[str,
         tuple(images.shape[1:]),
         None if labels is None else torch.from_numpy(numpy.asarray(labels)),
         None if labels is None else int(numpy.max(labels)) + 1,
+        None if targets is None else torch.from_numpy(numpy.asarray(targets, numpy.float32)),
     )
     method = build_method(context.parameters, method_name, block, data, derive_seed(seed, "init", run))
     settings = Settings(**params.pick(context.parameters["training"] | block, params.training_fields()))
     journal = Journal(context.work / "journal.jsonl")
-    summary: dict[str, Any] = {"method": method_name, "trained": method.trains}
+    summary: dict[str, Any] = {
+        "method": method_name,
+        "family": method.family,
+        "reference": method.reference,
+        "trained": method.trains,
+    }
     if method.trains:
         recorder = Recorder(context, journal, device)
         training = Training(
@@ -54,7 +63,7 @@ def train_encoder(context: Context, run: str, method_name: str, block: dict[str,
     summary["chance"] = method.chance
     summary["parameters"] = sum(parameter.numel() for parameter in method.encoder.parameters())
     faults.point("before-output")
-    write_encoder(context.store.encoder(run), method, context.parameters["encoder"], data)
+    write_encoder(context.store.encoder(run), method, data)
     curve = context.store.metric(run, "training.csv")
     write_curve(curve, journal)
     store.write_json(context.store.metric(run, "training.json"), summary)
@@ -66,19 +75,26 @@ def train_encoder(context: Context, run: str, method_name: str, block: dict[str,
 def build_method(parameters: dict[str, Any], name: str, block: dict[str, Any], data: DataSpec, seed: int) -> Method:
     """A fresh encoder and the method around it; `block` holds the hyper-parameters, among other things."""
     torch.manual_seed(seed)
-    encoder = build_encoder(**parameters["encoder"], channels=data.shape[0])
+    encoder = build_encoder(**(parameters["encoder"] | block.get("encoder", {})), channels=data.shape[0])
     return method_class(name)(encoder, data, **params.pick(block, params.method_fields(name)))  # type: ignore[call-arg]
 
 
-def write_encoder(folder: Path, method: Method, encoder: dict[str, Any], data: DataSpec) -> None:
-    """encoder.safetensors and the encoder.json to build it again; the same weights give the same bytes."""
+def write_encoder(folder: Path, method: Method, data: DataSpec) -> None:
+    """encoder.safetensors and the encoder.json to build it again; the same weights give the same bytes.
+
+    A method's classifier goes into head.safetensors beside it: distillation asks a teacher for its outputs.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.contiguous().cpu() for name, value in method.encoder.state_dict().items()}
     with store.whole_file(folder / "encoder.safetensors") as temporary:
         save_file(tensors, temporary)
-    settings = {name: value for name, value in encoder.items() if name != "name"} | {"channels": data.shape[0]}
+    if (head := method.classifier()) is not None:
+        weights = {name: value.contiguous().cpu() for name, value in head.state_dict().items()}
+        with store.whole_file(folder / "head.safetensors") as temporary:
+            save_file(weights, temporary)
+    encoder = method.encoder
     store.write_json(
-        folder / "encoder.json", {"name": encoder["name"], "settings": settings, "shape": list(data.shape)}
+        folder / "encoder.json", {"name": encoder.name, "settings": encoder.settings, "shape": list(data.shape)}
     )
 
 
@@ -110,7 +126,16 @@ def _summary(training: Training, settings: Settings, journal: Journal) -> dict[s
         "device": torch.cuda.get_device_name() if training.device.type == "cuda" else "cpu",
         "precision": training.precision,
         "threads": torch.get_num_threads(),
+        "peak_memory": _peak_memory(training.device),
     }
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Bytes: the most that this process held, or on a GPU, that its tensors held there."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 class Recorder:

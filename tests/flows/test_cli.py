@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from flows import plan
 from flows.cli import app
-from tasks import params, pipeline
+from tasks import params, pipeline, selection
 from tests.flows import stand_in
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -110,7 +110,7 @@ def test_outside_a_project_it_says_where_to_go(tmp_path, monkeypatch):
 
 def test_data_is_selected_before_parameters_are_read(project, monkeypatch):
     order = []
-    monkeypatch.setattr(params, "select_data", lambda _, wanted: order.append(wanted) or "photos")
+    monkeypatch.setattr(selection, "select_data", lambda _, wanted: order.append(wanted) or "photos")
     monkeypatch.setattr(params, "load", lambda _: order.append("load") or stand_in.PARAMETERS)
     (project / "stale.json").write_text("{}")
     result = covey("run", "--data", "~/photos")

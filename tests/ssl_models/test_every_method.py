@@ -6,6 +6,7 @@ import inspect
 import io
 import math
 import pkgutil
+import re
 from functools import cache
 
 import pytest
@@ -14,7 +15,7 @@ from torch import Generator, Tensor
 
 import ssl_models.methods
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import DataSpec, Method, method_class
+from ssl_models.method import FAMILIES, DataSpec, Method, method_class
 
 torch.set_num_threads(1)
 
@@ -28,8 +29,9 @@ def build(name: str, channels: int = 3) -> Method:
     """A method with its default settings around a small encoder, the same at every call."""
     torch.manual_seed(0)
     labels = torch.randint(0, 8, (SAMPLES,), generator=Generator().manual_seed(0))
+    targets = 2 * torch.randn(SAMPLES, 8, generator=Generator().manual_seed(0))
     encoder = ResNet(depth=10, width=8, channels=channels)
-    return method_class(name)(encoder, DataSpec(SAMPLES, (channels, SIDE, SIDE), labels, 8))
+    return method_class(name)(encoder, DataSpec(SAMPLES, (channels, SIDE, SIDE), labels, 8, targets))
 
 
 @cache
@@ -63,6 +65,13 @@ def test_the_signature_is_a_schema(name: str) -> None:
         assert parameter.default is not inspect.Parameter.empty
         plain = str(parameter.annotation).removesuffix(" | None").partition("[")[0]
         assert plain in ("int", "float", "str", "bool", "list")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_method_says_what_it_is(name: str) -> None:
+    method = method_class(name)
+    assert method.family in FAMILIES
+    assert method.family == "control" or re.search(r"(19|20)\d\d", method.reference), "a reference has its year"
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(TRAINED)))

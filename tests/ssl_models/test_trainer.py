@@ -46,7 +46,8 @@ def images(samples=48, seed=0):
 def training(name, observer=None, precision="float32", **settings):
     torch.manual_seed(3)
     encoder = build_encoder("resnet", depth=10, width=4)
-    data = DataSpec(48, (3, 32, 32), torch.arange(48) % 4, 4)
+    targets = torch.randn(48, 4, generator=torch.Generator().manual_seed(0))
+    data = DataSpec(48, (3, 32, 32), torch.arange(48) % 4, 4, targets)
     method_class = import_module(f"ssl_models.methods.{name}").METHOD
     extra = {"negatives": 8} if name == "pirl" else {}
     method = method_class(encoder, data, **extra)

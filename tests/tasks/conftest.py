@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import forkserver
+from tasks import code, forkserver
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -24,6 +24,8 @@ SMALL = {
     },
     "encoder": {"name": "resnet", "depth": 10, "width": 4, "stem_stride": 2},
     "training": {"epochs": 3, "batch_size": 64, "learning_rate": 0.05},
+    "runs": "all",
+    "sets": {},
     "pretrain": {"rotation": {"method": "rotation"}},
     "clusterfit": {"rotation_cf": {"source": "rotation", "clusters": 5}},
     "transfer": {"knn": {"neighbours": 20}},
@@ -36,6 +38,7 @@ def make_project(folder: Path, **changes) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, folder / name)
+    code.write(folder)
     parameters = yaml.safe_load((ROOT / "params.yaml").read_text()) | SMALL | changes
     parameters["data"] = next(iter(parameters["datasets"].values()))
     parameters["machine"] = {"threads": 1, "precision": "float32"}

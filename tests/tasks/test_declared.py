@@ -1,71 +1,15 @@
 """What dvc.yaml declares covers what stages import, and a new block in params.yaml adds its stages by itself."""
 
-import ast
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tasks import declared, pipeline
+from tasks import code, declared, pipeline
 from tests.tasks.conftest import make_project
 
 ROOT = Path(__file__).parents[2]
-PLUMBING = {
-    f"tasks/{name}.py"
-    for name in (
-        *("declared", "faults", "journal", "labels", "lifeline", "mlflow_store", "params", "process"),
-        *("registry", "runs", "schema", "stage", "store", "tracking"),
-    )
-}
-"""What carries, checks and records, and does not shape an output: a change there makes nothing stale."""
-
-
-def imported(path: str) -> set[str]:
-    """The first-party files that a file imports, at the top or inside functions; not those for type checkers only."""
-    found = set()
-
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
-        elif isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(ast.parse((ROOT / path).read_text()))
-    candidates = {f"{name.replace('.', '/')}{end}" for name in found for end in (".py", "/__init__.py")}
-    return {name for name in candidates if (ROOT / name).is_file() and (ROOT / name).read_text().strip()}
-
-
-def reached(roots: set[str]) -> set[str]:
-    """All that `roots` import, and what that imports, plumbing left out."""
-    done: set[str] = set()
-    todo = set(roots)
-    while todo:
-        path = todo.pop()
-        done.add(path)
-        todo |= imported(path) - done - PLUMBING
-    return done
-
-
-def entry_points(stage: pipeline.Stage, parameters: dict) -> set[str]:
-    """The module of a stage's command, and those it looks up by a name from params.yaml."""
-    word, _, names = stage.name.partition("@")
-    run, _, protocol = names.partition("-")
-    roots = {f"tasks/{word.partition('_')[0]}.py"}
-    if word in ("pretrain", "clusterfit"):
-        method = parameters["pretrain"][run]["method"] if word == "pretrain" else "supervised"
-        roots.add(f"ssl_models/methods/{method}.py")
-    if word in ("pretrain", "clusterfit") or word.startswith("extract"):
-        roots.add(f"ssl_models/encoders/{parameters['encoder']['name']}.py")
-    if protocol:
-        roots.add(f"ssl_models/protocols/{protocol}.py")
-    if word == "prepare":
-        roots.add(f"ssl_models/datasets/{parameters['data']['reader']}.py")
-    return roots
 
 
 @pytest.fixture(scope="module")
@@ -73,19 +17,47 @@ def stages():
     return pipeline.graph(ROOT)
 
 
-def test_every_stage_declares_the_code_it_imports(stages):
+def declared_code(stage: pipeline.Stage) -> set[str]:
+    """The entries of code.json that a stage depends on."""
+    return set(declared.read(ROOT, stage.name).code)
+
+
+def test_every_stage_declares_its_own_module_and_what_it_looks_up_by_name(stages):
     parameters = yaml.safe_load((ROOT / "params.yaml").read_text())
-    missing = {}
     for stage in stages.values():
-        needed = reached(entry_points(stage, parameters))
-        if absent := sorted(path for path in needed if path not in stage.deps):
-            missing[stage.name] = absent
-    assert not missing
+        word, _, names = stage.name.partition("@")
+        run, _, protocol = names.partition("-")
+        if word == "code":
+            assert stage.deps == ("ssl_models", "tasks")
+            continue
+        needed = {f"stage.{word.partition('_')[0]}"}
+        if word in ("pretrain", "clusterfit"):
+            block = parameters[word][run]
+            needed |= {f"method.{block.get('method', 'supervised')}", f"encoder.{parameters['encoder']['name']}"}
+        if word.startswith("extract"):
+            needed.add("encoder")
+        if protocol:
+            needed.add(f"protocol.{protocol}")
+        if word == "prepare":
+            needed.add(f"reader.{parameters['data']['reader']}")
+        assert needed <= declared_code(stage), stage.name
+        assert "code" in stage.parents
+
+
+def test_every_entry_is_there(stages):
+    now = code.fingerprints(ROOT)
+    for stage in stages.values():
+        for key in declared_code(stage):
+            kind, _, name = key.partition(".")
+            assert now[kind][name] if name else now[kind], key
 
 
 def test_a_method_is_declared_by_its_own_stages_only(stages):
-    readers = {name for name, stage in stages.items() if "ssl_models/methods/simclr.py" in stage.deps}
-    assert readers == {"pretrain@simclr"}
+    methods = {
+        run: block["method"] for run, block in yaml.safe_load((ROOT / "params.yaml").read_text())["pretrain"].items()
+    }
+    readers = {name for name, stage in stages.items() if "method.simclr" in declared_code(stage)}
+    assert readers == {f"pretrain@{run}" for run, method in methods.items() if method == "simclr"}
 
 
 def test_parents_come_first_and_every_way_ends_in_the_report(stages):
@@ -114,9 +86,14 @@ def test_a_new_block_adds_its_stages(tmp_path):
     content["clusterfit"] |= {"fresh_cf_cf": {"source": "fresh_cf", "clusters": 3}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     stages = pipeline.graph(tmp_path)
-    assert stages["pretrain@fresh"].parents == ("prepare",)
-    assert set(stages["cluster@fresh_cf"].parents) == {"prepare", "extract@fresh"}
-    assert set(stages["cluster@fresh_cf_cf"].parents) == {"prepare", "extract_clusterfit@fresh_cf"}
+    assert stages["pretrain@fresh"].parents == ("code", "prepare")
+    assert set(stages["cluster@fresh_cf"].parents) == {"code", "prepare", "pretrain@fresh", "extract@fresh"}
+    assert set(stages["cluster@fresh_cf_cf"].parents) == {
+        "code",
+        "prepare",
+        "clusterfit@fresh_cf",
+        "extract_clusterfit@fresh_cf",
+    }
     assert "transfer_clusterfit@fresh_cf_cf-linear" in stages["report"].parents
 
 
@@ -126,7 +103,7 @@ def test_a_lock_file_that_is_just_being_written_does_not_disturb_a_stage(tmp_pat
     expected = declared.read(project, "pretrain@rotation")
     (project / "dvc.lock").write_text(lock)
     assert declared.read(project, "pretrain@rotation") == expected
-    assert "ssl_models/methods/rotation.py" in expected.paths
+    assert "method.rotation" in expected.code
 
 
 def test_a_torn_lock_file_is_named_with_the_way_out(tmp_path):
@@ -141,7 +118,7 @@ def test_a_fingerprint_changes_with_a_file_a_name_and_a_parameter_and_not_with_c
     folder = tmp_path / "folder"
     (folder / "__pycache__").mkdir(parents=True)
     (folder / "one").write_text("1")
-    declaration = declared.Declared(tmp_path, "stage", ("folder", "absent"), ("a.b", "c"), ())
+    declaration = declared.Declared(tmp_path, "stage", ("folder", "absent"), ("a.b", "c"), (), ())
     keys = [declaration.key(declaration.fingerprint())]
     (folder / "__pycache__" / "x.pyc").write_text("compiled")
     assert declaration.key(declaration.fingerprint()) == keys[0]

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from tasks import params
-from tasks.params import ParameterError, load, select_data, selecting
+from tasks.params import ParameterError, load
+from tasks.selection import select_data, select_runs, selecting
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +53,34 @@ def test_the_projects_own_file_is_accepted(project):
         ("clusterfit", "mine", {"source": "rotation"}, "'clusters' is missing"),
         ("clusterfit", "rotation", {"source": "simclr", "clusters": 4}, "'rotation' is a run in both"),
         ("datasets", "mine", {"name": "mine", "reader": "foldr", "source": "x"}, "unknown reader 'foldr'.*'folder'"),
+        ("clusterfit", "mine", {"source": "rotation", "outputs": "clases"}, "unknown kind of outputs 'clases'"),
+        (
+            "clusterfit",
+            "mine",
+            {"source": "rotation", "clusters": 4, "outputs": "classes"},
+            "unknown setting 'clusters'",
+        ),
+        ("clusterfit", "mine", {"source": "rotation", "clusters": 4, "method": "distil"}, "'distil'.*'distillation'"),
+        (
+            "clusterfit",
+            "mine",
+            {"source": "rotation", "clusters": 4, "outputs": "clusters", "components": 8},
+            "components: soft outputs are of the features themselves",
+        ),
+        (
+            "clusterfit",
+            "mine",
+            {"source": "rotation", "clusters": 4, "temperature": 2.0},
+            "unknown setting 'temperature'",
+        ),
+        ("pretrain", "mine", {"method": "rotation", "encoder": {"nrom": "group"}}, "mine.encoder: unknown.*'norm'"),
+        (
+            "pretrain",
+            "mine",
+            {"method": "rotation", "encoder": {"name": "split"}},
+            "must be that of the block 'encoder'",
+        ),
+        ("pretrain", "mine", {"method": "rotation", "encoder": "group"}, "'group' is not of type dict"),
         ("encoder", "dept", 18, "encoder: unknown setting 'dept'.*'depth'"),
         ("training", "epochs", None, "training.epochs: None is not of type int"),
         ("machine", "threads", 0, "machine.threads is 0; it must be at least 1"),
@@ -69,6 +98,34 @@ def test_names_that_would_be_dangerous_as_paths_or_commands_are_refused(project,
     change(project, "pretrain", name, {"method": "rotation"})
     with pytest.raises(ParameterError, match="cannot be used; names become paths and commands"):
         load(project)
+
+
+@pytest.mark.parametrize(
+    ("block", "settings"),
+    [
+        ("clusterfit", {"source": "supervised", "method": "distillation", "outputs": "classes"}),
+        ("clusterfit", {"source": "rotation", "method": "distillation", "outputs": "clusters", "clusters": 4}),
+        ("clusterfit", {"source": "rotation_cf", "clusters": 4, "label_smoothing": 0.1}),
+        ("pretrain", {"method": "supervised", "label_noise": 0.25, "encoder": {"norm": "group"}}),
+    ],
+)
+def test_refits_and_runs_of_every_kind_are_accepted(project, block, settings):
+    change(project, block, "mine", settings)
+    assert load(project)[block]["mine"] == settings
+
+
+def test_selecting_runs_changes_one_line_and_is_taken_back_when_refused(project):
+    before = (project / "params.yaml").read_text()
+    select_runs(project, "all")
+    assert (project / "params.yaml").read_text() == before.replace("runs: small ", "runs: all ")
+    with selecting(project, None, "small") as name:
+        assert name is None
+    assert (project / "params.yaml").read_text() == before
+    with pytest.raises(ParameterError, match="unknown set of runs 'smal'"):
+        select_runs(project, "smal")
+    with pytest.raises(ParameterError, match="later"), selecting(project, "cifar10", "all"):
+        raise ParameterError("found later")
+    assert (project / "params.yaml").read_text() == before
 
 
 def test_an_unknown_block_and_broken_yaml_are_refused(project):

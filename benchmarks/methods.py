@@ -1,0 +1,218 @@
+"""`python -m benchmarks.methods [--check]`: files a run of all methods, and writes the tables of METHODS.md.
+
+results/methods/<data>.seed<seed>.{scores,runs}.csv are one run of the pipeline each. A table stands in METHODS.md
+between `<!-- transfer:DATA -->` (or refits, or costs) and `<!-- /table -->` and is made of those files alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+from benchmarks.page import table
+from tasks.store import RUNS, SCORES, whole_file
+
+FOLDER, PAGE = "results/methods", "METHODS.md"
+BLOCK = re.compile(
+    r"(<!-- (?P<kind>transfer|refits|costs):(?P<data>[^ ]+) -->\n)(?P<table>.*?)(<!-- /table -->)", re.DOTALL
+)
+LAYERS = ("conv1", "res2", "res3", "res4", "res5")
+KNN = ("knn", "pooled")
+FAMILIES = ("control", "predictive", "contrastive")
+
+Values = list[float]
+"""One number a seed."""
+
+
+class MethodsError(RuntimeError):
+    """A table cannot be made, or is not what its files give; the text says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run over its seeds. scores: (protocol, layer) -> top-1 in %; facts: of its training, one a seed."""
+
+    name: str
+    source: str
+    scores: Mapping[tuple[str, str], Values]
+    facts: Sequence[Mapping[str, str]]
+
+    @property
+    def family(self) -> str:
+        return self.facts[0]["family"]
+
+    def linear(self, layer: str) -> Values | None:
+        return self.scores.get(("linear", layer))
+
+    @property
+    def best(self) -> tuple[str, Values] | None:
+        """The layer whose mean over the seeds is highest, and its scores."""
+        found = [(layer, values) for layer in LAYERS if (values := self.linear(layer))]
+        return max(found, key=lambda pair: mean(pair[1]), default=None)
+
+    def number(self, name: str) -> float | None:
+        """The mean of a fact over the seeds."""
+        found = [float(facts[name]) for facts in self.facts if facts[name]]
+        return mean(found) if found else None
+
+
+def main(arguments: list[str], root: Path | None = None) -> int:
+    """0, or 1 and a line on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if the tables are others")
+    check = parser.parse_args(arguments).check
+    root = root or Path.cwd()
+    try:
+        if not check:
+            print(f"filed {', '.join(file_results(root))}")
+        text = (root / PAGE).read_text(encoding="utf-8")
+        again = BLOCK.sub(lambda block: f"{block[1]}{make(root, block['kind'], block['data'])}{block[5]}", text)
+        if check and again != text:
+            raise MethodsError(f"{PAGE}'s tables are not what {FOLDER}/ holds; run `make methods`")
+        with whole_file(root / PAGE) as path:
+            path.write_text(again, encoding="utf-8")
+    except (MethodsError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def file_results(root: Path) -> list[str]:
+    """Copies the current scores and runs to where they stay; gives their names."""
+    with open(root / RUNS, newline="", encoding="utf-8") as file:
+        found = {(entry["data"], entry["seed"]) for entry in csv.DictReader(file)}
+    if len(found) != 1:
+        raise MethodsError(f"{RUNS} holds {len(found)} pairs of data set and seed; one is filed at a time")
+    data, seed = found.pop()
+    names = []
+    for path, kind in ((SCORES, "scores"), (RUNS, "runs")):
+        target = root / FOLDER / f"{data}.seed{seed}.{kind}.csv"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / path, target)
+        names.append(target.relative_to(root).as_posix())
+    return names
+
+
+def make(root: Path, kind: str, data: str) -> str:
+    """One table and the line under it."""
+    entries = read(root / FOLDER, data)
+    if not entries:
+        raise MethodsError(f"{PAGE} has a table of {data}, but {FOLDER}/ holds no run of it: run it with --all")
+    written = {"transfer": transfer, "refits": refits, "costs": costs}[kind](entries)
+    seeds = sorted({facts["seed"] for entry in entries for facts in entry.facts})
+    machine = sorted(
+        {f"{facts['device']} {facts['precision']}" for e in entries for facts in e.facts if facts["device"]}
+    )
+    caption = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}; trained on {', '.join(machine)}"
+    spread = "; ± is one standard deviation over the seeds" if len(seeds) > 1 else ""
+    return f"{written}\n\n*{caption}{spread}; from {FOLDER}/{data}.seed\\*.csv*\n"
+
+
+def read(folder: Path, data: str) -> list[Entry]:
+    """The runs of a data set, in the order of the first file."""
+    scores: dict[str, dict[tuple[str, str], Values]] = {}
+    facts: dict[str, list[dict[str, str]]] = {}
+    for path in sorted(folder.glob(f"{data}.seed*.runs.csv")):
+        for line in _lines(path):
+            facts.setdefault(line["run"], []).append(line)
+        for line in _lines(path.with_name(path.name.replace(".runs.", ".scores."))):
+            if line["metric"] == "top1" and line["value"]:
+                own = scores.setdefault(line["run"], {})
+                own.setdefault((line["protocol"], line["layer"]), []).append(100 * float(line["value"]))
+    return [Entry(run, lines[0]["source"], scores.get(run, {}), lines) for run, lines in facts.items()]
+
+
+def transfer(entries: Sequence[Entry]) -> str:
+    """Each pretraining, layer by layer, with its first refit beside it; the best of each column in bold."""
+    first = {entry.source: entry for entry in reversed(entries) if entry.source}
+    ranks = {family: place for place, family in enumerate(FAMILIES)}
+    shown = sorted((entry for entry in entries if not entry.source), key=lambda entry: ranks[entry.family])
+    rows: list[list[Values | None]] = []
+    for entry in shown:
+        refit = first.get(entry.name)
+        after = [None] * 3 if refit is None else [_best(refit), refit.linear(LAYERS[-1]), refit.scores.get(KNN)]
+        rows.append([_best(entry), *map(entry.linear, LAYERS), entry.scores.get(KNN), *after])
+    ours = [row for row, entry in zip(rows, shown, strict=True) if entry.family != "control"]
+    tops = [max((mean(row[place]) for row in ours if row[place]), default=None) for place in range(len(rows[0]))]
+    body = []
+    for entry, row in zip(shown, rows, strict=True):
+        texts = [
+            f"**{text(values)}**" if values and entry.family != "control" and mean(values) == top else text(values)
+            for values, top in zip(row, tops, strict=True)
+        ]
+        layer = entry.best[0] if entry.best else ""
+        body.append([entry.name, entry.family, f"{texts[0]} {layer}".strip(), *texts[1:]])
+    heads = ["top-1, %", "family", "best layer", *LAYERS, "k-NN"]
+    return table([*heads, "ClusterFit: best layer", "ClusterFit: res5", "ClusterFit: k-NN"], body)
+
+
+def refits(entries: Sequence[Entry]) -> str:
+    """Every refit beside its source, and what it adds to it."""
+    by_name = {entry.name: entry for entry in entries}
+    body = []
+    for entry in entries:
+        if entry.source:
+            source = by_name[entry.source]
+            pairs = [(_best(entry), _best(source)), (entry.linear("res5"), source.linear("res5"))]
+            pairs.append((entry.scores.get(KNN), source.scores.get(KNN)))
+            cells = [f"{text(own)} ({gain(own, other)})" for own, other in pairs]
+            body.append([entry.name, entry.source, entry.facts[0]["method"], *cells])
+    return table(["refit", "source", "trained by", "best layer (gain)", "res5 (gain)", "k-NN (gain)"], body)
+
+
+def costs(entries: Sequence[Entry]) -> str:
+    """What each training was: its paper, its chance level and last loss, its time and memory."""
+    body = []
+    for entry in entries:
+        seen, views = entry.number("samples_seen"), entry.number("views_seen")
+        memory = entry.number("peak_memory")
+        body.append(
+            [
+                entry.name,
+                entry.facts[0]["method"],
+                entry.facts[0]["reference"] or "–",
+                "–" if seen is None else f"{seen:,.0f}",
+                "–" if views is None else f"{views:,.0f}",
+                *(_plain(entry.number(name), 3) for name in ("chance", "loss")),
+                *(_plain(entry.number(name), 0) for name in ("images_per_second", "seconds")),
+                "–" if memory is None else f"{memory / 2**20:,.0f}",
+            ]
+        )
+    heads = ["run", "method", "reference", "samples seen", "views seen", "chance", "last loss", "images/s", "seconds"]
+    return table([*heads, "peak memory, MiB"], body)
+
+
+def text(values: Values | None) -> str:
+    """ "61.2", or "61.2 ± 0.4" over several seeds."""
+    if not values:
+        return "–"
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def gain(own: Values | None, other: Values | None) -> str:
+    """The difference of the means, with its sign."""
+    return f"{mean(own) - mean(other):+.1f}".replace("-", "−") if own and other else "–"
+
+
+def _best(entry: Entry) -> Values | None:
+    return entry.best[1] if entry.best else None
+
+
+def _plain(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""What is worked on: the lines `data:` and `runs:` of params.yaml, changed by `--data` and `--runs`, and only they."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks import sets
+from tasks.params import check
+from tasks.schema import ParameterError
+from tasks.store import whole_file
+
+
+def select_data(root: Path, wanted: str) -> str:
+    """Makes a data set of params.yaml, or a folder of images, the one the pipeline works on; returns its name.
+
+    Only the line `data: *name` changes; for a folder that has no block yet, a block is added under `datasets`.
+    The rest of the file, its comments too, stays as it is.
+    """
+    path = root / "params.yaml"
+    text = path.read_text()
+    datasets = (yaml.safe_load(text) or {}).get("datasets") or {}
+    name = wanted
+    if wanted not in datasets:
+        folder = Path(wanted).expanduser()
+        if not folder.is_dir():
+            raise ParameterError(
+                f"--data {wanted}: neither a data set of params.yaml ({', '.join(datasets)}) nor a folder."
+            )
+        name, text = _add_folder(root, text, datasets, folder.resolve())
+    text, changed = re.subn(r"(?m)^data:[ \t]*[^\s#]*", f"data: *{name}", text)
+    if changed != 1:
+        raise ParameterError("params.yaml needs exactly one line that begins with `data:`, as in `data: *world`.")
+    if text != path.read_text():
+        try:
+            check(yaml.safe_load(text), root)
+        except yaml.YAMLError as error:
+            raise ParameterError(f"--data {wanted}: params.yaml would no longer be valid YAML: {error}") from None
+        with whole_file(path) as temporary:
+            temporary.write_text(text)
+    return name
+
+
+def select_runs(root: Path, wanted: str) -> None:
+    """Makes a set of params.yaml, or `all`, the runs that the pipeline works on: the line `runs: NAME` changes."""
+    path = root / "params.yaml"
+    text, changed = re.subn(r"(?m)^runs:[ \t]*[^\s#]*", f"runs: {wanted}", path.read_text())
+    if changed != 1:
+        raise ParameterError("params.yaml needs exactly one line that begins with `runs:`, as in `runs: small`.")
+    sets.check(yaml.safe_load(text))
+    if text != path.read_text():
+        with whole_file(path) as temporary:
+            temporary.write_text(text)
+
+
+@contextmanager
+def selecting(root: Path, data: str | None, runs: str | None = None) -> Iterator[str | None]:
+    """`select_data` and `select_runs` for the block, which is given the data set's name where one was asked for.
+
+    If the block ends in a ParameterError, params.yaml is as it was before.
+    """
+    path = root / "params.yaml"
+    before = path.read_text() if (data is not None or runs is not None) and path.exists() else ""
+    try:
+        if runs is not None:
+            select_runs(root, runs)
+        yield None if data is None else select_data(root, data)
+    except ParameterError:
+        if before:
+            with whole_file(path) as temporary:
+                temporary.write_text(before)
+        raise
+
+
+def _add_folder(root: Path, text: str, datasets: Mapping[str, Any], folder: Path) -> tuple[str, str]:
+    """The name of the block that reads `folder`, and the text with that block in it."""
+    source = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
+    for name, block in datasets.items():
+        if block.get("reader") == "folder" and block.get("source") == source:
+            return name, text
+    stem = re.sub(r"\W+", "_", folder.name.lower(), flags=re.ASCII).strip("_") or "images"
+    stem = stem if stem[0].isalpha() else f"images_{stem}"
+    name, number = stem, 2
+    while name in datasets:
+        name, number = f"{stem}_{number}", number + 1
+    block = yaml.safe_dump({"name": name, "reader": "folder", "source": source}, default_flow_style=True, width=10**6)
+    line = f"  {name}: &{name} {block.strip()}\n"
+    return name, re.sub(r"(?m)^data:", lambda match: f"{line}{match.group()}", text, count=1)

@@ -1,0 +1,49 @@
+"""Which runs are worked on: a set, what no set names, and the sources of every refit."""
+
+import pytest
+
+from tasks import sets
+from tasks.schema import ParameterError
+
+RUNS = {
+    "pretrain": {"rotation": {}, "moco": {}, "mine": {}},
+    "clusterfit": {
+        "rotation_cf": {"source": "rotation"},
+        "moco_cf": {"source": "moco"},
+        "moco_cf_cf": {"source": "moco_cf"},
+    },
+    "sets": {"small": ["rotation", "rotation_cf"], "chain": ["moco_cf_cf"], "rest": ["moco", "moco_cf"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        ({"runs": "small"}, ("rotation", "mine", "rotation_cf")),
+        ({"runs": "chain"}, ("moco", "mine", "moco_cf", "moco_cf_cf")),
+        ({"runs": "all"}, ("rotation", "moco", "mine", "rotation_cf", "moco_cf", "moco_cf_cf")),
+        ({}, ("rotation", "moco", "mine", "rotation_cf", "moco_cf", "moco_cf_cf")),
+    ],
+)
+def test_a_set_brings_the_sources_and_what_no_set_names(selection, expected):
+    parameters = RUNS | selection
+    sets.check(parameters)
+    assert sets.chosen(parameters) == expected
+    narrowed = sets.narrowed(parameters)
+    assert (*narrowed["pretrain"], *narrowed["clusterfit"]) == expected
+    assert narrowed["sets"] == RUNS["sets"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"runs": "smal"}, "runs: unknown set of runs 'smal'. Did you mean 'small'"),
+        ({"sets": {"small": ["rotatoin"]}}, r"sets\.small: unknown run 'rotatoin'. Did you mean 'rotation'"),
+        ({"sets": {"all": []}}, "sets.all: this name stands for every run"),
+        ({"sets": {"small": "rotation"}}, "must be a mapping of names to lists"),
+        ({"sets": ["rotation"]}, "must be a mapping of names to lists"),
+    ],
+)
+def test_what_cannot_be_is_refused(change, words):
+    with pytest.raises(ParameterError, match=words):
+        sets.check(RUNS | change)

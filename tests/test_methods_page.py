@@ -1,0 +1,98 @@
+"""METHODS.md's tables, on two seeds of a small run made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import methods
+from tasks.report import COLUMNS, RUN_COLUMNS
+
+PAGE = "# Methods\n\n" + "".join(
+    f"<!-- {kind}:world -->\n<!-- /table -->\n\n" for kind in ("transfer", "refits", "costs")
+)
+TOP1 = {  # run -> seed -> conv1, res5, k-NN in %
+    "random": ((50, 20, 10), (52, 20, 12)),
+    "rotation": ((55, 40, 30), (55, 44, 32)),
+    "rotation_cf": ((54, 60, 50), (54, 62, 50)),
+}
+
+
+def file_run(root: Path, seed: int, *, runs: dict = TOP1) -> None:
+    """The two files that a run of the pipeline leaves."""
+    scores, facts = [",".join(COLUMNS)], [",".join(RUN_COLUMNS)]
+    for run, by_seed in runs.items():
+        source = run.removesuffix("_cf") if run.endswith("_cf") else ""
+        for (protocol, layer), value in zip(
+            (("linear", "conv1"), ("linear", "res5"), ("knn", "pooled")), by_seed[seed], strict=True
+        ):
+            scores.append(f"world,{run},{source},{protocol},{layer},top1,{value / 100},,,{seed}")
+            scores.append(f"world,{run},{source},{protocol},{layer},top5,0.99,,,{seed}")
+        told = {
+            "data": "world",
+            "run": run,
+            "source": source,
+            "seed": seed,
+            "family": "predictive",
+            "method": "rotation",
+        }
+        told |= {"reference": "Gidaris", "samples_seen": 800, "views_seen": 3200, "chance": 1.386, "loss": 0.5}
+        told |= {"images_per_second": 500 + 100 * seed, "seconds": 1.6, "peak_memory": 2**30, "device": "cpu"}
+        told |= {"precision": "bf16"} | ({"family": "control", "device": ""} if run == "random" else {})
+        facts.append(",".join(str(told.get(name, "")) for name in RUN_COLUMNS))
+    (root / "results").mkdir(exist_ok=True)
+    (root / "results/scores.csv").write_text("\n".join(scores) + "\n")
+    (root / "results/runs.csv").write_text("\n".join(facts) + "\n")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "METHODS.md").write_text(PAGE)
+    file_run(tmp_path, 0)
+    return tmp_path
+
+
+def test_one_seed_is_filed_and_told(root: Path) -> None:
+    assert methods.main([], root) == 0
+    page = (root / "METHODS.md").read_text()
+    filed = (root / "results/methods/world.seed0.scores.csv").read_text()
+    assert filed == (root / "results/scores.csv").read_text()
+    assert "| random | control | 50.0 conv1 | 50.0 | – | – | – | 20.0 | 10.0 | – | – | – |" in page
+    assert (
+        "| rotation | predictive | **55.0** conv1 | **55.0** | – | – | – | **40.0** | **30.0** "
+        "| **60.0** | **60.0** | **50.0** |"
+    ) in page
+    assert "*seed 0; trained on cpu bf16; from" in page
+    assert methods.main(["--check"], root) == 0
+
+
+def test_two_seeds_are_means_with_their_deviation(root: Path) -> None:
+    methods.main([], root)
+    file_run(root, 1)
+    assert methods.main([], root) == 0
+    page = (root / "METHODS.md").read_text()
+    assert "| rotation_cf | rotation | rotation | 61.0 ± 1.4 (+6.0) | 61.0 ± 1.4 (+19.0) | 50.0 ± 0.0 (+19.0) |" in page
+    assert "| rotation | rotation | Gidaris | 800 | 3,200 | 1.386 | 0.500 | 550 | 2 | 1,024 |" in page
+    assert "*seeds 0, 1; trained on cpu bf16; ± is one standard deviation over the seeds; from" in page
+    assert methods.main([], root) == 0
+    assert (root / "METHODS.md").read_text() == page
+
+
+def test_check_finds_a_number_changed_by_hand(root: Path, capsys: pytest.CaptureFixture) -> None:
+    methods.main([], root)
+    path = root / "METHODS.md"
+    path.write_text(path.read_text().replace("55.0", "65.0"))
+    assert methods.main(["--check"], root) == 1
+    assert "run `make methods`" in capsys.readouterr().err
+    assert "65.0" in path.read_text()
+
+
+def test_a_table_of_data_that_were_never_run_is_refused(root: Path, capsys: pytest.CaptureFixture) -> None:
+    (root / "METHODS.md").write_text("<!-- costs:cifar10 -->\n<!-- /table -->\n")
+    assert methods.main([], root) == 1
+    assert "holds no run of it: run it with --all" in capsys.readouterr().err
+
+
+def test_the_page_is_what_the_filed_runs_give() -> None:
+    assert methods.main(["--check"], Path(__file__).parents[1]) == 0

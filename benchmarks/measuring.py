@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import psutil
 import torch
 
 from benchmarks.rows import Spread
@@ -52,6 +53,11 @@ def rate_of(work: Callable[[int], object], units: int, seconds: float) -> Callab
     work(1)
     count = max(1, round(2 * seconds / seconds_of(lambda: work(2))))
     return lambda: count * units / seconds_of(lambda: work(count))
+
+
+def resident() -> int:
+    """Bytes of main memory that this process holds."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def synchronise() -> None:

@@ -50,8 +50,9 @@ class Row:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """A method in the trainer: images a second, and which share of the time its views take."""
+    """A method in the trainer: images a second, which share of the time its views take, and MiB grown once warm."""
 
     name: str
     rate: Spread
     share: Spread
+    growth: float

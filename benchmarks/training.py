@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from benchmarks.measuring import Effort, compare, pictures, rate_of, seconds_of, spread, synchronise, threads
+from benchmarks.measuring import Effort, compare, pictures, rate_of, resident, seconds_of, spread, synchronise, threads
 from benchmarks.page import Page
 from benchmarks.rows import MethodRow, Row, Target
 from ssl_models import methods
@@ -51,12 +51,34 @@ def add_ratio(effort: Effort, page: Page, data: Split, settings: Settings) -> No
 
 
 def add_methods(effort: Effort, page: Page, data: Split, settings: Settings) -> None:
-    """Every method's rate, taken in turns, and the share of the time that it spends on views."""
+    """Every method's rate, taken in turns, the share of the time that it spends on views, and what it piles up."""
     running = {name: Clocked(start(data, name, settings), effort.seconds) for name in trained_methods()}
     taken = [{name: clocked.measure() for name, clocked in running.items()} for _ in range(effort.pairs)]
+    rows = []
     for name in running:
-        rates, shares = zip(*(turn[name] for turn in taken), strict=True)
-        page.add_method(MethodRow(name, spread(rates), spread(shares)))
+        rates, shares, growths = zip(*(turn[name] for turn in taken), strict=True)
+        rows.append(MethodRow(name, spread(rates), spread(shares), sum(growths[1:])))
+        page.add_method(rows[-1])
+    dearest, fattest = max(rows, key=lambda row: row.share.median), max(rows, key=lambda row: row.growth)
+    page.add(
+        Row(
+            "views of the method with the dearest ones",
+            "of its time",
+            dearest.share,
+            f"{dearest.name}, among the {len(rows)} methods below; one thread.",
+            Target("≤", 0.25, ratio=False),
+        )
+    )
+    growth = spread([fattest.growth])
+    page.add(
+        Row(
+            "memory that a training piles up",
+            "MiB",
+            growth,
+            f"{fattest.name}, the most of {len(rows)} methods: what the process grew by in all turns but the first.",
+            Target("<", 32, ratio=False),
+        )
+    )
 
 
 def trained_methods() -> list[str]:
@@ -75,7 +97,8 @@ def start(data: Split, name: str, settings: Settings) -> Training:
 def build(kind: Callable[..., Method], data: Split) -> Method:
     torch.manual_seed(0)
     classes = None if data.labels is None else int(data.labels.max()) + 1
-    shape = DataSpec(len(data), tuple(data.images.shape[1:]), data.labels, classes)
+    teacher = torch.randn(len(data), 16)
+    shape = DataSpec(len(data), tuple(data.images.shape[1:]), data.labels, classes, teacher)
     return kind(build_encoder("resnet"), shape)
 
 
@@ -100,11 +123,12 @@ class Clocked:
         self.spent += time.perf_counter() - started
         return views
 
-    def measure(self) -> tuple[float, float]:
-        """Images a second, and the views' share of the time."""
-        self.spent = 0.0
+    def measure(self) -> tuple[float, float, float]:
+        """Images a second, the views' share of the time, and MiB that the process has grown by."""
+        self.spent, before = 0.0, resident()
         elapsed = seconds_of(lambda: go_on(self.training, self.steps))
-        return self.steps * self.training.settings.batch_size / elapsed, self.spent / elapsed
+        images = self.steps * self.training.settings.batch_size
+        return images / elapsed, self.spent / elapsed, (resident() - before) / 2**20
 
 
 def bare_steps(data: Split, settings: Settings) -> Callable[[int], None]:

@@ -93,12 +93,12 @@ def test_a_row_is_met_by_its_median(target: Target, met: bool) -> None:
 def test_the_page_shows_what_was_missed_and_how_it_was_measured(capsys: pytest.CaptureFixture) -> None:
     written = page.Page()
     written.add(Row("rerun", "s", Spread(6, 5, 7), "by the clock", Target("<", 5, ratio=False)))
-    written.add_method(MethodRow("simclr", Spread(800, 700, 900), Spread(0.05, 0.04, 0.06)))
+    written.add_method(MethodRow("simclr", Spread(800, 700, 900), Spread(0.05, 0.04, 0.06), 1.4))
     text = written.markdown({"CPU": "two cores"}, 5)
     assert "| rerun | 6.00 (5.00–7.00) s | – | – | < 5 s | **no** |" in text
     assert "- **CPU**: two cores" in text
     assert "- **rerun**: by the clock" in text
-    assert "| simclr | 800 (700–900) | 5 % |" in text
+    assert "| simclr | 800 (700–900) | 5 % | 1 MiB |" in text
     assert "rerun: ours 6.00 (5.00–7.00) s · target < 5 s · met **no**" in capsys.readouterr().out
 
 

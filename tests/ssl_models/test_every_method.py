@@ -165,6 +165,16 @@ def test_a_few_steps_on_one_batch_lower_the_loss(name: str) -> None:
     assert min(losses[-3:]) < 0.9 * losses[0]
 
 
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_state_has_its_final_size_from_the_start(name: str) -> None:
+    method = build(name)
+    before = {key: value.shape for key, value in method.state_dict().items()}
+    for step in range(3):
+        total(method.loss(*seeded_views(method, step), index=INDEX)).backward()
+        method.after_step((step + 1) / 3)
+    assert {key: value.shape for key, value in method.state_dict().items()} == before
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_state_dict_goes_round_and_the_next_step_is_the_same(name: str) -> None:
     first, second = build(name), build(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,7 @@ from tasks.store import Store, read_json
 def main(arguments: list[str]) -> int:
     """`check STAGE ...`: 0 if all would start, else 2 and a message on standard error."""
     root = Path.cwd()
+    os.environ["OMP_NUM_THREADS"] = "1"  # on a busy machine two threads wait for each other; all here is small
     try:
         check(root, params.load(root), arguments[1:])
     except ParameterError as error:
@@ -29,6 +31,7 @@ def check(root: Path, parameters: dict[str, Any], stages: list[str]) -> None:
     for name, value in parameters["extract"].items():
         if value < 1:
             raise ParameterError(f"extract.{name} is {value}; it must be at least 1")
+    looked_at: set[str] = set()
     for stage in stages:
         kind, _, names = stage.partition("@")
         run, _, protocol = names.partition("-")
@@ -42,7 +45,8 @@ def check(root: Path, parameters: dict[str, Any], stages: list[str]) -> None:
                 _check_training(parameters, block.get("method", params.REFIT), block, samples, shape)
             elif kind == "cluster":
                 _check_cluster(parameters, parameters["clusterfit"][run], samples, shape)
-            elif kind.partition("_")[0] == "transfer":
+            elif kind.partition("_")[0] == "transfer" and protocol not in looked_at:
+                looked_at.add(protocol)
                 where = f"transfer.{protocol}"
                 _check_protocol(protocol, parameters["transfer"][protocol])
         except (ValueError, TypeError) as error:

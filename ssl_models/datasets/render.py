@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_models.datasets.scene import BLOBS, Scene
-from ssl_models.datasets.shapes import CLASSES, REACH, RESOLUTION, relief_maps
+from ssl_models.datasets.scene import BLOBS, FACTORS, Scene
+from ssl_models.datasets.shapes import CHANNELS, CLASSES, HIGHEST, REACH, RESOLUTION, relief_maps
 
 SUPERSAMPLING = 2
 TILT = math.radians(50)
 """Angle of the light from the viewer's direction."""
 AMBIENT, DIFFUSE, SPECULAR = 0.3, 0.85, 0.25
+NEAREST = HIGHEST * (FACTORS["size"].center + FACTORS["size"].reach) / 2
+"""No scene that is drawn at random has a point higher over its background, in units of the frame's side."""
 
 
 def render(scene: Scene, size: int, *, with_object: bool = True, chunk: int = 32) -> Tensor:
@@ -31,6 +33,23 @@ def render(scene: Scene, size: int, *, with_object: bool = True, chunk: int = 32
             picture = _with_object(part, picture)
         fine = functional.avg_pool2d(picture, SUPERSAMPLING)
         images[start : start + chunk] = (fine * 255).round_().clamp_(0, 255).to(torch.uint8)
+    return images
+
+
+def nearness(scene: Scene, size: int, *, chunk: int = 32) -> Tensor:
+    """(B, 1, size, size) uint8: 0 is the background, 1 to 255 the object's surface from its foot up to NEAREST.
+
+    A pixel is the object's where half of it is covered, and has the mean height of what is: no value lies between an
+    edge and the background behind it, as none does in space.
+    """
+    images = torch.empty(len(scene), 1, size, size, dtype=torch.uint8)
+    for start in range(0, len(scene), chunk):
+        maps = object_maps(scene[start : start + chunk], SUPERSAMPLING * size)
+        share = coverage(maps[:, CHANNELS.index("distance")])
+        height = maps[:, CHANNELS.index("height")].clamp(0, NEAREST) / NEAREST
+        covered, mean = (functional.avg_pool2d(fine[:, None], SUPERSAMPLING) for fine in (share, share * height))
+        shown = torch.where(covered < 0.5, 0.0, 1 + 254 * mean / covered.clamp(min=0.5))
+        images[start : start + chunk] = shown.round_().to(torch.uint8)
     return images
 
 
@@ -52,7 +71,7 @@ def background(scene: Scene, side: int) -> Tensor:
 
 
 def object_maps(scene: Scene, side: int) -> Tensor:
-    """(B, channels, S, S): CHANNELS of the object in its pose; the distance in units of the frame's side.
+    """(B, channels, S, S): CHANNELS of the object in its pose; distance and height in units of the frame's side.
 
     Normals stay in the object's own frame: it is cheaper to turn the light into it than to turn every normal.
     """
@@ -68,7 +87,8 @@ def object_maps(scene: Scene, side: int) -> Tensor:
     down = (2 * _numbers(scene.labels) + 1 + down) / len(CLASSES) - 1
     maps = relief_maps().expand(len(scene), -1, -1, -1)
     found = functional.grid_sample(maps, torch.stack([across, down], 3), align_corners=False)
-    found[:, 0] *= radius
+    found[:, CHANNELS.index("distance")] *= radius
+    found[:, CHANNELS.index("height")] *= radius
     return found
 
 
@@ -96,7 +116,7 @@ def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 
 def _with_object(scene: Scene, picture: Tensor) -> Tensor:
     """The picture (B, 3, S, S) with the object over it: ambient + Lambert + Blinn-Phong light on its colour."""
-    distance, normal_x, normal_y, normal_z, tone = object_maps(scene, picture.shape[-1]).unbind(1)
+    distance, normal_x, normal_y, normal_z, tone, _ = object_maps(scene, picture.shape[-1]).unbind(1)
     factors = scene.factors
     bearing = factors["light"] - factors["orientation"]
     light_x, light_y = (_numbers(value * math.sin(TILT)) for value in (bearing.cos(), -bearing.sin()))

@@ -19,8 +19,10 @@ Pair = tuple[float, float]
 RESOLUTION = 128
 REACH = 1.15
 """A relief map spans [-REACH, REACH] in object coordinates, so that the distance is known some way outside."""
-CHANNELS = ("distance", "normal_x", "normal_y", "normal_z", "tone")
+CHANNELS = ("distance", "normal_x", "normal_y", "normal_z", "tone", "height")
 BULGE = 0.26
+HIGHEST = 0.44
+"""BULGE and the greatest lift, which no height exceeds."""
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,7 @@ def _relief(solid: Solid) -> Tensor:
     spacing = 2 * REACH / RESOLUTION
     slope_y, slope_x = torch.gradient(height, spacing=spacing)
     length = torch.sqrt(1 + slope_x**2 + slope_y**2)
-    return torch.stack([outline, -slope_x / length, -slope_y / length, 1 / length, tone])
+    return torch.stack([outline, -slope_x / length, -slope_y / length, 1 / length, tone, height])
 
 
 def _blurred(height: Tensor, times: int = 3) -> Tensor:

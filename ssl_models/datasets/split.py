@@ -9,7 +9,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Split:
-    """images: (N, C, H, W) uint8. labels: (N,) int64 or None. factors: name -> (N,) or (N, k) float32."""
+    """images: (N, C, H, W) uint8. labels: (N,) int64 or None. factors: name -> (N,) or (N, k) float32.
+
+    C is 3 for RGB; 4 for RGB and nearness (0: farthest), of which a reader's `channels(**settings)` then tells.
+    """
 
     images: Tensor
     labels: Tensor | None = None

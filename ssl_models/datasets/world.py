@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ssl_models.datasets.render import render
+from ssl_models.datasets.render import nearness, render
 from ssl_models.datasets.scene import DIALS, FACTORS, check_dials, sample_scene
 from ssl_models.datasets.shapes import CLASSES
 from ssl_models.datasets.split import Dataset, Split
@@ -33,12 +33,14 @@ def load(
     gradient: float = DIALS["gradient"],
     texture: float = DIALS["texture"],
     clutter: float = DIALS["clutter"],
+    depth: bool = False,
 ) -> Dataset:
     """train and test images (N, 3, size, size) uint8, labels (N,), and `class` and every factor of FACTORS.
 
     position ... clutter: dials in [0, 1], 0 fixes a factor (amounts: leaves it out), 1 gives it its full range; see
     scene.FACTORS for ranges and units. orientation 1 is any angle, and then nothing is upright. light or gradient: a
     rotation prediction can read the direction of a light that always comes from one side, so keep light at 1.
+    depth: a fourth channel, the nearness of what each pixel shows; see render.nearness.
     Raises ValueError for a count below 1, a size below 16, a negative seed, or a dial outside [0, 1].
     """
     dials = {
@@ -56,21 +58,37 @@ def load(
     }
     _check(seed, train, test, size, dials)
     return Dataset(
-        _split(2 * seed, train, size, dials),
-        _split(2 * seed + 1, test, size, dials),
+        _split(2 * seed, train, size, dials, depth),
+        _split(2 * seed + 1, test, size, dials, depth),
         CLASSES,
     )
 
 
-def count(*, train: int = 8192, test: int = 2048, size: int = 32, seed: int = 0, **dials: float) -> tuple[int, int]:
+def count(
+    *,
+    train: int = 8192,
+    test: int = 2048,
+    size: int = 32,
+    seed: int = 0,
+    depth: bool = False,  # noqa: ARG001 - as load
+    **dials: float,
+) -> tuple[int, int]:
     """Number of training and test samples that `load` would give for these settings, by the same rules."""
     _check(seed, train, test, size, dials)
     return train, test
 
 
-def _split(seed: int, samples: int, size: int, dials: dict[str, float]) -> Split:
+def channels(*, depth: bool = False, **_: float) -> int:
+    """Number of channels that the images of `load` have for these settings."""
+    return 4 if depth else 3
+
+
+def _split(seed: int, samples: int, size: int, dials: dict[str, float], depth: bool) -> Split:
     scene = sample_scene(samples, torch.Generator().manual_seed(seed), dials)
-    return Split(render(scene, size), scene.labels, scene.record())
+    images = render(scene, size)
+    if depth:
+        images = torch.cat([images, nearness(scene, size)], 1)
+    return Split(images, scene.labels, scene.record())
 
 
 def _check(seed: int, train: int, test: int, size: int, dials: dict[str, float]) -> None:

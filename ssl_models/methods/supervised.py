@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
@@ -21,9 +22,13 @@ from ssl_models.views.geometric import as_float, random_crop_flip
 class Supervised(Method):
     """A linear classifier on the encoder. Chance is log(classes).
 
+    As a teacher it gives the logits `head(encoder(pictures))`, (B, classes).
     label_smoothing: weight of the uniform distribution in the target (Szegedy et al. 2016, arXiv:1512.00567).
     smallest_crop: least area of the random crop, as a fraction (0.08 in the ImageNet recipe of He et al. 2016).
     flip: probability of a left-right flip.
+    label_noise: share of the training labels that are replaced by a wrong one, see `noisy_labels`; the accuracy that is
+    logged is then of the noisy labels. ClusterFit's experiment on what a refit forgets goes from 0 to 0.75.
+    label_noise_seed: of which samples, and of what becomes of them.
     Raises NeedsLabels where the data have none.
     """
 
@@ -38,9 +43,12 @@ class Supervised(Method):
         label_smoothing: float = 0.0,
         smallest_crop: float = 0.5,
         flip: float = 0.5,
+        label_noise: float = 0.0,
+        label_noise_seed: int = 0,
     ) -> None:
         super().__init__(encoder)
         require_fraction(label_smoothing=label_smoothing, smallest_crop=smallest_crop, flip=flip)
+        require_fraction(label_noise=label_noise)
         require_positive(smallest_crop=smallest_crop)
         if data.labels is None:
             raise NeedsLabels("the method 'supervised' needs labels, and these data have none")
@@ -52,7 +60,8 @@ class Supervised(Method):
         self.label_smoothing, self.smallest_crop, self.flip = label_smoothing, smallest_crop, flip
         self.head = nn.Linear(encoder.dim, classes)
         self.labels: Tensor
-        self.register_buffer("labels", data.labels.long(), persistent=False)
+        labels = noisy_labels(data.labels.long(), classes, label_noise, label_noise_seed)
+        self.register_buffer("labels", labels, persistent=False)
         self.chance = math.log(classes)
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
@@ -66,6 +75,30 @@ class Supervised(Method):
         accuracy = (logits.detach().argmax(1) == labels).float().mean()
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         return {"loss": loss, "accuracy": accuracy}
+
+    def classifier(self) -> nn.Linear:
+        """(B, dim) -> (B, classes): the logits of data.labels, noise and all."""
+        return self.head
+
+
+def noisy_labels(labels: Tensor, classes: int, share: float, seed: int) -> Tensor:
+    """(N,) int64 labels with exactly round(share * N) of them replaced by a class drawn uniformly from the others.
+
+    The uniform noise of ClusterFit's experiment (Yan et al. 2020, arXiv:1912.03330). A replaced label is always wrong,
+    so that `share` is the share of wrong labels; nothing is left to learn at 1 - 1 / classes. The same for the same
+    seed, and a larger share changes what a smaller one does, to the same classes, and more.
+    """
+    if share == 0:
+        return labels
+    if classes < 2:
+        raise ValueError(f"label_noise is {share}; it takes at least 2 classes to have a wrong label, not {classes}")
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(labels), generator=generator)
+    step = torch.randint(1, classes, (len(labels),), generator=generator)  # never 0: another class
+    changed = order[: round(share * len(labels))]
+    noisy = labels.clone()
+    noisy[changed] = (labels[changed] + step[changed]) % classes
+    return noisy
 
 
 METHOD = Supervised

@@ -117,7 +117,7 @@ def test_refits_and_runs_of_every_kind_are_accepted(project, block, settings):
 def test_selecting_runs_changes_one_line_and_is_taken_back_when_refused(project):
     before = (project / "params.yaml").read_text()
     select_runs(project, "all")
-    assert (project / "params.yaml").read_text() == before.replace("runs: small ", "runs: all ")
+    assert (project / "params.yaml").read_text() == before.replace("runs: small\n", "runs: all\n")
     with selecting(project, None, "small") as name:
         assert name is None
     assert (project / "params.yaml").read_text() == before

@@ -1,0 +1,105 @@
+"""Two residual networks of half the width side by side, each of which sees its own part of the channels.
+
+Zhang, Isola & Efros 2017 (arXiv:1611.09842), section 3.2: a network is split in two along the channels of every layer,
+no connection leads from one half to the other, and the representation of a layer is both halves' maps, concatenated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.resnet import ResNet
+from ssl_models.views.lab import rgb_to_lab
+
+SPACES = {"lab": (1, 2), "depth": (1, 3)}
+"""How many channels each half sees: lightness and colour, or nearness and RGB."""
+
+LIGHTNESS_SCALE, COLOUR_SCALE = 100.0, 220.0
+"""L* is in [0, 100], and a* and b* of sRGB in [-108, 99]; divided by these, and 1/2 added to colours, all in [0, 1]."""
+
+
+class SplitResNet(Encoder):
+    """Two ResNets; a layer's map holds the first half's channels and then as many of the second's.
+
+    space: "lab" takes RGB, of which the first half sees lightness and the second the colours a and b; "depth" takes
+    RGB and nearness as a fourth channel, of which the first half sees nearness and the second RGB.
+    width: of the whole, so that `dim` and every layer's channels are those of a ResNet of this width; even.
+    depth, stem, stem_stride, norm: of both halves, see ResNet. channels: of the input, 3 for lab and 4 for depth.
+    """
+
+    name = "split"
+
+    def __init__(
+        self,
+        *,
+        depth: int = 18,
+        width: int = 16,
+        stem: str = "small",
+        stem_stride: int = 2,
+        channels: int = 3,
+        norm: str = "batch",
+        space: str = "lab",
+    ) -> None:
+        super().__init__()
+        if space not in SPACES:
+            raise ValueError(f"encoder space '{space}' is unknown; choose one of {', '.join(SPACES)}")
+        if channels != sum(SPACES[space]):
+            raise ValueError(
+                f"encoder space '{space}' needs pictures of {sum(SPACES[space])} channels, and these have {channels}"
+            )
+        if width < 2 or width % 2:
+            raise ValueError(f"encoder width {width} cannot be split in two halves; it must be even, and at least 2")
+        self.dim, self.space = 8 * width, space
+        self.settings = {
+            "depth": depth,
+            "width": width,
+            "stem": stem,
+            "stem_stride": stem_stride,
+            "channels": channels,
+            "norm": norm,
+            "space": space,
+        }
+        self.first, self.second = (
+            ResNet(depth=depth, width=width // 2, stem=stem, stem_stride=stem_stride, channels=seen, norm=norm)
+            for seen in SPACES[space]
+        )
+
+    def parts(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, channels, H, W) in [0, 1] -> what each half sees, in [0, 1] too: (B, 1, H, W), (B, 2 or 3, H, W)."""
+        if self.space == "depth":
+            return inputs[:, 3:], inputs[:, :3]
+        lab = rgb_to_lab(inputs)
+        return lab[:, :1] / LIGHTNESS_SCALE, lab[:, 1:] / COLOUR_SCALE + 0.5
+
+    def standardise(self, inputs: Tensor) -> Tensor:
+        """(B, channels, H, W) in [0, 1] -> both parts, each standardised by its half, one behind the other."""
+        first, second = self.parts(inputs)
+        return torch.cat([self.first.standardise(first), self.second.standardise(second)], dim=1)
+
+    def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """conv1, res2, res3, res4, res5, each made of both halves' block: (B, C, H, W) -> (B, channels, H', W')."""
+        first, second = self.first.blocks(), self.second.blocks()
+        return {layer: side_by_side(first[layer], second[layer], layer == "conv1") for layer in first}
+
+    def pool(self, last: Tensor) -> Tensor:
+        """(B, dim, H, W) -> (B, dim): the mean over positions."""
+        return last.mean((2, 3))
+
+
+def side_by_side(
+    first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor], inputs: bool
+) -> Callable[[Tensor], Tensor]:
+    """A block of two: the first takes the front half of the channels (of the `inputs` one), the second the others."""
+
+    def block(hidden: Tensor) -> Tensor:
+        front = 1 if inputs else hidden.shape[1] // 2
+        return torch.cat([first(hidden[:, :front]), second(hidden[:, front:])], dim=1)
+
+    return block
+
+
+ENCODER = SplitResNet

@@ -1,0 +1,126 @@
+"""Distillation: a fresh encoder learns what a teacher said of each picture (Hinton et al. 2015, arXiv:1503.02531).
+
+The teacher's probabilities tell which classes resemble one another, where a label only names one. It is ClusterFit's
+control (Yan et al. 2020, arXiv:1912.03330): both refit a fresh network to a trained one, but this one stays in the
+space of the teacher's labels, which clusters leave. Label smoothing is its simplest form, a teacher that is equally
+unsure of all other classes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from ssl_models.encoders.encoder import Encoder
+from ssl_models.errors import NeedsLabels
+from ssl_models.method import DataSpec, Method
+from ssl_models.views.bounds import require_fraction, require_positive
+from ssl_models.views.geometric import as_float, random_crop_flip
+
+
+class Distillation(Method):
+    """`(1 - hard_weight) * soft + hard_weight * hard`, of a linear classifier on the encoder.
+
+    soft: `distillation_loss` on the teacher's logits. hard: cross entropy of data.labels at temperature 1; a refit's
+    data.labels are what its source decided, not what the data set says.
+    Chance is the loss of equal logits: temperature^2 * (log K - mean entropy of p), and log K for the hard part.
+    temperature: the paper finds much the same for all above 8 where the student is wide, and 2.5 to 4 best for a very
+    narrow one. hard_weight: 0 for soft targets alone (the paper: best when "considerably lower" than the other).
+    smallest_crop, flip: as in `supervised`. The teacher's row is one for a picture, however that is cropped.
+    Raises ValueError where the data have no teacher's logits, NeedsLabels where hard_weight finds no labels.
+    """
+
+    family = "refit"
+    reference = "Hinton et al. 2015, arXiv:1503.02531"
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: DataSpec,
+        *,
+        temperature: float = 4.0,
+        hard_weight: float = 0.0,
+        smallest_crop: float = 0.5,
+        flip: float = 0.5,
+    ) -> None:
+        super().__init__(encoder)
+        require_fraction(hard_weight=hard_weight, smallest_crop=smallest_crop, flip=flip)
+        require_positive(temperature=temperature, smallest_crop=smallest_crop)
+        targets = required_targets(data)  # (N, K)
+        classes = targets.shape[1]
+        self.temperature, self.hard_weight = temperature, hard_weight
+        self.smallest_crop, self.flip = smallest_crop, flip
+        self.head = nn.Linear(encoder.dim, classes)
+        self.targets: Tensor
+        self.labels: Tensor | None
+        self.register_buffer("targets", targets, persistent=False)
+        self.register_buffer("labels", required_labels(data, classes) if hard_weight else None, persistent=False)
+        soft = float(distillation_loss(torch.zeros(1, classes), targets, temperature))
+        self.chance = (1 - hard_weight) * soft + hard_weight * math.log(classes)
+
+    def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+        """(B, C, H, W) uint8 -> one view of the same shape: a mild crop and a flip."""
+        return (random_crop_flip(as_float(images), generator, smallest=self.smallest_crop, flip=self.flip),)
+
+    def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
+        """The weighted parts, and how often the student's first class is the teacher's (only logged)."""
+        logits = self.head(self.encoder(views[0])).float()  # (B, K)
+        targets = self.targets[index]
+        terms = {
+            "soft": (1 - self.hard_weight) * distillation_loss(logits, targets, self.temperature),
+            "accuracy": (logits.detach().argmax(1) == targets.argmax(1)).float().mean(),
+        }
+        if self.labels is not None:
+            terms["hard"] = self.hard_weight * functional.cross_entropy(logits, self.labels[index])
+        return terms
+
+    def classifier(self) -> nn.Linear:
+        """(B, dim) -> (B, K): the student's logits of the teacher's classes."""
+        return self.head
+
+
+def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """(B, K) logits of each (student: or (1, K) for all) -> temperature^2 * KL(p || q), a scalar, averaged over B.
+
+    p and q are the softmax of teacher / temperature and student / temperature. The paper's cross entropy of p and q
+    is this plus the entropy of p, which no student can change: the gradients are the same, and here the optimum is 0.
+    Gradients shrink as 1 / temperature^2, which the square makes good (Hinton et al. 2015, section 2).
+    """
+    expected = (teacher / temperature).log_softmax(1)
+    found = (student / temperature).log_softmax(1).expand_as(expected)
+    return temperature**2 * functional.kl_div(found, expected, reduction="batchmean", log_target=True)
+
+
+def required_targets(data: DataSpec) -> Tensor:
+    """The teacher's logits (N, K) in float32, refusing what is none."""
+    targets = data.targets
+    if targets is None:
+        raise ValueError(
+            "the method 'distillation' needs a teacher's logits, and these data have none: it is a refit, and belongs "
+            "under clusterfit in params.yaml, with `method: distillation` and `outputs`"
+        )
+    if targets.ndim != 2 or targets.shape[1] < 2 or len(targets) != data.samples:
+        raise ValueError(
+            f"targets have shape {tuple(targets.shape)}; distillation needs one row of at least 2 logits for each of "
+            f"{data.samples} samples"
+        )
+    if not targets.isfinite().all():
+        raise ValueError("targets must be finite logits; a teacher that has diverged cannot be distilled")
+    return targets.float()
+
+
+def required_labels(data: DataSpec, classes: int) -> Tensor:
+    """The data's labels (N,), refusing those that are not of the teacher's classes."""
+    if data.labels is None:
+        raise NeedsLabels("hard_weight of the method 'distillation' needs labels, and these data have none")
+    if len(data.labels) != data.samples:
+        raise ValueError(f"there are {len(data.labels)} labels for {data.samples} samples; give one for each")
+    if int(data.labels.min()) < 0 or int(data.labels.max()) >= classes:
+        raise ValueError(f"labels must lie in 0 .. {classes - 1} for a teacher of {classes} classes")
+    return data.labels.long()
+
+
+METHOD = Distillation

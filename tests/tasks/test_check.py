@@ -1,0 +1,76 @@
+"""A look at the settings of stages before any starts: how large the data will be, and what a method makes of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import yaml
+from PIL import Image
+
+from tasks.check import check, measure
+from tasks.pictures import sheet
+from tasks.schema import ParameterError
+from tasks.store import Store, write_json
+
+ROOT = Path(__file__).parents[2]
+
+
+def parameters(**data: Any) -> dict[str, Any]:
+    """params.yaml of this project, working on a small world."""
+    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    world = {"name": "small", "reader": "world", "source": "ssl_models/datasets/world.py", "train": 300, "test": 20}
+    content["training"]["batch_size"] = 64
+    return content | {"data": world | data}
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [({}, (3, 32, 32)), ({"depth": False}, (3, 32, 32)), ({"depth": True, "size": 48}, (4, 48, 48))],
+)
+def test_the_shape_of_a_world_to_come_is_told_by_its_settings(tmp_path, settings, shape):
+    assert measure(tmp_path, parameters(**settings), fresh=True) == (300, shape)
+
+
+def test_a_reader_that_says_nothing_of_channels_gives_three(tmp_path):
+    for name in ("train", "test"):
+        for label in ("one", "two"):
+            folder = tmp_path / "images" / name / label
+            folder.mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(folder / "picture.png")
+    block = {"name": "mine", "reader": "folder", "source": "images", "size": 24}
+    assert measure(tmp_path, {"data": block, "seed": 0}, fresh=True) == (2, (3, 24, 24))
+
+
+def test_data_that_are_prepared_say_it_themselves_unless_they_are_to_be_made_anew(tmp_path):
+    found = parameters(depth=True)
+    folder = Store(tmp_path, "small").dataset
+    folder.mkdir(parents=True)
+    write_json(folder / "dataset.json", {"train": 7, "shape": [3, 20, 20]})
+    assert measure(tmp_path, found, fresh=False) == (7, (3, 20, 20))
+    assert measure(tmp_path, found, fresh=True) == (300, (4, 32, 32))
+
+
+def test_a_dial_out_of_range_is_refused_with_the_name_of_the_data(tmp_path):
+    with pytest.raises(ParameterError, match=r"datasets\.small: world dial light is 2"):
+        measure(tmp_path, parameters(light=2), fresh=True)
+
+
+def test_a_method_that_needs_depth_is_refused_where_there_is_none(tmp_path):
+    found = parameters()
+    found["pretrain"]["mine"] = {"method": "split_brain", "space": "depth"}
+    with pytest.raises(ParameterError, match=r"pretrain\.mine: .*needs pictures of 4 channels.*and these have 3"):
+        check(tmp_path, found, ["prepare", "pretrain@mine"])
+    deep = parameters(depth=True)
+    deep["pretrain"] |= {"mine": found["pretrain"]["mine"], "colours": {"method": "split_brain"}}
+    check(tmp_path, deep, ["prepare", "pretrain@mine", "pretrain@simclr"])
+    with pytest.raises(ParameterError, match=r"pretrain\.colours: .*needs pictures of 3 channels"):
+        check(tmp_path, deep, ["prepare", "pretrain@colours"])
+
+
+def test_a_sheet_of_pictures_with_depth_shows_their_colours():
+    pictures = numpy.random.default_rng(0).integers(0, 255, (2, 4, 5, 6), dtype=numpy.uint8)
+    shown = sheet([pictures], columns=2)
+    assert shown.shape == (5, 13, 3)
+    assert (shown == sheet([pictures[:, :3]], columns=2)).all()
+    assert (shown[:, :6] == pictures[0, :3].transpose(1, 2, 0)).all()

@@ -23,13 +23,20 @@ def chosen(parameters: Mapping[str, Any]) -> tuple[str, ...]:
     selection = parameters.get("runs", ALL)
     if selection == ALL:
         return every
-    listed = {run for runs in sets.values() for run in runs}
-    wanted = {run for run in every if run not in listed} | set(sets[selection])
-    for run in tuple(wanted):
+    listed = {run for runs in sets.values() for run in with_sources(runs, refits)}
+    wanted = with_sources(sets[selection], refits)
+    return tuple(run for run in every if run in wanted or run not in listed)
+
+
+def with_sources(runs: Iterable[str], refits: Mapping[str, Any]) -> set[str]:
+    """The runs, and what they learn from, up to the pretrainings."""
+    found = set()
+    for run in runs:
+        found.add(run)
         while run in refits:
             run = refits[run]["source"]
-            wanted.add(run)
-    return tuple(run for run in every if run in wanted)
+            found.add(run)
+    return found
 
 
 def narrowed(parameters: Mapping[str, Any]) -> dict[str, Any]:

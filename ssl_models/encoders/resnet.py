@@ -16,7 +16,7 @@ BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 def group_norm(channels: int) -> nn.GroupNorm:
     """Group normalisation of `channels`: 32 groups as in the paper, fewer where a group would have less than 4."""
-    return nn.GroupNorm(math.gcd(32, max(1, channels // 4)), channels)
+    return nn.GroupNorm(math.gcd(32, channels, max(1, channels // 4)), channels)
 
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "group": group_norm}

@@ -12,14 +12,21 @@ from torch import Generator, Tensor
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import projection_mlp
 from ssl_models.losses.contrastive import nt_xent, nt_xent_accuracy, nt_xent_chance
+from ssl_models.losses.metric import n_pair, n_pair_chance, n_pair_penalty
 from ssl_models.method import DataSpec, Method
-from ssl_models.views.bounds import require_fraction, require_picture, require_positive
+from ssl_models.views.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.views.geometric import as_float, random_crop_flip
 from ssl_models.views.photometric import colour_jitter, random_blur, require_jitter
+
+OBJECTIVES = ("nt_xent", "n_pair")
 
 
 class SimCLR(Method):
     """NT-Xent between two views over the batch. Chance is log(2B - 1) and known only once a batch was scored.
+
+    objective: "nt_xent", or "n_pair" (Sohn 2016, NIPS), for which the first view is compared with all second views,
+    by products that are not normalised and have no temperature; chance is then log(B).
+    length_penalty: of n_pair only, the weight of half the mean squared length of a projection (0.002 in public code).
 
     The paper: batch 4,096, temperature 0.1, LARS with learning rate 0.3 * B / 256, weight decay 1e-6; for CIFAR-10
     (appendix B.9) temperature 0.5, strength 0.5, no blur.
@@ -37,7 +44,9 @@ class SimCLR(Method):
         encoder: Encoder,
         data: DataSpec,
         *,
+        objective: str = "nt_xent",
         temperature: float = 0.5,
+        length_penalty: float = 0.002,
         hidden: int = 256,
         projection: int = 64,
         smallest_crop: float = 0.2,
@@ -49,9 +58,11 @@ class SimCLR(Method):
     ) -> None:
         super().__init__(encoder)
         require_picture(data.shape, "simclr")
+        require_choice("objective", objective, OBJECTIVES)
         require_positive(temperature=temperature, hidden=hidden, projection=projection, smallest_crop=smallest_crop)
-        require_fraction(smallest_crop=smallest_crop, flip=flip, grey=grey, blur=blur)
+        require_fraction(smallest_crop=smallest_crop, flip=flip, grey=grey, blur=blur, length_penalty=length_penalty)
         require_jitter(strength, hue)
+        self.objective, self.length_penalty = objective, length_penalty
         self.temperature, self.smallest_crop, self.flip = temperature, smallest_crop, flip
         self.strength, self.hue, self.grey, self.blur = strength, hue, grey, blur
         self.head = projection_mlp(encoder.dim, hidden, projection)
@@ -68,10 +79,15 @@ class SimCLR(Method):
         return self.view(pictures, generator), self.view(pictures, generator)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
-        """NT-Xent, and how often the other view is the nearest of 2B - 1 (only logged)."""
+        """The objective, and how often the other view is the most similar of 2B - 1 (only logged)."""
         first, second = self.head(self.encoder(torch.cat(views))).chunk(2)  # (B, projection) each
-        self.chance = nt_xent_chance(len(index))
-        return {"loss": nt_xent(first, second, self.temperature), "accuracy": nt_xent_accuracy(first, second)}
+        accuracy = nt_xent_accuracy(first, second)
+        if self.objective == "nt_xent":
+            self.chance = nt_xent_chance(len(index))
+            return {"loss": nt_xent(first, second, self.temperature), "accuracy": accuracy}
+        self.chance = n_pair_chance(len(index))
+        penalty = self.length_penalty * n_pair_penalty(first, second)
+        return {"loss": n_pair(first, second), "penalty": penalty, "accuracy": accuracy}
 
 
 METHOD = SimCLR

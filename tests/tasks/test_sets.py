@@ -12,7 +12,7 @@ RUNS = {
         "moco_cf": {"source": "moco"},
         "moco_cf_cf": {"source": "moco_cf"},
     },
-    "sets": {"small": ["rotation", "rotation_cf"], "chain": ["moco_cf_cf"], "rest": ["moco", "moco_cf"]},
+    "sets": {"small": ["rotation", "rotation_cf"], "chain": ["moco_cf_cf"]},  # which lists moco and moco_cf too
 }
 
 

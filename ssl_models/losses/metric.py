@@ -1,0 +1,75 @@
+"""Losses of metric learning as pure functions: pairs with a margin, and N pairs at once.
+
+Letters: B samples, N others, D dimensions. Distances and products are worked out in float32 even under autocast.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ssl_models.losses.contrastive import similarity, unit
+
+
+def euclidean_distance(first: Tensor, second: Tensor) -> Tensor:
+    """(B, D) and (N, D) -> (B, N) Euclidean distances, in float32.
+
+    Each from its own differences: from products of vectors, small distances would drown in rounding. Where two
+    vectors are equal, the gradient is 0.
+    """
+    return torch.cdist(first.float(), second.float(), compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def cosine_energy(first: Tensor, second: Tensor) -> Tensor:
+    """(B, D) and (N, D) -> (B, N) energies `1 - cosine` in [0, 2], in float32.
+
+    A Euclidean distance can be had by making vectors short (near zero all are alike) or long (there any two are far
+    apart), and neither says anything about the samples; a cosine knows no lengths.
+    """
+    return 1 - similarity(unit(first), unit(second))
+
+
+def margin_loss(similar: Tensor, dissimilar: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """Distances (...) of similar pairs and (...) of dissimilar ones -> their losses, of the same two shapes.
+
+    Hadsell, Chopra & LeCun 2006 (CVPR), eq. 4, with Y = 0 for a similar pair and 1 for a dissimilar one:
+        L = (1 - Y) D^2 / 2 + Y max(0, margin - D)^2 / 2
+    where D is their Euclidean distance, or `cosine_energy`.
+    """
+    return similar.square() / 2, functional.relu(margin - dissimilar).square() / 2
+
+
+def margin_loss_chance(margin: float) -> float:
+    """The least that a similar and a dissimilar pair cost together if their distances are equal: margin^2 / 4.
+
+    D^2 / 2 + max(0, m - D)^2 / 2 is least at D = m / 2. So whoever pays less tells similar pairs from dissimilar ones.
+    Who maps all to one point pays twice as much.
+    """
+    return margin**2 / 4
+
+
+def n_pair(anchor: Tensor, positive: Tensor) -> Tensor:
+    """The multi-class N-pair loss of B pairs (B, D) and (B, D), which are not normalised, a scalar.
+
+    Sohn 2016 (NIPS, "N-pair-mc"): the mean over i of log( 1 + sum over j != i of exp(f_i . f_j+ - f_i . f_i+) ), which
+    is the cross entropy of i among the products of f_i with every f_j+.
+    """
+    products = similarity(anchor, positive)  # (B, B)
+    return functional.cross_entropy(products, torch.arange(len(products), device=products.device))
+
+
+def n_pair_penalty(anchor: Tensor, positive: Tensor) -> Tensor:
+    """Half the mean squared length of all 2B vectors, (B, D) and (B, D), a scalar.
+
+    Sohn 2016, section 3.2.2: a product grows with the lengths, although directions alone should decide; but normalised
+    vectors would bound it by 1 and so the loss from below. So length is allowed, at a price.
+    """
+    return torch.cat([anchor, positive]).float().square().sum(1).mean() / 2
+
+
+def n_pair_chance(batch: int) -> float:
+    """The N-pair loss of B pairs where all products are equal: log(B)."""
+    return math.log(batch)

@@ -1,4 +1,4 @@
-"""The memory that a method keeps between steps: a bank with one feature a sample."""
+"""The memory that a method keeps between steps: a bank with one feature a sample, or a queue of the newest features."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from ssl_models.losses.contrastive import similarity
-from ssl_models.views.bounds import require_fraction
+from ssl_models.views.bounds import require_fraction, require_positive
 
 EXCLUDED = -1e4
 """The logit of a row that may not be a negative: exp() of it is 0, and no infinity can meet another."""
+
+
+def random_unit_vectors(count: int, dim: int, generator: Generator | None) -> Tensor:
+    """(count, dim) float32, uniform on the sphere, from `generator` or the global one."""
+    return functional.normalize(torch.randn(count, dim, generator=generator), dim=1)
 
 
 class MemoryBank(nn.Module):
@@ -23,7 +28,7 @@ class MemoryBank(nn.Module):
     def __init__(self, samples: int, dim: int, generator: Generator | None = None) -> None:
         super().__init__()
         self.rows: Tensor
-        self.register_buffer("rows", functional.normalize(torch.randn(samples, dim, generator=generator), dim=1))
+        self.register_buffer("rows", random_unit_vectors(samples, dim, generator))
 
     @torch.no_grad()
     def update(self, index: Tensor, features: Tensor, momentum: float) -> None:
@@ -50,3 +55,31 @@ class MemoryBank(nn.Module):
         positive = (query.float() * self.rows[index]).sum(1) / temperature
         negative = similarity(query, self.rows[negatives]) / temperature
         return positive, negative.masked_fill(index[:, None] == negatives, EXCLUDED)
+
+
+class Queue(nn.Module):
+    """The newest K keys, first in, first out: buffers `rows` (K, D) of unit vectors and `pointer`, the oldest's place.
+
+    He et al. 2020 (arXiv:1911.05722, section 3.2): the dictionary is larger than a batch, and its oldest batch, which
+    agrees least with the encoder as it is now, leaves first. It has K rows from the start, random unit vectors from
+    `generator` or the global one, which the first K keys replace.
+    """
+
+    def __init__(self, size: int, dim: int, generator: Generator | None = None) -> None:
+        super().__init__()
+        require_positive(size=size, dim=dim)
+        self.rows: Tensor
+        self.pointer: Tensor
+        self.register_buffer("rows", random_unit_vectors(size, dim, generator))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def push(self, keys: Tensor) -> None:
+        """Puts (B, D) unit vectors in the places of the B oldest; of more than K keys, the last K.
+
+        The places go round the end, so B need not divide K. The pointer stays on the device: nothing waits for it.
+        """
+        keys = keys[-len(self.rows) :]
+        places = (self.pointer + torch.arange(len(keys), device=self.rows.device)) % len(self.rows)
+        self.rows[places] = keys.to(self.rows.dtype)
+        self.pointer.add_(len(keys)).remainder_(len(self.rows))

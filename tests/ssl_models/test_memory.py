@@ -1,13 +1,18 @@
-"""The memory bank: unit rows, moved one batch at a time, and negatives that are never the sample itself."""
+"""The memory bank: unit rows, moved one batch at a time, and negatives that are never the sample itself.
+
+The queue: the newest keys, the oldest of which are replaced first.
+"""
 
 from __future__ import annotations
+
+from collections import deque
 
 import pytest
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from ssl_models.memory import EXCLUDED, MemoryBank
+from ssl_models.memory import EXCLUDED, MemoryBank, Queue
 
 torch.set_num_threads(1)
 
@@ -59,3 +64,62 @@ def test_logits_are_cosines_over_temperature_without_the_own_row(bank: MemoryBan
             own = index[i] == negatives[j]
             expected: Tensor | float = EXCLUDED if own else float(query[i] @ bank.rows[negatives[j]]) / 0.1
             assert float(negative[i, j]) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def keys(count: int, seed: int = 0, dim: int = 8) -> Tensor:
+    return functional.normalize(torch.randn(count, dim, generator=Generator().manual_seed(seed)), dim=1)
+
+
+def test_a_queue_is_full_of_random_unit_vectors_from_the_start() -> None:
+    queue = Queue(7, 8, Generator().manual_seed(0))
+    assert queue.rows.shape == (7, 8)
+    torch.testing.assert_close(queue.rows.norm(dim=1), torch.ones(7))
+    assert torch.equal(queue.rows, Queue(7, 8, Generator().manual_seed(0)).rows)
+    assert list(queue.state_dict()) == ["rows", "pointer"]
+    assert not list(queue.parameters())
+
+
+def test_a_push_goes_round_the_end_by_hand() -> None:
+    queue = Queue(5, 2, Generator().manual_seed(0))
+    queue.push(torch.tensor([[1.0, 0], [2, 0], [3, 0]]))
+    assert queue.rows[:3, 0].tolist() == [1, 2, 3]
+    queue.push(torch.tensor([[4.0, 0], [5, 0], [6, 0]]))
+    assert queue.rows[:, 0].tolist() == [6, 2, 3, 4, 5]
+    assert int(queue.pointer) == 1
+    queue.push(torch.tensor([[7.0, 0], [8, 0]]))
+    assert queue.rows[:, 0].tolist() == [6, 7, 8, 4, 5]
+
+
+@pytest.mark.parametrize("batches", [[3, 3, 3, 3, 3], [7, 7], [1] * 9, [2, 7, 5, 1, 6], [20], [4, 9, 3]])
+def test_a_queue_holds_the_newest_keys_whatever_the_batches(batches: list[int]) -> None:
+    queue = Queue(7, 8, Generator().manual_seed(0))
+    newest = deque(queue.rows.clone(), maxlen=7)
+    for step, batch in enumerate(batches):
+        queue.push(keys(batch, step + 1))
+        newest.extend(keys(batch, step + 1))
+        oldest_first = queue.rows.roll(-int(queue.pointer), 0)
+        assert {tuple(row.tolist()) for row in queue.rows} == {tuple(row.tolist()) for row in newest}
+        if max(batches) <= 7:
+            assert torch.equal(oldest_first, torch.stack(list(newest)))
+
+
+def test_a_queue_holds_no_gradient() -> None:
+    queue, pushed = Queue(5, 8, Generator().manual_seed(0)), keys(3).requires_grad_()
+    queue.push(pushed * 2)
+    assert not queue.rows.requires_grad
+    assert torch.equal(queue.rows[:3], (pushed * 2).detach())
+
+
+def test_a_queue_that_was_saved_is_pushed_on_where_it_was() -> None:
+    first, second = Queue(5, 8, Generator().manual_seed(0)), Queue(5, 8, Generator().manual_seed(1))
+    first.push(keys(3, 1))
+    second.load_state_dict(first.state_dict())
+    for queue in (first, second):
+        queue.push(keys(4, 2))
+    assert torch.equal(first.rows, second.rows)
+    assert torch.equal(first.pointer, second.pointer)
+
+
+def test_a_queue_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="size is 0"):
+        Queue(0, 8)

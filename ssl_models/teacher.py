@@ -1,0 +1,41 @@
+"""The teacher: a copy of a network that follows it slowly and is never trained itself."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ssl_models.views.bounds import require_fraction
+
+
+class Teacher(nn.Module):
+    """A momentum copy of a module: it starts equal, follows by `update`, and takes no gradient.
+
+    He et al. 2020 (arXiv:1911.05722, eq. 2). Its parameters need no gradient, so that no optimiser holds them, but they
+    are parameters and in the state dict. Its buffers are its own: as in the authors' code, `update` leaves them, and a
+    batch norm's running statistics come from the teacher's own forward passes in training mode, for which it
+    normalises by its own batch. A source's statistics would belong to activations of other weights.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module).requires_grad_(False)
+
+    @torch.no_grad()
+    def forward(self, *inputs: Tensor) -> Any:
+        """What the copied module gives, without gradient."""
+        return self.module(*inputs)
+
+    @torch.no_grad()
+    def update(self, source: nn.Module, momentum: float) -> None:
+        """Every parameter becomes `momentum * own + (1 - momentum) * source's`; `source` is built like the copy."""
+        require_fraction(momentum=momentum)
+        own: list[Tensor] = list(self.module.parameters())
+        followed: list[Tensor] = list(source.parameters())
+        if [parameter.shape for parameter in own] != [parameter.shape for parameter in followed]:
+            raise ValueError("source has other parameters than the module that this teacher is a copy of")
+        torch._foreach_mul_(own, momentum)
+        torch._foreach_add_(own, followed, alpha=1 - momentum)

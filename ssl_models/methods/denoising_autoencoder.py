@@ -55,7 +55,7 @@ class DenoisingAutoencoder(Method):
     above, or the values; for "squared" only.
     stacked: one layer after another, see `layer_at` for how long, the layers below frozen; a map's bounds for noise are
     those of each channel in its batch. On 32-px pictures the last layer's features then are little better than
-    untrained ones: the error is small, but a map of a shallow layer is undone by its neighbours.
+    untrained ones, though the error falls to a third of chance.
     decoder_width: channels of a decoder's first layer. smallest_crop: least area of the random crop, 1 for none.
     flip: probability of a left-right flip.
     """

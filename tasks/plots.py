@@ -18,11 +18,12 @@ PALETTE = [
     *("#332288", "#882255", "#44AA99", "#999933", "#AA4499", "#117733"),
 ]
 SUPERVISED, UNTRAINED, INK = "#444444", "#A0A0A0", "#222222"
+TITLE_SIZE = 8.5
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "covey",
     "font.size": 8,
-    "axes.titlesize": 8.5,
+    "axes.titlesize": TITLE_SIZE,
     "axes.titlelocation": "left",
     "axes.titlepad": 4,
     "axes.edgecolor": "#999999",
@@ -97,7 +98,7 @@ def _grid(panels: int, most: int) -> tuple[int, int]:
 def by_layer(data: DataSet, shown: Measure, hue: dict[str, str], name: str) -> str:
     """Score against layer, one panel a pretrained run: N_pre solid, its refits dashed, the controls grey behind."""
     names = layers(data, shown)
-    controls = [run for run in data.runs if run.role != "self-supervised" and run.source is None]
+    controls = _controls(data, shown)
     ours = [run for run in data.runs if run.role == "self-supervised" and run.source is None]
     family = {run.name: [run, *data.descendants(run)] for run in ours}
     panels = [run for run in ours if any(best(other, shown) for other in family[run.name])]
@@ -111,7 +112,7 @@ def by_layer(data: DataSet, shown: Measure, hue: dict[str, str], name: str) -> s
                 [run, *data.descendants(run)], ["-", (0, (4, 1.6)), (0, (1.5, 1.2)), "-."] * 3, strict=False
             ):
                 _curve(axes, other.scores(shown.protocol, shown.metric), names, shown, hue[run.method], dash, 1.7)
-            axes.set_title(run.name, color=hue[run.method], fontweight="bold")
+            axes.set_title(run.name, color=hue[run.method], fontweight="bold", fontsize=_title_size(run.name, 22))
             axes.set_xticks(range(len(names)), names, fontsize=6.3)
         for axes in grid.flat[len(panels) :]:
             axes.set_axis_off()
@@ -119,6 +120,21 @@ def by_layer(data: DataSet, shown: Measure, hue: dict[str, str], name: str) -> s
             axes.set_ylabel(f"{metric_name(shown)}{', %' if shown.share else ''}", fontsize=7)
         figure.tight_layout(pad=0.4, w_pad=1.0, h_pad=1.2)
     return inline(drawn[0], name)
+
+
+def _controls(data: DataSet, shown: Measure) -> list[Run]:
+    """The untrained and the supervised run that did best: the floor and the ceiling."""
+    found: dict[str, tuple[float, Run]] = {}
+    for run in data.runs:
+        score = best(run, shown)
+        if run.role != "self-supervised" and run.source is None and score is not None:
+            found[run.role] = max(found.get(run.role, (-math.inf, run)), (score.value, run), key=lambda pair: pair[0])
+    return [run for _, run in found.values()]
+
+
+def _title_size(name: str, room: int) -> float:
+    """Points of a panel's title, smaller for a name of more than `room` letters, so that it stays in its panel."""
+    return TITLE_SIZE * min(1.0, room / max(1, len(name)))
 
 
 def _curve(
@@ -224,7 +240,7 @@ def _loss(axes: Any, run: Run, colour: str) -> None:
     usual = sorted(loss)[int((0.95 if len(loss) >= 20 else 1) * (len(loss) - 1))] if loss else 1.0
     top, bottom = max(usual, chance or usual), min([*loss, chance or usual])
     axes.set_ylim(bottom - 0.08 * (top - bottom or 1), top + 0.12 * (top - bottom or 1))
-    axes.set_title(run.name, color=colour, fontweight="bold", pad=12)
+    axes.set_title(run.name, color=colour, fontweight="bold", pad=12, fontsize=_title_size(run.name, 19))
     text = f"{loss[-1]:.3g} at end" if loss else "no loss logged"
     text += "" if chance is None else f", chance {chance:.3g}"
     axes.text(0, 1.03, text, transform=axes.transAxes, va="bottom", fontsize=6.5, color="#777777")

@@ -40,10 +40,10 @@ def with_sources(runs: Iterable[str], refits: Mapping[str, Any]) -> set[str]:
 
 
 def narrowed(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with the selected runs only."""
+    """The parameters with the selected runs only, and without the sets."""
     kept = chosen(parameters)
     blocks = {kind: {run: parameters[kind][run] for run in kept if run in parameters[kind]} for kind in KINDS}
-    return {**parameters, **blocks}
+    return {**{name: block for name, block in parameters.items() if name != "sets"}, **blocks}
 
 
 def check(parameters: Mapping[str, Any]) -> None:

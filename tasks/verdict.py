@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from ssl_models.protocols.score import Score
 from tasks.tables import DataSet, Measure, Run, best, difference, gains, headline_measures, layers, metric_name
 
@@ -41,7 +43,16 @@ def verdict(data: DataSet) -> list[str]:
     text = f"On {data.name}, {winner.name} {alike}: {shown.number(top.value)}{shown.unit} "
     text += f"({shown.interval(top.low, top.high)}) {metric_name(shown)}{where}"
     text += "".join(_against(data, shown, top, role) for role in ("supervised", "untrained")) + "."
-    return [text, *_rivals(data, shown, top, others), *_clusterfit(data, shown)]
+    return [text, *_budget(data, winner), *_rivals(data, shown, top, others), *_clusterfit(data, shown)]
+
+
+def _budget(data: DataSet, winner: Run) -> list[str]:
+    """A sentence where the winner was shown more samples than is usual here."""
+    seen = [run.training.get("samples_seen") for run in data.runs if run.role == "self-supervised"]
+    usual, own = median(count for count in seen if count) if any(seen) else 0, winner.training.get("samples_seen")
+    if not usual or not own or own <= 1.1 * usual:
+        return []
+    return [f"It was shown {own / usual:.1f} times as many samples as most others."]
 
 
 def _ranking(data: DataSet, shown: Measure) -> list[tuple[Run, Score]]:

@@ -47,6 +47,17 @@ def test_a_lead_beyond_every_interval_is_said_to_be_one() -> None:
     assert second == "The lead is beyond the interval of every rival (next: b, 40.0)."
 
 
+def test_a_winner_that_saw_more_samples_is_said_to_have() -> None:
+    scores = {name: Score("", "top1", value, value - 0.02, value + 0.02) for name, value in (("a", 0.5), ("b", 0.4))}
+    data = runs_with({"random": Score("", "top1", 0.3, 0.28, 0.32), **scores, "c": Score("", "top1", 0.35, 0.33, 0.37)})
+    for run in data.runs:
+        run.training["samples_seen"] = {"a": 200, "random": None}.get(run.name, 100)
+    assert verdict.verdict(data)[1] == "It was shown 2.0 times as many samples as most others."
+    for run in data.runs:
+        run.training["samples_seen"] = 100
+    assert not any("times as many" in sentence for sentence in verdict.verdict(data))
+
+
 def test_an_unknown_protocol_is_told_where_to_be_read() -> None:
     assert "ssl_models/protocols/new.py" in verdict.reading("new")
 

@@ -73,6 +73,7 @@ def stale(root: Path) -> dict[str, list[str]]:
     if "code" in status:
         reproduce(root, "code")
         status = _ask(root, lambda repo: repo.status())
+        status.pop("code", None)  # DVC keeps a folder's hash as long as the process lives
     return {name.rpartition(":")[2]: _reasons(changes) for name, changes in status.items()}
 
 

@@ -34,6 +34,7 @@ class LastEpoch(Silent):
 @pytest.fixture(scope="module")
 def data():
     """A gentle corner of the world: upright objects, neither mirrored nor bent; colours, light and place vary."""
+    torch.set_num_threads(1)
     return world.load(seed=1, train=2048, test=512, orientation=0.05, mirror=0, deformation=0, object_size=0.5)
 
 

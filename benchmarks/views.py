@@ -44,17 +44,17 @@ def measure(effort: Effort, page: Page) -> None:
 
 
 def pillow_views(method: SimCLR) -> Any:
-    """The transform of one PIL picture that draws what `method.view` draws."""
+    """The transform of one PIL picture that draws what `method.augment` draws."""
     from torchvision import transforms
 
-    spread = 0.8 * method.strength
-    jitter = transforms.ColorJitter(spread, spread, spread, method.hue)
+    spread = 0.8 * method.augment.strength
+    jitter = transforms.ColorJitter(spread, spread, spread, method.augment.hue)
     return transforms.Compose(
         [
-            transforms.RandomResizedCrop(32, scale=(method.smallest_crop, 1)),
-            transforms.RandomHorizontalFlip(method.flip),
+            transforms.RandomResizedCrop(32, scale=(method.augment.smallest_crop, 1)),
+            transforms.RandomHorizontalFlip(method.augment.flip),
             transforms.RandomApply([jitter], p=0.8),
-            transforms.RandomGrayscale(method.grey),
+            transforms.RandomGrayscale(method.augment.grey),
             transforms.ToTensor(),
         ]
     )

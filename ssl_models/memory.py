@@ -57,6 +57,18 @@ class MemoryBank(nn.Module):
         return positive, negative.masked_fill(index[:, None] == negatives, EXCLUDED)
 
 
+def rows_compared(negatives: int | None, samples: int) -> tuple[int, int]:
+    """How many rows of a bank a batch is compared with, and how many of them are others than a sample's own at least.
+
+    negatives: None for 1,024, or all where there are fewer; 0 for all. Raises ValueError for more than there are.
+    """
+    count = min(1024, samples) if negatives is None else negatives
+    if samples < 2 or not 0 <= count <= samples:
+        raise ValueError(f"negatives is {count}; {samples} samples allow 1 to that many, or 0 for all")
+    count = count or samples
+    return count, min(count, samples - 1)
+
+
 class Queue(nn.Module):
     """The newest K keys, first in, first out: buffers `rows` (K, D) of unit vectors and `pointer`, the oldest's place.
 

@@ -14,9 +14,9 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import projection_mlp
 from ssl_models.losses.metric import cosine_energy, euclidean_distance, margin_loss, margin_loss_chance
 from ssl_models.method import DataSpec, Method
-from ssl_models.views.bounds import require_choice, require_fraction, require_picture, require_positive
-from ssl_models.views.geometric import as_float, random_crop_flip
-from ssl_models.views.photometric import colour_jitter, require_jitter
+from ssl_models.views.augmentation import Augmentation
+from ssl_models.views.bounds import require_choice, require_picture, require_positive
+from ssl_models.views.geometric import as_float
 
 ENERGIES = {"cosine": (cosine_energy, 1.0), "euclidean": (euclidean_distance, 10.0)}
 """How the distance of two embeddings is measured, and the margin where none is given."""
@@ -66,28 +66,21 @@ class ContrastivePairs(Method):
         require_choice("energy", energy, tuple(ENERGIES))
         self.distance, usual_margin = ENERGIES[energy]
         self.margin = usual_margin if margin is None else margin
-        require_positive(margin=self.margin, hidden=hidden, projection=projection, smallest_crop=smallest_crop)
-        require_fraction(smallest_crop=smallest_crop, flip=flip, grey=grey)
-        require_jitter(strength, hue)
+        require_positive(margin=self.margin, hidden=hidden, projection=projection)
         if energy == "cosine" and self.margin > 2:
             raise ValueError(f"margin is {margin}; a cosine energy goes up to 2, and no pair is further apart")
         most = 2 * data.samples - 2
         if not 0 <= negatives <= most:
             raise ValueError(f"negatives is {negatives}; {data.samples} samples allow 1 to {most}, or 0 for all")
-        self.negatives, self.smallest_crop, self.flip = negatives, smallest_crop, flip
-        self.strength, self.hue, self.grey = strength, hue, grey
+        self.negatives = negatives
+        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey)
         self.head = projection_mlp(encoder.dim, hidden, projection)
         self.chance = None if negatives else margin_loss_chance(self.margin)
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> two views of the same shape."""
         pictures = as_float(images)
-        return self.view(pictures, generator), self.view(pictures, generator)
-
-    def view(self, pictures: Tensor, generator: Generator) -> Tensor:
-        """(B, C, H, W) float in [0, 1] -> the same shape: crop, flip and colour, as for every contrastive method."""
-        view = random_crop_flip(pictures, generator, smallest=self.smallest_crop, flip=self.flip)
-        return colour_jitter(view, generator, strength=self.strength, hue=self.hue, grey=self.grey)
+        return self.augment(pictures, generator), self.augment(pictures, generator)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
         """The halves of eq. 4, and how often the other view is the nearest of 2B - 1 (only logged)."""

@@ -18,9 +18,9 @@ from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity,
 from ssl_models.memory import EXCLUDED, MemoryBank, Queue
 from ssl_models.method import DataSpec, Method
 from ssl_models.teacher import Teacher
+from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.bounds import require_choice, require_fraction, require_picture, require_positive
-from ssl_models.views.geometric import as_float, random_crop_flip
-from ssl_models.views.photometric import colour_jitter, random_blur, require_jitter
+from ssl_models.views.geometric import as_float
 
 SOURCES = ("queue", "bank", "batch")
 BLUR_SHOWS = 64
@@ -106,17 +106,13 @@ class MoCo(Method):
         hidden = usual.hidden if hidden is None else hidden
         if blur is None:
             blur = usual.blur if min(data.shape[1:]) >= BLUR_SHOWS else 0.0
-        require_positive(temperature=temperature, projection=projection, smallest_crop=smallest_crop)
-        require_positive(shuffle_groups=shuffle_groups)
+        require_positive(temperature=temperature, projection=projection, shuffle_groups=shuffle_groups)
         require_fraction(momentum=momentum, bank_momentum=bank_momentum)
-        require_fraction(smallest_crop=smallest_crop, flip=flip, grey=grey, blur=blur)
-        require_jitter(strength, hue)
+        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, blur)
         if hidden < 0:
             raise ValueError(f"hidden is {hidden}; it must be at least 1, or 0 for a linear head")
         self.source, self.temperature, self.momentum = source, temperature, momentum
         self.bank_momentum, self.shuffle_groups = bank_momentum, shuffle_groups
-        self.smallest_crop, self.flip, self.strength = smallest_crop, flip, strength
-        self.hue, self.grey, self.blur = hue, grey, blur
         self.head = centred(head_of(encoder.dim, hidden, projection), projection, centre)
         self.pending: tuple[Tensor, Tensor] | None = None
         self.bank: MemoryBank
@@ -143,12 +139,6 @@ class MoCo(Method):
         """The encoder and the head, which make the queries."""
         return nn.Sequential(self.encoder, self.head)
 
-    def view(self, pictures: Tensor, generator: Generator) -> Tensor:
-        """(B, C, H, W) float in [0, 1] -> the same shape: crop and flip, colour, and blur where asked for."""
-        view = random_crop_flip(pictures, generator, smallest=self.smallest_crop, flip=self.flip)
-        view = colour_jitter(view, generator, strength=self.strength, hue=self.hue, grey=self.grey)
-        return random_blur(view, generator, self.blur) if self.blur else view
-
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> a view for the queries, and for source "bank" the rows (negatives,) int64 to compare
         with, else a view for the keys and the order (B,) int64 in which they are put into groups."""
@@ -157,11 +147,11 @@ class MoCo(Method):
                 f"shuffle_groups is {self.shuffle_groups}; a batch of {len(images)} allows at most {len(images) // 2}"
             )
         pictures = as_float(images)
-        queries = self.view(pictures, generator)
+        queries = self.augment(pictures, generator)
         if self.source == "bank":
             return queries, self.bank.negatives(self.negatives, generator)
         order = torch.randperm(len(images), generator=generator, device=images.device)
-        return queries, self.view(pictures, generator), order
+        return queries, self.augment(pictures, generator), order
 
     def in_groups(self, network: nn.Module, pictures: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, projection) unit vectors; each group's batch-norm statistics are its own."""

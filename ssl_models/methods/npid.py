@@ -13,11 +13,11 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce_chance, unit
 from ssl_models.losses.noise_contrastive import log_partition, nce
-from ssl_models.memory import MemoryBank
+from ssl_models.memory import MemoryBank, rows_compared
 from ssl_models.method import DataSpec, Method
+from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.bounds import require_choice, require_fraction, require_picture, require_positive
-from ssl_models.views.geometric import as_float, random_crop_flip
-from ssl_models.views.photometric import colour_jitter, require_jitter
+from ssl_models.views.geometric import as_float
 
 CHANCES = {"nce": pirl_nce_chance, "softmax": info_nce_chance}
 
@@ -62,19 +62,14 @@ class NPID(Method):
         super().__init__(encoder)
         require_picture(data.shape, "npid")
         require_choice("objective", objective, tuple(CHANCES))
-        require_positive(temperature=temperature, projection=projection, smallest_crop=smallest_crop)
-        require_fraction(bank_momentum=bank_momentum, smallest_crop=smallest_crop, flip=flip, grey=grey)
-        require_jitter(strength, hue)
+        require_positive(temperature=temperature, projection=projection)
+        require_fraction(bank_momentum=bank_momentum)
         if not proximal >= 0:
             raise ValueError(f"proximal is {proximal}; it must be at least 0")
-        negatives = min(1024, data.samples) if negatives is None else negatives
-        if data.samples < 2 or not 0 <= negatives <= data.samples:
-            raise ValueError(f"negatives is {negatives}; {data.samples} samples allow 1 to that many, or 0 for all")
+        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey)
         self.objective, self.temperature, self.proximal = objective, temperature, proximal
-        self.bank_momentum, self.smallest_crop, self.flip = bank_momentum, smallest_crop, flip
-        self.strength, self.hue, self.grey = strength, hue, grey
-        self.samples, self.negatives = data.samples, negatives or data.samples
-        compared = self.negatives - 1 if self.negatives == data.samples else self.negatives  # not with oneself
+        self.bank_momentum, self.samples = bank_momentum, data.samples
+        self.negatives, compared = rows_compared(negatives, data.samples)
         self.chance = CHANCES[objective](compared) + 2 * proximal
         self.head = centred(nn.Linear(encoder.dim, projection), projection, centre)
         self.bank = MemoryBank(data.samples, projection)
@@ -84,9 +79,7 @@ class NPID(Method):
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> one view of the same shape, and the bank rows (negatives,) int64 to compare with."""
-        view = random_crop_flip(as_float(images), generator, smallest=self.smallest_crop, flip=self.flip)
-        view = colour_jitter(view, generator, strength=self.strength, hue=self.hue, grey=self.grey)
-        return view, self.bank.negatives(self.negatives, generator)
+        return self.augment(as_float(images), generator), self.bank.negatives(self.negatives, generator)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
         """The contrast with the bank, the proximal term, and how often the own row is the nearest (only logged)."""

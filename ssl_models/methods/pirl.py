@@ -7,16 +7,19 @@ memory bank, which holds one feature of every untransformed picture and so gives
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Generator, Tensor, nn
 
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import TilesProjection, centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce, pirl_nce_chance, unit
-from ssl_models.memory import MemoryBank
+from ssl_models.memory import MemoryBank, rows_compared
 from ssl_models.method import DataSpec, Method
+from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.bounds import require_choice, require_fraction, require_picture, require_positive
-from ssl_models.views.geometric import as_float, random_crop_flip, require_square, rotate
+from ssl_models.views.geometric import as_float, require_square, rotate
 from ssl_models.views.patches import (
     ALL_ORDERS,
     TILES,
@@ -27,7 +30,6 @@ from ssl_models.views.patches import (
     require_tiles,
     shuffle_tiles,
 )
-from ssl_models.views.photometric import colour_jitter, require_jitter
 
 OBJECTIVES = {"nce": (pirl_nce, pirl_nce_chance), "softmax": (info_nce, info_nce_chance)}
 TRANSFORMS = ("jigsaw", "rotation", "jigsaw_rotation")
@@ -83,21 +85,16 @@ class PIRL(Method):
         require_choice("objective", objective, tuple(OBJECTIVES))
         require_choice("transform", transform, TRANSFORMS)
         require_positive(temperature=temperature, projection=projection)
-        require_positive(smallest_crop=smallest_crop, smallest_transformed_crop=smallest_transformed_crop)
-        require_fraction(weight=weight, bank_momentum=bank_momentum, flip=flip, grey=grey)
-        require_fraction(smallest_crop=smallest_crop, smallest_transformed_crop=smallest_transformed_crop)
-        require_jitter(strength, hue)
-        negatives = min(1024, data.samples) if negatives is None else negatives
-        if data.samples < 2 or not 0 <= negatives <= data.samples:
-            raise ValueError(f"negatives is {negatives}; {data.samples} samples allow 1 to that many, or 0 for all")
+        require_positive(smallest_transformed_crop=smallest_transformed_crop)
+        require_fraction(weight=weight, bank_momentum=bank_momentum)
+        require_fraction(smallest_transformed_crop=smallest_transformed_crop)
+        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey)
+        self.augment_transformed = replace(self.augment, smallest_crop=smallest_transformed_crop)
         self.weight, self.objective, self.temperature = weight, objective, temperature
         self.bank_momentum = bank_momentum
         self.turned, self.shuffled = "rotation" in transform, "jigsaw" in transform
-        self.tile, self.gap, self.flip = tile, gap, flip
-        self.smallest_crop, self.smallest_transformed_crop = smallest_crop, smallest_transformed_crop
-        self.strength, self.hue, self.grey = strength, hue, grey
-        self.negatives = negatives or data.samples
-        compared = self.negatives - 1 if self.negatives == data.samples else self.negatives  # not with oneself
+        self.tile, self.gap = tile, gap
+        self.negatives, compared = rows_compared(negatives, data.samples)
         self.chance = OBJECTIVES[objective][1](compared)
 
         self.orders: Tensor | None
@@ -119,8 +116,8 @@ class PIRL(Method):
         """(B, C, H, W) uint8 -> pictures of the same shape, the transformed (9 B, C, tile, tile) or (B, C, H, W), and
         the bank rows (negatives,) int64 that this batch is compared with."""
         pictures = as_float(images)
-        plain = self.augment(pictures, generator, self.smallest_crop)
-        transformed = self.augment(pictures, generator, self.smallest_transformed_crop)
+        plain = self.augment(pictures, generator)
+        transformed = self.augment_transformed(pictures, generator)
         if self.turned:
             turns = torch.randint(4, (len(images),), generator=generator, device=images.device)
             transformed = rotate(transformed, turns)
@@ -128,11 +125,6 @@ class PIRL(Method):
             tiles = cut_tiles(transformed, generator, tile=self.tile, gap=self.gap)
             transformed = shuffle_tiles(tiles, self.draw_orders(len(images), generator)).flatten(0, 1)
         return plain, transformed, self.bank.negatives(self.negatives, generator)
-
-    def augment(self, pictures: Tensor, generator: Generator, smallest: float) -> Tensor:
-        """(B, C, H, W) -> the same shape: crop, flip and colour, as for every contrastive method."""
-        view = random_crop_flip(pictures, generator, smallest=smallest, flip=self.flip)
-        return colour_jitter(view, generator, strength=self.strength, hue=self.hue, grey=self.grey)
 
     def draw_orders(self, batch: int, generator: Generator) -> Tensor:
         """(B, 9) int64: from the set where there is one, else from all 9!."""

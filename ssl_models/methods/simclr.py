@@ -14,9 +14,9 @@ from ssl_models.heads import projection_mlp
 from ssl_models.losses.contrastive import nt_xent, nt_xent_accuracy, nt_xent_chance
 from ssl_models.losses.metric import n_pair, n_pair_chance, n_pair_penalty
 from ssl_models.method import DataSpec, Method
+from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.bounds import require_choice, require_fraction, require_picture, require_positive
-from ssl_models.views.geometric import as_float, random_crop_flip
-from ssl_models.views.photometric import colour_jitter, random_blur, require_jitter
+from ssl_models.views.geometric import as_float
 
 OBJECTIVES = ("nt_xent", "n_pair")
 
@@ -59,24 +59,16 @@ class SimCLR(Method):
         super().__init__(encoder)
         require_picture(data.shape, "simclr")
         require_choice("objective", objective, OBJECTIVES)
-        require_positive(temperature=temperature, hidden=hidden, projection=projection, smallest_crop=smallest_crop)
-        require_fraction(smallest_crop=smallest_crop, flip=flip, grey=grey, blur=blur, length_penalty=length_penalty)
-        require_jitter(strength, hue)
-        self.objective, self.length_penalty = objective, length_penalty
-        self.temperature, self.smallest_crop, self.flip = temperature, smallest_crop, flip
-        self.strength, self.hue, self.grey, self.blur = strength, hue, grey, blur
+        require_positive(temperature=temperature, hidden=hidden, projection=projection)
+        require_fraction(length_penalty=length_penalty)
+        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, blur)
+        self.objective, self.length_penalty, self.temperature = objective, length_penalty, temperature
         self.head = projection_mlp(encoder.dim, hidden, projection)
-
-    def view(self, pictures: Tensor, generator: Generator) -> Tensor:
-        """(B, C, H, W) float in [0, 1] -> the same shape: crop and flip, colour, and blur where asked for."""
-        view = random_crop_flip(pictures, generator, smallest=self.smallest_crop, flip=self.flip)
-        view = colour_jitter(view, generator, strength=self.strength, hue=self.hue, grey=self.grey)
-        return random_blur(view, generator, self.blur) if self.blur else view
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> two views of the same shape."""
         pictures = as_float(images)
-        return self.view(pictures, generator), self.view(pictures, generator)
+        return self.augment(pictures, generator), self.augment(pictures, generator)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
         """The objective, and how often the other view is the most similar of 2B - 1 (only logged)."""

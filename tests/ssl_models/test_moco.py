@@ -256,13 +256,13 @@ def test_shuffling_takes_the_trace_of_the_query_s_group_out_of_the_keys() -> Non
 
 def test_the_version_decides_head_blur_and_temperature_unless_they_are_given() -> None:
     first, second = method(version=1, side=64), method(version=2, side=64)
-    assert (first.temperature, first.blur) == (0.07, 0.0)
-    assert (second.temperature, second.blur) == (0.2, 0.5)
+    assert (first.temperature, first.augment.blur) == (0.07, 0.0)
+    assert (second.temperature, second.augment.blur) == (0.2, 0.5)
     assert isinstance(first.head[0], torch.nn.Linear)
     assert [type(layer).__name__ for layer in second.head[0]] == ["Linear", "ReLU", "Linear"]
     mixed = method(version=1, temperature=0.4, hidden=8, blur=0.3)
-    assert (mixed.temperature, mixed.blur, mixed.head[0][0].out_features) == (0.4, 0.3, 8)
-    assert method(version=2, side=32).blur == 0
+    assert (mixed.temperature, mixed.augment.blur, mixed.head[0][0].out_features) == (0.4, 0.3, 8)
+    assert method(version=2, side=32).augment.blur == 0
     assert isinstance(method(version=2, hidden=0).head[0], torch.nn.Linear)
 
 

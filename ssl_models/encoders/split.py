@@ -54,19 +54,11 @@ class SplitResNet(Encoder):
         if width < 2 or width % 2:
             raise ValueError(f"encoder width {width} cannot be split in two halves; it must be even, and at least 2")
         self.dim, self.space = 8 * width, space
-        self.settings = {
-            "depth": depth,
-            "width": width,
-            "stem": stem,
-            "stem_stride": stem_stride,
-            "channels": channels,
-            "norm": norm,
-            "space": space,
-        }
         self.first, self.second = (
             ResNet(depth=depth, width=width // 2, stem=stem, stem_stride=stem_stride, channels=seen, norm=norm)
             for seen in SPACES[space]
         )
+        self.settings = self.first.settings | {"width": width, "channels": channels, "space": space}
 
     def parts(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """(B, channels, H, W) in [0, 1] -> what each half sees, in [0, 1] too: (B, 1, H, W), (B, 2 or 3, H, W)."""

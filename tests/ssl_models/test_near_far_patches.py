@@ -13,6 +13,7 @@ from torch.nn import functional
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.method import DataSpec
 from ssl_models.methods.near_far_patches import NearFarPatches
+from tests.ssl_models.pictures import located
 
 torch.set_num_threads(1)
 
@@ -41,14 +42,6 @@ def made(near_far: NearFarPatches, images: Tensor, seed: int = 0) -> tuple[Tenso
 @pytest.fixture
 def images() -> Tensor:
     return torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-
-
-def located(batch: int) -> Tensor:
-    """(B, 3, 32, 32) uint8 pictures whose channels hold the numbers of the row, the column and the sample."""
-    number = torch.arange(32, dtype=torch.uint8)
-    rows, columns = number[:, None].expand(32, 32), number.expand(32, 32)
-    samples = torch.arange(batch, dtype=torch.uint8).view(batch, 1, 1, 1).expand(batch, 1, 32, 32)
-    return torch.cat([torch.stack([rows, columns]).expand(batch, -1, -1, -1), samples], dim=1)
 
 
 def test_patches_come_in_near_pairs_far_from_each_other_a_picture_after_the_other() -> None:

@@ -15,6 +15,7 @@ from ssl_models.method import DataSpec
 from ssl_models.methods.relative_position import RelativePosition
 from ssl_models.views.patch_pairs import DIRECTIONS
 from ssl_models.views.patches import normalise_tiles
+from tests.ssl_models.pictures import located
 
 torch.set_num_threads(1)
 
@@ -37,13 +38,6 @@ def made(relative: RelativePosition, images: Tensor, seed: int = 0) -> tuple[Ten
 @pytest.fixture
 def images() -> Tensor:
     return torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-
-
-def located(batch: int) -> Tensor:
-    """(B, 3, 32, 32) uint8 pictures whose first two channels hold the number of the row and of the column."""
-    number = torch.arange(32, dtype=torch.uint8)
-    rows, columns = number[:, None].expand(32, 32), number.expand(32, 32)
-    return torch.stack([rows, columns, torch.zeros_like(rows)]).expand(batch, -1, -1, -1)
 
 
 @pytest.mark.parametrize(("pairs", "tiles", "scored"), [("grid", 9, 40), ("centre", 9, 8), ("one", 2, 1)])

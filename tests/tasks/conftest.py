@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import code, forkserver
+from tasks import code, forkserver, mlflow_store, tracking
+from tests.tasks.records import execute
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -84,3 +85,26 @@ def fork(tmp_path_factory):
 @pytest.fixture
 def project(tmp_path):
     return make_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database, made once."""
+    root = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        tracking.initialise(root)
+    return mlflow_store.database(root)
+
+
+@pytest.fixture
+def root(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder with a database; making one takes seconds, so it is copied and told where it is."""
+    for name in ("MLFLOW_TRACKING_URI", "COVEY_PARENT_RUN", "COVEY_PREFECT_RUN", "PREFECT__FLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(mlflow_store, "_said", set())
+    path = mlflow_store.database(tmp_path)
+    path.parent.mkdir()
+    shutil.copy(template, path)
+    execute(tmp_path, f"UPDATE experiments SET artifact_location = '{mlflow_store._artifacts(tmp_path)}'")
+    return tmp_path

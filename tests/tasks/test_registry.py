@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from ssl_models.encoders import build_encoder
 from tasks import tracking
 from tasks.mlflow_store import connect, local_uri
-from tests.tasks.test_tracking import opened, root, template  # noqa: F401
+from tests.tasks.records import opened
 
 torch.set_num_threads(1)
 SETTINGS = {"depth": 10, "width": 2}
@@ -26,7 +26,7 @@ def trained(folder: Path, seed: int) -> torch.nn.Module:
     return encoder.eval()
 
 
-def test_round_trip(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_round_trip(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.rand(3, 3, 16, 16)
     encoders = [trained(root / f"encoder{seed}", seed) for seed in range(2)]
     for seed in range(2):
@@ -46,7 +46,7 @@ def test_round_trip(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noq
             tracking.load_encoder(*wanted)
 
 
-def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
     images = torch.rand(3, 3, 16, 16)
@@ -68,7 +68,7 @@ def test_a_folder_that_holds_no_encoder_is_named(tmp_path: Path) -> None:
         tracking.read_encoder(tmp_path)
 
 
-def test_nothing_is_registered_of_files_that_do_not_fit(root: Path) -> None:  # noqa: F811
+def test_nothing_is_registered_of_files_that_do_not_fit(root: Path) -> None:
     trained(root / "encoder", 0)
     (root / "encoder" / "encoder.json").write_text(json.dumps({"name": "resnet", "settings": {"width": 4}}))
     run = opened(root)

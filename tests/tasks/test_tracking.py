@@ -1,194 +1,21 @@
-"""MLflow's records against a real SQLite file, with processes that are really killed.
-
-MLflow is imported once, here; what has to die is forked off, as a stage is by the fork server.
-"""
+"""MLflow's records against a real SQLite file: what is recorded, for whom, once, and what a lost server costs."""
 
 from __future__ import annotations
 
 import math
 import os
-import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-import traceback
-from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tasks import labels, mlflow_store, tracking
 from tasks.journal import Journal
-from tasks.store import whole_file
+from tests.tasks.records import STEPS, assert_exact, execute, fork, kill_after, opened, outcome, stage
 from tests.tasks.test_mlflow_store import closed_port
-
-WRITES = ("create_run", "log_batch", "log_artifact", "log_dict", "update_run", "set_terminated")
-STEPS = 2
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.getbasetemp() / "template"  # shared with the modules that import this fixture
-    root.mkdir(exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        tracking.initialise(root)
-    return mlflow_store.database(root)
-
-
-@pytest.fixture
-def root(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder with a database; making one takes seconds, so it is copied and told where it is."""
-    for name in ("MLFLOW_TRACKING_URI", "COVEY_PARENT_RUN", "COVEY_PREFECT_RUN", "PREFECT__FLOW_RUN_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(mlflow_store, "_said", set())
-    path = mlflow_store.database(tmp_path)
-    path.parent.mkdir()
-    shutil.copy(template, path)
-    execute(tmp_path, f"UPDATE experiments SET artifact_location = '{mlflow_store._artifacts(tmp_path)}'")
-    return tmp_path
-
-
-def execute(root: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(mlflow_store.database(root))) as connection, connection:
-        return connection.execute(query).fetchall()
-
-
-def fork(function: Callable[[], None]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            function()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(1)
-    return pid
-
-
-def outcome(pid: int) -> int:
-    """0 for success, 1 for an exception, -9 for a kill."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def opened(root: Path, key: str = "abc", **changes: Any) -> tracking.StageRun:
-    arguments: dict[str, Any] = {
-        "stage": "pretrain@world-rotation",
-        "work": root / "work" / key,
-        "parameters": {"epochs": 3, "rate": {"start": 0.1}},
-        "inputs": {"data/world/train.images.npy": "f00"},
-    }
-    return tracking.open_run(root, key=key, **(arguments | changes))
-
-
-def stage(root: Path, key: str) -> None:
-    """What a stage does: journal, checkpoint, sync, and at last finish; from the checkpoint on, if there is one."""
-    work = root / "work" / key
-    journal, checkpoint, output = Journal(work / "journal.jsonl"), work / "checkpoint", work / "training.json"
-    done = int(checkpoint.read_text()) if checkpoint.exists() else -1
-    journal.cut(done)
-    run = opened(root, key)
-    for step in range(done + 1, STEPS):
-        journal.append(step, {"loss": 1 / (step + 1), "accuracy": step / 10})
-        with whole_file(checkpoint) as temporary:
-            temporary.write_text(str(step))
-        run.sync(journal)
-    output.write_text("{}")
-    run.finish({"seconds": time.monotonic()}, [output])
-
-
-def assert_exact(root: Path, key: str) -> None:
-    """One FINISHED run of the key, each value once, nothing left RUNNING."""
-    client = mlflow_store.connect(root, mlflow_store.local_uri(root))
-    runs = client.search_runs(["1"], f"tags.`covey.key` = '{key}'")
-    assert [run.info.status for run in runs] == ["FINISHED"]
-    run_id = runs[0].info.run_id
-    history = {name: client.get_metric_history(run_id, name) for name in ("loss", "accuracy", "seconds")}
-    assert [(m.step, m.value) for m in history["loss"]] == [(0, 1.0), (1, 1 / 2)]
-    assert [(m.step, m.value) for m in history["accuracy"]] == [(0, 0.0), (1, 0.1)]
-    assert len(history["seconds"]) == 1
-    assert [file.path for file in client.list_artifacts(run_id)] == ["training.json"]
-    assert runs[0].data.params == {"epochs": "3", "rate.start": "0.1"}
-    assert not mlflow_store.running(root)
-
-
-def kill_after(event: int) -> None:
-    """Has this process killed at once after its n-th write: to MLflow, or of a file taking its name."""
-    from mlflow import MlflowClient
-
-    left = event
-
-    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            nonlocal left
-            result = function(*arguments, **keywords)
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        return wrapper
-
-    for name in WRITES:
-        setattr(MlflowClient, name, counted(getattr(MlflowClient, name)))
-    os.replace = counted(os.replace)
-
-
-def test_a_kill_after_any_write_leaves_one_exact_run(root: Path) -> None:
-    event, killed = 0, True
-    while killed:
-        event += 1
-        key = f"kill{event}"
-
-        def dies(event: int = event, key: str = key) -> None:
-            kill_after(event)
-            stage(root, key)
-
-        code = outcome(fork(dies))
-        assert code in (0, -signal.SIGKILL)
-        killed = code != 0
-        if killed:
-            stage(root, key)
-        assert_exact(root, key)
-    assert event > 12  # the sweep saw all writes: cut, run, note, texts, two steps of three each, the end
-    assert execute(root, "SELECT count(*) FROM runs") == [(event,)]
-
-
-def test_a_kill_at_any_moment_and_close_dead(root: Path) -> None:
-    def dies() -> None:
-        run, journal = opened(root), Journal(root / "work" / "abc" / "journal.jsonl")
-        for step in range(len(journal.read()), 10_000):
-            journal.append(step, {f"value{number}": float(step) for number in range(500)})
-            run.sync(journal)
-
-    path = root / "work" / "abc" / "journal.jsonl"
-    for entries, seconds in ((2, 0.02), (4, 0.05)):
-        pid = fork(dies)
-        deadline = time.monotonic() + 60
-        while not path.exists() or path.read_bytes().count(b"\n") < entries:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        time.sleep(seconds)  # somewhere in the next write or batch
-        os.kill(pid, signal.SIGKILL)
-        assert outcome(pid) == -signal.SIGKILL
-        closed = tracking.close_dead(root)
-        assert len(closed) <= 1
-        assert execute(root, "SELECT count(*) FROM runs WHERE status = 'RUNNING' OR end_time IS NULL") == [(0,)]
-        assert tracking.close_dead(root) == []
-    run, journal = opened(root), Journal(root / "work" / "abc" / "journal.jsonl")
-    run.sync(journal)
-    run.finish({})
-    expected = {(entry.step, float(entry.step)) for entry in journal.read()}
-    assert len(expected) > 1
-    client = run.client
-    for name in ("value0", "value499"):
-        assert sorted((m.step, m.value) for m in client.get_metric_history(run.run_id, name)) == sorted(expected)
-    assert execute(root, "SELECT count(*), min(status) FROM runs") == [(1, "FINISHED")]
 
 
 def test_identical_rows_are_dropped_by_the_store(root: Path) -> None:

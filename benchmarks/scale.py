@@ -75,7 +75,7 @@ def top1(place: Store, encoder: Encoder, reading: Reading) -> float:
     representation = Representation(
         ("pooled",), lambda split, _: features[split], lambda split: labels[split], int(labels["train"].max()) + 1
     )
-    return next(score.value for score in knn.evaluate(representation, seed=0) if score.metric == "top1")
+    return next(score.value for score in knn.evaluate(representation, seed=0).scores if score.metric == "top1")
 
 
 @torch.inference_mode()

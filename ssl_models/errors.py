@@ -3,5 +3,9 @@
 from __future__ import annotations
 
 
-class NeedsLabels(ValueError):
+class NeedsTruth(ValueError):
+    """A protocol measures against annotations (boxes, keypoints, ...) that the data do not have."""
+
+
+class NeedsLabels(NeedsTruth):
     """A method or a protocol that learns from labels was given data that have none."""

@@ -7,6 +7,7 @@ and one bilinear look-up, so that a picture does not depend on which others are 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -25,12 +26,17 @@ NEAREST = HIGHEST * (FACTORS["size"].center + FACTORS["size"].reach) / 2
 
 def render(scene: Scene, size: int, *, with_object: bool = True, chunk: int = 32) -> Tensor:
     """(B, 3, size, size) uint8. with_object: False leaves the background alone. chunk: pictures drawn at a time."""
+    return render_objects([scene] if with_object else [], size, behind=scene, chunk=chunk)
+
+
+def render_objects(objects: Sequence[Scene], size: int, *, behind: Scene | None = None, chunk: int = 32) -> Tensor:
+    """(B, 3, size, size) uint8: objects laid over each other, before the background of `behind`, or of the first."""
+    scene = behind or objects[0]
     images = torch.empty(len(scene), 3, size, size, dtype=torch.uint8)
     for start in range(0, len(scene), chunk):
-        part = scene[start : start + chunk]
-        picture = background(part, SUPERSAMPLING * size)
-        if with_object:
-            picture = _with_object(part, picture)
+        picture = background(scene[start : start + chunk], SUPERSAMPLING * size)
+        for each in objects:
+            picture = _with_object(each[start : start + chunk], picture)
         fine = functional.avg_pool2d(picture, SUPERSAMPLING)
         images[start : start + chunk] = (fine * 255).round_().clamp_(0, 255).to(torch.uint8)
     return images

@@ -1,4 +1,15 @@
-"""A data set in memory: samples, labels where there are any, and the factors that made them where they are known."""
+"""A data set in memory: samples, labels where there are any, and the factors and annotations that are known.
+
+Annotations, each under its kind in `Split.truth`; lengths are pixels of `Split.images`, x to the right and y down, and
+pixel (0, 0) covers [0, 1) both ways. K classes, P points, M boxes of all N samples together:
+
+    boxes      (M, 7) float32: sample, class, left, top, right, bottom, difficult (1 where a score must not count it)
+    present    (N, K) int8: whether a sample shows a class; -1 where it shows difficult ones only, which do not count
+    points     (N, P, 3) float32: x, y, visible (0: not to be scored)
+    extent     (N,) float32: the length that errors of points are measured by, of a torso or a whole object
+    normals    (N, 3, H, W) float16: unit vectors, x right, y down, z towards the viewer; all 0 where unknown
+    masks      (N, H, W) uint8: 0, or the number from 1 of the object seen, in the order of the sample's boxes
+"""
 
 from __future__ import annotations
 
@@ -17,6 +28,7 @@ class Split:
     images: Tensor
     labels: Tensor | None = None
     factors: dict[str, Tensor] = field(default_factory=dict)
+    truth: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -24,9 +36,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Two splits, the names of the classes (empty: no labels), and the entries that could not be read."""
+    """Two splits, the names of the classes (empty: no labels), and the entries that could not be read.
+
+    skipped: a text an entry that names it and says why. points: the names of the points in `Split.truth`.
+    """
 
     train: Split
     test: Split
     classes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()

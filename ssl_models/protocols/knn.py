@@ -11,8 +11,9 @@ import numpy as np
 from numpy import ndarray
 
 from ssl_models.protocols.intervals import accuracies
-from ssl_models.protocols.score import Representation, Score
+from ssl_models.protocols.score import Findings, Representation, Score
 
+NEEDS = ("features", "labels")
 QUERIES = 4096
 
 
@@ -23,7 +24,7 @@ def evaluate(
     layers: str | list[str] = "pooled",
     neighbours: int = 200,
     temperature: float = 0.07,
-) -> list[Score]:
+) -> Findings:
     """Top-1 and top-5 over the test samples, each with its 95 % Wilson interval, for each of `layers`.
 
     A class scores sum over the k nearest training samples of that class of exp(cosine / temperature). The defaults
@@ -43,7 +44,7 @@ def evaluate(
         scores += accuracies(
             layer, class_votes(train, labels, test, representation.classes, neighbours, temperature), test_labels
         )
-    return scores
+    return Findings(scores)
 
 
 def class_votes(

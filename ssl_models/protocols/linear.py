@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_models.protocols.intervals import accuracies
-from ssl_models.protocols.score import Representation, Score
+from ssl_models.protocols.score import Findings, Representation, Score
 
+NEEDS = ("features", "labels")
 WEIGHT_DECAYS = [0.001, 0.01, 0.1]
 ROWS = 4096
 EXACT, ROUGH = 1e-7, 1e-4
@@ -29,7 +30,7 @@ def evaluate(
     seed: int,
     weight_decays: list[float] = WEIGHT_DECAYS,
     iterations: int = 100,
-) -> list[Score]:
+) -> Findings:
     """Multinomial logistic regression on each layer: top-1 and top-5 over the test samples, with 95 % intervals.
 
     Features are standardised by the training mean and deviation, so one weight decay means the same at any width or
@@ -54,7 +55,7 @@ def evaluate(
         del train
         logits = _logits(representation.features("test", layer), mean, deviation, solution)
         scores += accuracies(layer, logits, test_labels)
-    return scores
+    return Findings(scores)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,25 @@
-"""What a protocol is given, and what it answers."""
+"""What a protocol is given, and what it answers.
+
+A protocol is a file here with `evaluate(representation, *, seed, **settings) -> Findings`, which is deterministic given
+its seed, and `NEEDS`: which of a representation's parts it asks for, of "features", "encoder", "images", "labels" and
+the kinds of annotations in datasets/split.py. Where evaluating on nothing would be slow, it has
+`refuse(**settings)` too, which raises ValueError for what it cannot work with, and is called before anything starts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from numpy import ndarray
+
+if TYPE_CHECKING:  # torch must not come with this module, see knn.py
+    from ssl_models.encoders.encoder import Encoder
+
+
+def _features_only(*_: str) -> Any:
+    raise RuntimeError("this representation has features only: no encoder, no images and no annotations")
 
 
 @dataclass(frozen=True)
@@ -20,16 +34,40 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Findings:
+    """What a protocol found.
+
+    scores: each (layer, metric) once. pictures: name -> (H, W, 3) uint8, to be looked at in the report.
+    curves: name -> column -> values, columns of one length, to be drawn (a precision-recall curve, a map's points).
+    """
+
+    scores: list[Score]
+    pictures: dict[str, ndarray] = field(default_factory=dict)
+    curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Representation:
     """A frozen representation of two splits, read when asked for: a protocol pays only for what it uses.
 
+    split is "train" or "test" everywhere; N samples, D features.
+
     layers: names from first to last, ending with "pooled", the encoder's own output.
-    features(split, layer) -> (N, D) float array (may be memory-mapped); split is "train" or "test".
+    features(split, layer) -> (N, D) float array (may be memory-mapped).
     labels(split) -> (N,) int64; raises NeedsLabels where the data have none.
-    classes: how many there are.
+    classes: how many there are, and class_names what they are called.
+    encoder() -> a new copy of the encoder that made the features, on the CPU, free to be trained.
+    images(split) -> (N, C, H, W) uint8 (may be memory-mapped).
+    truth(split, kind) -> annotations as datasets.split.Split holds them; raises NeedsTruth where there are none.
+    precision: "bf16", "float32" or "auto", in which an encoder is to be run.
     """
 
     layers: tuple[str, ...]
     features: Callable[[str, str], ndarray]
     labels: Callable[[str], ndarray]
     classes: int
+    class_names: tuple[str, ...] = ()
+    encoder: Callable[[], Encoder] = _features_only
+    images: Callable[[str], ndarray] = _features_only
+    truth: Callable[[str, str], ndarray] = _features_only
+    precision: str = "auto"

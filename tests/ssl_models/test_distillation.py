@@ -197,7 +197,7 @@ def top1(encoder: Any, data: Any) -> float:
     representation = Representation(
         (POOLED,), lambda split, _: features[split], lambda split: splits[split].labels.numpy(), len(data.classes)
     )
-    scores = knn.evaluate(representation, seed=0, neighbours=20)
+    scores = knn.evaluate(representation, seed=0, neighbours=20).scores
     return next(score.value for score in scores if score.metric == "top1")
 
 

@@ -57,7 +57,7 @@ def top1(protocol, encoder, data, **settings):
     scores = import_module(f"ssl_models.protocols.{protocol}").evaluate(
         representation(encoder, data), seed=0, **settings
     )
-    return next(score.value for score in scores if score.metric == "top1")
+    return next(score.value for score in scores.scores if score.metric == "top1")
 
 
 def effective_rank(features):

@@ -43,7 +43,7 @@ def naive_top1(features, labels, neighbours, temperature):
 
 @pytest.mark.parametrize(("neighbours", "temperature"), [(1, 0.07), (20, 0.07), (20, 1.0), (200, 0.07)])
 def test_equals_the_naive_loop(problem, neighbours, temperature):
-    scores = knn.evaluate(representation(*problem), seed=0, neighbours=neighbours, temperature=temperature)
+    scores = knn.evaluate(representation(*problem), seed=0, neighbours=neighbours, temperature=temperature).scores
     assert scores[0].value == pytest.approx(naive_top1(*problem, neighbours, temperature))
 
 
@@ -55,14 +55,14 @@ def test_votes_by_hand():
 
 
 def test_layers_and_metrics(problem):
-    scores = knn.evaluate(representation(*problem), seed=0, layers=["pooled", "res5"])
+    scores = knn.evaluate(representation(*problem), seed=0, layers=["pooled", "res5"]).scores
     assert [(score.layer, score.metric) for score in scores] == [
         ("pooled", "top1"),
         ("pooled", "top5"),
         ("res5", "top1"),
         ("res5", "top5"),
     ]
-    assert [score.layer for score in knn.evaluate(representation(*problem), seed=0)] == ["pooled", "pooled"]
+    assert [score.layer for score in knn.evaluate(representation(*problem), seed=0).scores] == ["pooled", "pooled"]
 
 
 def test_length_of_a_feature_does_not_matter(problem):
@@ -70,15 +70,15 @@ def test_length_of_a_feature_does_not_matter(problem):
     lengths = np.random.default_rng(1).uniform(0.1, 10, size=(150, 1))
     stretched = {**features, "train": features["train"].astype(float) * lengths}
     assert (
-        knn.evaluate(representation(stretched, labels), seed=0)[0].value
-        == knn.evaluate(representation(features, labels), seed=0)[0].value
+        knn.evaluate(representation(stretched, labels), seed=0).scores[0].value
+        == knn.evaluate(representation(features, labels), seed=0).scores[0].value
     )
 
 
 def test_a_tiny_temperature_is_the_nearest_neighbour(problem):
     given = representation(*problem)
-    nearest = knn.evaluate(given, seed=0, neighbours=1)[0].value
-    assert knn.evaluate(given, seed=0, temperature=1e-7)[0].value == nearest
+    nearest = knn.evaluate(given, seed=0, neighbours=1).scores[0].value
+    assert knn.evaluate(given, seed=0, temperature=1e-7).scores[0].value == nearest
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_scores_equal_scikit_learn(problem):
     from sklearn.linear_model import LogisticRegression
 
     features, labels = problem
-    top1, top5 = linear.evaluate(representation(features, labels), seed=0, weight_decays=[0.01])
+    top1, top5 = linear.evaluate(representation(features, labels), seed=0, weight_decays=[0.01]).scores
     mean, deviation = (np.asarray(getattr(np, name)(features["train"].astype(float), 0)) for name in ("mean", "std"))
     train, test = ((features[split] - mean) / deviation for split in ("train", "test"))
     other = LogisticRegression(C=100 / len(train), max_iter=1000).fit(train, labels["train"])
@@ -61,7 +61,7 @@ def test_scores_equal_scikit_learn(problem):
 
 def test_each_layer_is_scored_in_order(problem):
     layers = ("conv1", "res2", "pooled")
-    scores = linear.evaluate(representation(*problem, layers), seed=0, weight_decays=[0.1])
+    scores = linear.evaluate(representation(*problem, layers), seed=0, weight_decays=[0.1]).scores
     assert [(score.layer, score.metric) for score in scores] == [
         (layer, metric) for layer in layers for metric in ("top1", "top5")
     ]
@@ -70,8 +70,8 @@ def test_each_layer_is_scored_in_order(problem):
 def test_scale_and_offset_of_a_layer_do_not_matter(problem):
     features, labels = problem
     moved = {split: rows.astype(np.float32) * 1000 - 5 for split, rows in features.items()}
-    expected = linear.evaluate(representation(features, labels), seed=0)
-    for score, other in zip(linear.evaluate(representation(moved, labels), seed=0), expected, strict=True):
+    expected = linear.evaluate(representation(features, labels), seed=0).scores
+    for score, other in zip(linear.evaluate(representation(moved, labels), seed=0).scores, expected, strict=True):
         assert score.value == pytest.approx(other.value, abs=2 / 600)
 
 
@@ -82,7 +82,7 @@ def test_the_choice_of_weight_decay_helps_where_there_are_few_samples():
     features = {split: centres[ids] + draws.normal(size=(len(ids), 200)) for split, ids in labels.items()}
     given = representation(features, labels)
     weak, strong, chosen = (
-        linear.evaluate(given, seed=0, weight_decays=decays)[0].value for decays in ([1e-6], [0.1], [1e-6, 0.1])
+        linear.evaluate(given, seed=0, weight_decays=decays).scores[0].value for decays in ([1e-6], [0.1], [1e-6, 0.1])
     )
     assert strong > weak
     assert chosen == strong
@@ -92,7 +92,7 @@ def test_a_feature_that_never_varies_is_no_trouble(problem):
     features, labels = problem
     wider = {split: np.hstack([rows, np.full((len(rows), 3), 0.1, np.float16)]) for split, rows in features.items()}
     expected, got = (
-        linear.evaluate(representation(each, labels), seed=0, weight_decays=[0.01])[0].value
+        linear.evaluate(representation(each, labels), seed=0, weight_decays=[0.01]).scores[0].value
         for each in (features, wider)
     )
     assert got == pytest.approx(expected, abs=2 / 600)

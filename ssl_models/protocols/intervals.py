@@ -5,6 +5,7 @@ numpy only: protocols that use faiss must not bring torch into their process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite, sqrt
 from statistics import NormalDist
 
@@ -51,6 +52,27 @@ def proportion(layer: str, metric: str, hits: ndarray) -> Score:
     count, trials = int(hits.sum()), len(hits)
     low, high = wilson(count, trials)
     return Score(layer, metric, count / trials, low, high)
+
+
+def bootstrap(
+    statistic: Callable[[ndarray], float], units: int, *, seed: int, resamples: int = 1000, confidence: float = 0.95
+) -> tuple[float, float]:
+    """The percentile interval of a statistic over resampled units (Efron 1979), such as a mean over test images.
+
+    statistic: which units, (units,) int64 with repetitions -> the number; one that is not finite is left out.
+    It holds the number of the units as they are, though resampling may shift a statistic that is not a mean.
+    """
+    _refuse_confidence(confidence)
+    if units < 1 or resamples < 1:
+        raise ValueError(f"{resamples} resamples of {units} units: there must be at least one of each")
+    draws = np.random.default_rng(seed)
+    found = np.array([statistic(draws.integers(units, size=units)) for _ in range(resamples)])
+    whole = statistic(np.arange(units))
+    found = found[np.isfinite(found)]
+    if len(found) == 0 or not isfinite(whole):
+        raise ValueError("the statistic is no number on the units that there are")
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return min(float(low), whole), max(float(high), whole)
 
 
 def _refuse_confidence(confidence: float) -> None:

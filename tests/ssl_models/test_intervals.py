@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ssl_models.protocols.intervals import accuracies, proportion, wilson
+from ssl_models.protocols.intervals import accuracies, bootstrap, proportion, wilson
 
 
 def test_wilson_equals_a_published_value():
@@ -60,3 +60,31 @@ def test_proportion_counts():
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_bootstrap_of_a_mean_is_the_normal_interval():
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = bootstrap(lambda rows: float(values[rows].mean()), 400, seed=0)
+    half = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
+    assert (low, high) == bootstrap(lambda rows: float(values[rows].mean()), 400, seed=0)
+
+
+def test_the_bootstrap_covers_the_truth_as_often_as_it_says():
+    draws = np.random.default_rng(1)
+    held = 0
+    for trial in range(200):
+        values = draws.exponential(size=60)
+        low, high = bootstrap(lambda rows, values=values: float(values[rows].mean()), 60, seed=trial, resamples=300)
+        held += low <= 1 <= high
+    assert 0.88 < held / 200 < 0.98
+
+
+def test_the_bootstrap_holds_its_number_and_refuses_what_has_none():
+    assert bootstrap(lambda _: 0.5, 3, seed=0) == (0.5, 0.5)
+    low, high = bootstrap(lambda rows: float(len(set(rows))), 10, seed=0)
+    assert low < high == 10
+    with pytest.raises(ValueError, match="0 units"):
+        bootstrap(lambda _: 0.5, 0, seed=0)
+    with pytest.raises(ValueError, match="no number"):
+        bootstrap(lambda _: float("nan"), 3, seed=0)

@@ -7,25 +7,20 @@ import json
 import os
 import sys
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows import plan, policy, server
-from tasks import params, pipeline, selection, sets, store, tracking
+from flows import plan, running, server
+from tasks import params, pipeline, selection, sets, store
 
-if TYPE_CHECKING:
-    from flows.pipeline import Outcome
-
-FAILED, WRONG, BUSY, INTERRUPTED = 1, 2, 3, 130
-TAIL_LINES = 15
+WRONG, BUSY, INTERRUPTED = 2, 3, 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,6 +64,10 @@ def run(
     runs: Annotated[
         str | None, typer.Option(metavar="SET", help="A set of runs of params.yaml, or `all`. It stays selected.")
     ] = None,
+    protocols: Annotated[
+        str | None,
+        typer.Option(metavar="SUITE", help="A suite of protocols of params.yaml, or `all`. It stays selected."),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every run: the same as `--runs all`.")] = False,
 ) -> None:
     """Brings the pipeline up to date: runs the stages that something has changed for, and those that hang on them.
@@ -83,6 +82,8 @@ def run(
 
         covey run --all                  every method that params.yaml holds, not only the small set
 
+        covey run --protocols world      every protocol that the rendered world offers
+
         covey run linear --jobs 1        one protocol, one stage at a time
 
         covey run report --force         one stage again, though nothing has changed
@@ -94,7 +95,10 @@ def run(
     with _refusals():
         root = find_root()
         with run_lock(root):
-            _run(root, targets or [], data, sets.ALL if everything else runs, jobs, force)
+            with selection.selecting(root, data, sets.ALL if everything else runs, protocols) as name:
+                work = running.prepare(root, targets or [], name, force)
+            if work is not None:
+                running.carry_out(root, targets or [], jobs, force, work)
 
 
 @app.command()
@@ -115,7 +119,7 @@ def status(
     with _refusals():
         root = find_root()
         parameters = params.load(root)
-        selected = sets.chosen(parameters)
+        selected = sets.scope(parameters)
         graph = plan.narrow(pipeline.graph(root), selected)
         states = plan.states(graph, pipeline.stale(root))
         states = {name: entry for name, entry in states.items() if plan.in_scope(name, selected)}
@@ -129,7 +133,7 @@ def status(
     Console(width=None if sys.stdout.isatty() else 200).print(table)  # for a pipe: one line a stage
     behind = sum(entry.state != "fresh" for entry in states.values())
     verdict = f"{behind} of {len(states)} stages to run: covey run" if behind else f"All {len(states)} are up to date."
-    print(f"{verdict}{_others(parameters)}")
+    print(f"{verdict}{running.others(parameters)}")
 
 
 @app.command()
@@ -217,75 +221,9 @@ def _refusals() -> Iterator[None]:
         raise typer.Exit(WRONG) from None
     except (server.ServerError, pipeline.PipelineError) as error:
         print(f"covey: {error}", file=sys.stderr)
-        raise typer.Exit(FAILED) from None
+        raise typer.Exit(running.FAILED) from None
     except KeyboardInterrupt:
         print(
             "\nStopped; every stage has ended. The next covey run goes on from the last checkpoints.", file=sys.stderr
         )
         raise typer.Exit(INTERRUPTED) from None
-
-
-def _run(root: Path, targets: list[str], data: str | None, runs: str | None, jobs: int | None, force: bool) -> None:
-    with selection.selecting(root, data, runs) as name:
-        if name is not None:
-            print(f"Data set: {name}")
-        parameters = params.load(root)
-        policy.read(parameters)
-        work = plan.make(root, targets, runs=sets.chosen(parameters), force=force)
-        if not work.names:
-            tracking.close_dead(root)
-            print(f"Nothing is stale: {work.scope} stages are up to date.{_others(parameters)}")
-            return
-        pipeline.check(root, work.names)
-    print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
-    begin = time.monotonic()
-    outcome = _carry_out(root, targets, jobs, force, work)
-    _tell(root, outcome, time.monotonic() - begin)
-
-
-def _others(parameters: Mapping[str, Any]) -> str:
-    """ " 30 more runs with --all.", where a set is selected that leaves some out."""
-    left = len(parameters["pretrain"]) + len(parameters["clusterfit"]) - len(sets.chosen(parameters))
-    return f" The set '{parameters['runs']}' leaves out {left} runs: covey run --all" if left else ""
-
-
-def _carry_out(root: Path, targets: list[str], jobs: int | None, force: bool, work: plan.Plan) -> Outcome:
-    """Runs the flow beside a Prefect server and a fork server, which start while prefect is imported."""
-    from tasks import forkserver
-
-    with forkserver.running(root) as environment, server.running(root) as prefect:
-        os.environ.update(environment)
-        from flows.pipeline import PipelineFailed, bring_up_to_date
-
-        prefect.wait_until_up()
-        try:
-            return bring_up_to_date(root, targets, jobs, force, list(work.names))
-        except PipelineFailed as failed:
-            return failed.outcome
-
-
-def _stages(count: int) -> str:
-    return f"{count} stage{'s' * (count != 1)}"
-
-
-def _tell(root: Path, outcome: Outcome, seconds: float) -> None:
-    """Prints how a run ended; exits with 1 where a stage failed, after naming it, its log and the log's end."""
-    from flows.progress import duration
-    from tasks.report import terminal_table
-
-    for name, because in outcome.skipped.items():
-        print(f"skipped  {name} because of {because}")
-    if not outcome.failures:
-        print(f"{_stages(len(outcome.ended))} done in {duration(seconds)}.")
-        if "report" in outcome.ended:
-            print(f"\n{terminal_table(root)}\n\nReport: {root / store.REPORT}")
-        else:
-            print("The report is as it was; `covey run report` brings it up to date.")
-        return
-    for failure in outcome.failures:
-        attempts = f"{failure.attempts} attempt{'s' * (failure.attempts > 1)}"
-        print(f"\n{failure.reason}, after {attempts}. The end of its log:", file=sys.stderr)
-        for line in failure.tail.splitlines()[-TAIL_LINES:]:
-            print(f"    {line}", file=sys.stderr)
-        print(f"The whole log: {failure.log}", file=sys.stderr)
-    raise typer.Exit(FAILED)

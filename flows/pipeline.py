@@ -209,7 +209,7 @@ def bring_up_to_date(
     """
     parameters = params.load(root)
     policies = policy.read(parameters)
-    work = plan.make(root, targets, runs=sets.chosen(parameters), force=force, known=planned)
+    work = plan.make(root, targets, scope=sets.scope(parameters), force=force, known=planned)
     server.claim_run(str(runtime.flow_run.id))
     gate = Gate(count_slots(parameters["machine"].get("threads", 1)), find_devices(), at_most=jobs)
     with (

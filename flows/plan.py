@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import pipeline
 from tasks.schema import unknown
+from tasks.sets import Scope
 
 if TYPE_CHECKING:
     from tasks.pipeline import Stage
+
+
+EVERYTHING = Scope()
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,13 @@ def make(
     root: Path,
     targets: Sequence[str] = (),
     *,
-    runs: Collection[str] | None = None,
+    scope: Scope = EVERYTHING,
     force: bool = False,
     known: Sequence[str] | None = None,
 ) -> Plan:
     """The stale stages among the targets and their ancestors, with what hangs below them there.
 
-    `runs`: those that are selected (all: None). Others are worked on only where a target names nothing else.
+    `scope`: the runs and protocols that are selected. Others are worked on only where a target names nothing else.
 
     Forced are the targets themselves, or everything where there are none; not the targets' ancestors. `known` are
     the names that a plan made just before has found: with them DVC is not asked again (2 s).
@@ -57,8 +61,8 @@ def make(
     Raises:
         ParameterError: a target that stands for no stage.
     """
-    graph = narrow(pipeline.graph(root), runs)
-    wanted = resolve(graph, targets, runs) or tuple(name for name in graph if in_scope(name, runs))
+    graph = narrow(pipeline.graph(root), scope)
+    wanted = resolve(graph, targets, scope) or tuple(name for name in graph if in_scope(name, scope))
     forced = frozenset(wanted) if force else frozenset()
     if known is None:
         reasons = dict(pipeline.stale(root))
@@ -69,28 +73,33 @@ def make(
     return Plan(graph, tuple(known), forced, len(everything))
 
 
-def run_of(name: str) -> str:
-    """The run that a stage works on; empty where it works on none."""
-    return name.partition("@")[2].partition("-")[0]
+def belongs(name: str) -> tuple[str, str]:
+    """The run and the protocol that a stage works on, each empty where there is none."""
+    command, _, key = name.partition("@")
+    if command == "prepare_target":
+        return "", key
+    run, _, protocol = key.partition("-")
+    return run, protocol
 
 
-def in_scope(name: str, runs: Collection[str] | None) -> bool:
-    """Whether a stage belongs to the selected runs, or to no run at all."""
-    return runs is None or not run_of(name) or run_of(name) in runs
+def in_scope(name: str, scope: Scope) -> bool:
+    """Whether a stage belongs to what is selected, or to no run and no protocol at all."""
+    selected = zip(belongs(name), (scope.runs, scope.protocols), strict=True)
+    return all(not part or parts is None or part in parts for part, parts in selected)
 
 
-def narrow(graph: Mapping[str, Stage], runs: Collection[str] | None) -> dict[str, Stage]:
-    """The graph, in which stages that belong to no run, as the report does, wait for those of selected runs only."""
+def narrow(graph: Mapping[str, Stage], scope: Scope) -> dict[str, Stage]:
+    """The graph, in which stages that belong to no run, as the report does, wait for what is selected only."""
     return {
         name: stage
-        if run_of(name)
-        else replace(stage, parents=tuple(parent for parent in stage.parents if in_scope(parent, runs)))
+        if any(belongs(name))
+        else replace(stage, parents=tuple(parent for parent in stage.parents if in_scope(parent, scope)))
         for name, stage in graph.items()
     }
 
 
-def resolve(graph: Mapping[str, Stage], words: Iterable[str], runs: Collection[str] | None = None) -> tuple[str, ...]:
-    """The stages that some words stand for, in the graph's order: those of the selected runs, if a word has any there.
+def resolve(graph: Mapping[str, Stage], words: Iterable[str], scope: Scope = EVERYTHING) -> tuple[str, ...]:
+    """The stages that some words stand for, in the graph's order: those that are selected, if a word has any there.
 
     A word is a stage's name, its command (`pretrain`), its kind (`train`), or a run or protocol in its name:
     `rotation`, `linear`, `rotation-linear`.
@@ -103,7 +112,7 @@ def resolve(graph: Mapping[str, Stage], words: Iterable[str], runs: Collection[s
         matches = [name for name, stage in graph.items() if _stands_for(word, name, stage.kind)]
         if not matches:
             raise unknown("target", word, _known_words(graph), "covey run")
-        found.update([name for name in matches if in_scope(name, runs)] or matches)
+        found.update([name for name in matches if in_scope(name, scope)] or matches)
     return tuple(name for name in graph if name in found)
 
 

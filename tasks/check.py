@@ -45,10 +45,16 @@ def check(root: Path, parameters: dict[str, Any], stages: list[str]) -> None:
                 _check_training(parameters, block.get("method", params.REFIT), block, samples, shape)
             elif kind == "cluster":
                 _check_cluster(parameters, parameters["clusterfit"][run], samples, shape)
-            elif kind.partition("_")[0] == "transfer" and protocol not in looked_at:
+            elif kind == "prepare_target":
+                where = f"targets.{run}"
+                _counted(root, parameters["targets"][run]["data"], parameters["seed"])
+            elif kind.startswith("transfer") and protocol not in looked_at:
                 looked_at.add(protocol)
-                where = f"transfer.{protocol}"
-                _check_protocol(protocol, parameters["transfer"][protocol])
+                block = "targets" if protocol in parameters["targets"] else "transfer"
+                where = f"{block}.{protocol}"
+                settings = parameters[block][protocol]
+                name = settings.get("protocol", protocol) if block == "targets" else protocol
+                _check_protocol(name, params.pick_out(settings, params.TARGET if block == "targets" else {}))
         except (ValueError, TypeError) as error:
             raise ParameterError(f"{where}: {error}") from error
 
@@ -62,17 +68,23 @@ def measure(root: Path, parameters: dict[str, Any], fresh: bool) -> tuple[int, t
         return content["train"], tuple(content["shape"])
     import inspect
 
+    samples, reader, settings = _counted(root, block, parameters["seed"])
+    size = settings.get("size", inspect.signature(reader.load).parameters["size"].default)
+    channels = reader.channels(**settings) if hasattr(reader, "channels") else 3
+    return samples, (channels, size, size)
+
+
+def _counted(root: Path, block: dict[str, Any], seed: int) -> tuple[int, Any, dict[str, Any]]:
+    """Training samples that a data set's reader will give, the reader, and its settings."""
     from tasks.prepare import reader_settings
 
     reader = import_module(f"ssl_models.datasets.{block['reader']}")
-    settings = reader_settings(root, block, parameters["seed"])
+    settings = reader_settings(root, block, seed)
     try:
         samples, _ = reader.count(**settings)
     except (ValueError, OSError) as error:
         raise ParameterError(f"datasets.{block['name']}: {error}") from error
-    size = settings.get("size", inspect.signature(reader.load).parameters["size"].default)
-    channels = reader.channels(**settings) if hasattr(reader, "channels") else 3
-    return samples, (channels, size, size)
+    return samples, reader, settings
 
 
 def _check_training(
@@ -126,13 +138,17 @@ def _check_teacher(parameters: dict[str, Any], source: str, samples: int, shape:
 
 
 def _check_protocol(protocol: str, settings: dict[str, Any]) -> None:
-    """Runs the protocol on forty random vectors: whatever it refuses, it refuses at once."""
+    """Has the protocol refuse what it would: by asking it, or by running it on forty random vectors."""
     import numpy
 
     from ssl_models.protocols.score import Representation
 
+    protocol_module = import_module(f"ssl_models.protocols.{protocol}")
+    if hasattr(protocol_module, "refuse"):
+        protocol_module.refuse(**settings)
+        return
     generator = numpy.random.default_rng(0)
     features = {split: generator.normal(size=(40, 8)).astype(numpy.float32) for split in ("train", "test")}
     layers = ("conv1", "res2", "res3", "res4", "res5", "pooled")
     tiny = Representation(layers, lambda split, _layer: features[split], lambda _split: numpy.arange(40) % 4, 4)
-    import_module(f"ssl_models.protocols.{protocol}").evaluate(tiny, seed=0, **settings)
+    protocol_module.evaluate(tiny, seed=0, **settings)

@@ -1,8 +1,9 @@
 """Stage `code`: one fingerprint for everything that a stage looks up by name, of exactly the code that it imports.
 
 code.json holds, for each method, protocol, encoder, reader and stage, a hash of its file and of all first-party files
-that it imports, directly or not. Stages depend on their own entries of it, as on parameters. So a shared file makes
-those stale that really import it and no others, nothing has to be listed by hand, and a comment makes nothing stale.
+that it imports, directly or not; for a protocol that runs an encoder, and for a target, of every encoder's too. Stages
+depend on their own entries of it, as on parameters. So a shared file makes those stale that really import it and no
+others, nothing has to be listed by hand, and a comment makes nothing stale.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import json
 import tokenize
 from functools import lru_cache
 from pathlib import Path
+
+import yaml
 
 from tasks.store import CODE, whole_file
 
@@ -28,6 +31,8 @@ PLUMBING = {
 }
 """What carries, checks and records, and does not shape an output: a change there makes nothing stale."""
 
+ENCODERS = "ssl_models/encoders"
+EXTRACTION = "ssl_models/extraction.py"
 Fingerprints = dict[str, dict[str, str]]
 
 
@@ -56,14 +61,44 @@ def fingerprints(root: Path) -> Fingerprints:
     for kind, folder in FOLDERS.items():
         files = sorted((root / "ssl_models" / folder).glob("[!_]*.py"))
         found[kind] = {file.stem: fingerprint(root, f"ssl_models/{folder}/{file.name}") for file in files}
+    for protocol in found["protocol"]:
+        file = f"ssl_models/protocols/{protocol}.py"
+        if "encoder" in needs((root / file).read_text()):
+            found["protocol"][protocol] = fingerprint(root, file, *_encoders(root))
     found["stage"] = {name: fingerprint(root, f"tasks/{name}.py") for name in STAGES}
+    found["target"] = {
+        target: fingerprint(root, f"ssl_models/protocols/{protocol}.py", EXTRACTION, *_encoders(root))
+        for target, protocol in _targets(root).items()
+    }
     return found
 
 
-def fingerprint(root: Path, file: str) -> str:
-    """One hash of a file and of all that it imports."""
+def needs(text: str) -> tuple[str, ...]:
+    """What a protocol's source says that it needs, read without importing it."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "NEEDS" for t in node.targets):
+            return tuple(ast.literal_eval(node.value))
+    return ()
+
+
+def _encoders(root: Path) -> list[str]:
+    return [f"{ENCODERS}/{file.name}" for file in sorted((root / ENCODERS).glob("[!_]*.py"))]
+
+
+def _targets(root: Path) -> dict[str, str]:
+    """Target -> its protocol, for those whose protocol there is; params.yaml's faults are told elsewhere."""
+    path = root / "params.yaml"
+    blocks = (yaml.safe_load(path.read_text()) or {}).get("targets") if path.exists() else None
+    named = {name: block.get("protocol", "") for name, block in (blocks or {}).items() if isinstance(block, dict)}
+    return {
+        name: protocol for name, protocol in named.items() if (root / f"ssl_models/protocols/{protocol}.py").is_file()
+    }
+
+
+def fingerprint(root: Path, *files: str) -> str:
+    """One hash of some files and of all that they import."""
     digest = hashlib.sha256()
-    for path in sorted(reached(root, {file})):
+    for path in sorted(reached(root, set(files))):
         digest.update(f"{path}\0{bare((root / path).read_text())}\0".encode())
     return digest.hexdigest()[:16]
 

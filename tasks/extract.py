@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy
 import torch
 from numpy.lib.format import open_memmap
 
+from ssl_models.encoders.encoder import Encoder
 from ssl_models.extraction import extract_features
 from ssl_models.hardware import autocast, pick_device, resolve_precision
 from tasks import store
@@ -36,6 +38,16 @@ def extract(context: Context, run: str) -> Result:
 
 
 extract_clusterfit = extract
+
+
+def features_of(encoder: Encoder, images: numpy.ndarray, parameters: dict[str, Any]) -> dict[str, numpy.ndarray]:
+    """layer -> (N, D) float16 in memory: what the stage writes into files, for data that are small."""
+    device = pick_device()
+    with autocast(resolve_precision(parameters["machine"]["precision"], device), device):
+        batches = list(
+            extract_features(encoder, torch.from_numpy(numpy.array(images)), device, **parameters["extract"])
+        )
+    return {layer: numpy.concatenate([batch[layer].numpy() for batch in batches]) for layer in batches[0]}
 
 
 def _write(batches: Iterator[dict[str, torch.Tensor]], samples: int, folder: Path, split: str, stack: ExitStack) -> int:

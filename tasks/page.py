@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tasks import dag, plots, tables, verdict
+from tasks import dag, findings, plots, tables, verdict
 from tasks.store import Store
 from tasks.tables import DataSet, Run
 
@@ -32,15 +32,15 @@ def render(root: Path, parameters: Mapping[str, Any], datasets: list[DataSet], m
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    allowance = PICTURE_BYTES // max(1, sum(_pictures(data) for data in datasets))
+    allowance = PICTURE_BYTES // max(1, sum(_pictures(root, data) for data in datasets))
     hue = plots.hues([run for data in datasets for run in data.runs])
     runs = {run.name: hue[run.method] for data in datasets for run in data.runs}
-    protocols = list(dict.fromkeys(protocol for data in datasets for protocol in data.protocols))
+    protocols = {name: findings.protocol_of(data, name) for data in datasets for name in data.protocols}
     return environment.get_template("report.html.j2").render(
         sections=[_section(root, data, hue, allowance) for data in datasets],
         hue=runs,
         dag=dag.draw(parameters, runs),
-        reading=[(tables.label(name), verdict.reading(name)) for name in protocols],
+        reading=[(tables.label(name), verdict.reading(kind)) for name, kind in protocols.items()],
         settings=_settings(parameters),
         machine=_machine(),
         made_at=made_at,
@@ -71,13 +71,16 @@ def _section(root: Path, data: DataSet, hue: dict[str, str], allowance: int) -> 
         "clusters": [
             (run, _picture(store.metric(run.name, "clusters.png"), allowance)) for run in data.runs if run.cluster
         ],
+        "protocols": findings.sections(
+            root, data, hue, {path: _picture(path, allowance) for _, _, path in findings.pictures(root, data)}
+        ),
         "times": _times(data),
         "numbers": _numbers(data),
     }
 
 
-def _pictures(data: DataSet) -> int:
-    return 2 + sum(bool(run.cluster) for run in data.runs)
+def _pictures(root: Path, data: DataSet) -> int:
+    return 2 + sum(bool(run.cluster) for run in data.runs) + len(findings.pictures(root, data))
 
 
 def _picture(path: Path, allowance: int) -> dict[str, Any] | None:

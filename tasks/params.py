@@ -26,8 +26,11 @@ BLOCKS = (
     "extract",
     "clusterfit",
     "transfer",
+    "targets",
     "runs",
     "sets",
+    "protocols",
+    "suites",
     "orchestration",
 )
 OPTIONAL = ("orchestration",)
@@ -38,6 +41,8 @@ OUTPUTS = ("clusters", "classes")
 SHARED = {"method": Field("str", False), "encoder": Field("dict", False)}
 """What every block of a training may hold; `encoder` changes settings of the encoder for this run."""
 MACHINE = {"threads": Field("int", True), "precision": Field("str", True)}
+TARGET = {"protocol": Field("str", True), "data": Field("dict", True)}
+"""What a target's block holds beside its protocol's settings."""
 DATASET = {"name": Field("str", True), "reader": Field("str", True), "source": Field("str", True)}
 CODE = Path(__file__).resolve().parent.parent / "ssl_models"
 """Where the methods, readers and protocols lie: schemas are read from the code that runs."""
@@ -86,17 +91,36 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
     _check_clusterfit(parameters)
     sets.check(parameters)
     for name, block in parameters["transfer"].items():
-        _check_module(CODE / "protocols", "protocol", name, "transfer", function="evaluate")
-        fields = keywords(CODE / "protocols" / f"{name}.py", "evaluate")
-        fields.pop("seed", None)
-        check_block(block, fields, f"transfer.{name}")
+        _check_protocol(name, block, {}, f"transfer.{name}")
+    for name, block in parameters["targets"].items():
+        _check_target(name, block, parameters, root)
+
+
+def _check_protocol(protocol: str, block: Mapping[str, Any], own: Mapping[str, Field], where: str) -> None:
+    """Refuses a protocol that there is not, and settings that it does not take; `own` are the block's other fields."""
+    _check_module(CODE / "protocols", "protocol", protocol, where, function="evaluate")
+    fields = keywords(CODE / "protocols" / f"{protocol}.py", "evaluate")
+    fields.pop("seed", None)
+    check_block(block, {**fields, **own}, where)
+
+
+def _check_target(name: str, block: Mapping[str, Any], parameters: Mapping[str, Any], root: Path) -> None:
+    where = f"targets.{name}"
+    data = block.get("data")
+    if not isinstance(data, dict) or data.get("name") not in parameters["datasets"]:
+        known = ", ".join(sorted(parameters["datasets"]))
+        raise ParameterError(
+            f"{where}.data must be one of the blocks under 'datasets', as in `data: *scenes`: {known}."
+        )
+    _check_dataset(data["name"], data, root, active=True)
+    _check_protocol(block.get("protocol", ""), block, TARGET, where)
 
 
 def _check_names(parameters: Mapping[str, Any]) -> None:
     for block in ("machine", "encoder", "training", "extract"):
         if not isinstance(parameters[block], dict):
             raise ParameterError(f"params.yaml: '{block}' must be a mapping of settings.")
-    for block in ("datasets", "pretrain", "clusterfit", "transfer"):
+    for block in ("datasets", "pretrain", "clusterfit", "transfer", "targets"):
         if not isinstance(parameters[block], dict):
             raise ParameterError(f"params.yaml: '{block}' must be a mapping of names to their settings.")
         for name, content in parameters[block].items():
@@ -109,6 +133,10 @@ def _check_names(parameters: Mapping[str, Any]) -> None:
                 raise ParameterError(f"{block}.{name} must be a mapping of settings ({{}} for the defaults).")
     if twice := sorted(set(parameters["pretrain"]) & set(parameters["clusterfit"])):
         raise ParameterError(f"'{twice[0]}' is a run in both pretrain and clusterfit; run names are used once.")
+    if twice := sorted(set(parameters["transfer"]) & set(parameters["targets"])):
+        raise ParameterError(f"'{twice[0]}' is a name in both transfer and targets; each names one column of scores.")
+    if "targets" in parameters["datasets"]:
+        raise ParameterError("datasets.targets: this name is a folder of Covey's own; choose another.")
     data = parameters["data"]
     if not isinstance(data, dict) or data.get("name") not in parameters["datasets"]:
         raise ParameterError(
@@ -226,6 +254,11 @@ def softening_fields() -> dict[str, Field]:
 def pick(block: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
     """The settings of `block` that belong to `fields`."""
     return {name: value for name, value in block.items() if name in fields}
+
+
+def pick_out(block: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
+    """The settings of `block` that do not belong to `fields`."""
+    return {name: value for name, value in block.items() if name not in fields}
 
 
 __all__ = ["ParameterError", "check", "load", "pick"]

@@ -60,7 +60,7 @@ def hues(runs: list[Run]) -> dict[str, str]:
 
 
 @contextmanager
-def _figure(height: float) -> Iterator[tuple[Any, list[str]]]:
+def figure_in_style(height: float) -> Iterator[tuple[Any, list[str]]]:
     """A figure in the report's style; what is drawn on it is left in the list as SVG text."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -89,7 +89,7 @@ def inline(svg: str, name: str) -> str:
     return re.sub(r' href="#', f' href="#{name}-', svg)
 
 
-def _grid(panels: int, most: int) -> tuple[int, int]:
+def panel_grid(panels: int, most: int) -> tuple[int, int]:
     """Rows and columns of small multiples: rows as even as can be, and never so few columns that panels get large."""
     rows = max(1, math.ceil(panels / most))
     return rows, max(3, math.ceil(panels / rows))
@@ -102,8 +102,8 @@ def by_layer(data: DataSet, shown: Measure, hue: dict[str, str], name: str) -> s
     ours = [run for run in data.runs if run.role == "self-supervised" and run.source is None]
     family = {run.name: [run, *data.descendants(run)] for run in ours}
     panels = [run for run in ours if any(best(other, shown) for other in family[run.name])]
-    rows, columns = _grid(len(panels), 5)
-    with _figure(0.45 + 1.75 * rows) as (figure, drawn):
+    rows, columns = panel_grid(len(panels), 5)
+    with figure_in_style(0.45 + 1.75 * rows) as (figure, drawn):
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axes, run in zip(grid.flat, panels, strict=False):
             for control in controls:
@@ -112,7 +112,7 @@ def by_layer(data: DataSet, shown: Measure, hue: dict[str, str], name: str) -> s
                 [run, *data.descendants(run)], ["-", (0, (4, 1.6)), (0, (1.5, 1.2)), "-."] * 3, strict=False
             ):
                 _curve(axes, other.scores(shown.protocol, shown.metric), names, shown, hue[run.method], dash, 1.7)
-            axes.set_title(run.name, color=hue[run.method], fontweight="bold", fontsize=_title_size(run.name, 22))
+            axes.set_title(run.name, color=hue[run.method], fontweight="bold", fontsize=title_size(run.name, 22))
             axes.set_xticks(range(len(names)), names, fontsize=6.3)
         for axes in grid.flat[len(panels) :]:
             axes.set_axis_off()
@@ -132,7 +132,7 @@ def _controls(data: DataSet, shown: Measure) -> list[Run]:
     return [run for _, run in found.values()]
 
 
-def _title_size(name: str, room: int) -> float:
+def title_size(name: str, room: int) -> float:
     """Points of a panel's title, smaller for a name of more than `room` letters, so that it stays in its panel."""
     return TITLE_SIZE * min(1.0, room / max(1, len(name)))
 
@@ -163,7 +163,7 @@ def added(data: DataSet, shown: list[Measure], hue: dict[str, str], name: str) -
     scored = {gain.refit.name for *_, found in panels for gain in found}
     labels = [refit.name for _, refit, _ in lines(data) if refit and refit.name in scored]
     reach = max(_reach(found, measure) for _, measure, found in panels)
-    with _figure(0.75 + 0.235 * len(labels)) as (figure, drawn):
+    with figure_in_style(0.75 + 0.235 * len(labels)) as (figure, drawn):
         grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (title, measure, found) in zip(grid, panels, strict=True):
             _bars(axes, found, measure, labels, hue, reach)
@@ -201,8 +201,8 @@ def training(runs: list[Run], hue: dict[str, str], name: str) -> str:
     runs = [run for run in runs if run.curve]
     if not runs:
         return ""
-    rows, columns = _grid(len(runs), 6)
-    with _figure(2.1 * rows) as (figure, drawn):
+    rows, columns = panel_grid(len(runs), 6)
+    with figure_in_style(2.1 * rows) as (figure, drawn):
         outer = figure.add_gridspec(
             rows,
             columns,
@@ -240,7 +240,7 @@ def _loss(axes: Any, run: Run, colour: str) -> None:
     usual = sorted(loss)[int((0.95 if len(loss) >= 20 else 1) * (len(loss) - 1))] if loss else 1.0
     top, bottom = max(usual, chance or usual), min([*loss, chance or usual])
     axes.set_ylim(bottom - 0.08 * (top - bottom or 1), top + 0.12 * (top - bottom or 1))
-    axes.set_title(run.name, color=colour, fontweight="bold", pad=12, fontsize=_title_size(run.name, 19))
+    axes.set_title(run.name, color=colour, fontweight="bold", pad=12, fontsize=title_size(run.name, 19))
     text = f"{loss[-1]:.3g} at end" if loss else "no loss logged"
     text += "" if chance is None else f", chance {chance:.3g}"
     axes.text(0, 1.03, text, transform=axes.transAxes, va="bottom", fontsize=6.5, color="#777777")

@@ -23,11 +23,33 @@ def prepare(context: Context) -> Result:
     reader = import_module(f"ssl_models.datasets.{block['reader']}")
     settings = reader_settings(context.root, block, context.parameters["seed"])
     dataset: Dataset = reader.load(**settings)
-    folder = context.store.dataset
+    _draw(context.store.metrics / "pictures", dataset, reader, context.parameters["seed"])
+    summary = _write(context.store.dataset, dataset)
+    seconds = time.perf_counter() - started
+    store.write_json(context.store.metrics / "prepare.json", summary | {"seconds": seconds})
+    return _told(dataset)
+
+
+def prepare_target(context: Context, target: str) -> Result:
+    """-> data/targets/<target>/: the data that a protocol brings with it."""
+    block = context.parameters["targets"][target]["data"]
+    reader = import_module(f"ssl_models.datasets.{block['reader']}")
+    dataset: Dataset = reader.load(**reader_settings(context.root, block, context.parameters["seed"]))
+    _write(store.target_folder(context.root, target), dataset)
+    return _told(dataset)
+
+
+def _told(dataset: Dataset) -> Result:
+    for name in dataset.skipped:
+        print(f"skipped: {name}")
+    return Result({"train": len(dataset.train), "test": len(dataset.test), "skipped": len(dataset.skipped)})
+
+
+def _write(folder: Path, dataset: Dataset) -> dict[str, Any]:
+    """Both splits and dataset.json, whose content it gives."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         _write_split(folder, name, split)
-    _draw(context.store.metrics / "pictures", dataset, reader, context.parameters["seed"])
     summary = {
         "train": len(dataset.train),
         "test": len(dataset.test),
@@ -36,12 +58,9 @@ def prepare(context: Context) -> Result:
         "labelled": dataset.train.labels is not None,
         "skipped": list(dataset.skipped),
     }
-    store.write_json(folder / "dataset.json", summary)
-    seconds = time.perf_counter() - started
-    store.write_json(context.store.metrics / "prepare.json", summary | {"seconds": seconds})
-    for name in dataset.skipped:
-        print(f"skipped: {name}")
-    return Result({"train": len(dataset.train), "test": len(dataset.test), "skipped": len(dataset.skipped)})
+    known = {"points": list(dataset.points)} if dataset.points else {}
+    store.write_json(folder / "dataset.json", summary | known)
+    return summary
 
 
 def reader_settings(root: Path, block: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -54,7 +73,7 @@ def reader_settings(root: Path, block: dict[str, Any], seed: int) -> dict[str, A
 
 
 def _write_split(folder: Path, name: str, split: Split) -> None:
-    tensors = {"images": split.images} | ({} if split.labels is None else {"labels": split.labels})
+    tensors = {"images": split.images} | ({} if split.labels is None else {"labels": split.labels}) | split.truth
     for kind, tensor in tensors.items():
         with store.whole_file(folder / f"{name}.{kind}.npy") as temporary, open(temporary, "wb") as file:
             numpy.save(file, tensor.numpy())

@@ -80,7 +80,8 @@ def _run(store: Store, name: str, parameters: Mapping[str, Any], missing: list[s
     run = Run(name, block.get("source") if name in refits else None, str(parameters["pretrain"][origin]["method"]))
     training = _record(store.metric(name, "training.json"), store.root, missing)
     cluster = _record(store.metric(name, "cluster.json"), store.root, missing) if name in refits else {}
-    protocols = {p: _protocol(store.metric(name, f"{p}.json"), store.root, missing) for p in parameters["transfer"]}
+    measured = (*parameters["transfer"], *parameters["targets"])
+    protocols = {p: _protocol(store.metric(name, f"{p}.json"), store.root, missing) for p in measured}
     curve = _curve(store.metric(name, "training.csv"))
     return replace(
         run,
@@ -207,17 +208,12 @@ def _from_scores(lines: list[dict[str, str]]) -> list[DataSet]:
 def _as_text(data: DataSet) -> str:
     """The headline table in plain characters, columns aligned."""
     ours, controls = headline(data)
-    heads = [data.name, "refit"]
-    for measure in headline_measures(data):
-        heads += [f"{metric_name(measure)}{', ' + measure.unit.strip() if measure.unit else ''}", "after ClusterFit"]
+    shown = headline_measures(data)
+    heads = [data.name, *(f"{metric_name(m)}{', ' + m.unit.strip() if m.unit else ''}" for m in shown)]
     body = []
     for row in (*ours, *controls):
-        cells = [
-            f"{'*' if side.best else ''}{side.value} {f'({side.layer})' if side.layer else ''}".strip()
-            for pair in row.cells
-            for side in pair
-        ]
-        body.append([row.run.name if row.first else "", row.refit.name if row.refit else "", *cells])
+        cells = [f"{'*' if c.best else ''}{c.value} {f'({c.layer})' if c.layer else ''}".strip() for c in row.cells]
+        body.append([f"{'  ' if row.run.source else ''}{row.run.name}", *cells])
     widths = [max(len(line[column]) for line in [heads, *body]) for column in range(len(heads))]
     rule = ["─" * width for width in widths]
     split = [rule] if ours and controls else []

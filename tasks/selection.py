@@ -1,4 +1,4 @@
-"""What is worked on: the lines `data:` and `runs:` of params.yaml, changed by `--data` and `--runs`, and only they."""
+"""What is worked on: the lines `data:`, `runs:` and `protocols:` of params.yaml, and only they, changed by options."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import yaml
 from tasks import sets
 from tasks.params import check
 from tasks.schema import ParameterError
+from tasks.sets import Axis
 from tasks.store import whole_file
 
 
@@ -46,12 +47,12 @@ def select_data(root: Path, wanted: str) -> str:
     return name
 
 
-def select_runs(root: Path, wanted: str) -> None:
-    """Makes a set of params.yaml, or `all`, the runs that the pipeline works on: the line `runs: NAME` changes."""
+def select(root: Path, axis: Axis, wanted: str) -> None:
+    """Makes a set of params.yaml, or `all`, what the pipeline works on: the line `runs: NAME` changes, or its like."""
     path = root / "params.yaml"
-    text, changed = re.subn(r"(?m)^runs:[ \t]*[^\s#]*", f"runs: {wanted}", path.read_text())
+    text, changed = re.subn(rf"(?m)^{axis.line}:[ \t]*[^\s#]*", f"{axis.line}: {wanted}", path.read_text())
     if changed != 1:
-        raise ParameterError("params.yaml needs exactly one line that begins with `runs:`, as in `runs: small`.")
+        raise ParameterError(f"params.yaml needs exactly one line that begins with `{axis.line}:`.")
     sets.check(yaml.safe_load(text))
     if text != path.read_text():
         with whole_file(path) as temporary:
@@ -59,16 +60,21 @@ def select_runs(root: Path, wanted: str) -> None:
 
 
 @contextmanager
-def selecting(root: Path, data: str | None, runs: str | None = None) -> Iterator[str | None]:
-    """`select_data` and `select_runs` for the block, which is given the data set's name where one was asked for.
+def selecting(
+    root: Path, data: str | None, runs: str | None = None, protocols: str | None = None
+) -> Iterator[str | None]:
+    """`select_data` and `select` for the block, which is given the data set's name where one was asked for.
 
     If the block ends in a ParameterError, params.yaml is as it was before.
     """
     path = root / "params.yaml"
-    before = path.read_text() if (data is not None or runs is not None) and path.exists() else ""
+    wanted = {sets.RUNS: runs, sets.PROTOCOLS: protocols}
+    asked = data is not None or any(name is not None for name in wanted.values())
+    before = path.read_text() if asked and path.exists() else ""
     try:
-        if runs is not None:
-            select_runs(root, runs)
+        for axis, name in wanted.items():
+            if name is not None:
+                select(root, axis, name)
         yield None if data is None else select_data(root, data)
     except ParameterError:
         if before:

@@ -1,31 +1,67 @@
-"""Which runs of params.yaml are worked on: `runs: NAME` names one of `sets`, or `all`.
+"""What of params.yaml is worked on: `runs: NAME` names one of `sets`, `protocols: NAME` one of `suites`, or `all`.
 
-Every run is in the DAG, whatever is selected; a set says which of them `covey run` brings up to date and the report
-shows. A run that no set names belongs to every set, so that a new block is run without further ado.
+Every run and protocol is in the DAG, whatever is selected; a set says which of them `covey run` brings up to date and
+the report shows. One that no set names belongs to every set, so that a new block is run without further ado.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tasks.schema import ParameterError, unknown
 
 ALL = "all"
-KINDS = ("pretrain", "clusterfit")
 
 
-def chosen(parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    """The selected runs in the order of params.yaml, pretrainings first, with the sources of every refit."""
-    refits: Mapping[str, Any] = parameters["clusterfit"]
-    every = (*parameters["pretrain"], *refits)
-    sets: Mapping[str, list[str]] = parameters.get("sets") or {}
-    selection = parameters.get("runs", ALL)
+@dataclass(frozen=True)
+class Axis:
+    """Something of which a part is selected. line: the setting that selects. sets: the block of named parts.
+
+    blocks: where its members stand. member: what one is called.
+    """
+
+    line: str
+    sets: str
+    blocks: tuple[str, ...]
+    member: str
+
+
+RUNS = Axis("runs", "sets", ("pretrain", "clusterfit"), "run")
+PROTOCOLS = Axis("protocols", "suites", ("transfer", "targets"), "protocol")
+AXES = (RUNS, PROTOCOLS)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The selected runs and protocols; None stands for all."""
+
+    runs: tuple[str, ...] | None = None
+    protocols: tuple[str, ...] | None = None
+
+
+def scope(parameters: Mapping[str, Any]) -> Scope:
+    """What is selected."""
+    return Scope(chosen(parameters), chosen(parameters, PROTOCOLS))
+
+
+def chosen(parameters: Mapping[str, Any], axis: Axis = RUNS) -> tuple[str, ...]:
+    """The selected members in the order of params.yaml, runs with the sources of every refit."""
+    every = members(parameters, axis)
+    sets: Mapping[str, list[str]] = parameters.get(axis.sets) or {}
+    selection = parameters.get(axis.line, ALL)
     if selection == ALL:
         return every
-    listed = {run for runs in sets.values() for run in with_sources(runs, refits)}
+    refits: Mapping[str, Any] = parameters["clusterfit"] if axis is RUNS else {}
+    listed = {name for names in sets.values() for name in with_sources(names, refits)}
     wanted = with_sources(sets[selection], refits)
-    return tuple(run for run in every if run in wanted or run not in listed)
+    return tuple(name for name in every if name in wanted or name not in listed)
+
+
+def members(parameters: Mapping[str, Any], axis: Axis) -> tuple[str, ...]:
+    """Everything on an axis, in the order of params.yaml."""
+    return tuple(name for block in axis.blocks for name in parameters.get(block) or {})
 
 
 def with_sources(runs: Iterable[str], refits: Mapping[str, Any]) -> set[str]:
@@ -40,28 +76,37 @@ def with_sources(runs: Iterable[str], refits: Mapping[str, Any]) -> set[str]:
 
 
 def narrowed(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with the selected runs only, and without the sets."""
-    kept = chosen(parameters)
-    blocks = {kind: {run: parameters[kind][run] for run in kept if run in parameters[kind]} for kind in KINDS}
-    return {**{name: block for name, block in parameters.items() if name != "sets"}, **blocks}
+    """The parameters with the selected runs and protocols only, and without the sets."""
+    kept = {name: content for name, content in parameters.items() if name not in (axis.sets for axis in AXES)}
+    for axis in AXES:
+        names = chosen(parameters, axis)
+        for block in axis.blocks:
+            content = parameters.get(block) or {}
+            kept[block] = {name: content[name] for name in names if name in content}
+    return kept
 
 
 def check(parameters: Mapping[str, Any]) -> None:
-    """Raises ParameterError for a set of runs that there are not, and for a selection that is no set."""
-    known = (*parameters["pretrain"], *parameters["clusterfit"])
-    sets = parameters.get("sets") or {}
-    if not isinstance(sets, Mapping) or not all(_is_names(runs) for runs in sets.values()):
-        raise ParameterError("params.yaml: 'sets' must be a mapping of names to lists of runs.")
+    """Raises ParameterError for a set with members that there are not, and for a selection that is no set."""
+    for axis in AXES:
+        _check_axis(parameters, axis)
+
+
+def _check_axis(parameters: Mapping[str, Any], axis: Axis) -> None:
+    known = members(parameters, axis)
+    sets = parameters.get(axis.sets) or {}
+    if not isinstance(sets, Mapping) or not all(_is_names(names) for names in sets.values()):
+        raise ParameterError(f"params.yaml: '{axis.sets}' must be a mapping of names to lists of {axis.member}s.")
     if ALL in sets:
-        raise ParameterError(f"sets.{ALL}: this name stands for every run; choose another.")
-    for name, runs in sets.items():
-        for run in runs:
-            if run not in known:
-                raise unknown("run", run, known, f"sets.{name}")
-    selection = parameters.get("runs", ALL)
+        raise ParameterError(f"{axis.sets}.{ALL}: this name stands for every {axis.member}; choose another.")
+    for name, listed in sets.items():
+        for member in listed:
+            if member not in known:
+                raise unknown(axis.member, member, known, f"{axis.sets}.{name}")
+    selection = parameters.get(axis.line, ALL)
     if selection not in (ALL, *sets):
-        raise unknown("set of runs", selection, (ALL, *sets), "runs")
+        raise unknown(f"set of {axis.member}s", selection, (ALL, *sets), axis.line)
 
 
-def _is_names(runs: Any) -> bool:
-    return isinstance(runs, Iterable) and not isinstance(runs, str) and all(isinstance(run, str) for run in runs)
+def _is_names(names: Any) -> bool:
+    return isinstance(names, Iterable) and not isinstance(names, str) and all(isinstance(name, str) for name in names)

@@ -145,7 +145,9 @@ def relevant(stage: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     if kind in ("pretrain", "clusterfit"):
         shown |= {"training": parameters["training"], "encoder": parameters["encoder"]}
     if protocol:
-        shown[protocol] = parameters["transfer"][protocol]
+        shown[protocol] = (parameters["transfer"] | parameters["targets"])[protocol]
+    if kind == "prepare_target":
+        shown[run] = parameters["targets"][run]
     return shown
 
 

@@ -49,6 +49,15 @@ class Store:
     def metric(self, run: str, name: str) -> Path:
         return self.metrics / run / name
 
+    def findings(self, run: str, protocol: str) -> Path:
+        """The folder of a protocol's pictures and curves."""
+        return self.metrics / run / protocol
+
+
+def target_folder(root: Path, name: str) -> Path:
+    """The data that a target's protocol is measured on."""
+    return root / "data" / "targets" / name
+
 
 def covey_folder(root: Path) -> Path:
     """State that is no output: checkpoints, logs, locks, the local databases."""

@@ -130,12 +130,10 @@ class Cell:
 
 @dataclass
 class Row:
-    """One line of the headline table. first: the source's own line; further refits of it follow without N_pre."""
+    """One line of the headline table: a run's score under each measure; refits follow the run they learnt from."""
 
     run: Run
-    refit: Run | None
-    first: bool
-    cells: list[tuple[Cell, Cell]]
+    cells: list[Cell]
     nmi: float | None
 
 
@@ -211,28 +209,31 @@ def lines(data: DataSet) -> Iterator[tuple[Run, Run | None, bool]]:
 
 
 def headline(data: DataSet) -> tuple[list[Row], list[Row]]:
-    """The headline table: self-supervised lines, best first, and the controls (untrained, then supervised)."""
+    """The headline table: self-supervised families, best first, and the controls (untrained, then supervised)."""
     shown = headline_measures(data)
-    table = [
-        Row(run, refit, first, [(cell(run if first else None, m), cell(refit, m)) for m in shown], nmi(refit))
-        for run, refit, first in lines(data)
+    families = [
+        [Row(run, [cell(run, m) for m in shown], nmi(run)) for run in (source, *data.descendants(source))]
+        for source in data.runs
+        if source.source is None
     ]
-    ours = [row for row in table if row.run.role == "self-supervised"]
+    ours = [family for family in families if family[0].run.role == "self-supervised"]
     for column in range(len(shown)):
-        mark([side for row in ours for side in row.cells[column]])
-    rank: dict[str, float] = {}
-    for row in ours:
-        values = [side.score.value for side in (row.cells[0] if shown else ()) if side.score]
-        rank[row.run.name] = max([rank.get(row.run.name, -math.inf), *values])
+        mark([row.cells[column] for family in ours for row in family])
     order = ["untrained", "supervised"]
-    controls = sorted((row for row in table if row.run.role in order), key=lambda row: order.index(row.run.role))
-    return sorted(ours, key=lambda row: -rank[row.run.name]), controls
+    controls = [family for family in families if family[0].run.role in order]
+    controls.sort(key=lambda family: order.index(family[0].run.role))
+    ranked = sorted(ours, key=lambda family: -_height(family))
+    return [row for family in ranked for row in family], [row for family in controls for row in family]
 
 
-def cell(run: Run | None, shown: Measure) -> Cell:
+def _height(family: list[Row]) -> float:
+    """The best of a family under the first measure."""
+    scores = [row.cells[0].score for row in family if row.cells]
+    return max((score.value for score in scores if score), default=-math.inf)
+
+
+def cell(run: Run, shown: Measure) -> Cell:
     """A run's best score under a measure, or why there is none."""
-    if run is None:
-        return Cell(None, value="")
     record = run.protocols.get(shown.protocol, {})
     score = best(run, shown)
     if score is None:
@@ -252,9 +253,9 @@ def mark(column: list[Cell]) -> None:
         side.near = side is not winner and difference(score, top)[1] <= 0
 
 
-def nmi(run: Run | None) -> float | None:
+def nmi(run: Run) -> float | None:
     """How much a refit's clusters tell about the classes; None without labels or without clusters."""
-    value = run.cluster.get("nmi") if run else None
+    value = run.cluster.get("nmi")
     return None if value is None else float(value)
 
 

@@ -55,10 +55,11 @@ class Representation:
     layers: names from first to last, ending with "pooled", the encoder's own output.
     features(split, layer) -> (N, D) float array (may be memory-mapped).
     labels(split) -> (N,) int64; raises NeedsLabels where the data have none.
-    classes: how many there are, and class_names what they are called.
+    classes: how many there are, and class_names what they are called. point_names: of truth(split, "points").
     encoder() -> a new copy of the encoder that made the features, on the CPU, free to be trained.
     images(split) -> (N, C, H, W) uint8 (may be memory-mapped).
     truth(split, kind) -> annotations as datasets.split.Split holds them; raises NeedsTruth where there are none.
+    truth(split, "factors") -> name -> (N,) or (N, 2) of the factors that made the samples, angles as cosine and sine.
     precision: "bf16", "float32" or "auto", in which an encoder is to be run.
     """
 
@@ -67,6 +68,7 @@ class Representation:
     labels: Callable[[str], ndarray]
     classes: int
     class_names: tuple[str, ...] = ()
+    point_names: tuple[str, ...] = ()
     encoder: Callable[[], Encoder] = _features_only
     images: Callable[[str], ndarray] = _features_only
     truth: Callable[[str, str], ndarray] = _features_only

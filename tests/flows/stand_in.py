@@ -33,6 +33,8 @@ GRAPH = {
 PARAMETERS = {
     "pretrain": {"rotation": {}, "simclr": {}},
     "clusterfit": {},
+    "transfer": {"linear": {}},
+    "targets": {},
     "machine": {"threads": 1},
     "orchestration": {kind: {"retry_delay": 0.2} for kind in ("prepare", "train", "extract", "transfer", "report")},
 }

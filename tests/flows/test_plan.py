@@ -7,6 +7,7 @@ import pytest
 from flows import plan
 from tasks import pipeline
 from tasks.pipeline import Stage
+from tasks.sets import Scope
 
 GRAPH = {
     name: Stage(name, "train", parents, (), ())
@@ -42,16 +43,34 @@ def _graph(monkeypatch):
     ],
 )
 def test_a_plan_keeps_to_the_selected_runs_unless_others_are_named(tmp_path, targets, runs, expected):
-    work = plan.make(tmp_path, targets, runs=runs)
+    work = plan.make(tmp_path, targets, scope=Scope(runs))
     assert list(work.names)[: len(expected)] == expected
     assert work.scope == len(work.names)
 
 
 def test_only_what_is_selected_is_forced(tmp_path):
-    assert plan.make(tmp_path, runs=["rotation"], force=True).forced == set(SMALL)
+    assert plan.make(tmp_path, scope=Scope(("rotation",)), force=True).forced == set(SMALL)
 
 
 def test_a_change_in_another_run_is_nothing_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "stale", lambda _: {"pretrain@moco": ["changed"]})
-    assert plan.make(tmp_path, runs=["rotation"]).names == ()
-    assert plan.make(tmp_path, runs=["rotation"]).scope == len(SMALL)
+    assert plan.make(tmp_path, scope=Scope(("rotation",))).names == ()
+    assert plan.make(tmp_path, scope=Scope(("rotation",))).scope == len(SMALL)
+
+
+def test_a_plan_keeps_to_the_selected_protocols(tmp_path, monkeypatch):
+    more = {
+        "prepare_target@cells": (),
+        "transfer_target@rotation-cells": ("prepare_target@cells", "pretrain@rotation"),
+    }
+    graph = {
+        **{name: stage for name, stage in GRAPH.items() if name != "report"},
+        **{name: Stage(name, "transfer", parents, (), ()) for name, parents in more.items()},
+        "report": Stage("report", "report", (*GRAPH["report"].parents, "transfer_target@rotation-cells"), (), ()),
+    }
+    monkeypatch.setattr(pipeline, "graph", lambda _: graph)
+    monkeypatch.setattr(pipeline, "stale", lambda _: {name: ["changed"] for name in graph})
+    assert list(plan.make(tmp_path, scope=Scope(("rotation",), ("linear",))).names) == SMALL
+    chosen = plan.make(tmp_path, scope=Scope(("rotation",), ("cells",))).names
+    assert list(chosen) == ["prepare", "pretrain@rotation", *more, "report"]
+    assert plan.make(tmp_path, ["cells"], scope=Scope(None, ("linear",))).names[-1] == "transfer_target@rotation-cells"

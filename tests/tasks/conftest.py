@@ -30,6 +30,9 @@ SMALL = {
     "pretrain": {"rotation": {"method": "rotation"}},
     "clusterfit": {"rotation_cf": {"source": "rotation", "clusters": 5}},
     "transfer": {"knn": {"neighbours": 20}},
+    "targets": {},
+    "protocols": "all",
+    "suites": {},
 }
 
 
@@ -39,11 +42,11 @@ def make_project(folder: Path, **changes) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, folder / name)
-    code.write(folder)
     parameters = yaml.safe_load((ROOT / "params.yaml").read_text()) | SMALL | changes
     parameters["data"] = next(iter(parameters["datasets"].values()))
     parameters["machine"] = {"threads": 1, "precision": "float32"}
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters, sort_keys=False))
+    code.write(folder)
     (folder / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
     (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")

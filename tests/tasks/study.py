@@ -42,6 +42,7 @@ def parameters(runs: list[str], data: Any) -> dict[str, Any]:
         "pretrain": {run: {"method": run, **({"temperature": 0.2} if run == "simclr" else {})} for run in runs},
         "clusterfit": refits,
         "transfer": {"linear": {"iterations": 100}, "knn": {"neighbours": 200}},
+        "targets": {},
     }
 
 

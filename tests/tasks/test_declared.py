@@ -37,7 +37,9 @@ def test_every_stage_declares_its_own_module_and_what_it_looks_up_by_name(stages
         if word.startswith("extract"):
             needed.add("encoder")
         if protocol:
-            needed.add(f"protocol.{protocol}")
+            needed.add(f"{'target' if word.startswith('transfer_target') else 'protocol'}.{protocol}")
+        if word == "prepare_target":
+            needed.add(f"reader.{parameters['targets'][run]['data']['reader']}")
         if word == "prepare":
             needed.add(f"reader.{parameters['data']['reader']}")
         assert needed <= declared_code(stage), stage.name

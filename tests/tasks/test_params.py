@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import params
+from tasks import params, sets
 from tasks.params import ParameterError, load
-from tasks.selection import select_data, select_runs, selecting
+from tasks.selection import select, select_data, selecting
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,13 +17,13 @@ ROOT = Path(__file__).parents[2]
 def project(tmp_path):
     """The project's own file with the selection that it is committed with, whatever is selected just now."""
     text = (ROOT / "params.yaml").read_text()
-    for block, selected in (("data", "*world"), ("runs", "small")):
+    for block, selected in (("data", "*world"), ("runs", "small"), ("protocols", "quick")):
         text = re.sub(rf"(?m)^{block}:[ \t]*[^\s#]*", f"{block}: {selected}", text)
     (tmp_path / "params.yaml").write_text(text)
     source = tmp_path / "ssl_models" / "datasets"
     source.mkdir(parents=True)
-    for name in ("world.py", "cifar10.py"):
-        (source / name).write_text("")
+    for file in (ROOT / "ssl_models" / "datasets").glob("*.py"):
+        (source / file.name).write_text("")
     return tmp_path
 
 
@@ -121,13 +121,13 @@ def test_refits_and_runs_of_every_kind_are_accepted(project, block, settings):
 
 def test_selecting_runs_changes_one_line_and_is_taken_back_when_refused(project):
     before = (project / "params.yaml").read_text()
-    select_runs(project, "all")
+    select(project, sets.RUNS, "all")
     assert (project / "params.yaml").read_text() == before.replace("runs: small\n", "runs: all\n")
     with selecting(project, None, "small") as name:
         assert name is None
     assert (project / "params.yaml").read_text() == before
     with pytest.raises(ParameterError, match="unknown set of runs 'smal'"):
-        select_runs(project, "smal")
+        select(project, sets.RUNS, "smal")
     with pytest.raises(ParameterError, match="later"), selecting(project, "cifar10", "all"):
         raise ParameterError("found later")
     assert (project / "params.yaml").read_text() == before

@@ -48,3 +48,19 @@ def test_a_set_brings_the_sources_and_what_no_set_names(selection, expected):
 def test_what_cannot_be_is_refused(change, words):
     with pytest.raises(ParameterError, match=words):
         sets.check(RUNS | change)
+
+
+def test_protocols_are_selected_as_runs_are():
+    measured = {"transfer": {"linear": {}, "finetune": {}}, "targets": {"cells": {"protocol": "detection"}}}
+    suites = {"suites": {"quick": ["linear"], "long": ["linear", "finetune", "cells"]}}
+    parameters = RUNS | measured | suites | {"protocols": "quick"}
+    sets.check(parameters)
+    assert sets.scope(parameters).protocols == ("linear",)
+    assert sets.narrowed(parameters)["transfer"] == {"linear": {}}
+    assert sets.narrowed(parameters)["targets"] == {}
+    assert "suites" not in sets.narrowed(parameters)
+    assert sets.chosen(parameters | {"protocols": "long"}, sets.PROTOCOLS) == ("linear", "finetune", "cells")
+    with pytest.raises(ParameterError, match=r"suites\.quick: unknown protocol 'linaer'. Did you mean 'linear'"):
+        sets.check(parameters | {"suites": {"quick": ["linaer"]}})
+    with pytest.raises(ParameterError, match="protocols: unknown set of protocols 'quik'"):
+        sets.check(parameters | {"protocols": "quik"})

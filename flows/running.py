@@ -1,0 +1,96 @@
+"""What `covey run` does: decide, look at the settings, bring up to date beside the servers, and tell how it ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from flows import plan, policy, server
+from tasks import params, pipeline, sets, store, tracking
+
+if TYPE_CHECKING:
+    from flows.pipeline import Outcome
+
+FAILED = 1
+TAIL_LINES = 15
+
+
+def prepare(root: Path, targets: list[str], data: str | None, force: bool) -> plan.Plan | None:
+    """The plan, after a look at all settings that it touches; None where there is nothing to do."""
+    if data is not None:
+        print(f"Data set: {data}")
+    parameters = params.load(root)
+    policy.read(parameters)
+    work = plan.make(root, targets, scope=sets.scope(parameters), force=force)
+    if not work.names:
+        tracking.close_dead(root)
+        print(f"Nothing is stale: {work.scope} stages are up to date.{others(parameters)}")
+        return None
+    pipeline.check(root, work.names)
+    return work
+
+
+def carry_out(root: Path, targets: list[str], jobs: int | None, force: bool, work: plan.Plan) -> None:
+    """Runs a plan and tells how it ended; exits with FAILED where a stage did."""
+    print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
+    begin = time.monotonic()
+    outcome = _bring_up_to_date(root, targets, jobs, force, work)
+    _tell(root, outcome, time.monotonic() - begin)
+
+
+def others(parameters: Mapping[str, Any]) -> str:
+    """ " 30 more runs with --runs all.", where some are not selected."""
+    found = ""
+    for axis in sets.AXES:
+        left = len(sets.members(parameters, axis)) - len(sets.chosen(parameters, axis))
+        if left:
+            found += f" {left} more {axis.member}{'s' * (left > 1)} with --{axis.line} all."
+    return found
+
+
+def _bring_up_to_date(root: Path, targets: list[str], jobs: int | None, force: bool, work: plan.Plan) -> Outcome:
+    """Runs the flow beside a Prefect server and a fork server, which start while prefect is imported."""
+    from tasks import forkserver
+
+    with forkserver.running(root) as environment, server.running(root) as prefect:
+        os.environ.update(environment)
+        from flows.pipeline import PipelineFailed, bring_up_to_date
+
+        prefect.wait_until_up()
+        try:
+            return bring_up_to_date(root, targets, jobs, force, list(work.names))
+        except PipelineFailed as failed:
+            return failed.outcome
+
+
+def _stages(count: int) -> str:
+    return f"{count} stage{'s' * (count != 1)}"
+
+
+def _tell(root: Path, outcome: Outcome, seconds: float) -> None:
+    """Prints how a run ended; exits with 1 where a stage failed, after naming it, its log and the log's end."""
+    from flows.progress import duration
+    from tasks.report import terminal_table
+
+    for name, because in outcome.skipped.items():
+        print(f"skipped  {name} because of {because}")
+    if not outcome.failures:
+        print(f"{_stages(len(outcome.ended))} done in {duration(seconds)}.")
+        if "report" in outcome.ended:
+            print(f"\n{terminal_table(root)}\n\nReport: {root / store.REPORT}")
+        else:
+            print("The report is as it was; `covey run report` brings it up to date.")
+        return
+    for failure in outcome.failures:
+        attempts = f"{failure.attempts} attempt{'s' * (failure.attempts > 1)}"
+        print(f"\n{failure.reason}, after {attempts}. The end of its log:", file=sys.stderr)
+        for line in failure.tail.splitlines()[-TAIL_LINES:]:
+            print(f"    {line}", file=sys.stderr)
+        print(f"The whole log: {failure.log}", file=sys.stderr)
+    raise typer.Exit(FAILED)

@@ -1,0 +1,83 @@
+"""The report's section of each protocol: how to read it, its curves, and the pictures that it left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tasks import curves, tables, verdict
+from tasks.store import Store, read_json
+from tasks.tables import DataSet, Run, best
+
+PROBES = ("invariance",)
+"""Protocols whose numbers are shown as a map, and against performance."""
+
+
+def pictures(root: Path, data: DataSet) -> list[tuple[str, Run, Path]]:
+    """The pictures that the report shows: (protocol, run, path) of the runs in `chosen`."""
+    store = Store(root, data.name)
+    return [
+        (protocol, run, path)
+        for protocol in data.protocols
+        for run in chosen(data, protocol)
+        for path in sorted(store.findings(run.name, protocol).glob("*.png"))
+    ]
+
+
+def chosen(data: DataSet, protocol: str) -> list[Run]:
+    """Whose pictures are shown: the best self-supervised run's, a refit of it, and the two controls'."""
+    shown = next((m for m in tables.headline_measures(data) if m.protocol == protocol), None)
+    shown = shown or next(iter(tables.headline_measures(data)), None)
+    scored = [
+        run for run in data.runs if run.role == "self-supervised" and run.protocols.get(protocol, {}).get("scores")
+    ]
+    if shown:
+        scored = sorted(scored, key=lambda run: -(top.value if (top := best(run, shown)) else -1.0))
+    family = [run for run in scored[:1] for run in (run, *data.refits(run)[:1])]
+    controls = [run for run in data.runs if run.role != "self-supervised" and run.source is None]
+    return [*family, *controls]
+
+
+def sections(root: Path, data: DataSet, hue: dict[str, str], images: dict[Path, Any]) -> list[dict[str, Any]]:
+    """What the template shows of each protocol. images: what `pictures` named, as the page embeds it."""
+    found = []
+    shown = next(iter(tables.headline_measures(data)), None)
+    for protocol in data.protocols:
+        kind = protocol_of(data, protocol)
+        name = f"{data.name}-{protocol}"
+        plots = [(_curves(root, data, protocol, hue, name), _caption(kind))]
+        if kind in PROBES:
+            plots.append((curves.heat(data, protocol, f"{name}-map"), "Each transform and factor at the last layer."))
+            if shown:
+                text = "Each run's mean over the transforms against how well it transfers, both at the last layer."
+                plots.append((curves.against(data, protocol, shown, hue, f"{name}-against"), text))
+        own = [(run, path.stem, images[path]) for of, run, path in pictures(root, data) if of == protocol]
+        plots = [(svg, caption) for svg, caption in plots if svg]
+        if plots or own:
+            label = tables.label(protocol)
+            found.append({"name": label, "reading": verdict.reading(kind), "plots": plots, "pictures": own})
+    return found
+
+
+def protocol_of(data: DataSet, name: str) -> str:
+    """The protocol that a target's records say they are of; else the name itself."""
+    return next((str(r["protocol"]) for run in data.runs if "protocol" in (r := run.protocols.get(name, {}))), name)
+
+
+def _curves(root: Path, data: DataSet, protocol: str, hue: dict[str, str], name: str) -> str:
+    store = Store(root, data.name)
+    found = []
+    for run in data.runs:
+        path = store.findings(run.name, protocol) / "curves.json"
+        if path.exists():
+            found.append((run, read_json(path)))
+    return curves.curves(found, hue, f"{name}-curves")
+
+
+def _caption(kind: str) -> str:
+    return {
+        "voc_map": "Precision against recall of each class, at each run's best layer; N_cf dashed.",
+        "detection": "Precision against recall at an overlap of one half; N_cf dashed.",
+        "keypoints": "The share of points found within a distance, of the object's extent; N_cf dashed.",
+        "surface_normals": "The share of pixels whose normal is within an angle of the truth; N_cf dashed.",
+    }.get(kind, "A line a run; N_cf dashed.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tasks import curves, tables, verdict
+from tasks import curves, reading, tables
 from tasks.store import Store, read_json
 from tasks.tables import DataSet, Run, best
 
@@ -55,7 +55,7 @@ def sections(root: Path, data: DataSet, hue: dict[str, str], images: dict[Path, 
         plots = [(svg, caption) for svg, caption in plots if svg]
         if plots or own:
             label = tables.label(protocol)
-            found.append({"name": label, "reading": verdict.reading(kind), "plots": plots, "pictures": own})
+            found.append({"name": label, "reading": reading.reading(kind), "plots": plots, "pictures": own})
     return found
 
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tasks import dag, findings, plots, tables, verdict
+from tasks import dag, findings, plots, reading, tables, verdict
 from tasks.store import Store
 from tasks.tables import DataSet, Run
 
@@ -40,7 +40,7 @@ def render(root: Path, parameters: Mapping[str, Any], datasets: list[DataSet], m
         sections=[_section(root, data, hue, allowance) for data in datasets],
         hue=runs,
         dag=dag.draw(parameters, runs),
-        reading=[(tables.label(name), verdict.reading(kind)) for name, kind in protocols.items()],
+        reading=[(tables.label(name), reading.reading(kind)) for name, kind in protocols.items()],
         settings=_settings(parameters),
         machine=_machine(),
         made_at=made_at,

@@ -16,7 +16,7 @@ from ssl_models.protocols.score import Score
 Record = dict[str, Any]
 SHARE = re.compile(r"^(top|acc|recall|precision|m?ap|mean_average|pck|auc|within|share)", re.IGNORECASE)
 FIRST_CHOICE = ("top1", "top-1", "top_1", "accuracy")
-LABELS = {"knn": "k-NN", "voc_map": "VOC SVM", "finetune": "fine-tuned"}
+LABELS = {"knn": "k-NN", "voc_map": "VOC SVM", "finetune": "fine-tuned", "embedding": "t-SNE"}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from tasks.stage import Context, NotApplicable, Result
 if TYPE_CHECKING:
     from ssl_models.encoders.encoder import Encoder
 
-FACTORS = "factors"
+FACTORS, CLUSTERS = "factors", "clusters"
 
 
 def transfer(context: Context, run: str, protocol: str) -> Result:
@@ -118,6 +118,8 @@ def _representation(
     def truth(split: str, kind: str) -> Any:
         if kind == FACTORS:
             return _factors(folder / f"{split}.factors.npz", folder.name)
+        if kind == CLUSTERS:
+            return _pseudo_labels(context, run, features(split, layers[-1]))
         if not array(split, kind).exists():
             raise NeedsTruth(f"the data set '{folder.name}' has no {kind}")
         return numpy.load(array(split, kind), mmap_mode="r")
@@ -148,6 +150,17 @@ def _factors(path: Path, name: str) -> dict[str, numpy.ndarray]:
     if not found:
         raise NeedsTruth(f"the data set '{name}' has no factors")
     return found
+
+
+def _pseudo_labels(context: Context, run: str, features: numpy.ndarray) -> numpy.ndarray:
+    """(N,): which cluster a refit's own classifier puts each sample into."""
+    path = context.store.encoder(run) / "head.safetensors"
+    if run not in context.parameters["clusterfit"] or not path.exists():
+        raise NeedsTruth(f"'{run}' has not learnt from clusters")
+    from safetensors.numpy import load_file
+
+    head = load_file(path)
+    return (features.astype(numpy.float32) @ head["weight"].T + head["bias"]).argmax(1)
 
 
 def _layer_order(path: object) -> tuple[bool, str]:

@@ -7,27 +7,6 @@ from statistics import median
 from ssl_models.protocols.score import Score
 from tasks.tables import DataSet, Measure, Run, best, difference, gains, headline_measures, layers, metric_name
 
-READING = {
-    "linear": "A linear classifier is trained on the frozen features of one layer; its test accuracy says how "
-    "plainly the classes lie in that layer. Later layers hold more of what the pretext task asked for.",
-    "knn": "Each test image takes the weighted vote of its nearest training images in feature space; nothing is "
-    "trained, so it measures the geometry itself.",
-    "voc_map": "One linear SVM a class on frozen features; mean average precision over multi-label images.",
-    "finetune": "The whole network is trained on from this initialisation; what is left of the pretraining shows.",
-    "semi_supervised": "The network is fine-tuned on 1 % and 10 % of the labels; it shows what few labels suffice for.",
-    "retrieval": "How often an image of the same class is among the nearest neighbours.",
-    "detection": "A detector is trained on this backbone; average precision at growing overlap.",
-    "keypoints": "Heat maps are read from the backbone; the share of keypoints found within a tolerance.",
-    "surface_normals": "Surface normals are predicted for every pixel; smaller angles to the truth are better.",
-    "invariance": "How alike the features of an image are before and after one factor is changed: 1 means that the "
-    "layer does not see the factor. More is not better in itself.",
-}
-
-
-def reading(protocol: str) -> str:
-    """How to read a protocol's numbers, in a sentence or two."""
-    return READING.get(protocol, f"What it measures is told in ssl_models/protocols/{protocol}.py.")
-
 
 def verdict(data: DataSet) -> list[str]:
     """The answer in one sentence (who transfers best, how far from ceiling and floor), then what qualifies it."""

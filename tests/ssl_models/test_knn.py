@@ -48,9 +48,8 @@ def test_equals_the_naive_loop(problem, neighbours, temperature):
 
 
 def test_votes_by_hand():
-    train = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
-    votes = knn.class_votes(train, np.array([0, 1, 1]), np.array([[1, 0]], np.float32), 2, 3, 0.5)
-    # cosines 1, 0, .6, less the largest: the votes are e^0 against e^-2 + e^-.8
+    votes = knn.class_votes(np.array([[1, 0.6, 0]], np.float32), np.array([[0, 1, 1]]), 2, 0.5)
+    # less the largest, the votes are e^0 against e^-.8 + e^-2
     assert votes[0] == pytest.approx([1.0, exp(-2) + exp(-0.8)], rel=1e-5)
 
 

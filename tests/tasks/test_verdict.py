@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssl_models.protocols.score import Score
-from tasks import verdict
+from tasks import reading, verdict
 from tasks.tables import DataSet, Run
 
 
@@ -59,7 +59,7 @@ def test_a_winner_that_saw_more_samples_is_said_to_have() -> None:
 
 
 def test_an_unknown_protocol_is_told_where_to_be_read() -> None:
-    assert "ssl_models/protocols/new.py" in verdict.reading("new")
+    assert "ssl_models/protocols/new.py" in reading.reading("new")
 
 
 def test_runs_without_a_score_are_named_and_a_single_one_is_no_winner() -> None:

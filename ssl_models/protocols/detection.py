@@ -1,0 +1,164 @@
+"""Object detection from a representation: Faster R-CNN on the encoder (Goyal et al. 2019, arXiv:1905.01235, section 6).
+
+Legend: N samples, C channels, K classes, M boxes of all samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy import ndarray
+
+from ssl_models.protocols import adaptation, box_precision
+from ssl_models.protocols.detector import Detector
+from ssl_models.protocols.score import Findings, Representation
+from ssl_models.trainer import Settings, derive_seed
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+
+NEEDS = ("encoder", "images", "boxes")
+SHOWN = 8
+SURE = 0.5
+"""The least score of a detection that is drawn; all count for the average precision."""
+COLUMNS, SIDE, GAP, TEXT = 4, 268, 8, 13
+"""Pictures in a row (fewer of large ones), the side that each is enlarged to at most, the gap, the text; pixels."""
+FOUND, THERE, PAPER = (255, 96, 0), (0, 160, 70), (255, 255, 255)
+
+
+def evaluate(
+    representation: Representation,
+    *,
+    seed: int,
+    frozen: bool = True,
+    epochs: int = 4,
+    batch_size: int = 16,
+    learning_rate: float = 0.05,
+    weight_decay: float = 0.0005,
+) -> Findings:
+    """COCO's AP, AP50 and AP75 of the test boxes, with bootstrap intervals over test images, and how it looks.
+
+    The detector, see detector.py, has a feature pyramid on the encoder's last three maps and small heads; it is trained
+    on the training boxes by AdamW. frozen: whether the encoder is left as it is; batch norms keep their statistics in
+    any case. learning_rate: for a batch of 256, as anywhere. Difficult test boxes count neither way.
+    Raises NeedsTruth (from the representation), ValueError for settings out of range, an encoder without maps, boxes
+    of classes, samples or sizes that cannot be, and test images without a box.
+    """
+    refuse(frozen=frozen, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay)
+    images, test = representation.images("train"), representation.images("test")
+    boxes, truth = (checked_boxes(representation, split) for split in ("train", "test"))
+    torch.manual_seed(derive_seed(seed, "detection"))
+    shape = tuple(images.shape[1:])
+    precision = representation.precision
+    detector = Detector(
+        representation.encoder(), shape, boxes, representation.classes, frozen=frozen, precision=precision
+    )
+    settings = Settings(epochs, batch_size, "adamw", learning_rate, weight_decay=weight_decay, warmup_epochs=0.5)
+    adaptation.train(detector, images, settings, seed=seed, precision=precision)
+    detector.eval()
+    found = adaptation.outputs(detector.detect, test, precision=precision, batch_size=batch_size).numpy()
+    return findings(table(found), truth, test, representation, seed=seed)
+
+
+def refuse(
+    *,
+    frozen: bool = True,  # noqa: ARG001 - as evaluate
+    epochs: int = 4,
+    batch_size: int = 16,
+    learning_rate: float = 0.05,
+    weight_decay: float = 0.0005,
+) -> None:
+    """Raises ValueError for what `evaluate` would refuse, before anything starts."""
+    for name, value, lowest in (("epochs", epochs, 1), ("batch_size", batch_size, 2)):
+        if value < lowest:
+            raise ValueError(f"{name} = {value} must be at least {lowest}")
+    if not isfinite(learning_rate) or learning_rate <= 0:
+        raise ValueError(f"learning_rate = {learning_rate} must be finite and above 0")
+    if not isfinite(weight_decay) or weight_decay < 0:
+        raise ValueError(f"weight_decay = {weight_decay} must be finite and at least 0")
+
+
+def findings(
+    detections: ndarray, truth: ndarray, images: ndarray, representation: Representation, *, seed: int
+) -> Findings:
+    """What is reported of detections (D, 7) and truth (M, 7), as box_precision has them, in the images (N, C, H, W)."""
+    classes = representation.classes
+    matches = box_precision.match(detections, truth, len(images), classes)
+    scores = box_precision.box_scores(matches, seed=seed)
+    precision = box_precision.precision_curve(matches)
+    curve = {"recall": box_precision.RECALLS.tolist(), "precision": precision.tolist()}
+    names = representation.class_names or tuple(str(label) for label in range(classes))
+    shown = draw_boxes(images[:SHOWN], detections[detections[:, 6] >= SURE], truth, names)
+    return Findings(scores, {"detections": shown}, {"precision-recall at IoU .5": curve})
+
+
+def table(found: ndarray) -> ndarray:
+    """Detector.detect's (N, F, 6) of all images -> (D, 7): sample, class, left, top, right, bottom, score."""
+    sample, place = np.nonzero(found[:, :, 5] > 0)
+    return np.concatenate([sample[:, None], found[sample, place]], 1)
+
+
+def checked_boxes(representation: Representation, split: str) -> ndarray:
+    """(M, 7) as datasets/split.py has them; raises NeedsTruth, and ValueError for what cannot be."""
+    boxes = np.array(representation.truth(split, "boxes"), np.float64)
+    samples, _, height, width = representation.images(split).shape
+    if boxes.ndim != 2 or boxes.shape[1] != 7 or not len(boxes) or not np.isfinite(boxes).all():
+        raise ValueError(f"the {split} boxes must be a table (M, 7) of finite numbers, M at least 1, not {boxes.shape}")
+    sample, label, left, top, right, bottom, _ = boxes.T
+    wrong = (sample < 0) | (sample >= samples) | (label < 0) | (label >= representation.classes)
+    wrong |= (left < 0) | (top < 0) | (right > width) | (bottom > height) | (left >= right) | (top >= bottom)
+    if wrong.any():
+        raise ValueError(
+            f"{split} box {wrong.argmax()} is {boxes[wrong.argmax()].tolist()}: sample, class, left, top, right, "
+            f"bottom must fit {samples} pictures of {width} x {height} pixels and {representation.classes} classes"
+        )
+    return boxes
+
+
+def draw_boxes(images: ndarray, detections: ndarray, truth: ndarray, names: Sequence[str]) -> ndarray:
+    """(H, W, 3) uint8 of images (N, C, h, w) uint8: detections (D, 7) with name and score, the truth's (M, 7) beneath.
+
+    Both tables as in box_precision.py; rows of samples from N on are passed over. Of C channels the first three, or the
+    first as grey.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size=TEXT)
+    height, width = images.shape[2:]
+    scale = max(1, SIDE // max(height, width))
+    down, across = height * scale + GAP, width * scale + GAP
+    columns = max(1, min(COLUMNS * SIDE // across, len(images)))
+    sheet = Image.new("RGB", (columns * across + GAP, -(-len(images) // columns) * down + GAP + 2 * TEXT), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((GAP, GAP), "green: the truth", THERE, font)
+    draw.text((GAP + 10 * TEXT, GAP), "orange: found, with its score", FOUND, font)
+    for number, image in enumerate(images):
+        corner = (GAP + number % columns * across, GAP + 2 * TEXT + number // columns * down)
+        sheet.paste(Image.fromarray(_enlarged(image, scale)), corner)
+        for row in truth[truth[:, 0] == number]:
+            _outline(draw, row, corner, scale, THERE)
+        for row in detections[detections[:, 0] == number]:
+            x, y = _outline(draw, row, corner, scale, FOUND)
+            text = f"{names[int(row[1])]} {row[6]:.2f}"
+            draw.rectangle(draw.textbbox((x, y), text, font), FOUND)
+            draw.text((x, y), text, PAPER, font)
+    return np.asarray(sheet)
+
+
+def _outline(
+    draw: ImageDraw, row: ndarray, corner: tuple[int, int], scale: int, colour: tuple[int, int, int]
+) -> tuple[float, float]:
+    """Draws a row's box in the picture at `corner`, and gives the place within for a text."""
+    left, top, right, bottom = (row[2:6] * scale + np.tile(corner, 2)).tolist()
+    draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=2)
+    return left + 3, top + 2
+
+
+def _enlarged(image: ndarray, scale: int) -> ndarray:
+    """(C, H, W) -> (H * scale, W * scale, 3), each pixel a square."""
+    colours = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, 0)
+    return np.ascontiguousarray(colours.repeat(scale, 1).repeat(scale, 2).transpose(1, 2, 0))

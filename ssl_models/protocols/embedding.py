@@ -1,0 +1,251 @@
+"""A map of the features: t-SNE (van der Maaten & Hinton 2008, JMLR 9), coloured by what is known of the samples.
+
+numpy, scikit-learn and matplotlib only, as in knn.py. Legend: N samples, D features, k neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy import ndarray
+
+from ssl_models.errors import NeedsTruth
+from ssl_models.protocols.intervals import bootstrap
+from ssl_models.protocols.score import Findings, Representation, Score
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NEEDS = ("features",)
+TRUSTED, AGREEING = 5, 10
+"""Neighbours in the map of which the two numbers tell."""
+SMALLEST = 2 * AGREEING
+COMPONENTS = 50
+ROWS = 512
+PANELS = 4
+FACTORS = ["hue", "background_brightness", "light", "orientation"]
+COLOURS = [
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A6D00", "#56B4E9"),
+    *("#332288", "#882255", "#44AA99", "#999933", "#AA4499", "#117733"),
+]
+"""Okabe and Ito's without yellow and black, then Tol's muted ones: told apart with any colour vision."""
+MARKS = "osD^vP"
+"""Another after every six colours, so that 36 groups can be told apart."""
+NAMED = 36
+"""Groups in a legend, at most."""
+DOTS_PER_INCH = 100
+TEXT = 10  # points: 14 px
+
+
+def evaluate(
+    representation: Representation,
+    *,
+    seed: int,
+    layer: str = "pooled",
+    samples: int = 1000,
+    perplexity: float = 30.0,
+    factors: list[str] = FACTORS,
+) -> Findings:
+    """A map of test samples, and how far it can be trusted: `trustworthiness`, `neighbour_agreement`.
+
+    t-SNE on the first 50 principal components, as the paper does, from the first two (Kobak & Berens 2019,
+    doi:10.1038/s41467-019-13056-x). trustworthiness: of the 5 nearest in the map against the features, 1 where all of
+    them are near there too and about 1/2 by chance. neighbour_agreement: share of the 10 nearest in the map that have a
+    sample's own class; only where there are labels, and about the share of its class by chance. Intervals: bootstrap
+    over samples, the map being given: they say nothing of other maps.
+    pictures: "class", "pseudo_label" and "factors", each where it is known. curves: "map", the points and which test
+    samples they are. Distances between groups, and their sizes, mean nothing in such a map.
+
+    samples: at most, drawn with `seed`. perplexity: or a third of the samples where that is less. factors: up to four,
+    of those that the data know; [] for none.
+    Raises ValueError for settings or features out of range.
+    """
+    refuse(layer=layer, samples=samples, perplexity=perplexity, factors=factors)
+    if layer not in representation.layers:
+        raise ValueError(f"layer = {layer!r} must be one of {', '.join(representation.layers)}")
+    stored = representation.features("test", layer)
+    if stored.ndim != 2 or len(stored) < SMALLEST:
+        raise ValueError(f"layer '{layer}' has test features of shape {stored.shape}; a map takes {SMALLEST} samples")
+    # As drawn, not sorted: of equal features the first counts as the nearest, which must mean nothing.
+    rows = np.random.default_rng(seed).permutation(len(stored))[:samples]
+    features = _taken(stored, rows, layer)
+    labels = _known(lambda: representation.labels("test"))
+    clusters = _known(lambda: representation.truth("test", "clusters"))
+    known = _known(lambda: representation.truth("test", "factors"))
+    shown = _columns(known, factors, rows)
+    points = place(features, seed, perplexity)
+    scores = [_mean(layer, "trustworthiness", trust(features, points), seed)]
+    pictures = {}
+    if labels is not None:
+        scores.append(_mean(layer, "neighbour_agreement", agreement(points, labels[rows]), seed))
+        pictures["class"] = _draw_groups(points, labels[rows], representation.class_names)
+    if clusters is not None:
+        pictures["pseudo_label"] = _draw_groups(points, np.asarray(clusters)[rows], ())
+    if shown:
+        pictures["factors"] = _draw_factors(points, shown)
+    drawn = {"x": points[:, 0], "y": points[:, 1], "sample": rows}
+    return Findings(scores, pictures, {"map": {name: values.astype(float).tolist() for name, values in drawn.items()}})
+
+
+def refuse(*, layer: str, samples: int, perplexity: float, factors: list[str]) -> None:
+    """Raises ValueError for settings out of range."""
+    if not isinstance(layer, str) or not layer:
+        raise ValueError(f"layer = {layer!r} must be the name of one layer")
+    if samples < SMALLEST:
+        raise ValueError(f"samples = {samples} must be at least {SMALLEST}")
+    if not isfinite(perplexity) or perplexity < 1:
+        raise ValueError(f"perplexity = {perplexity} must be finite and at least 1")
+    if not isinstance(factors, list | tuple) or len(factors) > PANELS:
+        raise ValueError(f"factors = {factors!r} must be a list of at most {PANELS} names")
+
+
+def place(features: ndarray, seed: int, perplexity: float) -> ndarray:
+    """(N, D) float32 -> (N, 2): each sample's place in the map."""
+    from sklearn.manifold import TSNE
+
+    centred = features - features.mean(0)
+    left, lengths, _ = np.linalg.svd(centred, full_matrices=False)
+    components = (left * lengths)[:, :COMPONENTS]
+    # A constant has no principal components to start from; its map is noise and must look so.
+    start = "pca" if components.shape[1] > 1 and lengths[1] > 1e-6 * np.abs(features).max() else "random"
+    settings: dict[str, Any] = {"init": start, "random_state": seed, "perplexity": min(perplexity, len(features) / 3)}
+    return np.asarray(TSNE(**settings).fit_transform(components))
+
+
+def trust(features: ndarray, points: ndarray, neighbours: int = TRUSTED) -> ndarray:
+    """(N, D) and (N, 2) -> (N,): what each sample adds to the trustworthiness, which is their mean.
+
+    1 - 2 / (k (2 N - 3 k - 1)) * sum over its k nearest in the map of max(0, rank - k), the rank being that among its
+    nearest by features, from 1 (Venna & Kaski 2001, ICANN, equation 1, where the sum runs over all samples).
+    """
+    samples = len(features)
+    found = np.empty(samples)
+    for begin, nearest in _nearest(points, neighbours):
+        own = np.arange(begin, begin + len(nearest))
+        ranks = np.empty((len(own), samples), np.int64)
+        # The sample itself comes first and has rank 0.
+        np.put_along_axis(ranks, _order(features, own), np.arange(samples)[None], axis=1)
+        beyond = np.maximum(0, np.take_along_axis(ranks, nearest, axis=1) - neighbours)
+        found[own] = 1 - beyond.sum(1) * 2 / (neighbours * (2 * samples - 3 * neighbours - 1))
+    return found
+
+
+def agreement(points: ndarray, labels: ndarray, neighbours: int = AGREEING) -> ndarray:
+    """(N, 2) and (N,) -> (N,): the share of each sample's nearest in the map that have its label."""
+    nearest = np.concatenate([rows for _, rows in _nearest(points, neighbours)])  # (N, k)
+    return np.asarray((labels[nearest] == labels[:, None]).mean(1))
+
+
+def _nearest(points: ndarray, neighbours: int) -> Iterator[tuple[int, ndarray]]:
+    """The first row of a block, and the nearest others (rows, neighbours) of each row in it, nearest first."""
+    for begin in range(0, len(points), ROWS):
+        own = np.arange(begin, min(begin + ROWS, len(points)))
+        yield begin, _order(points, own)[:, 1 : neighbours + 1]
+
+
+def _order(points: ndarray, own: ndarray) -> ndarray:
+    """(N, D) and rows (B,) -> (B, N): all from near to far of each, itself first; of equals the lower row first."""
+    exact = points.astype(np.float64)
+    exact -= exact.mean(0)  # or the squares below would be differences of large numbers
+    squares = np.square(exact).sum(1)
+    distance = squares - 2 * exact[own] @ exact.T  # of a row, less what all its distances share
+    distance[np.arange(len(own)), own] = -np.inf
+    return np.argsort(distance, axis=1, kind="stable")
+
+
+def _draw_groups(points: ndarray, groups: ndarray, names: Sequence[str]) -> ndarray:
+    """(H, W, 3) uint8: the map with a colour and a mark for each of the ids (N,) that occur, and a legend."""
+    ids = np.unique(groups)
+    drawn = _figure(11.0, 8.0)
+    columns = 1 if len(ids) <= NAMED // 2 else 2
+    axes = drawn.add_axes((0.01, 0.015, 0.96 - 0.16 * columns, 0.97))
+    for turn, group in enumerate(ids.tolist()):
+        chosen, name = points[groups == group], names[group] if 0 <= group < len(names) else str(group)
+        style: dict[str, Any] = {"c": COLOURS[turn % len(COLOURS)], "marker": MARKS[turn // 6 % len(MARKS)]}
+        text = name if turn < NAMED else None
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=28, linewidths=0.3, edgecolors="white", label=text, **style)
+    _plain(axes)
+    more = f"and {len(ids) - NAMED} more" if len(ids) > NAMED else None
+    axes.legend(
+        loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=TEXT, markerscale=1.6, title=more,
+        ncols=columns, columnspacing=0.8, handletextpad=0.2, title_fontsize=TEXT,
+    )  # fmt: skip
+    return _pixels(drawn)
+
+
+def _draw_factors(points: ndarray, shown: dict[str, ndarray]) -> ndarray:
+    """(H, W, 3) uint8: a panel for each factor (N,), or (N, 2) of an angle as (cosine, sine)."""
+    columns = min(2, len(shown))
+    drawn = _figure(11.0, 4.6 * -(-len(shown) // columns))
+    grid = drawn.subplots(-(-len(shown) // columns), columns, squeeze=False)
+    for axes, (name, values) in zip(grid.flat, shown.items(), strict=False):
+        circular = values.ndim == 2
+        if circular:
+            values = np.degrees(np.arctan2(values[:, 1], values[:, 0])) % 360
+        # From 0 to 360 a hue of the world is drawn in its own colour.
+        ends = {"vmin": 0, "vmax": 360, "cmap": "hsv"} if circular else {"cmap": "viridis"}
+        found = axes.scatter(points[:, 0], points[:, 1], c=values, s=12, linewidths=0, **ends)
+        ticks = [0, 90, 180, 270, 360] if circular else None
+        bar = drawn.colorbar(found, ax=axes, fraction=0.04, pad=0.02, ticks=ticks)
+        bar.ax.tick_params(labelsize=TEXT)
+        axes.set_title(name.replace("_", " ") + (", degrees" if circular else ""), fontsize=TEXT + 2)
+    for axes in grid.flat:
+        _plain(axes)
+    for axes in grid.flat[len(shown) :]:
+        axes.set_axis_off()
+    drawn.tight_layout()
+    return _pixels(drawn)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """In inches. It belongs to no window and no list of open figures: it goes when it is no longer used."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _plain(axes: Any) -> None:
+    """No ticks: the units of such a map mean nothing."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color("#CCCCCC")
+
+
+def _pixels(figure: Figure) -> ndarray:
+    canvas: Any = figure.canvas
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _mean(layer: str, metric: str, values: ndarray, seed: int) -> Score:
+    low, high = bootstrap(lambda units: float(values[units].mean()), len(values), seed=seed)
+    return Score(layer, metric, float(values.mean()), low, high)
+
+
+def _known(read: Any) -> Any | None:
+    """What is read, or None where the data do not have it."""
+    try:
+        return read()
+    except NeedsTruth:
+        return None
+
+
+def _columns(known: Mapping[str, ndarray] | None, names: Sequence[str], rows: ndarray) -> dict[str, ndarray]:
+    if unknown := [name for name in names if known is not None and name not in known]:
+        raise ValueError(f"factors = {list(names)!r}: the data do not know {unknown}; they know {sorted(known or ())}")
+    return {name: np.asarray(known[name])[rows] for name in names} if known is not None else {}
+
+
+def _taken(stored: ndarray, rows: ndarray, layer: str) -> ndarray:
+    """Rows of the stored features, as float32; read in the order in which they lie."""
+    order = np.argsort(rows)
+    features = np.empty((len(rows), stored.shape[1]), np.float32)
+    features[order] = stored[rows[order]]
+    if not np.isfinite(features).all():
+        raise ValueError(f"layer '{layer}' has test features that are not finite; train or extract it again")
+    return features

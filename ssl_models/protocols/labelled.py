@@ -1,0 +1,99 @@
+"""What the protocols that fine-tune an encoder on labels share: what they are given, one training, what it answers.
+
+Legend: N samples, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy import ndarray
+from torch import Tensor, nn
+
+from ssl_models.method import DataSpec
+from ssl_models.methods.supervised import Supervised
+from ssl_models.protocols import adaptation
+from ssl_models.protocols.score import Representation
+from ssl_models.trainer import Settings
+from ssl_models.views.bounds import require_fraction, require_positive
+
+WARMUP = 0.1
+"""Share of a training in which the learning rate rises."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is fine-tuned; the learning rate is of encoder and head alike, for a batch of 256.
+
+    Raises ValueError for a value out of range.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    optimizer: str
+    weight_decay: float
+    smallest_crop: float
+    flip: float
+
+    def __post_init__(self) -> None:
+        require_fraction(smallest_crop=self.smallest_crop, flip=self.flip)
+        require_positive(smallest_crop=self.smallest_crop)
+        self.training()
+
+    def training(self) -> Settings:
+        """The part of it that the loop takes."""
+        return Settings(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warmup_epochs=WARMUP * self.epochs,
+        )
+
+
+def read_labels(representation: Representation) -> dict[str, ndarray]:
+    """Split -> labels (N,) int64, as many as there are images, with no class in the test that training lacks.
+
+    Raises NeedsLabels (from the representation), ValueError for labels that do not fit.
+    """
+    labels = {split: np.array(representation.labels(split), np.int64) for split in ("train", "test")}
+    for split, found in labels.items():
+        if len(found) == 0 or found.min() < 0 or found.max() >= representation.classes:
+            raise ValueError(f"the {split} labels must be at least one, each from 0 to {representation.classes - 1}")
+        if (images := len(representation.images(split))) != len(found):
+            raise ValueError(f"there are {len(found)} {split} labels for {images} {split} images; give one for each")
+    if len(unseen := np.setdiff1d(labels["test"], labels["train"])):
+        names = [representation.class_names[k] if representation.class_names else f"class {k}" for k in unseen]
+        raise ValueError(
+            f"no training sample shows {', '.join(names)}, which the test split holds: what nobody was shown cannot be "
+            "measured; add training samples or take these out of the test split"
+        )
+    return labels
+
+
+def class_scores(
+    representation: Representation, rows: ndarray, labels: ndarray, recipe: Recipe, *, seed: int
+) -> ndarray:
+    """(N, K) float32 logits of the test images, from the encoder and a linear head trained on some training samples.
+
+    rows: which training samples, ascending. labels: theirs. The head starts at zero, as in BiT (Kolesnikov et al.
+    2020, arXiv:1912.11370, section 3.3): its first gradients reach no layer of the encoder, so that a head that knows
+    nothing yet does not undo what the encoder brings.
+    """
+    images = representation.images("train")
+    chosen = images if len(rows) == len(images) else images[rows]
+    data = DataSpec(len(rows), images.shape[1:], torch.from_numpy(labels), representation.classes)
+    method = Supervised(representation.encoder(), data, smallest_crop=recipe.smallest_crop, flip=recipe.flip)
+    nn.init.zeros_(method.head.weight)
+    nn.init.zeros_(method.head.bias)
+    adaptation.train(method, chosen, recipe.training(), seed=seed, precision=representation.precision)
+    method.eval()
+
+    def network(batch: Tensor) -> Tensor:
+        return method.head(method.encoder(batch))
+
+    return np.asarray(adaptation.outputs(network, representation.images("test"), precision=representation.precision))

@@ -1,0 +1,89 @@
+"""Nearest neighbours by cosine, for features that need not fit into memory; what k-NN and retrieval share.
+
+numpy and faiss only: torch and faiss in one process crash on macOS (faiss #3401).
+Legend: N samples of the gallery, M queries, B of a block, D features, k neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy import ndarray
+
+from ssl_models.protocols.score import Representation
+
+QUERIES = 4096
+GALLERY = 65536
+"""Rows that are read, turned to float32 and compared at once: half a GiB at 512 features, however many there are."""
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Features (N, D) of any float type, perhaps memory-mapped, read as unit vectors; a zero vector stays zero.
+
+    name: whose features they are, for messages.
+    """
+
+    stored: ndarray
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def blocks(self, rows: int) -> Iterator[tuple[int, ndarray]]:
+        """All of them in order, so many rows at a time, with where each block begins."""
+        for begin in range(0, len(self), rows):
+            yield begin, self.block(begin, begin + rows)
+
+    def block(self, begin: int, end: int) -> ndarray:
+        """(B, D) float32. Raises ValueError for features that are not finite."""
+        rows = np.array(self.stored[begin:end], np.float32, order="C")
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        if not np.isfinite(lengths).all():
+            raise ValueError(f"{self.name} features that are not finite; train or extract it again")
+        rows /= np.maximum(lengths, np.finfo(np.float32).tiny)
+        return rows
+
+
+def directions(representation: Representation, split: str, layer: str, samples: int | None = None) -> Directions:
+    """A layer's features. Raises ValueError where they are no table, or not one row for each of `samples` labels."""
+    stored = representation.features(split, layer)
+    if stored.ndim != 2 or (samples is not None and len(stored) != samples):
+        known = "" if samples is None else f" for {samples} labels"
+        raise ValueError(f"layer '{layer}' has {split} features of shape {stored.shape}{known}")
+    return Directions(stored, f"layer '{layer}' has {split}")
+
+
+def nearest(gallery: Directions, queries: Directions, neighbours: int) -> Iterator[tuple[int, ndarray, ndarray]]:
+    """For each block of queries: where it begins, the cosines (B, k), falling, and whose they are (B, k) int64.
+
+    k is `neighbours`, or all there are. Each block of queries passes through the gallery once.
+    """
+    import faiss
+
+    for begin, asked in queries.blocks(QUERIES):
+        best = faiss.ResultHeap(len(asked), min(neighbours, len(gallery)), keep_max=True)
+        for first, block in gallery.blocks(GALLERY):
+            cosine, rows = faiss.knn(asked, block, min(neighbours, len(block)), faiss.METRIC_INNER_PRODUCT)
+            best.add_result(cosine, rows + first)
+        best.finalize()
+        yield begin, best.D, best.I
+
+
+def checked_layers(layers: str | list[str], known: tuple[str, ...]) -> list[str]:
+    """Raises ValueError for a name that the representation does not have."""
+    names = [layers] if isinstance(layers, str) else list(layers)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(f"layers = {layers!r} must name at least one of {', '.join(known)}, and nothing else")
+    return names
+
+
+def checked_labels(representation: Representation, split: str) -> ndarray:
+    """(N,) int64. Raises NeedsLabels (from the representation), ValueError for none or one that is no class."""
+    labels = np.asarray(representation.labels(split))
+    if len(labels) == 0 or labels.min() < 0 or labels.max() >= representation.classes:
+        raise ValueError(f"the {split} labels must be at least one, each from 0 to {representation.classes - 1}")
+    return labels

@@ -1,0 +1,168 @@
+"""Nearest neighbours as a picture, and how many of them are of the query's class.
+
+numpy, faiss and PIL only: torch and faiss in one process crash on macOS (faiss #3401).
+Legend: N training samples (the gallery), M test samples (the queries), B of a block, k neighbours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy import ndarray
+from PIL import Image
+
+from ssl_models.errors import NeedsLabels
+from ssl_models.protocols.intervals import bootstrap, proportion
+from ssl_models.protocols.neighbours import Directions, checked_labels, checked_layers, directions, nearest
+from ssl_models.protocols.score import Findings, Representation, Score
+
+NEEDS = ("features", "images", "labels")
+RANKS = [1, 5, 10, 100]
+QUERIES, SHOWN = 8, 10
+"""Rows of the picture, and how many neighbours stand in each."""
+SIDE, FRAME, GAP = 96, 6, 4
+"""Pixels of a picture's longer side, about; of its frame; and between two frames."""
+RIGHT, WRONG, PLAIN = (26, 152, 80), (215, 48, 39), (255, 255, 255)
+
+
+def evaluate(
+    representation: Representation,
+    *,
+    seed: int,
+    layers: str | list[str] = "pooled",
+    ranks: list[int] = RANKS,
+    depth: int = 1000,
+) -> Findings:
+    """For each of `layers`, by cosine: map_at_r with its bootstrap interval, recall@k with Wilson's, for k in `ranks`.
+
+    map_at_r: the mean over queries of sum over i <= R of [neighbour i is right] P(i) / R, with P(i) the share of right
+    ones among the first i and R how many training samples are right, but `depth` at most (Musgrave et al. 2020,
+    arXiv:2003.08505, section 3.2). It is 1 only where all right ones come before all others; for a random order and a
+    class of share p it is p (p + (1 - p) (1 + 1/2 + ... + 1/R) / R), so about p^2.
+    recall@k: the share of queries with a right one among the k nearest (Jegou et al. 2011), all where there are fewer;
+    recall1 is the accuracy of one nearest neighbour. A query of a class that the gallery lacks is a miss.
+
+    The picture: eight test samples, drawn with `seed`, one of each class in turn, and to the right of each its ten
+    nearest training samples on the last of `layers`; right ones framed green, wrong ones red. It is left out where
+    there are no images, the frames and scores where there are no labels, and where there are neither NeedsLabels is
+    let through. Features are read in blocks, so that they may be larger than memory.
+    Raises ValueError for settings or features out of range.
+    """
+    names = checked_layers(layers, representation.layers)
+    counts = _checked_ranks(ranks)
+    if depth < 1:
+        raise ValueError(f"depth = {depth} must be at least 1")
+    try:
+        labels = {split: checked_labels(representation, split) for split in ("train", "test")}
+    except NeedsLabels:
+        gallery, queries = (directions(representation, split, names[-1]) for split in ("train", "test"))
+        pictures = _pictures(representation, gallery, queries, None, seed)
+        if not pictures:
+            raise
+        return Findings([], pictures)
+    scores: list[Score] = []
+    for layer in names:
+        gallery, queries = (directions(representation, split, layer, len(labels[split])) for split in labels)
+        scores += _scores(layer, gallery, queries, labels, counts, depth, seed)
+    return Findings(scores, _pictures(representation, gallery, queries, labels, seed))
+
+
+def average_precision_at_r(right: ndarray, relevant: ndarray) -> ndarray:
+    """(B,): of right (B, k) bool, nearest first, where `relevant` (B,) of the gallery are right, k or fewer.
+
+    0 where none is.
+    """
+    place = np.arange(1, right.shape[1] + 1)
+    precision = np.cumsum(right, 1) / place
+    counted = right & (place <= relevant[:, None])
+    return (precision * counted).sum(1) / np.maximum(relevant, 1)
+
+
+def _scores(
+    layer: str,
+    gallery: Directions,
+    queries: Directions,
+    labels: dict[str, ndarray],
+    ranks: list[int],
+    depth: int,
+    seed: int,
+) -> list[Score]:
+    in_gallery = np.bincount(labels["train"], minlength=int(labels["test"].max()) + 1)
+    relevant = np.minimum(in_gallery[labels["test"]], depth)  # (M,)
+    ranks = sorted({min(rank, len(gallery)) for rank in ranks})
+    precisions, first = [], []
+    for begin, _, rows in nearest(gallery, queries, max(int(relevant.max()), ranks[-1])):
+        asked = slice(begin, begin + len(rows))
+        right = labels["train"][rows] == labels["test"][asked, None]  # (B, k)
+        precisions.append(average_precision_at_r(right, relevant[asked]))
+        first.append(np.where(right.any(1), right.argmax(1), len(gallery)))
+    precision, hit = np.concatenate(precisions), np.concatenate(first)
+    low, high = bootstrap(lambda units: float(precision[units].mean()), len(precision), seed=seed)
+    found = [Score(layer, "map_at_r", float(precision.mean()), low, high)]
+    return found + [proportion(layer, f"recall{rank}", hit < rank) for rank in ranks]
+
+
+def _pictures(
+    representation: Representation,
+    gallery: Directions,
+    queries: Directions,
+    labels: dict[str, ndarray] | None,
+    seed: int,
+) -> dict[str, ndarray]:
+    """No picture where the representation has no images."""
+    try:
+        images, shown = representation.images("train"), representation.images("test")
+    except RuntimeError:
+        return {}
+    chosen = drawn(labels["test"] if labels else np.zeros(len(queries), np.int64), seed)
+    few = Directions(np.stack([queries.stored[row] for row in chosen]), queries.name)
+    _, _, rows = next(nearest(gallery, few, SHOWN))
+    lines = []
+    for query, neighbours in zip(chosen, rows, strict=True):
+        colours = [PLAIN] * len(neighbours)
+        if labels:
+            colours = [RIGHT if labels["train"][row] == labels["test"][query] else WRONG for row in neighbours]
+        cells = [_framed(images[row], colour) for row, colour in zip(neighbours, colours, strict=True)]
+        lines.append(_beside([_framed(shown[query], PLAIN), *cells]))
+    return {"neighbours": np.concatenate(lines)}
+
+
+def drawn(labels: ndarray, seed: int) -> ndarray:
+    """Eight or fewer of the samples, by class: one of each of eight classes, or more where there are fewer classes."""
+    draws = np.random.default_rng(seed)
+    queues = [list(draws.permutation(np.flatnonzero(labels == k))) for k in draws.permutation(np.unique(labels))]
+    chosen: list[int] = []
+    while len(chosen) < min(QUERIES, len(labels)):
+        for queue in queues:
+            chosen += [queue.pop()] if queue and len(chosen) < QUERIES else []
+    return np.array(sorted(chosen, key=lambda row: labels[row]))
+
+
+def _framed(image: ndarray, colour: tuple[int, int, int]) -> ndarray:
+    """One image (C, H, W) uint8 as (H', W', 3), enlarged by a whole number or made smaller, in a frame."""
+    pixels = np.asarray(image)[[0, 1, 2] if len(image) >= 3 else [0, 0, 0]].transpose(1, 2, 0)
+    height, width = pixels.shape[:2]
+    longer = max(height, width)
+    times = max(1, round(SIDE / longer))
+    scale = SIDE / longer if longer > SIDE * times else times
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    kind = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
+    cell = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, kind))
+    framed = np.full((size[1] + 2 * FRAME, size[0] + 2 * FRAME, 3), colour, np.uint8)
+    framed[FRAME:-FRAME, FRAME:-FRAME] = cell
+    return np.pad(framed, [(GAP // 2, GAP // 2), (GAP // 2, GAP // 2), (0, 0)], constant_values=255)
+
+
+def _beside(cells: list[ndarray]) -> ndarray:
+    """A line: the query, a wider gap, its neighbours, and nothing where there are fewer than SHOWN."""
+    height, width, _ = cells[0].shape
+    missing = [np.full((height, width, 3), 255, np.uint8)] * (SHOWN + 1 - len(cells))
+    gap = np.full((height, 2 * FRAME, 3), 255, np.uint8)
+    return np.concatenate([cells[0], gap, *cells[1:], *missing], 1)
+
+
+def _checked_ranks(ranks: list[int]) -> list[int]:
+    if not isinstance(ranks, list | tuple) or not ranks:
+        raise ValueError(f"ranks = {ranks!r} must be a list of at least one whole number, such as [1, 10]")
+    if not all(isinstance(rank, int) and rank >= 1 for rank in ranks):
+        raise ValueError(f"ranks = {ranks!r} must be whole numbers of at least 1")
+    return list(ranks)

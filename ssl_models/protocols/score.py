@@ -60,6 +60,7 @@ class Representation:
     images(split) -> (N, C, H, W) uint8 (may be memory-mapped).
     truth(split, kind) -> annotations as datasets.split.Split holds them; raises NeedsTruth where there are none.
     truth(split, "factors") -> name -> (N,) or (N, 2) of the factors that made the samples, angles as cosine and sine.
+    truth(split, "clusters") -> (N,) int64: the pseudo-label that a refit gives to each sample.
     precision: "bf16", "float32" or "auto", in which an encoder is to be run.
     """
 

@@ -14,6 +14,8 @@ from math import ceil
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.directions import Directions
+
 
 @dataclass(frozen=True)
 class Clustering:
@@ -132,15 +134,7 @@ def _entropy(counts: ndarray) -> float:
 
 def _directions(features: ndarray) -> ndarray:
     """(N, D) float32 of unit length; a zero vector stays zero."""
-    points = np.array(features, np.float32, order="C")
-    lengths = np.linalg.norm(points, axis=1, keepdims=True)
-    wrong = int((~np.isfinite(lengths)).sum())
-    if wrong:
-        raise ValueError(
-            f"{wrong} of {len(points)} samples have features that are not finite; train or extract them again"
-        )
-    points /= np.maximum(lengths, np.finfo(np.float32).tiny)
-    return points
+    return Directions(features, "what is to be clustered has").all()
 
 
 def _projected(points: ndarray, components: int) -> ndarray:

@@ -27,9 +27,7 @@ def train(method: Method, images: ndarray, settings: Settings, *, seed: int, pre
 
 
 @torch.inference_mode()
-def outputs(
-    network: Callable[[Tensor], Tensor], images: ndarray, *, precision: str, batch_size: int = 256
-) -> Tensor:
+def outputs(network: Callable[[Tensor], Tensor], images: ndarray, *, precision: str, batch_size: int = 256) -> Tensor:
     """(N, ...) float32 on the CPU: what a network, in evaluation mode and on `pick_device()`, makes of the images.
 
     images: (N, C, H, W) uint8; the network is given (B, C, H, W) floats in [0, 1].

@@ -168,7 +168,10 @@ def _standardised(representation: Representation, layer: str, samples: int) -> t
     if not bool(mean.isfinite().all()):
         raise ValueError(f"layer '{layer}' has training features that are not finite; train or extract it again")
     features -= mean.float()
-    deviation = (features.square().sum(0, dtype=torch.float64) / samples).sqrt()
+    squares = torch.zeros_like(total)
+    for block in torch.split(features, ROWS):
+        squares += block.square().sum(0, dtype=torch.float64)
+    deviation = (squares / samples).sqrt()
     # A feature that never varies has a deviation of rounding only; it is left at zero, not blown up.
     deviation[deviation <= 1e-6 * mean.abs() + 1e-12] = torch.inf
     features /= deviation.float()

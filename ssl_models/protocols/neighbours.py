@@ -7,44 +7,16 @@ Legend: N samples of the gallery, M queries, B of a block, D features, k neighbo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.directions import Directions
 from ssl_models.protocols.score import Representation
 
 QUERIES = 4096
 GALLERY = 65536
 """Rows that are read, turned to float32 and compared at once: half a GiB at 512 features, however many there are."""
-
-
-@dataclass(frozen=True)
-class Directions:
-    """Features (N, D) of any float type, perhaps memory-mapped, read as unit vectors; a zero vector stays zero.
-
-    name: whose features they are, for messages.
-    """
-
-    stored: ndarray
-    name: str
-
-    def __len__(self) -> int:
-        return len(self.stored)
-
-    def blocks(self, rows: int) -> Iterator[tuple[int, ndarray]]:
-        """All of them in order, so many rows at a time, with where each block begins."""
-        for begin in range(0, len(self), rows):
-            yield begin, self.block(begin, begin + rows)
-
-    def block(self, begin: int, end: int) -> ndarray:
-        """(B, D) float32. Raises ValueError for features that are not finite."""
-        rows = np.array(self.stored[begin:end], np.float32, order="C")
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        if not np.isfinite(lengths).all():
-            raise ValueError(f"{self.name} features that are not finite; train or extract it again")
-        rows /= np.maximum(lengths, np.finfo(np.float32).tiny)
-        return rows
 
 
 def directions(representation: Representation, split: str, layer: str, samples: int | None = None) -> Directions:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy import ndarray
 from PIL import Image
 
+from ssl_models.directions import Directions
 from ssl_models.errors import NeedsLabels
 from ssl_models.protocols.intervals import bootstrap, proportion
-from ssl_models.protocols.neighbours import Directions, checked_labels, checked_layers, directions, nearest
+from ssl_models.protocols.neighbours import checked_labels, checked_layers, directions, nearest
 from ssl_models.protocols.score import Findings, Representation, Score
 
 NEEDS = ("features", "images", "labels")

@@ -12,11 +12,12 @@ from math import isfinite
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.directions import Directions
 from ssl_models.errors import NeedsTruth
 from ssl_models.protocols import average_precision as ap
 from ssl_models.protocols import svm
 from ssl_models.protocols.intervals import bootstrap
-from ssl_models.protocols.neighbours import Directions, checked_labels, checked_layers, directions
+from ssl_models.protocols.neighbours import checked_labels, checked_layers, directions
 from ssl_models.protocols.score import Findings, Representation, Score
 
 NEEDS = ("features", "labels")

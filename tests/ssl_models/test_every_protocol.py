@@ -26,11 +26,7 @@ def is_protocol(path):
 
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if is_protocol(path))
-FROZEN = [
-    name
-    for name in NAMES
-    if set(import_module(f"ssl_models.protocols.{name}").NEEDS) == {"features", "labels"}
-]
+FROZEN = [name for name in NAMES if set(import_module(f"ssl_models.protocols.{name}").NEEDS) == {"features", "labels"}]
 OWN = sorted(set(NAMES) - set(FROZEN))
 CLAIMS = (
     "test_an_oracle_scores_one",
@@ -111,7 +107,9 @@ def test_scores_are_well_formed(evaluate):
 
 def test_an_oracle_scores_one(evaluate):
     oracle = np.eye(CLASSES)
-    scores = evaluate(representation(oracle[np.arange(TRAIN) % CLASSES], oracle[np.arange(TEST) % CLASSES]), seed=0).scores
+    scores = evaluate(
+        representation(oracle[np.arange(TRAIN) % CLASSES], oracle[np.arange(TEST) % CLASSES]), seed=0
+    ).scores
     for score in accuracies(scores):
         assert score.value == 1
         assert score.low > 0.95

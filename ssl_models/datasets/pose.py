@@ -1,0 +1,183 @@
+"""People with named joints: what the readers of Leeds Sports Pose, FLIC and MPII share.
+
+A person is cut out around the joints and brought to a square without a change of aspect ratio; the joints move along.
+Legend: N people, P joints; lengths in pixels, x to the right and y down.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy import ndarray
+
+from ssl_models.datasets.split import Dataset, Split
+
+MARGIN = 0.15
+"""Of the longer side of the box around the joints: what a crop shows beyond it, on each side."""
+FEWEST = 2
+"""Joints that a person needs: the box around fewer tells nothing of where the person is."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One annotation: its name in errors, the picture's file or bytes, joints (P, 3): x, y, known; and the extent.
+
+    extent: the length that errors are measured by; 0 where it is not known, and such a person is not scored.
+    """
+
+    name: str
+    picture: Path | bytes
+    joints: ndarray
+    extent: float
+
+
+def read(train: Sequence[Person], test: Sequence[Person], points: tuple[str, ...], size: int, source: str) -> Dataset:
+    """Decodes both lists: images (N, 3, size, size) uint8, points and extent as Split.truth has them, no labels.
+
+    Who cannot be shown is left out, and a joint outside its picture is not scored; both are named in
+    `Dataset.skipped`. Raises ValueError where nobody is left in a split; `source` is only named there.
+    """
+    splits: list[Split] = []
+    skipped: list[str] = []
+    for part, people in (("training", train), ("test", test)):
+        shown, notes = _decode_all(people, points, size)
+        if not shown:
+            raise ValueError(f"{source}: none of the {len(people)} {part} people can be read; {(notes or ['-'])[0]}")
+        images, joints, extents = (np.stack(column) for column in zip(*shown, strict=True))
+        truth = {"points": torch.from_numpy(joints), "extent": torch.from_numpy(extents)}
+        splits.append(Split(torch.from_numpy(images), truth=truth))
+        skipped += notes
+    return Dataset(splits[0], splits[1], skipped=tuple(skipped), points=points)
+
+
+def cut_out(picture: ndarray, joints: ndarray, size: int) -> tuple[ndarray, ndarray, float]:
+    """The square around the known joints as (3, size, size) uint8; the joints in it, (P, 3); and the enlargement.
+
+    picture: (H, W, 3) uint8. The square's side is that of the joints' box with MARGIN, its middle theirs; what it
+    shows beyond the picture is black. Joints that are not known are 0, 0, 0.
+    """
+    from PIL import Image
+
+    known = joints[:, 2] > 0
+    low, high = joints[known, :2].min(0), joints[known, :2].max(0)
+    side = max(float((high - low).max()) * (1 + 2 * MARGIN), 1.0)
+    left, top = (low + high) / 2 - side / 2
+    # Pillow reads a box of fractions, but none beyond the picture: so it is padded as far as the box reaches.
+    first = np.floor([top, left]).astype(int)
+    last = np.ceil([top + side, left + side]).astype(int)
+    before, after = np.maximum(-first, 0), np.maximum(last - picture.shape[:2], 0)
+    begin, end = np.maximum(first, 0), np.minimum(last, picture.shape[:2])
+    part = picture[begin[0] : end[0], begin[1] : end[1]]
+    padded = np.pad(part, [(before[0], after[0]), (before[1], after[1]), (0, 0)])
+    box = (left - first[1], top - first[0], left - first[1] + side, top - first[0] + side)
+    square = Image.fromarray(padded).resize((size, size), Image.Resampling.BICUBIC, box=box)
+    moved = np.zeros_like(joints, dtype=np.float32)
+    moved[known, :2] = (joints[known, :2] - (left, top)) * (size / side)
+    moved[known, 2] = 1
+    return np.asarray(square).transpose(2, 0, 1), moved, size / side
+
+
+def between(joints: ndarray, *pairs: tuple[int, int]) -> float:
+    """The distance of the first of the pairs of joints that are both known; 0 where none are."""
+    for first, second in pairs:
+        if joints[first, 2] > 0 and joints[second, 2] > 0:
+            return float(np.hypot(*(joints[first, :2] - joints[second, :2])))
+    return 0.0
+
+
+def load_mat(content: Path | bytes, name: str, source: str) -> Any:
+    """The variable `name` of a MATLAB file, structs as objects with attributes; ValueError where there is none."""
+    from scipy.io import loadmat
+
+    try:
+        opened = BytesIO(content) if isinstance(content, bytes) else str(content)
+        found = loadmat(opened, squeeze_me=True, struct_as_record=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # SciPy raises nearly anything at a broken file; MATLAB 7.3's are HDF5
+        raise ValueError(f"'{source}' cannot be read as a MATLAB file before 7.3 ({error}); fetch it again") from error
+    if name not in found:
+        there = ", ".join(sorted(key for key in found if not key.startswith("__"))) or "nothing"
+        raise ValueError(f"'{source}' lacks the entry '{name}'; it holds {there}")
+    return found[name]
+
+
+def entry(struct: Any, name: str, source: str, place: str) -> Any:
+    """A field of a struct that load_mat gave; ValueError with the file and the field's place where it is missing."""
+    if not hasattr(struct, name):
+        raise ValueError(f"'{source}' lacks the entry '{place}.{name}'")
+    return getattr(struct, name)
+
+
+def as_list(value: Any) -> list[Any]:
+    """A struct array's elements: MATLAB tells one element from an array of one no more than none from an empty one."""
+    return list(value.flat) if isinstance(value, ndarray) else [value]
+
+
+def number(value: Any) -> float:
+    """A number that may be empty or a text ("", "0", "1" as in MPII); not a number where there is none."""
+    try:
+        return float(np.asarray(value).item())
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def find(source: str, names: Iterable[str], holds: Callable[[Path], bool], what: str) -> Path:
+    """The first that `holds` what a reader needs: the folder `source`, then each of `names` in $COVEY_DATA."""
+    data = os.environ.get("COVEY_DATA")
+    given = [Path(source).expanduser()] if source else []
+    places = given + [Path(data) / name for name in names if data]
+    for place in places:
+        if holds(place):
+            return place
+    seen = ", ".join(f"'{place}'" for place in places) or "nowhere: neither `source` nor $COVEY_DATA is set"
+    raise FileNotFoundError(f"{what} was looked for in vain at {seen}")
+
+
+def check_size(size: int) -> None:
+    if size < 1:
+        raise ValueError(f"size = {size} must be at least 1 pixel")
+
+
+def _decode_all(people: Sequence[Person], points: tuple[str, ...], size: int) -> tuple[list[Any], list[str]]:
+    """Image, joints and extent of each person that can be shown, and what was left out."""
+    shown, notes = [], []
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for person, (found, said) in zip(people, pool.map(lambda one: _decode(one, points, size), people), strict=True):
+            shown += [found] if found else []
+            notes += [f"{person.name}: {text}" for text in said]
+    return shown, notes
+
+
+def _decode(
+    person: Person, points: tuple[str, ...], size: int
+) -> tuple[tuple[ndarray, ndarray, ndarray] | None, list[str]]:
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(person.picture) if isinstance(person.picture, bytes) else person.picture) as image:
+            picture = np.asarray(image.convert("RGB"))
+    except MemoryError:
+        raise
+    except FileNotFoundError:
+        return None, [f"the picture '{person.picture!s}' is missing"]
+    except Exception as error:  # broken files make Pillow raise nearly anything
+        return None, [f"the picture cannot be read ({type(error).__name__}: {error})"]
+    joints = person.joints.astype(np.float32)
+    known = joints[:, 2] > 0
+    inside = np.isfinite(joints[:, :2]).all(1) & (joints[:, :2] >= 0).all(1)
+    inside &= (joints[:, 0] < picture.shape[1]) & (joints[:, 1] < picture.shape[0])
+    notes = [f"the joint '{points[joint]}' lies outside the picture" for joint in np.flatnonzero(known & ~inside)]
+    joints[:, 2] = known & inside
+    if joints[:, 2].sum() < FEWEST:
+        return None, [*notes, f"fewer than {FEWEST} joints are known"]
+    square, moved, scale = cut_out(picture, joints, size)
+    return (square, moved, np.array(person.extent * scale, np.float32)), notes

@@ -1,0 +1,190 @@
+"""Named points found by heat maps on the encoder's maps (Xiao et al. 2018, arXiv:1804.06208, "simple baselines").
+
+Legend: N samples, B of a batch, P points, D numbers of a sample's maps, (H, W) a picture's size, (h, w) a heat map's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+
+import numpy as np
+import torch
+from numpy import ndarray
+from torch import nn
+
+from ssl_models.decoder import map_shapes
+from ssl_models.hardware import pick_device
+from ssl_models.protocols.adaptation import outputs, train
+from ssl_models.protocols.heat_maps import Head, Localisation, Maps, peaks
+from ssl_models.protocols.intervals import bootstrap
+from ssl_models.protocols.score import Findings, Representation, Score
+from ssl_models.trainer import Settings, derive_seed
+
+NEEDS = ("encoder", "images", "points")
+LAYERS = ["res4", "res5"]
+SHARES = (0.2, 0.05, 0.1, 0.5)
+"""Of the extent: how far off a found point may be; the first is the headline (Yang & Ramanan 2013)."""
+WIDEST = 0.5
+"""Of the extent: where the area under the curve ends."""
+LARGEST_STORE = 2**30
+"""Bytes: a frozen encoder's maps that take more are made anew at each step, not kept."""
+SHOWN, COLUMNS, TILE = 8, 4, 268
+
+
+def evaluate(
+    representation: Representation,
+    *,
+    seed: int,
+    frozen: bool = True,
+    layers: list[str] = LAYERS,
+    width: int = 64,
+    epochs: int = 20,
+    batch_size: int = 32,
+    learning_rate: float = 0.032,
+) -> Findings:
+    """PCK, the share of points found within a share of the extent: pck_at_20, _5, _10, _50, and the area below 0.5.
+
+    A small head makes a heat map a point from the maps of `layers`; it learns Gaussians about the training points by
+    the squared error. The maximum, moved a quarter of a cell towards the higher neighbour, is the point found. All
+    points that are seen, of samples whose extent is known, count alike; intervals are bootstrapped over test images.
+    pck_mean_pose is what each point's mean training position scores at 0.2: the level of knowing nothing of a picture.
+    Pictures are neither flipped, which would exchange left and right, nor moved.
+    frozen: the encoder stays as it is, in evaluation mode, so that the maps are measured and not a training from them;
+    else it is trained along, as is common practice. layers: the late ones are what a representation is judged by, and
+    from earlier ones the head sees too small a part of the picture to tell one point from another. width: channels of
+    the head. learning_rate: of AdamW, for a batch of 256.
+    Raises NeedsTruth (from the representation), ValueError for settings or annotations out of range.
+    """
+    refuse(layers=layers, width=width, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
+    if unknown := [layer for layer in layers if layer not in representation.layers[:-1]]:
+        raise ValueError(f"layers = {layers} has {unknown[0]!r}; choose from {', '.join(representation.layers[:-1])}")
+    (points, _), (test_points, extent) = (_annotations(representation, split) for split in ("train", "test"))
+    images = representation.images("train")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "keypoints"))
+        maps = Maps(representation.encoder(), layers, frozen)
+        shapes = map_shapes(maps.encoder, images.shape[1:])
+        head = Head([shapes[layer] for layer in layers], points.shape[1], width, images.shape[2])
+    settings = Settings(epochs, batch_size, "adamw", learning_rate, weight_decay=0.01)
+    network = _trained(maps, head, images, points, settings, seed, representation.precision)
+    heat = outputs(network, representation.images("test"), precision=representation.precision)
+    found = peaks(heat, images.shape[2:]).numpy()
+    errors = relative_errors(found, test_points, extent)
+    blind = relative_errors(_mean_pose(points, images.shape[2:])[None], test_points, extent)
+    pictures = {"found": _picture(representation.images("test"), test_points, found)}
+    return Findings(_scores(errors, blind, seed), pictures, {"pck": _curve(errors, blind, representation.point_names)})
+
+
+def refuse(
+    *,
+    frozen: bool = True,  # noqa: ARG001 - either will do
+    layers: list[str] = LAYERS,
+    width: int = 64,
+    epochs: int = 20,
+    batch_size: int = 32,
+    learning_rate: float = 0.032,
+) -> None:
+    """Raises ValueError for settings that `evaluate` cannot work with."""
+    if not isinstance(layers, list | tuple) or not layers or len(set(layers)) < len(layers):
+        raise ValueError(f"layers = {layers!r} must be a list of at least one layer, each once, such as {LAYERS}")
+    for name, value, lowest in (("width", width, 1), ("epochs", epochs, 1), ("batch_size", batch_size, 2)):
+        if value < lowest:
+            raise ValueError(f"{name} = {value} must be at least {lowest}")
+    if not isfinite(learning_rate) or learning_rate <= 0:
+        raise ValueError(f"learning_rate = {learning_rate} must be finite and above 0")
+
+
+def relative_errors(found: ndarray, points: ndarray, extent: ndarray) -> ndarray:
+    """(N, P) distances over the extent; not a number where a point is not to be scored."""
+    distances = np.hypot(*np.moveaxis(found - points[..., :2].astype(np.float64), 2, 0))
+    scored = (points[..., 2] > 0) & (extent[:, None] > 0)
+    return np.where(scored, distances / np.where(extent > 0, extent, 1)[:, None], np.nan)
+
+
+def _trained(
+    maps: Maps, head: Head, images: ndarray, points: ndarray, settings: Settings, seed: int, precision: str
+) -> nn.Module:
+    """Pictures -> heat maps, in evaluation mode: the head, and where it is not frozen the encoder, trained."""
+    data = images
+    numbers = sum(channels * rows * columns for channels, rows, columns in head.shapes)
+    kept = maps.frozen and 2 * numbers * len(images) <= LARGEST_STORE
+    if kept:  # nothing is drawn in `views`, so a frozen encoder says the same in every epoch
+        data = outputs(maps.to(pick_device()).eval(), images, precision=precision).half().numpy()
+    read = nn.Identity() if kept else maps
+    method = Localisation(maps.encoder, read, head, torch.from_numpy(points), images.shape[2:])
+    train(method, data, settings, seed=seed, precision=precision)
+    return nn.Sequential(maps, head).to(pick_device()).eval()
+
+
+def _annotations(representation: Representation, split: str) -> tuple[ndarray, ndarray]:
+    """Points (N, P, 3) float32, all 0 where not seen, and extent (N,), checked."""
+    points = np.array(representation.truth(split, "points"), np.float32)
+    extent = np.array(representation.truth(split, "extent"), np.float64)
+    if points.ndim != 3 or points.shape[2] != 3 or extent.shape != points.shape[:1]:
+        raise ValueError(
+            f"the {split} points of shape {points.shape} and extent {extent.shape} are not (N, P, 3), (N,)"
+        )
+    points[~(points[..., 2] > 0)] = 0
+    if not ((points[..., 2] > 0) & (extent > 0)[:, None]).any() or not np.isfinite(points).all():
+        raise ValueError(f"the {split} points must be finite, and one of them seen where the extent is above 0")
+    return points, extent
+
+
+def _mean_pose(points: ndarray, size: Sequence[int]) -> ndarray:
+    """(P, 2): the mean position of each point where it is seen; the middle of the picture where it never is."""
+    seen = points[..., 2:] > 0  # (N, P, 1)
+    total, count = (points[..., :2] * seen).sum(0, dtype=np.float64), seen.sum(0)
+    return np.where(count > 0, total / np.maximum(count, 1), (size[1] / 2, size[0] / 2))
+
+
+def _scores(errors: ndarray, blind: ndarray, seed: int) -> list[Score]:
+    credits = {f"pck_at_{round(100 * share)}": (errors <= share).astype(np.float64) for share in SHARES}
+    # The mean over thresholds from 0 to WIDEST of whether a point is found is a straight line in its error.
+    credits["pck_auc"] = np.clip(1 - errors / WIDEST, 0, 1)
+    credits["pck_mean_pose"] = (blind <= SHARES[0]).astype(np.float64)
+    scored = np.isfinite(errors)
+    counts = scored.sum(1)
+    scores = []
+    for metric, credit in credits.items():
+        sums = np.where(scored, credit, 0).sum(1)
+
+        def share(rows: ndarray, sums: ndarray = sums) -> float:
+            total = counts[rows].sum()
+            return float(sums[rows].sum() / total) if total else float("nan")
+
+        scores.append(Score("", metric, share(np.arange(len(sums))), *bootstrap(share, len(sums), seed=seed)))
+    return scores
+
+
+def _curve(errors: ndarray, blind: ndarray, names: Sequence[str]) -> dict[str, list[float]]:
+    """PCK against the threshold: of all points, of their mean positions, and of each that is ever scored."""
+    thresholds = np.linspace(0, WIDEST, 26)
+    columns = {"all": errors, "mean pose": blind}
+    names = names or [f"point {number}" for number in range(1, errors.shape[1] + 1)]
+    columns |= {name: errors[:, [number]] for number, name in enumerate(names)}
+    known = {name: column[np.isfinite(column)] for name, column in columns.items()}
+    shares = {name: [float((one <= edge).mean()) for edge in thresholds] for name, one in known.items() if len(one)}
+    return {"threshold": thresholds.tolist(), **shares}
+
+
+def _picture(images: ndarray, points: ndarray, found: ndarray) -> ndarray:
+    """Some test pictures, enlarged: a ring where a point is, a dot where it was found, one colour a point."""
+    from PIL import Image, ImageColor, ImageDraw
+
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(SHOWN, len(images))).round().astype(int))
+    height, width = images.shape[2:]
+    scale = max(1, TILE // width)
+    sheet = Image.new("RGB", (scale * width * min(COLUMNS, len(chosen)), scale * height * -(-len(chosen) // COLUMNS)))
+    for place, row in enumerate(chosen):
+        channels = np.array(images[row, :3] if images.shape[1] >= 3 else images[row, [0, 0, 0]])
+        tile = Image.fromarray(channels.transpose(1, 2, 0)).resize((scale * width, scale * height), 0)  # nearest
+        pen = ImageDraw.Draw(tile)
+        for number, (point, guess) in enumerate(zip(points[row], found[row], strict=True)):
+            colour = ImageColor.getrgb(f"hsv({360 * number // points.shape[1]}, 90%, 100%)")
+            if point[2] > 0:
+                pen.circle(tuple(scale * point[:2]), 8, outline="black", width=4)
+                pen.circle(tuple(scale * point[:2]), 7, outline=colour, width=2)
+                pen.circle(tuple(scale * guess), 4, fill=colour, outline="black")
+        sheet.paste(tile, (place % COLUMNS * scale * width, place // COLUMNS * scale * height))
+    return np.asarray(sheet)

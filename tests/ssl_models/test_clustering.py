@@ -128,7 +128,7 @@ def test_features_that_cannot_be_clustered_are_refused():
     with pytest.raises(ValueError, match="all 10 samples have the same features"):
         cluster(np.ones((10, 4)), clusters=2, seed=0)
     features[3, 1] = np.nan
-    with pytest.raises(ValueError, match="features that are not finite .1 of samples 0 to 9"):
+    with pytest.raises(ValueError, match=r"features that are not finite \(1 of samples 0 to 9"):
         cluster(features, clusters=2, seed=0)
     with pytest.raises(ValueError, match=r"must be \(samples, features\)"):
         cluster(np.ones(10), clusters=2, seed=0)

@@ -1,0 +1,165 @@
+"""A head that reads a unit vector for every pixel off an encoder's maps, and what it learns.
+
+It joins the maps of several layers at each position, as the hypercolumns of Bansal et al. 2016 (arXiv:1604.01347) do.
+Legend: B of a batch, C channels, H and W sides of a picture, h and w of a map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import torch
+from numpy import ndarray
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from ssl_models.decoder import map_shapes
+from ssl_models.encoders.encoder import Encoder
+from ssl_models.errors import NeedsTruth
+from ssl_models.method import Method
+from ssl_models.protocols.score import Representation
+from ssl_models.views.geometric import as_float
+
+ROWS = 256
+
+
+class Head(nn.Module):
+    """Maps of several layers -> (B, 3, H, W) vectors, of no certain length, one a pixel.
+
+    It works on a grid of one position every `stride` pixels, where the maps are joined after batch normalisation and a
+    convolution to `width` channels: of one position, and enlarged, where a map is coarser; of a square of positions
+    where it is finer. A 3x3 convolution follows, and one that gives each position its stride x stride pixels (Shi et
+    al. 2016, arXiv:1609.05158). The first layer is left out where there are others: it is hardly more than the picture.
+    """
+
+    def __init__(self, shapes: dict[str, tuple[int, int, int]], size: tuple[int, int], width: int, stride: int) -> None:
+        """shapes: layer -> (C, h, w), from first to last. size: (H, W)."""
+        super().__init__()
+        self.size, self.grid = size, (ceil(size[0] / stride), ceil(size[1] / stride))
+        self.names = list(shapes)[1:] or list(shapes)
+        self.reduce = nn.ModuleList(self._reduction(*shapes[name], width) for name in self.names)
+        self.join = nn.Sequential(
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, 3 * stride**2, 1),
+            nn.PixelShuffle(stride),
+        )
+
+    def _reduction(self, channels: int, height: int, width: int, after: int) -> nn.Sequential:
+        square = (max(1, height // self.grid[0]), max(1, width // self.grid[1]))
+        return nn.Sequential(nn.BatchNorm2d(channels), nn.Conv2d(channels, after, square, square))
+
+    def forward(self, maps: dict[str, Tensor]) -> Tensor:
+        joined = torch.stack(
+            [self._to_grid(reduce(maps[name])) for name, reduce in zip(self.names, self.reduce, strict=True)]
+        ).sum(0)
+        found: Tensor = self.join(joined)
+        return found[:, :, : self.size[0], : self.size[1]]
+
+    def _to_grid(self, reduced: Tensor) -> Tensor:
+        if reduced.shape[2:] == self.grid:
+            return reduced
+        return functional.interpolate(reduced, size=self.grid, mode="bilinear", align_corners=False)
+
+
+class Normals(Method):
+    """A head for normals on an encoder that learns with it, or does not."""
+
+    family = "control"
+    reference = ""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        truth: Truth,
+        shape: tuple[int, ...],
+        *,
+        frozen: bool,
+        width: int,
+        stride: int,
+        flip: float = 0.5,
+    ) -> None:
+        """shape: of one picture, (C, H, W)."""
+        super().__init__(encoder)
+        encoder.requires_grad_(not frozen)
+        self.truth, self.frozen, self.flip = truth, frozen, flip
+        self.head = Head(map_shapes(encoder, shape), (shape[1], shape[2]), width, stride)
+
+    def train(self, mode: bool = True) -> Normals:
+        """A frozen encoder keeps its statistics too."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+    def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+        """(B, C, H, W) uint8 -> pictures of that shape, and which of them were flipped: (B,) bool."""
+        flipped = torch.rand(len(images), generator=generator, device=generator.device) < self.flip
+        pictures = as_float(images)
+        return torch.where(flipped[:, None, None, None], pictures.flip(3), pictures), flipped
+
+    def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
+        """1 - cosine, the mean over the pixels that count."""
+        pictures, flipped = views
+        truth = self.truth.rows(index.cpu().numpy()).to(pictures.device)
+        # In a mirror the vectors point to the other side, too.
+        mirrored = truth.flip(3) * truth.new_tensor([-1, 1, 1])[:, None, None]
+        truth = torch.where(flipped[:, None, None, None], mirrored, truth)
+        found = functional.normalize(self.vectors(pictures).float(), dim=1)
+        known = truth.square().sum(1)  # 1 or 0
+        cosine = (found * truth).sum(1)  # 0 where unknown
+        return {"loss": (known - cosine).sum() / known.sum().clamp_min(1)}
+
+    def vectors(self, pictures: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> (B, 3, H, W), of any length."""
+        found: Tensor = self.head(self.encoder.layers(pictures))
+        return found
+
+
+@dataclass(frozen=True)
+class Truth:
+    """normals: (N, 3, H, W), 0 where unknown. masks: (N, H, W), 0 where a pixel does not count; None: all count."""
+
+    normals: ndarray
+    masks: ndarray | None
+
+    @classmethod
+    def of(cls, representation: Representation, split: str, foreground: bool) -> Truth:
+        normals = representation.truth(split, "normals")
+        if not foreground:
+            return cls(normals, None)
+        try:
+            return cls(normals, representation.truth(split, "masks"))
+        except NeedsTruth:
+            return cls(normals, None)
+
+    def rows(self, index: ndarray | slice) -> Tensor:
+        """(B, 3, H, W) float32 of length 1; 0 where a pixel does not count. Half precision had them only near 1."""
+        normals = torch.from_numpy(np.array(self.normals[index], np.float32))
+        if self.masks is not None:
+            normals *= torch.from_numpy(np.array(self.masks[index]) > 0)[:, None]
+        return functional.normalize(normals, dim=1)
+
+    def check(self, split: str, images: ndarray) -> None:
+        """Raises ValueError where shapes do not fit the images (N, C, H, W), or no pixel's normal is known."""
+        wanted = (len(images), 3, *images.shape[2:])
+        if self.normals.shape != wanted or (self.masks is not None and self.masks.shape != (wanted[0], *wanted[2:])):
+            masks = "" if self.masks is None else f" and masks {self.masks.shape}"
+            raise ValueError(
+                f"the {split} normals have the shape {self.normals.shape}{masks}, not {wanted} as the images"
+            )
+        counted = False
+        for start in range(0, len(images), ROWS):
+            rows = self.rows(slice(start, start + ROWS))
+            if not bool(rows.isfinite().all()):
+                raise ValueError(f"the {split} normals are not finite in samples {start} to {start + len(rows) - 1}")
+            counted |= bool(rows.any())
+        if not counted:
+            raise ValueError(
+                f"no pixel of the {split} split counts: all its normals are 0, or its masks hold no object"
+            )

@@ -1,0 +1,188 @@
+"""Surface normals at every pixel, read off a representation's maps (Fouhey et al. 2013; Goyal et al. 2019).
+
+The measures are those of Fouhey, Gupta and Hebert 2013 ("Data-driven 3D primitives for single image understanding"),
+by which Goyal et al. 2019 (arXiv:1905.01235) rank self-supervised networks on NYU-v2. The head joins the maps of
+several layers at each position, as the hypercolumns of Bansal et al. 2016 (arXiv:1604.01347) do.
+Legend: N samples, B of a batch, C channels, H and W sides of a picture, h and w of a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import ceil, inf
+
+import numpy as np
+import torch
+from numpy import ndarray
+from torch import Tensor
+from torch.nn import functional
+
+from ssl_models.protocols import adaptation
+from ssl_models.protocols.intervals import bootstrap
+from ssl_models.protocols.normal_maps import ROWS, Normals, Truth
+from ssl_models.protocols.score import Findings, Representation, Score
+from ssl_models.trainer import Settings
+from ssl_models.views.bounds import require_fraction
+
+NEEDS = ("encoder", "images", "normals")
+LIMITS = {"within_11": 11.25, "within_22": 22.5, "within_30": 30.0}
+"""Metric -> degrees."""
+BIN = 0.25
+"""Degrees of a bin of the angles' histograms: each of LIMITS is the edge of one."""
+WEIGHT_DECAY = 0.0001
+SHOWN, SHOWN_SIDE = 8, 128
+"""Test pictures that are drawn, and the least width that they are drawn at."""
+
+
+def evaluate(
+    representation: Representation,
+    *,
+    seed: int,
+    frozen: bool = True,
+    foreground: bool = True,
+    epochs: int = 10,
+    batch_size: int = 32,
+    learning_rate: float = 0.02,
+    width: int = 64,
+    stride: int = 4,
+    flip: float = 0.5,
+) -> Findings:
+    """The shares of pixels whose normal is found to within 11.25, 22.5 and 30 degrees (higher is better), and the mean
+    and median angle in degrees between what is found and what is true (LOWER is better).
+
+    Every pixel of the test pictures counts alike; 95 % intervals are by bootstrap over pictures. A head learns on the
+    training pictures to lessen 1 - cosine.
+
+    frozen: only the head learns; else the encoder too, at the same rate, for which take a tenth of the default.
+    foreground: where the data have masks, learn and score on the objects only: the wall behind them has one normal,
+    which any representation finds. Where they have none, or with False, all pixels of which the normal is known count.
+    learning_rate: of AdamW, for a batch of 256, see trainer.Settings. width, stride: see Head. flip: probability of a
+    left-right flip, which mirrors the vectors too.
+    Raises NeedsTruth (from the representation), ValueError for settings out of range or truth that does not fit.
+    """
+    refuse(
+        frozen=frozen,
+        foreground=foreground,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        width=width,
+        stride=stride,
+        flip=flip,
+    )
+    train, test = (Truth.of(representation, split, foreground) for split in ("train", "test"))
+    images, test_images = representation.images("train"), representation.images("test")
+    train.check("train", images)
+    test.check("test", test_images)
+    torch.manual_seed(seed)
+    shape = images.shape[1:]
+    method = Normals(representation.encoder(), train, shape, frozen=frozen, width=width, stride=stride, flip=flip)
+    settings = Settings(epochs, batch_size, "adamw", learning_rate, weight_decay=WEIGHT_DECAY)
+    adaptation.train(method, images, settings, seed=seed, precision=representation.precision)
+    return _findings(method.eval(), test_images, test, seed, representation.precision)
+
+
+def refuse(
+    *,
+    frozen: bool = True,  # noqa: ARG001 - as evaluate
+    foreground: bool = True,  # noqa: ARG001 - as evaluate
+    epochs: int = 10,
+    batch_size: int = 32,
+    learning_rate: float = 0.02,
+    width: int = 64,
+    stride: int = 4,
+    flip: float = 0.5,
+) -> None:
+    """Raises ValueError for settings out of range."""
+    if not 0 < learning_rate < inf:
+        raise ValueError(f"learning_rate = {learning_rate} must be finite and above 0")
+    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 2), ("width", width, 1)):
+        if value < least:
+            raise ValueError(f"{name} = {value} must be at least {least}")
+    if not 1 <= stride <= 32:
+        raise ValueError(f"stride = {stride} must lie between 1 and 32 pixels")
+    require_fraction(flip=flip)
+
+
+def angles(found: Tensor, truth: Tensor) -> Tensor:
+    """Degrees (B, H, W) float64 between vectors (B, 3, H, W) of any length; a vector of length 0 is 90 off."""
+    cosine = (functional.normalize(found.double(), dim=1) * functional.normalize(truth.double(), dim=1)).sum(1)
+    return torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
+
+
+def _findings(method: Normals, images: ndarray, truth: Truth, seed: int, precision: str) -> Findings:
+    histograms, totals = [], []
+    shown: list[tuple[ndarray, ndarray, ndarray]] = []
+    for start in range(0, len(images), ROWS):
+        pictures, true = images[start : start + ROWS], truth.rows(slice(start, start + ROWS))
+        found = adaptation.outputs(method.vectors, pictures, precision=precision)
+        for picture, vectors, one in zip(pictures, found, true, strict=True):
+            counted = one.any(0)
+            if not counted.any():
+                continue
+            off = angles(vectors[None], one[None])[0][counted].numpy()
+            histograms.append(_histogram(off))
+            totals.append(off.sum())
+            if len(shown) < SHOWN:
+                shown.append((np.array(picture), one.numpy(), (functional.normalize(vectors, dim=0) * counted).numpy()))
+    histogram = np.stack(histograms)  # (pictures, bins)
+    return Findings(
+        _scores(histogram, np.array(totals), seed), {"normals": _drawn(shown)}, {"within": _curve(histogram)}
+    )
+
+
+def _histogram(off: ndarray) -> ndarray:
+    """Angles in degrees -> (180 / BIN,) how many lie in each bin, its upper edge left out, but for 180."""
+    bins = np.minimum(off / BIN, 180 / BIN - 1).astype(np.int64)
+    return np.bincount(bins, minlength=round(180 / BIN)).astype(np.float64)
+
+
+def _scores(histogram: ndarray, totals: ndarray, seed: int) -> list[Score]:
+    """From the histograms (M, bins) and sums (M,) of the angles in M pictures, none of them without any."""
+    pixels = histogram.sum(1)
+    statistics: dict[str, Callable[[ndarray], float]] = {
+        name: partial(_ratio, histogram[:, : round(limit / BIN)].sum(1), pixels) for name, limit in LIMITS.items()
+    }
+    statistics["mean_angle"] = partial(_ratio, totals, pixels)
+    statistics["median_angle"] = partial(_median, histogram)
+    everything = np.arange(len(pixels))
+    return [
+        Score("", name, statistic(everything), *bootstrap(statistic, len(pixels), seed=seed))
+        for name, statistic in statistics.items()
+    ]
+
+
+def _ratio(parts: ndarray, wholes: ndarray, rows: ndarray) -> float:
+    return float(parts[rows].sum() / wholes[rows].sum())
+
+
+def _median(histogram: ndarray, rows: ndarray) -> float:
+    """Of all angles in the pictures `rows`, with repetitions; a bin is taken as evenly filled."""
+    counts = np.bincount(rows, minlength=len(histogram)) @ histogram
+    below = counts.cumsum()
+    half = below[-1] / 2
+    place = int(np.searchsorted(below, half))
+    return float(BIN * (place + 1 - (below[place] - half) / counts[place]))
+
+
+def _curve(histogram: ndarray) -> dict[str, list[float]]:
+    below = np.concatenate([[0.0], histogram.sum(0).cumsum()])
+    angle = np.arange(61.0)
+    share = below[(angle / BIN).astype(np.int64)] / below[-1]
+    return {"angle": angle.tolist(), "share": share.tolist()}
+
+
+def _drawn(shown: list[tuple[ndarray, ndarray, ndarray]]) -> ndarray:
+    """Below each picture what is true and what is found: red to the right, green down, blue to the viewer; else grey.
+
+    shown: pictures (C, H, W) uint8, and two times vectors (3, H, W). C is 3 or 4, of which three are colours, or 1.
+    """
+    columns = []
+    for picture, *vectors in shown:
+        colours = [np.broadcast_to(picture[:3], (3, *picture.shape[1:]))]
+        colours += [np.rint(127.5 * (one + 1)).astype(np.uint8) for one in vectors]
+        columns.append(np.concatenate([np.pad(each, ((0, 0), (1, 1), (1, 1))) for each in colours], 1))
+    sheet = np.concatenate(columns, 2).transpose(1, 2, 0)
+    times = max(1, ceil(SHOWN_SIDE / shown[0][0].shape[2]))
+    return np.ascontiguousarray(sheet.repeat(times, 0).repeat(times, 1))

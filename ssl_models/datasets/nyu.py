@@ -20,7 +20,7 @@ from torch.nn import functional
 from ssl_models.datasets.split import Dataset, Split
 
 if TYPE_CHECKING:
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
 FILE, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
 WIDE, HIGH = 640, 480
@@ -181,7 +181,7 @@ def _official(path: Path, frames: int) -> tuple[ndarray, ndarray]:
 
 
 def _opened(path: Path) -> h5py.File:
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     if not h5py.is_hdf5(path):
         with path.open("rb") as stream:

@@ -6,9 +6,9 @@ pixel (0, 0) covers [0, 1) both ways. K classes, P points, M boxes of all N samp
     boxes      (M, 7) float32: sample, class, left, top, right, bottom, difficult (1 where a score must not count it)
     present    (N, K) int8: whether a sample shows a class; -1 where it shows difficult ones only, which do not count
     points     (N, P, 3) float32: x, y, visible (0: not to be scored)
-    extent     (N,) float32: the length that errors of points are measured by, of a torso or a whole object
+    extent     (N,) float32: the length that errors of points are measured by, of a torso or an object; 0 where unknown
     normals    (N, 3, H, W) float16: unit vectors, x right, y down, z towards the viewer; all 0 where unknown
-    masks      (N, H, W) uint8: 0, or the number from 1 of the object seen, in the order of the sample's boxes
+    masks      (N, H, W) uint8: 0, or a number from 1 that each object of a sample has for itself
 """
 
 from __future__ import annotations

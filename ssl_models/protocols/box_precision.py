@@ -122,8 +122,8 @@ def _joined(images: Sequence[dict[str, Any] | None]) -> Matches:
 
 def _evaluation(detections: ndarray, truth: ndarray, samples: int, classes: int) -> Any:
     """A COCOeval over all samples and classes, whatever is in them, for boxes of any area."""
-    from pycocotools import mask  # type: ignore[import-not-found,import-untyped]
-    from pycocotools.cocoeval import COCOeval  # type: ignore[import-not-found,import-untyped]
+    from pycocotools import mask
+    from pycocotools.cocoeval import COCOeval
 
     class Evaluation(COCOeval):
         def computeIoU(self, image: int, category: int) -> Any:  # noqa: N802 - pycocotools' name
@@ -142,7 +142,7 @@ def _evaluation(detections: ndarray, truth: ndarray, samples: int, classes: int)
 
 def _coco(boxes: ndarray, samples: int, classes: int) -> Any:
     """Either table as pycocotools wants it; the last column is both score and iscrowd, of which each side reads one."""
-    from pycocotools.coco import COCO  # type: ignore[import-not-found,import-untyped]
+    from pycocotools.coco import COCO
 
     entries = []
     for number, (sample, label, left, top, right, bottom, last) in enumerate(np.asarray(boxes, np.float64).tolist(), 1):

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from ssl_models.errors import NeedsLabels
-from ssl_models.protocols import linear
+from ssl_models.protocols import linear, linear_sgd
 from ssl_models.protocols.score import Representation
+from ssl_models.protocols.standardised import Standardised
 
 torch.set_num_threads(1)
 CLASSES = 6
@@ -132,3 +133,49 @@ def test_broken_features_and_labels_are_refused(problem):
         linear.evaluate(representation(features, {**labels, "train": labels["train"][1:]}), seed=0)
     with pytest.raises(ValueError, match="test labels must be at least one, each from 0 to 5"):
         linear.evaluate(representation(features, {**labels, "test": labels["test"] + 1}), seed=0)
+
+
+def loss(features, labels, solution, weight_decay):
+    logits = torch.nn.functional.linear(features, solution[:, :-1], solution[:, -1])
+    return float(torch.nn.functional.cross_entropy(logits, labels) + weight_decay / 2 * solution[:, :-1].square().sum())
+
+
+@pytest.mark.parametrize("weight_decay", [0.003, 0.1])
+def test_sgd_and_lbfgs_reach_the_same_optimum(problem, weight_decay):
+    features, labels = standardised(problem[0]["train"]), torch.from_numpy(problem[1]["train"])
+    weights, bias = linear.fit(features, labels, CLASSES, weight_decay=weight_decay, iterations=300)
+    best = torch.cat([weights, bias[:, None]], 1)
+    given = Standardised(features.numpy(), torch.zeros(20), torch.ones(20))
+    found = linear._fit_best_by_sgd(given, labels, CLASSES, [weight_decay], 200, None, 0)
+    lowest, reached = (loss(features, labels, solution, weight_decay) for solution in (best, found))
+    start = loss(features, labels, torch.zeros_like(best), weight_decay)
+    assert lowest <= reached < lowest + 1e-3 * (start - lowest)
+    agree = [torch.nn.functional.linear(features, s[:, :-1], s[:, -1]).argmax(1) for s in (best, found)]
+    assert (agree[0] == agree[1]).float().mean() > 0.99
+
+
+def test_sgd_scores_as_lbfgs_does_and_chooses_the_weight_decay_too(problem):
+    first, second = (
+        linear.evaluate(representation(*problem), seed=0, solver=solver, iterations=40).scores[0]
+        for solver in linear.SOLVERS
+    )
+    assert second.value == pytest.approx(first.value, abs=0.02)
+    again = linear.evaluate(representation(*problem), seed=0, solver="sgd", iterations=40).scores[0]
+    assert again == second
+
+
+def test_sgd_reads_blocks_and_never_the_whole(problem):
+    features, labels = problem
+
+    class Watched(np.ndarray):
+        most = 0
+
+        def __getitem__(self, key):
+            found = super().__getitem__(key)
+            Watched.most = max(Watched.most, len(np.atleast_2d(found)))
+            return found
+
+    many = {split: np.tile(rows, (100, 1)).view(Watched) for split, rows in features.items()}
+    tiled = {split: np.tile(ids, 100) for split, ids in labels.items()}
+    linear.evaluate(representation(many, tiled), seed=0, solver="sgd", iterations=1, weight_decays=[0.01])
+    assert Watched.most <= linear_sgd.BLOCK < len(many["train"])

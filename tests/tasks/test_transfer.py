@@ -1,0 +1,135 @@
+"""Transfer: extracted features are enough for what is frozen, a target brings its own data, and nothing else runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import numpy
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from ssl_models.encoders import build_encoder
+from ssl_models.errors import NeedsLabels, NeedsTruth
+from ssl_models.method import DataSpec
+from ssl_models.methods.random import Random
+from tasks import store
+from tasks.prepare import prepare, prepare_target
+from tasks.stage import Context, NotApplicable
+from tasks.training import write_encoder
+from tasks.transfer import other_data, own_data, transfer, transfer_target
+
+torch.set_num_threads(1)
+WORLD = {"name": "world", "reader": "world", "source": "world.py", "train": 96, "test": 48}
+SCENES = {"name": "scenes", "reader": "world_scenes", "source": "scenes.py", "train": 48, "test": 24, "size": 32}
+TARGETS = {
+    "scenes_voc_map": {"protocol": "voc_map", "data": SCENES | {"objects": 2}, "costs": [1.0], "layers": ["pooled"]},
+    "scenes_knn": {"protocol": "knn", "data": SCENES | {"objects": 2}},
+}
+LAYERS = ("conv1", "res5", "pooled")
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    """A world, a run with features of three layers but no encoder, and targets."""
+    parameters: dict[str, Any] = {
+        "seed": 0,
+        "data": WORLD,
+        "machine": {"precision": "float32", "threads": 1},
+        "extract": {"size": 64},
+        "transfer": {"linear": {}, "knn": {}, "voc_map": {"costs": [1.0], "layers": ["pooled"]}, "retrieval": {}},
+        "targets": TARGETS,
+        "pretrain": {"random": {"method": "random"}},
+        "clusterfit": {"random_cf": {"source": "random", "clusters": 4}},
+    }
+    context = Context(tmp_path, "transfer", parameters, tmp_path, MagicMock())
+    prepare(context)
+    for split, samples in (("train", 96), ("test", 48)):
+        labels = numpy.load(context.store.dataset / f"{split}.labels.npy")
+        for layer in LAYERS:
+            features = numpy.random.default_rng(len(layer)).normal(size=(samples, 16)) + 9 * numpy.eye(16)[labels]
+            context.store.features("random").mkdir(parents=True, exist_ok=True)
+            numpy.save(context.store.features("random") / f"{split}.{layer}.npy", features.astype(numpy.float16))
+    return context
+
+
+def with_encoder(context: Context, run: str = "random") -> None:
+    torch.manual_seed(0)
+    data = DataSpec(96, (3, 32, 32))
+    encoder = build_encoder(name="resnet", depth=10, width=4, stem_stride=2)
+    write_encoder(context.store.encoder(run), Random(encoder, data), data)
+
+
+@pytest.mark.parametrize("protocol", ["linear", "knn", "voc_map", "retrieval"])
+def test_one_extraction_serves_every_frozen_protocol(context: Context, protocol: str) -> None:
+    """There is no encoder to run; the features alone answer."""
+    assert not context.store.encoder("random").exists()
+    result = transfer(context, "random", protocol)
+    record = store.read_json(context.store.metric("random", f"{protocol}.json"))
+    assert record["protocol"] == protocol
+    assert record["scores"][0]["value"] > 0.9
+    assert context.store.findings("random", protocol).is_dir()
+    assert all(path.exists() for path in result.artifacts)
+
+
+def test_pictures_and_curves_are_left_beside_the_record(context: Context) -> None:
+    transfer(context, "random", "retrieval")
+    transfer(context, "random", "voc_map")
+    assert list(context.store.findings("random", "retrieval").glob("*.png"))
+    curves = store.read_json(context.store.findings("random", "voc_map") / "curves.json")
+    for curve in curves.values():
+        assert len({len(column) for column in curve.values()}) == 1
+
+
+def test_own_data_are_the_layers_in_order_and_say_what_they_lack(context: Context) -> None:
+    given = own_data(context, "random")
+    assert given.layers == LAYERS
+    assert isinstance(given.features("train", "res5"), numpy.memmap)
+    assert given.images("test").shape == (48, 3, 32, 32)
+    assert given.classes == len(given.class_names) == 12
+    assert given.truth("train", "factors")["hue"].shape == (96, 2)
+    with pytest.raises(NeedsTruth, match="'world' has no boxes"):
+        given.truth("train", "boxes")
+    with pytest.raises(NeedsTruth, match="'random' has not learnt from clusters"):
+        given.truth("test", "clusters")
+    (context.store.dataset / "test.labels.npy").unlink()
+    with pytest.raises(NeedsLabels, match="'world' has no labels"):
+        given.labels("test")
+
+
+def test_a_refit_s_pseudo_labels_are_its_own_classifier_s(context: Context) -> None:
+    context.store.features("random_cf").parent.mkdir(parents=True)
+    context.store.features("random").rename(context.store.features("random_cf"))
+    context.store.encoder("random_cf").mkdir(parents=True)
+    weight = numpy.eye(4, 16, dtype=numpy.float32)
+    save_file(
+        {"weight": weight, "bias": numpy.zeros(4, numpy.float32)},
+        context.store.encoder("random_cf") / "head.safetensors",
+    )
+    given = own_data(context, "random_cf")
+    expected = numpy.asarray(given.features("test", "pooled"), numpy.float32)[:, :4].argmax(1)
+    assert numpy.array_equal(given.truth("test", "clusters"), expected)
+
+
+def test_a_target_is_measured_on_its_own_data(context: Context) -> None:
+    with_encoder(context)
+    prepare_target(context, "scenes_voc_map")
+    folder = store.target_folder(context.root, "scenes_voc_map")
+    assert numpy.load(folder / "train.boxes.npy").shape[1] == 7
+    given = other_data(context, "random", folder)
+    assert given.layers == ("conv1", "res2", "res3", "res4", "res5", "pooled")
+    assert given.features("test", "pooled").shape == (24, 32)
+    assert given.features("test", "pooled") is given.features("test", "pooled")  # extracted once
+    transfer_target(context, "random", "scenes_voc_map")
+    record = store.read_json(context.store.metric("random", "scenes_voc_map.json"))
+    assert record["protocol"] == "voc_map"
+    assert record["scores"][0]["metric"] == "map"
+
+
+def test_a_target_without_what_its_protocol_needs_does_not_apply(context: Context) -> None:
+    with_encoder(context)
+    prepare_target(context, "scenes_knn")
+    with pytest.raises(NotApplicable, match="scenes_knn: the data set 'scenes_knn' has no labels"):
+        transfer_target(context, "random", "scenes_knn")

@@ -1,0 +1,83 @@
+"""The report's protocol sections: pictures of the right runs, curves and maps of all, and a sentence on each."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks import findings, report, tables
+from tests.tasks.study import make, parameters, score, written
+
+RUNS = ["random", "supervised", "rotation", "simclr"]
+TARGETS = {"cells_detection": {"protocol": "detection", "data": {"name": "cells"}}}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    """A study with an invariance, and a target that left a picture and a curve for every run."""
+    root = tmp_path_factory.mktemp("study")
+    content = parameters(RUNS, ["world"])
+    make(root, "world", content, pictures=False)
+    content["transfer"]["invariance"] = {}
+    content["targets"] = TARGETS
+    for place, folder in enumerate(sorted(path.parent for path in root.glob("metrics/world/*/knn.json"))):
+        probes = [
+            {"layer": layer, "metric": metric, "value": 0.1 * place, "low": 0.05 * place, "high": 0.15 * place}
+            for metric in ("invariance", "invariance_rotation", "invariance_class")
+            for layer in ("res5", "pooled")
+        ]
+        (folder / "invariance.json").write_text(json.dumps({"scores": probes, "seconds": 3, "protocol": "invariance"}))
+        found = {"scores": [score("", "ap", 10.0 + place)], "seconds": 30, "protocol": "detection"}
+        (folder / "cells_detection.json").write_text(json.dumps(found))
+        own = folder / "cells_detection"
+        own.mkdir()
+        Image.fromarray(np.full((20, 30, 3), 10 * place, np.uint8)).save(own / "detections.png")
+        curve = {"recall": [0.0, 0.5, 1.0], "precision": [1.0, 0.8, 0.1 * place]}
+        (own / "curves.json").write_text(json.dumps({"red cell": curve}))
+    return root, content
+
+
+def test_pictures_are_those_of_the_best_its_refit_and_the_controls(study: tuple[Path, dict[str, object]]) -> None:
+    root, content = study
+    (data,) = report.collect(root, content)
+    names = [run.name for run in findings.chosen(data, "cells_detection")]
+    own = [run for run in data.runs if run.role == "self-supervised"]
+    best = max(own, key=lambda run: run.scores("cells_detection")[0].value)
+    assert names[0] == best.name
+    assert names[-2:] == ["random", "supervised"]
+    shown = findings.pictures(root, data)
+    assert [run.name for _, run, _ in shown] == names
+    assert all(path.name == "detections.png" for _, _, path in shown)
+
+
+def test_each_protocol_has_its_section_with_a_sentence(study: tuple[Path, dict[str, object]]) -> None:
+    page, rows = written(*study)
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert "cells detection" in page
+    assert "as COCO defines it" in text  # a target's section tells of its protocol
+    assert "1: the representation does not notice the change" in text
+    assert page.count('alt="') >= 3
+    assert 'id="world-cells_detection-curves' in page
+    assert 'id="world-invariance-map' in page
+    assert 'id="world-invariance-against' in page
+    ids = re.findall(r' id="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    assert {row["protocol"] for row in rows} == {"linear", "knn", "invariance", "cells_detection"}
+
+
+def test_a_target_is_a_column_of_the_headline_and_a_probe_is_not(study: tuple[Path, dict[str, object]]) -> None:
+    (data,) = report.collect(*study)
+    assert [measure.protocol for measure in tables.headline_measures(data)] == ["linear", "knn", "cells_detection"]
+
+
+def test_a_protocol_that_left_nothing_has_no_section(tmp_path: Path) -> None:
+    content = parameters(["random", "rotation"], ["world"])
+    make(tmp_path, "world", content, pictures=False)
+    (data,) = report.collect(tmp_path, content)
+    assert findings.sections(tmp_path, data, {}, {}) == []
+    assert '<h3 id="data-1-protocols">' not in written(tmp_path, content)[0]

@@ -145,7 +145,8 @@ def _check_protocol(protocol: str, settings: dict[str, Any]) -> None:
 
     protocol_module = import_module(f"ssl_models.protocols.{protocol}")
     if hasattr(protocol_module, "refuse"):
-        protocol_module.refuse(**settings)
+        defaults = protocol_module.evaluate.__kwdefaults__ or {}
+        protocol_module.refuse(**{name: value for name, value in (defaults | settings).items() if name != "seed"})
         return
     generator = numpy.random.default_rng(0)
     features = {split: generator.normal(size=(40, 8)).astype(numpy.float32) for split in ("train", "test")}

@@ -3,7 +3,8 @@
 A protocol is a file here with `evaluate(representation, *, seed, **settings) -> Findings`, which is deterministic given
 its seed, and `NEEDS`: which of a representation's parts it asks for, of "features", "encoder", "images", "labels" and
 the kinds of annotations in datasets/split.py. Where evaluating on nothing would be slow, it has
-`refuse(**settings)` too, which raises ValueError for what it cannot work with, and is called before anything starts.
+`refuse(**settings)` too, which is given all of them, raises ValueError for what it cannot work with, and is called
+before anything starts.
 """
 
 from __future__ import annotations

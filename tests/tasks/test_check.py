@@ -1,5 +1,6 @@
 """A look at the settings of stages before any starts: how large the data will be, and what a method makes of it."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from tasks import check as checking
 from tasks.check import check, measure
 from tasks.pictures import sheet
 from tasks.schema import ParameterError
@@ -74,3 +76,17 @@ def test_a_sheet_of_pictures_with_depth_shows_their_colours():
     assert shown.shape == (5, 13, 3)
     assert (shown == sheet([pictures[:, :3]], columns=2)).all()
     assert (shown[:, :6] == pictures[0, :3].transpose(1, 2, 0)).all()
+
+
+PROTOCOLS = [path.stem for path in (ROOT / "ssl_models/protocols").glob("*.py") if "def evaluate(" in path.read_text()]
+
+
+@pytest.mark.parametrize("name", sorted(PROTOCOLS))
+def test_every_protocol_can_be_looked_at_beforehand(name):
+    """With its defaults it starts; a setting out of range is refused without any data."""
+    module = import_module(f"ssl_models.protocols.{name}")
+    checking._check_protocol(name, {})
+    numbers = [key for key, value in module.evaluate.__kwdefaults__.items() if type(value) in (int, float)]
+    for key in numbers[:1]:
+        with pytest.raises(ValueError, match=key):
+            checking._check_protocol(name, {key: -1})

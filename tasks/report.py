@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_models.protocols.score import Score
 from tasks import sets
 from tasks.store import REPORT, RUNS, SCORES, Store, whole_file
-from tasks.tables import DataSet, Record, Run, headline, headline_measures, metric_name
+from tasks.tables import DataSet, Record, Run, headline, headline_measures, label, metric_name
 
 if TYPE_CHECKING:  # tasks.stage brings DVC, which the table at the end of a run does not need
     from tasks.stage import Context, Result
@@ -24,6 +24,8 @@ RUN_COLUMNS = (
     *("data", "run", "source", "method", "family", "reference", "epochs", "samples_seen", "views_seen", "chance"),
     *("loss", "accuracy", "seconds", "images_per_second", "peak_memory", "device", "precision", "threads", "seed"),
 )
+MOST_WIDE = 4
+"""Measures that the table in a terminal names with their metric and layer; more have a word each."""
 COLUMNS = ("data", "run", "source", "protocol", "layer", "metric", "value", "low", "high", "seed")
 
 
@@ -209,10 +211,12 @@ def _as_text(data: DataSet) -> str:
     """The headline table in plain characters, columns aligned."""
     ours, controls = headline(data)
     shown = headline_measures(data)
-    heads = [data.name, *(f"{metric_name(m)}{', ' + m.unit.strip() if m.unit else ''}" for m in shown)]
-    body = []
+    few = len(shown) <= MOST_WIDE
+    names = [f"{metric_name(m)}{', ' + m.unit.strip() if m.unit else ''}" if few else label(m.protocol) for m in shown]
+    heads, body = [data.name, *names], []
     for row in (*ours, *controls):
-        cells = [f"{'*' if c.best else ''}{c.value} {f'({c.layer})' if c.layer else ''}".strip() for c in row.cells]
+        layers = [f" ({c.layer})" if c.layer and few else "" for c in row.cells]
+        cells = [f"{'*' * c.best}{c.value}{layer}" for c, layer in zip(row.cells, layers, strict=True)]
         body.append([f"{'  ' if row.run.source else ''}{row.run.name}", *cells])
     widths = [max(len(line[column]) for line in [heads, *body]) for column in range(len(heads))]
     rule = ["─" * width for width in widths]

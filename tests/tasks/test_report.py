@@ -215,6 +215,21 @@ def test_the_terminal_table_reads_the_scores_alone(full: tuple[Path, str, list[d
     assert max(map(len, lines)) < 140
 
 
+def test_a_terminal_table_of_many_protocols_has_a_word_for_each(tmp_path: Path) -> None:
+    content = parameters(["random", "rotation"], ["world"])
+    make(tmp_path, "world", content, pictures=False)
+    for protocol in ("retrieval", "finetune", "voc_map", "scenes_detection"):
+        content["transfer"][protocol] = {}
+        for run in (*content["pretrain"], *content["clusterfit"]):
+            entry = {"layer": "", "metric": "map", "value": 0.5, "low": 0.4, "high": 0.6}
+            (tmp_path / f"metrics/world/{run}/{protocol}.json").write_text(json.dumps({"scores": [entry]}))
+    written(tmp_path, content)
+    heads, _, first, *_ = report.terminal_table(tmp_path).splitlines()
+    assert heads.split() == ["world", "linear", "k-NN", "retrieval", "fine-tuned", "VOC", "SVM", "scenes", "detection"]
+    assert "res" not in first
+    assert len(heads) < 100
+
+
 def test_the_terminal_table_is_light_and_says_when_there_is_nothing(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib, tasks.report as r; print(r.terminal_table(pathlib.Path(sys.argv[1])));"

@@ -1,7 +1,7 @@
 """`python -m benchmarks.tables [--check]`: keeps a data set's scores in results/, and writes the README's tables.
 
-A table stands between `<!-- table:NAME -->` and `<!-- /table -->` and is made of results/NAME.csv alone, so that
-anyone can check it without running anything.
+A table stands between `<!-- table:NAME -->` and `<!-- /table -->`, one of all protocols between `<!-- suite:NAME -->`
+and `<!-- /table -->`; both are made of results/NAME.csv alone, so that anyone can check them without running anything.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from statistics import NormalDist
 from benchmarks.page import table
 from ssl_models.protocols.score import Score
 from tasks.store import SCORES, whole_file
-from tasks.tables import DataSet, Measure, Run, best, lines, measure
+from tasks.tables import DataSet, Measure, Run, best, headline, headline_measures, label, lines, measure
 
-BLOCK = re.compile(r"(<!-- table:(?P<data>[^ ]+) -->\n)(?P<table>.*?)(<!-- /table -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (?P<kind>table|suite):(?P<data>[^ ]+) -->\n)(?P<table>.*?)(<!-- /table -->)", re.DOTALL)
 LINEAR, KNN, METRIC, LAST = "linear", "knn", "top1", "res5"
 HEADS = ["linear, best layer", f"linear, {LAST}", "k-NN"]
 Cells = list[Score | None]
@@ -48,7 +48,7 @@ def update(root: Path) -> list[str]:
     heads, by_data = _current_scores(root / SCORES)
     readme = _readme(root)
     for data in by_data:
-        if data not in {block["data"] for block in BLOCK.finditer(readme)}:
+        if data not in {block["data"] for block in BLOCK.finditer(readme) if block["kind"] == "table"}:
             raise TableError(
                 f"README.md has no place for the table of {data}: add the lines <!-- table:{data} --> and "
                 "<!-- /table --> where it shall stand"
@@ -93,6 +93,22 @@ def markdown(data: DataSet, source: str, seeds: dict[str, str]) -> str:
     return f"{table(heads, body)}\n\n{_caption(data, source, seeds)}\n"
 
 
+def suite(data: DataSet, source: str, seeds: dict[str, str]) -> str:
+    """Every protocol's headline number of each run, controls first, a refit below its source; the best ones bold."""
+    shown = headline_measures(data)
+    ours, controls = headline(data)
+    body = [
+        [
+            f"{'↳ ' if row.run.source else ''}{row.run.name}",
+            *(f"**{c.value}**" if c.best else c.value for c in row.cells),
+        ]
+        for row in (*controls, *ours)
+    ]
+    heads = ["%", *(f"{label(m.protocol)} ({m.metric})" for m in shown)]
+    named = ", ".join(sorted(set(seeds.values())))
+    return f"{table(heads, body)}\n\n*best layer where there are several; seed {named}, from {source}*\n"
+
+
 def _current_scores(path: Path) -> tuple[list[str], dict[str, list[list[str]]]]:
     """The column names, and the lines of each data set as they stand."""
     if not path.exists():
@@ -126,15 +142,16 @@ def _scores_of(root: Path, data: str) -> Path:
 
 def _rewritten(root: Path, readme: str) -> str:
     """The README with every table made anew."""
-    return BLOCK.sub(lambda block: f"{block[1]}{_block(root, block['data'])}{block[4]}", readme)
+    return BLOCK.sub(lambda block: f"{block[1]}{_block(root, block['kind'], block['data'])}{block[5]}", readme)
 
 
-def _block(root: Path, data: str) -> str:
+def _block(root: Path, kind: str, data: str) -> str:
     path = _scores_of(root, data)
     if not path.exists():
         raise TableError(f"README.md has a table of {data}, but there is no {path}: select that data set and run it")
     runs, seeds = _read(path)
-    return markdown(DataSet(data, runs), path.relative_to(root).as_posix(), seeds)
+    write = suite if kind == "suite" else markdown
+    return write(DataSet(data, runs), path.relative_to(root).as_posix(), seeds)
 
 
 def _read(path: Path) -> tuple[list[Run], dict[str, str]]:

@@ -54,6 +54,21 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_suite_has_a_column_a_protocol_and_a_line_a_run(project: Path) -> None:
+    readme = project / "README.md"
+    readme.write_text(f"{PLACE}\n<!-- suite:world -->\n<!-- /table -->\n")
+    assert tables.main([], project) == 0
+    heads, _, first, *rest = readme.read_text().split("<!-- suite:world -->\n")[1].splitlines()
+    assert heads == "| % | linear (top1) | k-NN (top1) |"
+    assert first == "| random | 40.0 | 25.0 |"
+    lines = {line.split(" | ")[0].removeprefix("| "): line for line in rest}
+    assert lines["↳ rotation_cf"] == "| ↳ rotation_cf | **70.0** | 52.0 |"
+    assert lines["simclr"] == "| simclr | 65.0 | **60.0** |"
+    assert tables.main(["--check"], project) == 0
+    readme.write_text(readme.read_text().replace("**70.0** | 52.0", "**71.0** | 52.0"))
+    assert tables.main(["--check"], project) == 1
+
+
 def test_pairs_are_taken_in_turns_and_their_ratios_compared() -> None:
     order: list[str] = []
     ours, other = iter([10.0, 30.0, 90.0]), iter([10.0, 10.0, 10.0])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import pkgutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from statistics import median
 
 import torch
 from torch import Generator, Tensor
@@ -57,7 +58,7 @@ def add_methods(effort: Effort, page: Page, data: Split, settings: Settings) -> 
     rows = []
     for name in running:
         rates, shares, growths = zip(*(turn[name] for turn in taken), strict=True)
-        rows.append(MethodRow(name, spread(rates), spread(shares), sum(growths[1:])))
+        rows.append(MethodRow(name, spread(rates), spread(shares), piled_up(growths)))
         page.add_method(rows[-1])
     dearest, fattest = max(rows, key=lambda row: row.share.median), max(rows, key=lambda row: row.growth)
     page.add(
@@ -75,10 +76,19 @@ def add_methods(effort: Effort, page: Page, data: Split, settings: Settings) -> 
             "memory that a training piles up",
             "MiB",
             growth,
-            f"{fattest.name}, the most of {len(rows)} methods: what the process grew by in all turns but the first.",
+            f"{fattest.name}, the most of {len(rows)} methods: the median turn's growth of the process, times the turns but the first.",
             Target("<", 32, ratio=False),
         )
     )
+
+
+def piled_up(growths: Sequence[float]) -> float:
+    """What a process grows by in all turns but the first, if it grows as in the median turn.
+
+    What is piled up grows in every turn; what the allocator takes in one and gives back in another is not.
+    """
+    turns = growths[1:] or growths
+    return len(turns) * median(turns)
 
 
 def trained_methods() -> list[str]:

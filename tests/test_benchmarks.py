@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import page, tables
+from benchmarks import page, tables, training
 from benchmarks.measuring import compare
 from benchmarks.rows import MethodRow, Row, Spread, Target
 from ssl_models.protocols.intervals import wilson
@@ -67,6 +67,11 @@ def test_a_suite_has_a_column_a_protocol_and_a_line_a_run(project: Path) -> None
     assert tables.main(["--check"], project) == 0
     readme.write_text(readme.read_text().replace("**70.0** | 52.0", "**71.0** | 52.0"))
     assert tables.main(["--check"], project) == 1
+
+
+def test_what_is_piled_up_grows_in_every_turn() -> None:
+    assert training.piled_up([90.0, 20.0, 20.0, 21.0, 20.0]) == 80
+    assert training.piled_up([90.0, 0.0, 80.0, 0.0, -70.0]) == 0
 
 
 def test_pairs_are_taken_in_turns_and_their_ratios_compared() -> None:

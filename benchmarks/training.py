@@ -76,8 +76,8 @@ def add_methods(effort: Effort, page: Page, data: Split, settings: Settings) -> 
             "memory that a training piles up",
             "MiB",
             growth,
-            f"{fattest.name}, the most of {len(rows)} methods: the median turn's growth of the process, times the turns "
-            "but the first.",
+            f"{fattest.name}, the most of {len(rows)} methods: the growth of the process in the median turn, "
+            "times the turns but the first.",
             Target("<", 32, ratio=False),
         )
     )

@@ -57,8 +57,8 @@ def add_methods(effort: Effort, page: Page, data: Split, settings: Settings) -> 
     taken = [{name: clocked.measure() for name, clocked in running.items()} for _ in range(effort.pairs)]
     rows = []
     for name in running:
-        rates, shares, growths = zip(*(turn[name] for turn in taken), strict=True)
-        rows.append(MethodRow(name, spread(rates), spread(shares), piled_up(growths)))
+        rates, shares, levels = zip(*(turn[name] for turn in taken), strict=True)
+        rows.append(MethodRow(name, spread(rates), spread(shares), piled_up(levels)))
         page.add_method(rows[-1])
     dearest, fattest = max(rows, key=lambda row: row.share.median), max(rows, key=lambda row: row.growth)
     page.add(
@@ -76,20 +76,21 @@ def add_methods(effort: Effort, page: Page, data: Split, settings: Settings) -> 
             "memory that a training piles up",
             "MiB",
             growth,
-            f"{fattest.name}, the most of {len(rows)} methods: the growth of the process in the median turn, "
-            "times the turns but the first.",
+            f"after {fattest.name}, the most of {len(rows)} methods in turns: how much higher the process "
+            "is than one turn before, in the median, times the turns.",
             Target("<", 32, ratio=False),
         )
     )
 
 
-def piled_up(growths: Sequence[float]) -> float:
-    """What a process grows by in all turns but the first, if it grows as in the median turn.
+def piled_up(levels: Sequence[float]) -> float:
+    """What a process grows by in all turns but the first, if it grows as in the median turn, from its level after each.
 
-    What is piled up grows in every turn; what the allocator takes in one and gives back in another is not.
+    What is piled up, by whichever method, raises the level in every turn. What the allocator takes in one method's turn
+    and gives back in another's does not, so that a turn's own growth would tell nothing.
     """
-    turns = growths[1:] or growths
-    return len(turns) * median(turns)
+    growths = [after - before for before, after in itertools.pairwise(levels[1:])]
+    return (len(levels) - 1) * median(growths) if growths else 0.0
 
 
 def trained_methods() -> list[str]:
@@ -135,11 +136,11 @@ class Clocked:
         return views
 
     def measure(self) -> tuple[float, float, float]:
-        """Images a second, the views' share of the time, and MiB that the process has grown by."""
-        self.spent, before = 0.0, resident()
+        """Images a second, the views' share of the time, and MiB that the process holds afterwards."""
+        self.spent = 0.0
         elapsed = seconds_of(lambda: go_on(self.training, self.steps))
         images = self.steps * self.training.settings.batch_size
-        return images / elapsed, self.spent / elapsed, (resident() - before) / 2**20
+        return images / elapsed, self.spent / elapsed, resident() / 2**20
 
 
 def bare_steps(data: Split, settings: Settings) -> Callable[[int], None]:

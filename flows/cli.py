@@ -121,8 +121,9 @@ def status(
         parameters = params.load(root)
         selected = sets.scope(parameters)
         graph = plan.narrow(pipeline.graph(root), selected)
-        states = plan.states(graph, pipeline.stale(root))
-        states = {name: entry for name, entry in states.items() if plan.in_scope(name, selected)}
+        names = [name for name in graph if plan.in_scope(name, selected)]
+        states = plan.states(graph, pipeline.stale(root, names))
+        states = {name: states[name] for name in names}
     if as_json:
         print(json.dumps({name: asdict(entry) for name, entry in states.items()}, indent=1))
         return

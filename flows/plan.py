@@ -64,12 +64,12 @@ def make(
     graph = narrow(pipeline.graph(root), scope)
     wanted = resolve(graph, targets, scope) or tuple(name for name in graph if in_scope(name, scope))
     forced = frozenset(wanted) if force else frozenset()
+    everything = pipeline.plan(graph, graph, wanted)
     if known is None:
-        reasons = dict(pipeline.stale(root))
+        reasons = dict(pipeline.stale(root, everything))
         for name in forced:
             reasons.setdefault(name, ["forced"])
         known = pipeline.plan(graph, reasons, wanted)
-    everything = pipeline.plan(graph, graph, wanted)
     return Plan(graph, tuple(known), forced, len(everything))
 
 

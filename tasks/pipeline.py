@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,7 @@ MEND = (
     "A kill in the middle of a write leaves such a file. Mend it with `git checkout dvc.lock` and "
     "`rm -f .dvc/tmp/rwlock`, then run again: what is in DVC's cache is not computed anew."
 )
+CODE_STAGE = "code"
 LOCK_ATTEMPTS = 20
 ATTEMPTS_AT_TORN = 10
 
@@ -64,17 +65,36 @@ def graph(root: Path) -> dict[str, Stage]:
     return _ask(root, _graph)
 
 
-def stale(root: Path) -> dict[str, list[str]]:
+def stale(root: Path, names: Collection[str] | None = None) -> dict[str, list[str]]:
     """Stage -> why DVC holds it for changed: "params.yaml pretrain.rotation.epochs modified", ...
 
-    Where code has changed, `code` is brought up to date first: only then does DVC know whom that concerns.
+    names: the stages to ask about, all by default; DVC looks at the files of every one that it is asked about. Where
+    code has changed, `code` is brought up to date first: only then does DVC know whom that concerns.
     """
-    status = _ask(root, lambda repo: repo.status())
-    if "code" in status:
-        reproduce(root, "code")
-        status = _ask(root, lambda repo: repo.status())
-        status.pop("code", None)  # DVC keeps a folder's hash as long as the process lives
+    status = _ask(root, lambda repo: _status(repo, names))
+    if CODE_STAGE in status:
+        reproduce(root, CODE_STAGE)
+        status = _ask(root, lambda repo: _status(repo, names, look_at_code=False))
     return {name.rpartition(":")[2]: _reasons(changes) for name, changes in status.items()}
+
+
+def _status(repo: Any, names: Collection[str] | None, *, look_at_code: bool = True) -> dict[str, Any]:
+    """What `repo.status()` says of some stages; of `code` alone, if that is stale.
+
+    look_at_code: False once it has been brought up to date, as DVC keeps a folder's hash while the process lives.
+    """
+    from dvc.repo import lock_repo
+
+    found: dict[str, Any] = {}
+    with lock_repo(repo):
+        stages = {stage.name: stage for stage in repo.index.stages}
+        code = stages.pop(CODE_STAGE, None)
+        if look_at_code and code is not None and (found := code.status(check_updates=True)):
+            return found
+        for name, stage in stages.items():
+            if names is None or name in names:
+                found |= stage.status(check_updates=True)
+    return found
 
 
 def _ask(root: Path, question: Callable[[Any], Any]) -> Any:

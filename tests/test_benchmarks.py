@@ -69,9 +69,10 @@ def test_a_suite_has_a_column_a_protocol_and_a_line_a_run(project: Path) -> None
     assert tables.main(["--check"], project) == 1
 
 
-def test_what_is_piled_up_grows_in_every_turn() -> None:
-    assert training.piled_up([90.0, 20.0, 20.0, 21.0, 20.0]) == 80
-    assert training.piled_up([90.0, 0.0, 80.0, 0.0, -70.0]) == 0
+def test_what_is_piled_up_raises_the_level_in_every_turn() -> None:
+    assert training.piled_up([300.0, 400.0, 420.0, 440.0, 460.0]) == 80
+    assert training.piled_up([300.0, 400.0, 400.0, 480.0, 400.0]) == 0
+    assert training.piled_up([300.0]) == 0
 
 
 def test_pairs_are_taken_in_turns_and_their_ratios_compared() -> None:

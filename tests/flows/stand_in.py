@@ -41,7 +41,7 @@ PARAMETERS = {
 _writing = threading.Lock()
 
 
-def stale(root: Path) -> dict[str, list[str]]:
+def stale(root: Path, names: object = None) -> dict[str, list[str]]:  # noqa: ARG001
     """What `stale.json` says, or that everything is."""
     path = root / "stale.json"
     return json.loads(path.read_text()) if path.exists() else {name: ["changed"] for name in GRAPH}

@@ -28,7 +28,7 @@ SMALL = ["prepare", "pretrain@rotation", "transfer@rotation-linear", "report"]
 @pytest.fixture(autouse=True)
 def _graph(monkeypatch):
     monkeypatch.setattr(pipeline, "graph", lambda _: GRAPH)
-    monkeypatch.setattr(pipeline, "stale", lambda _: {name: ["changed"] for name in GRAPH})
+    monkeypatch.setattr(pipeline, "stale", lambda *_: {name: ["changed"] for name in GRAPH})
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_only_what_is_selected_is_forced(tmp_path):
 
 
 def test_a_change_in_another_run_is_nothing_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "stale", lambda _: {"pretrain@moco": ["changed"]})
+    monkeypatch.setattr(pipeline, "stale", lambda *_: {"pretrain@moco": ["changed"]})
     assert plan.make(tmp_path, scope=Scope(("rotation",))).names == ()
     assert plan.make(tmp_path, scope=Scope(("rotation",))).scope == len(SMALL)
 
@@ -69,7 +69,7 @@ def test_a_plan_keeps_to_the_selected_protocols(tmp_path, monkeypatch):
         "report": Stage("report", "report", (*GRAPH["report"].parents, "transfer_target@rotation-cells"), (), ()),
     }
     monkeypatch.setattr(pipeline, "graph", lambda _: graph)
-    monkeypatch.setattr(pipeline, "stale", lambda _: {name: ["changed"] for name in graph})
+    monkeypatch.setattr(pipeline, "stale", lambda *_: {name: ["changed"] for name in graph})
     assert list(plan.make(tmp_path, scope=Scope(("rotation",), ("linear",))).names) == SMALL
     chosen = plan.make(tmp_path, scope=Scope(("rotation",), ("cells",))).names
     assert list(chosen) == ["prepare", "pretrain@rotation", *more, "report"]

@@ -1,10 +1,13 @@
 """What dvc.yaml declares covers what stages import, and a new block in params.yaml adds its stages by itself."""
 
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.dvcfile import load_file
+from dvc.repo import Repo
 
 from tasks import code, declared, pipeline
 from tests.tasks.conftest import make_project
@@ -19,7 +22,23 @@ def stages():
 
 def declared_code(stage: pipeline.Stage) -> set[str]:
     """The entries of code.json that a stage depends on."""
-    return set(declared.read(ROOT, stage.name).code)
+    return set(declarations()[stage.name].code)
+
+
+@cache
+def declarations() -> dict[str, declared.Declared]:
+    """What `declared.read` says of every stage, from one reading of dvc.yaml."""
+    with Repo(str(ROOT)) as repo:
+        file = load_file(repo, str(ROOT / "dvc.yaml"))
+        loaded = file.LOADER(file, file.contents, {})
+        return {name: declared.of_stage(loaded[name], ROOT) for name in loaded}
+
+
+@pytest.mark.parametrize(
+    "name", ["prepare", "pretrain@rotation", "transfer_target_clusterfit@rotation_cf-cells_voc_map"]
+)
+def test_one_stage_is_read_as_all_are(name):
+    assert declared.read(ROOT, name) == declarations()[name]
 
 
 def test_every_stage_declares_its_own_module_and_what_it_looks_up_by_name(stages):

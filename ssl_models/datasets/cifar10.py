@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tarfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_models.datasets import folder
+from ssl_models.datasets import archive, folder
 from ssl_models.datasets.folder import Entry, Listing
 from ssl_models.datasets.split import Dataset, Split
 
@@ -33,9 +31,9 @@ def load(*, seed: int, source: str = "", size: int = 32) -> Dataset:
         raise ValueError(f"size = {size} must be at least 1 pixel")
     if place := _local_folder(source):
         return folder.load(seed=seed, source=str(place), size=size)
-    archive = _archive()
-    if archive and archive.is_file():
-        return folder.read(_list_archive(archive), str(archive), size, "skip")
+    packed = _archive()
+    if packed and packed.is_file():
+        return folder.read(_list_archive(packed), str(packed), size, "skip")
     return _downloaded(size)
 
 
@@ -43,9 +41,9 @@ def count(*, source: str = "", size: int = 32, seed: int = 0) -> tuple[int, int]
     """How many images `load` would open for train and test; nothing is downloaded to find out."""
     if place := _local_folder(source):
         return folder.count(source=str(place), seed=seed)
-    archive = _archive()
-    if archive and archive.is_file():
-        listing = _list_archive(archive)
+    packed = _archive()
+    if packed and packed.is_file():
+        listing = _list_archive(packed)
         return len(listing.train), len(listing.test)
     return TRAIN, TEST
 
@@ -66,15 +64,9 @@ def _archive() -> Path | None:
 def _list_archive(path: Path) -> Listing:
     """The members .../{train,test}/CLASS/NAME.png with their bytes, sorted; anything else in it is passed over."""
     found: dict[str, list[tuple[str, str, bytes]]] = {"train": [], "test": []}
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                parts = PurePosixPath(member.name).parts[-3:]
-                stream = archive.extractfile(member) if member.isfile() and _is_image(parts) else None
-                if stream:
-                    found[parts[0]].append((parts[1], "/".join(parts), stream.read()))
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"'{path}' cannot be read to its end ({error}); fetch it again") from error
+    for name, content in archive.members(path, _is_image):
+        parts = PurePosixPath(name).parts[-3:]
+        found[parts[0]].append((parts[1], "/".join(parts), content))
     classes = tuple(sorted({name for name, _, _ in found["train"]}))
     if not found["train"] or not found["test"] or not {name for name, _, _ in found["test"]} <= set(classes):
         raise ValueError(f"'{path}' must hold train/CLASS/*.png, and test/CLASS/*.png of the same classes")
@@ -85,7 +77,8 @@ def _list_archive(path: Path) -> Listing:
     return Listing(train, test, classes)
 
 
-def _is_image(parts: tuple[str, ...]) -> bool:
+def _is_image(name: str) -> bool:
+    parts = PurePosixPath(name).parts[-3:]
     if len(parts) < 3 or parts[0] not in ("train", "test"):
         return False
     return PurePosixPath(parts[2]).suffix.lower() in folder.SUFFIXES and not parts[2].startswith(".")

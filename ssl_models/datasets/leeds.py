@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import tarfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.datasets import pose
+from ssl_models.datasets import archive, pose
 from ssl_models.datasets.pose import Person
 from ssl_models.datasets.split import Dataset
 
@@ -104,15 +102,9 @@ def _folder_files(place: Path) -> FILES:
 
 def _archive_files(place: Path) -> FILES:
     """joints.mat and images/im*, wherever they lie in the archive, with their bytes."""
-    found: FILES = {}
-    try:
-        with tarfile.open(place, "r:*") as archive:
-            for member in archive:
-                path = PurePosixPath(member.name)
-                wanted = path.name == "joints.mat" or (path.parent.name == "images" and IMAGE.fullmatch(path.name))
-                stream = archive.extractfile(member) if member.isfile() and wanted else None
-                if stream:
-                    found[path.name] = stream.read()
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"'{place}' cannot be read to its end ({error}); fetch it again") from error
-    return found
+    return {PurePosixPath(name).name: content for name, content in archive.members(place, _is_wanted)}
+
+
+def _is_wanted(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.name == "joints.mat" or (path.parent.name == "images" and bool(IMAGE.fullmatch(path.name)))

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-import tarfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ssl_models.datasets.archive import members
 from ssl_models.datasets.folder import SUFFIXES
 
 ANNOTATIONS, IMAGES, LISTS = FOLDERS = ("Annotations", "JPEGImages", "ImageSets/Main")
@@ -97,14 +96,8 @@ def _in_folder(place: Path) -> Iterable[tuple[str, Path]]:
 
 
 def _in_archive(path: Path) -> Iterable[tuple[str, bytes]]:
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                stream = archive.extractfile(member) if member.isfile() and IN_A_ROOT.fullmatch(member.name) else None
-                if stream:
-                    yield member.name.removeprefix("./"), stream.read()
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"'{path}' cannot be read to its end ({error}); fetch it again") from error
+    for name, data in members(path, IN_A_ROOT.fullmatch):
+        yield name.removeprefix("./"), data
 
 
 def _grouped(files: Iterable[tuple[str, Path | bytes]], place: str) -> list[_Root]:

@@ -10,8 +10,9 @@ from math import isfinite
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.protocols.asked import checked_labels, checked_layers
 from ssl_models.protocols.intervals import accuracies
-from ssl_models.protocols.neighbours import checked_labels, checked_layers, directions, nearest
+from ssl_models.protocols.neighbours import directions, nearest
 from ssl_models.protocols.score import Findings, Representation, Score
 
 NEEDS = ("features", "labels")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ssl_models.method import DataSpec
 from ssl_models.methods.supervised import Supervised
 from ssl_models.protocols import adaptation
+from ssl_models.protocols.asked import checked_labels
 from ssl_models.protocols.score import Representation
 from ssl_models.trainer import Settings
 from ssl_models.views.bounds import require_fraction, require_positive
@@ -60,10 +61,8 @@ def read_labels(representation: Representation) -> dict[str, ndarray]:
 
     Raises NeedsLabels (from the representation), ValueError for labels that do not fit.
     """
-    labels = {split: np.array(representation.labels(split), np.int64) for split in ("train", "test")}
+    labels = {split: checked_labels(representation, split) for split in ("train", "test")}
     for split, found in labels.items():
-        if len(found) == 0 or found.min() < 0 or found.max() >= representation.classes:
-            raise ValueError(f"the {split} labels must be at least one, each from 0 to {representation.classes - 1}")
         if (images := len(representation.images(split))) != len(found):
             raise ValueError(f"there are {len(found)} {split} labels for {images} {split} images; give one for each")
     if len(unseen := np.setdiff1d(labels["test"], labels["train"])):

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_models.protocols import linear_sgd
+from ssl_models.protocols.asked import checked_labels
 from ssl_models.protocols.intervals import accuracies
 from ssl_models.protocols.score import Findings, Representation, Score
 from ssl_models.protocols.standardised import Standardised, standardised
@@ -51,8 +52,8 @@ def evaluate(
     if solver not in SOLVERS:
         raise ValueError(f"solver = {solver!r} is unknown; choose one of {', '.join(SOLVERS)}")
     classes = representation.classes
-    labels = torch.from_numpy(_checked_labels(representation, "train"))
-    test_labels = _checked_labels(representation, "test")
+    labels = torch.from_numpy(checked_labels(representation, "train"))
+    test_labels = checked_labels(representation, "test")
     held_out = _hold_out(len(labels), seed) if len(decays) > 1 else None
     scores: list[Score] = []
     for layer in representation.layers:
@@ -223,10 +224,3 @@ def _checked_decays(weight_decays: list[float]) -> list[float]:
     if not all(isinstance(decay, int | float) and isfinite(decay) and decay > 0 for decay in weight_decays):
         raise ValueError(f"weight_decays = {weight_decays!r} must be finite numbers above 0")
     return sorted({float(decay) for decay in weight_decays}, reverse=True)
-
-
-def _checked_labels(representation: Representation, split: str) -> ndarray:
-    labels = np.array(representation.labels(split), np.int64)
-    if len(labels) == 0 or labels.min() < 0 or labels.max() >= representation.classes:
-        raise ValueError(f"the {split} labels must be at least one, each from 0 to {representation.classes - 1}")
-    return labels

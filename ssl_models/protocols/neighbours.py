@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 from numpy import ndarray
 
 from ssl_models.directions import Directions
@@ -42,20 +41,3 @@ def nearest(gallery: Directions, queries: Directions, neighbours: int) -> Iterat
             best.add_result(cosine, rows + first)
         best.finalize()
         yield begin, best.D, best.I
-
-
-def checked_layers(layers: str | list[str], known: tuple[str, ...]) -> list[str]:
-    """Raises ValueError for a name that the representation does not have."""
-    names = [layers] if isinstance(layers, str) else list(layers)
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise ValueError(f"layers = {layers!r} must name at least one of {', '.join(known)}, and nothing else")
-    return names
-
-
-def checked_labels(representation: Representation, split: str) -> ndarray:
-    """(N,) int64. Raises NeedsLabels (from the representation), ValueError for none or one that is no class."""
-    labels = np.asarray(representation.labels(split))
-    if len(labels) == 0 or labels.min() < 0 or labels.max() >= representation.classes:
-        raise ValueError(f"the {split} labels must be at least one, each from 0 to {representation.classes - 1}")
-    return labels

@@ -11,9 +11,10 @@ from numpy import ndarray
 from PIL import Image
 
 from ssl_models.directions import Directions
-from ssl_models.errors import NeedsLabels
+from ssl_models.errors import NeedsLabels, NeedsTruth
+from ssl_models.protocols.asked import checked_labels, checked_layers
 from ssl_models.protocols.intervals import bootstrap, proportion
-from ssl_models.protocols.neighbours import checked_labels, checked_layers, directions, nearest
+from ssl_models.protocols.neighbours import directions, nearest
 from ssl_models.protocols.score import Findings, Representation, Score
 
 NEEDS = ("features", "images", "labels")
@@ -112,7 +113,7 @@ def _pictures(
     """No picture where the representation has no images."""
     try:
         images, shown = representation.images("train"), representation.images("test")
-    except RuntimeError:
+    except NeedsTruth:
         return {}
     chosen = drawn(labels["test"] if labels else np.zeros(len(queries), np.int64), seed)
     few = Directions(np.stack([queries.stored[row] for row in chosen]), queries.name)

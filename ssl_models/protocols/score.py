@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from numpy import ndarray
 
+from ssl_models.errors import NeedsTruth
+
 if TYPE_CHECKING:  # torch must not come with this module, see knn.py
     from ssl_models.encoders.encoder import Encoder
 
 
 def _features_only(*_: str) -> Any:
-    raise RuntimeError("this representation has features only: no encoder, no images and no annotations")
+    raise NeedsTruth("this representation has features only: no encoder, no images and no annotations")
 
 
 @dataclass(frozen=True)

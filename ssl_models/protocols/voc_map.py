@@ -16,8 +16,9 @@ from ssl_models.directions import Directions
 from ssl_models.errors import NeedsTruth
 from ssl_models.protocols import average_precision as ap
 from ssl_models.protocols import svm
+from ssl_models.protocols.asked import checked_labels, checked_layers
 from ssl_models.protocols.intervals import bootstrap
-from ssl_models.protocols.neighbours import checked_labels, checked_layers, directions
+from ssl_models.protocols.neighbours import directions
 from ssl_models.protocols.score import Findings, Representation, Score
 
 NEEDS = ("features", "labels")
@@ -207,7 +208,7 @@ def _present(representation: Representation) -> dict[str, ndarray]:
     """(N, K) int8 for each split: 1 shown, 0 not, -1 ignored."""
     try:
         return {split: np.asarray(representation.truth(split, "present")) for split in ("train", "test")}
-    except (NeedsTruth, RuntimeError):  # RuntimeError: there are features and labels only
+    except NeedsTruth:
         labels = {split: checked_labels(representation, split) for split in ("train", "test")}
         known = np.arange(representation.classes)
         return {split: (own[:, None] == known).astype(np.int8) for split, own in labels.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,10 @@ def chosen(data: DataSet, protocol: str) -> list[Run]:
     return [*family, *controls]
 
 
-def sections(root: Path, data: DataSet, hue: dict[str, str], images: dict[Path, Any]) -> list[dict[str, Any]]:
-    """What the template shows of each protocol. images: what `pictures` named, as the page embeds it."""
+def sections(root: Path, data: DataSet, hue: dict[str, str], embed: Callable[[Path], Any]) -> list[dict[str, Any]]:
+    """What the template shows of each protocol. embed: a picture's path as the page shows it."""
     found = []
+    drawn = pictures(root, data)
     shown = next(iter(tables.headline_measures(data)), None)
     for protocol in data.protocols:
         kind = protocol_of(data, protocol)
@@ -51,12 +53,18 @@ def sections(root: Path, data: DataSet, hue: dict[str, str], images: dict[Path, 
             if shown:
                 text = "Each run's mean over the transforms against how well it transfers, both at the last layer."
                 plots.append((curves.against(data, protocol, shown, hue, f"{name}-against"), text))
-        own = [(run, path.stem, images[path]) for of, run, path in pictures(root, data) if of == protocol]
+        own = [(run, path.stem, embed(path)) for of, run, path in drawn if of == protocol]
+        other = other_data(data, protocol)
         plots = [(svg, caption) for svg, caption in plots if svg]
-        if plots or own:
-            label = tables.label(protocol)
-            found.append({"name": label, "reading": reading.reading(kind), "plots": plots, "pictures": own})
+        if plots or own or other:
+            told = {"name": tables.label(protocol), "reading": reading.reading(kind), "data": other}
+            found.append({**told, "plots": plots, "pictures": own})
     return found
+
+
+def other_data(data: DataSet, protocol: str) -> dict[str, Any] | None:
+    """Of a protocol on data of its own {"train", "test", "skipped": entries that were left out}; else None."""
+    return next((dict(r["data"]) for run in data.runs if "data" in (r := run.protocols.get(protocol, {}))), None)
 
 
 def protocol_of(data: DataSet, name: str) -> str:

@@ -71,9 +71,7 @@ def _section(root: Path, data: DataSet, hue: dict[str, str], allowance: int) -> 
         "clusters": [
             (run, _picture(store.metric(run.name, "clusters.png"), allowance)) for run in data.runs if run.cluster
         ],
-        "protocols": findings.sections(
-            root, data, hue, {path: _picture(path, allowance) for _, _, path in findings.pictures(root, data)}
-        ),
+        "protocols": findings.sections(root, data, hue, lambda path: _picture(path, allowance)),
         "times": _times(data),
         "numbers": _numbers(data),
     }

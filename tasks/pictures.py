@@ -7,23 +7,20 @@ from pathlib import Path
 import numpy
 from PIL import Image
 
+from ssl_models.protocols.drawing import coloured
 from tasks.store import whole_file
 
 WHITE = 255
 
 
 def sheet(rows: list[numpy.ndarray], columns: int, gap: int = 1) -> numpy.ndarray:
-    """Rows of pictures, each (n, C, H, W) uint8, as one (H', W', 3) picture; what a row lacks stays white.
-
-    Of more than three channels the first three are shown; of fewer, the first, as a grey.
-    """
-    _, channels, height, width = rows[0].shape
+    """Rows of pictures, each (n, C, H, W) uint8, as one (H', W', 3) picture; what a row lacks stays white."""
+    _, _, height, width = rows[0].shape
     canvas = numpy.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), WHITE, dtype=numpy.uint8)
     for row, pictures in enumerate(rows):
         for column, picture in enumerate(pictures[:columns]):
             top, left = row * (height + gap), column * (width + gap)
-            shown = picture[:3] if channels >= 3 else numpy.repeat(picture[:1], 3, axis=0)
-            canvas[top : top + height, left : left + width] = shown.transpose(1, 2, 0)
+            canvas[top : top + height, left : left + width] = coloured(picture)
     return canvas
 
 

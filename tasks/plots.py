@@ -9,14 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ssl_models.protocols.drawing import PALETTE
 from ssl_models.protocols.score import Score
 from tasks.tables import DataSet, Gain, Measure, Run, best, gains, layers, lines, metric_name
 
-# Okabe and Ito's colours without yellow and black, then Tol's muted ones: told apart with any colour vision.
-PALETTE = [
-    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A6D00", "#56B4E9"),
-    *("#332288", "#882255", "#44AA99", "#999933", "#AA4499", "#117733"),
-]
 SUPERVISED, UNTRAINED, INK = "#444444", "#A0A0A0", "#222222"
 TITLE_SIZE = 8.5
 STYLE = {

@@ -33,16 +33,26 @@ def transfer(context: Context, run: str, protocol: str) -> Result:
 def transfer_target(context: Context, run: str, target: str) -> Result:
     """encoder, a target's data -> the same, under the target's name."""
     block = context.parameters["targets"][target]
-    representation = other_data(context, run, store.target_folder(context.root, target))
-    return _measure(context, run, target, block["protocol"], pick_out(block, TARGET), representation)
+    folder = store.target_folder(context.root, target)
+    known = store.read_json(folder / "dataset.json")
+    data = {name: known[name] for name in ("train", "test", "skipped")}
+    settings = pick_out(block, TARGET)
+    return _measure(context, run, target, block["protocol"], settings, other_data(context, run, folder), data)
 
 
 transfer_clusterfit, transfer_target_clusterfit = transfer, transfer_target
 
 
 def _measure(
-    context: Context, run: str, name: str, protocol: str, settings: dict[str, Any], representation: Representation
+    context: Context,
+    run: str,
+    name: str,
+    protocol: str,
+    settings: dict[str, Any],
+    representation: Representation,
+    data: dict[str, Any] | None = None,
 ) -> Result:
+    """data: of a target, what its section of the report says of them: how many samples, and what was skipped."""
     evaluate = import_module(f"ssl_models.protocols.{protocol}").evaluate
     started = time.perf_counter()
     try:
@@ -54,7 +64,7 @@ def _measure(
         "protocol": protocol,
         "scores": [asdict(score) for score in findings.scores],
         "seconds": time.perf_counter() - started,
-    }
+    } | ({"data": data} if data else {})
     for score in findings.scores:  # once more by name, for `dvc metrics show`, which passes over lists
         record.setdefault(score.metric, {})[score.layer or "all"] = score.value
     folder = context.store.findings(run, name)

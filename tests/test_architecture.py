@@ -12,7 +12,8 @@ FORBIDDEN = {
     "flows": {"torch", "torchvision", "faiss", "sklearn"},
 }
 WITHOUT_TORCH = {"ssl_models/clustering.py", "ssl_models/directions.py"} | {
-    f"ssl_models/protocols/{name}.py" for name in ("asked", "knn", "neighbours", "retrieval", "score", "intervals")
+    f"ssl_models/protocols/{name}.py"
+    for name in ("asked", "drawing", "intervals", "knn", "neighbours", "retrieval", "score")
 }
 """faiss and torch crash in one process on macOS (faiss#3401): these run where torch is not loaded."""
 FILES = [path for room in FORBIDDEN for path in sorted((ROOT / room).rglob("*.py"))]

@@ -6,7 +6,6 @@ Legend: N samples, C channels, K classes, M boxes of all samples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy import ndarray
 
 from ssl_models.protocols import adaptation, box_precision
 from ssl_models.protocols.detector import Detector
+from ssl_models.protocols.drawing import coloured
 from ssl_models.protocols.score import Findings, Representation
 from ssl_models.trainer import Settings, derive_seed
 
@@ -48,7 +48,7 @@ def evaluate(
     Raises NeedsTruth (from the representation), ValueError for settings out of range, an encoder without maps, boxes
     of classes, samples or sizes that cannot be, and test images without a box.
     """
-    refuse(frozen=frozen, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay)
+    settings = _training(epochs, batch_size, learning_rate, weight_decay)
     images, test = representation.images("train"), representation.images("test")
     boxes, truth = (checked_boxes(representation, split) for split in ("train", "test"))
     torch.manual_seed(derive_seed(seed, "detection"))
@@ -57,7 +57,6 @@ def evaluate(
     detector = Detector(
         representation.encoder(), shape, boxes, representation.classes, frozen=frozen, precision=precision
     )
-    settings = Settings(epochs, batch_size, "adamw", learning_rate, weight_decay=weight_decay, warmup_epochs=0.5)
     adaptation.train(detector, images, settings, seed=seed, precision=precision)
     detector.eval()
     found = adaptation.outputs(detector.detect, test, precision=precision, batch_size=batch_size).numpy()
@@ -73,13 +72,11 @@ def refuse(
     weight_decay: float = 0.0005,
 ) -> None:
     """Raises ValueError for what `evaluate` would refuse, before anything starts."""
-    for name, value, lowest in (("epochs", epochs, 1), ("batch_size", batch_size, 2)):
-        if value < lowest:
-            raise ValueError(f"{name} = {value} must be at least {lowest}")
-    if not isfinite(learning_rate) or learning_rate <= 0:
-        raise ValueError(f"learning_rate = {learning_rate} must be finite and above 0")
-    if not isfinite(weight_decay) or weight_decay < 0:
-        raise ValueError(f"weight_decay = {weight_decay} must be finite and at least 0")
+    _training(epochs, batch_size, learning_rate, weight_decay)
+
+
+def _training(epochs: int, batch_size: int, learning_rate: float, weight_decay: float) -> Settings:
+    return Settings(epochs, batch_size, "adamw", learning_rate, weight_decay=weight_decay, warmup_epochs=0.5)
 
 
 def findings(
@@ -122,8 +119,7 @@ def checked_boxes(representation: Representation, split: str) -> ndarray:
 def draw_boxes(images: ndarray, detections: ndarray, truth: ndarray, names: Sequence[str]) -> ndarray:
     """(H, W, 3) uint8 of images (N, C, h, w) uint8: detections (D, 7) with name and score, the truth's (M, 7) beneath.
 
-    Both tables as in box_precision.py; rows of samples from N on are passed over. Of C channels the first three, or the
-    first as grey.
+    Both tables as in box_precision.py; rows of samples from N on are passed over.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -138,7 +134,7 @@ def draw_boxes(images: ndarray, detections: ndarray, truth: ndarray, names: Sequ
     draw.text((GAP + 10 * TEXT, GAP), "orange: found, with its score", FOUND, font)
     for number, image in enumerate(images):
         corner = (GAP + number % columns * across, GAP + 2 * TEXT + number // columns * down)
-        sheet.paste(Image.fromarray(_enlarged(image, scale)), corner)
+        sheet.paste(Image.fromarray(coloured(image, scale)), corner)
         for row in truth[truth[:, 0] == number]:
             _outline(draw, row, corner, scale, THERE)
         for row in detections[detections[:, 0] == number]:
@@ -156,9 +152,3 @@ def _outline(
     left, top, right, bottom = (row[2:6] * scale + np.tile(corner, 2)).tolist()
     draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=2)
     return left + 3, top + 2
-
-
-def _enlarged(image: ndarray, scale: int) -> ndarray:
-    """(C, H, W) -> (H * scale, W * scale, 3), each pixel a square."""
-    colours = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, 0)
-    return np.ascontiguousarray(colours.repeat(scale, 1).repeat(scale, 2).transpose(1, 2, 0))

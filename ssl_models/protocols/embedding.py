@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from ssl_models.errors import NeedsTruth
+from ssl_models.protocols.drawing import PALETTE
 from ssl_models.protocols.intervals import bootstrap
 from ssl_models.protocols.score import Findings, Representation, Score
 
@@ -27,11 +28,6 @@ COMPONENTS = 50
 ROWS = 512
 PANELS = 4
 FACTORS = ["hue", "background_brightness", "light", "orientation"]
-COLOURS = [
-    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A6D00", "#56B4E9"),
-    *("#332288", "#882255", "#44AA99", "#999933", "#AA4499", "#117733"),
-]
-"""Okabe and Ito's without yellow and black, then Tol's muted ones: told apart with any colour vision."""
 MARKS = "osD^vP"
 """Another after every six colours, so that 36 groups can be told apart."""
 NAMED = 36
@@ -56,8 +52,8 @@ def evaluate(
     them are near there too and about 1/2 by chance. neighbour_agreement: share of the 10 nearest in the map that have a
     sample's own class; only where there are labels, and about the share of its class by chance. Intervals: bootstrap
     over samples, the map being given: they say nothing of other maps.
-    pictures: "class", "pseudo_label" and "factors", each where it is known. curves: "map", the points and which test
-    samples they are. Distances between groups, and their sizes, mean nothing in such a map.
+    pictures: "class", "pseudo_label" and "factors", each where it is known. Distances between groups, and their sizes,
+    mean nothing in such a map.
 
     samples: at most, drawn with `seed`. perplexity: or a third of the samples where that is less. factors: up to four,
     of those that the data know; [] for none.
@@ -86,8 +82,7 @@ def evaluate(
         pictures["pseudo_label"] = _draw_groups(points, np.asarray(clusters)[rows], ())
     if shown:
         pictures["factors"] = _draw_factors(points, shown)
-    drawn = {"x": points[:, 0], "y": points[:, 1], "sample": rows}
-    return Findings(scores, pictures, {"map": {name: values.astype(float).tolist() for name, values in drawn.items()}})
+    return Findings(scores, pictures)
 
 
 def refuse(*, layer: str, samples: int, perplexity: float, factors: list[str]) -> None:
@@ -164,7 +159,7 @@ def _draw_groups(points: ndarray, groups: ndarray, names: Sequence[str]) -> ndar
     axes = drawn.add_axes((0.01, 0.015, 0.96 - 0.16 * columns, 0.97))
     for turn, group in enumerate(ids.tolist()):
         chosen, name = points[groups == group], names[group] if 0 <= group < len(names) else str(group)
-        style: dict[str, Any] = {"c": COLOURS[turn % len(COLOURS)], "marker": MARKS[turn // 6 % len(MARKS)]}
+        style: dict[str, Any] = {"c": PALETTE[turn % len(PALETTE)], "marker": MARKS[turn // 6 % len(MARKS)]}
         text = name if turn < NAMED else None
         axes.scatter(chosen[:, 0], chosen[:, 1], s=28, linewidths=0.3, edgecolors="white", label=text, **style)
     _plain(axes)

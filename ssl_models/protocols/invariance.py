@@ -81,7 +81,6 @@ def evaluate(
     one that was trained on photographs this tells how it sees drawn objects. Left out where pictures do not have three
     channels. Gradient, texture and clutter are in these scenes only where they are what is measured.
     Intervals: bootstrap over pictures. A representation that is constant tells no picture from its copy's rivals: 0.
-    curves: "invariance" and "sensitivity", a row a layer and a column a transform or factor.
     Raises ValueError for settings out of range, too few pictures and features that are not finite.
     """
     refuse(samples=samples, factors=factors, smallest_crop=smallest_crop, strength=strength, hue=hue)
@@ -214,12 +213,7 @@ def _findings(layers: tuple[str, ...], changes: dict[str, Changes], seed: int) -
     for layer in layers:
         scores.append(_score(layer, "invariance", np.stack([changes[name][layer] for name in TRANSFORMS]), seed))
         scores += [_score(layer, f"invariance_{name}", change[layer], seed) for name, change in changes.items()]
-    values = {(score.layer, score.metric): score.value for score in scores}
-    table = {name: [values[layer, f"invariance_{name}"] for layer in layers] for name in changes}
-    number = [float(place) for place in range(len(layers))]
-    curves = {"invariance": {"layer": number} | {name: table[name] for name in TRANSFORMS}}
-    moved = {name: [1 - value for value in column] for name, column in table.items() if name not in TRANSFORMS}
-    return Findings(scores, curves=curves | ({"sensitivity": {"layer": number} | moved} if moved else {}))
+    return Findings(scores)
 
 
 def _score(layer: str, metric: str, change: ndarray, seed: int) -> Score:

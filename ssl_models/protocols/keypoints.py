@@ -6,7 +6,6 @@ Legend: N samples, B of a batch, P points, D numbers of a sample's maps, (H, W) 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import nn
 from ssl_models.decoder import map_shapes
 from ssl_models.hardware import pick_device
 from ssl_models.protocols.adaptation import outputs, train
+from ssl_models.protocols.drawing import coloured
 from ssl_models.protocols.heat_maps import Head, Localisation, Maps, peaks
 from ssl_models.protocols.intervals import bootstrap
 from ssl_models.protocols.score import Findings, Representation, Score
@@ -66,7 +66,7 @@ def evaluate(
         maps = Maps(representation.encoder(), layers, frozen)
         shapes = map_shapes(maps.encoder, images.shape[1:])
         head = Head([shapes[layer] for layer in layers], points.shape[1], width, images.shape[2])
-    settings = Settings(epochs, batch_size, "adamw", learning_rate, weight_decay=0.01)
+    settings = _training(epochs, batch_size, learning_rate)
     network = _trained(maps, head, images, points, settings, seed, representation.precision)
     heat = outputs(network, representation.images("test"), precision=representation.precision)
     found = peaks(heat, images.shape[2:]).numpy()
@@ -88,11 +88,13 @@ def refuse(
     """Raises ValueError for settings that `evaluate` cannot work with."""
     if not isinstance(layers, list | tuple) or not layers or len(set(layers)) < len(layers):
         raise ValueError(f"layers = {layers!r} must be a list of at least one layer, each once, such as {LAYERS}")
-    for name, value, lowest in (("width", width, 1), ("epochs", epochs, 1), ("batch_size", batch_size, 2)):
-        if value < lowest:
-            raise ValueError(f"{name} = {value} must be at least {lowest}")
-    if not isfinite(learning_rate) or learning_rate <= 0:
-        raise ValueError(f"learning_rate = {learning_rate} must be finite and above 0")
+    if width < 1:
+        raise ValueError(f"width = {width} must be at least 1")
+    _training(epochs, batch_size, learning_rate)
+
+
+def _training(epochs: int, batch_size: int, learning_rate: float) -> Settings:
+    return Settings(epochs, batch_size, "adamw", learning_rate, weight_decay=0.01)
 
 
 def relative_errors(found: ndarray, points: ndarray, extent: ndarray) -> ndarray:
@@ -177,8 +179,7 @@ def _picture(images: ndarray, points: ndarray, found: ndarray) -> ndarray:
     scale = max(1, TILE // width)
     sheet = Image.new("RGB", (scale * width * min(COLUMNS, len(chosen)), scale * height * -(-len(chosen) // COLUMNS)))
     for place, row in enumerate(chosen):
-        channels = np.array(images[row, :3] if images.shape[1] >= 3 else images[row, [0, 0, 0]])
-        tile = Image.fromarray(channels.transpose(1, 2, 0)).resize((scale * width, scale * height), 0)  # nearest
+        tile = Image.fromarray(coloured(images[row], scale))
         pen = ImageDraw.Draw(tile)
         for number, (point, guess) in enumerate(zip(points[row], found[row], strict=True)):
             colour = ImageColor.getrgb(f"hsv({360 * number // points.shape[1]}, 90%, 100%)")

@@ -13,6 +13,7 @@ from PIL import Image
 from ssl_models.directions import Directions
 from ssl_models.errors import NeedsLabels, NeedsTruth
 from ssl_models.protocols.asked import checked_labels, checked_layers
+from ssl_models.protocols.drawing import coloured
 from ssl_models.protocols.intervals import bootstrap, proportion
 from ssl_models.protocols.neighbours import directions, nearest
 from ssl_models.protocols.score import Findings, Representation, Score
@@ -141,14 +142,14 @@ def drawn(labels: ndarray, seed: int) -> ndarray:
 
 def _framed(image: ndarray, colour: tuple[int, int, int]) -> ndarray:
     """One image (C, H, W) uint8 as (H', W', 3), enlarged by a whole number or made smaller, in a frame."""
-    pixels = np.asarray(image)[[0, 1, 2] if len(image) >= 3 else [0, 0, 0]].transpose(1, 2, 0)
+    pixels = coloured(image)
     height, width = pixels.shape[:2]
     longer = max(height, width)
     times = max(1, round(SIDE / longer))
     scale = SIDE / longer if longer > SIDE * times else times
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     kind = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
-    cell = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, kind))
+    cell = np.asarray(Image.fromarray(pixels).resize(size, kind))
     framed = np.full((size[1] + 2 * FRAME, size[0] + 2 * FRAME, 3), colour, np.uint8)
     framed[FRAME:-FRAME, FRAME:-FRAME] = cell
     return np.pad(framed, [(GAP // 2, GAP // 2), (GAP // 2, GAP // 2), (0, 0)], constant_values=255)

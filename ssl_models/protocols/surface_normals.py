@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import ceil, inf
+from math import ceil
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_models.protocols import adaptation
+from ssl_models.protocols.drawing import coloured
 from ssl_models.protocols.intervals import bootstrap
 from ssl_models.protocols.normal_maps import ROWS, Normals, Truth
 from ssl_models.protocols.score import Findings, Representation, Score
@@ -78,7 +79,7 @@ def evaluate(
     torch.manual_seed(seed)
     shape = images.shape[1:]
     method = Normals(representation.encoder(), train, shape, frozen=frozen, width=width, stride=stride, flip=flip)
-    settings = Settings(epochs, batch_size, "adamw", learning_rate, weight_decay=WEIGHT_DECAY)
+    settings = _training(epochs, batch_size, learning_rate)
     adaptation.train(method, images, settings, seed=seed, precision=representation.precision)
     return _findings(method.eval(), test_images, test, seed, representation.precision)
 
@@ -95,14 +96,16 @@ def refuse(
     flip: float = 0.5,
 ) -> None:
     """Raises ValueError for settings out of range."""
-    if not 0 < learning_rate < inf:
-        raise ValueError(f"learning_rate = {learning_rate} must be finite and above 0")
-    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 2), ("width", width, 1)):
-        if value < least:
-            raise ValueError(f"{name} = {value} must be at least {least}")
+    _training(epochs, batch_size, learning_rate)
+    if width < 1:
+        raise ValueError(f"width = {width} must be at least 1")
     if not 1 <= stride <= 32:
         raise ValueError(f"stride = {stride} must lie between 1 and 32 pixels")
     require_fraction(flip=flip)
+
+
+def _training(epochs: int, batch_size: int, learning_rate: float) -> Settings:
+    return Settings(epochs, batch_size, "adamw", learning_rate, weight_decay=WEIGHT_DECAY)
 
 
 def angles(found: Tensor, truth: Tensor) -> Tensor:
@@ -176,13 +179,12 @@ def _curve(histogram: ndarray) -> dict[str, list[float]]:
 def _drawn(shown: list[tuple[ndarray, ndarray, ndarray]]) -> ndarray:
     """Below each picture what is true and what is found: red to the right, green down, blue to the viewer; else grey.
 
-    shown: pictures (C, H, W) uint8, and two times vectors (3, H, W). C is 3 or 4, of which three are colours, or 1.
+    shown: pictures (C, H, W) uint8, and two times vectors (3, H, W).
     """
     columns = []
     for picture, *vectors in shown:
-        colours = [np.broadcast_to(picture[:3], (3, *picture.shape[1:]))]
-        colours += [np.rint(127.5 * (one + 1)).astype(np.uint8) for one in vectors]
-        columns.append(np.concatenate([np.pad(each, ((0, 0), (1, 1), (1, 1))) for each in colours], 1))
-    sheet = np.concatenate(columns, 2).transpose(1, 2, 0)
+        maps = [np.rint(127.5 * (one + 1)).astype(np.uint8) for one in vectors]
+        cells = [coloured(each) for each in (picture, *maps)]
+        columns.append(np.concatenate([np.pad(cell, ((1, 1), (1, 1), (0, 0))) for cell in cells]))
     times = max(1, ceil(SHOWN_SIDE / shown[0][0].shape[2]))
-    return np.ascontiguousarray(sheet.repeat(times, 0).repeat(times, 1))
+    return np.concatenate(columns, 1).repeat(times, 0).repeat(times, 1)

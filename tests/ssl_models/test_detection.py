@@ -198,11 +198,11 @@ def test_missing_truth_is_told(data):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": 0}, "epochs = 0 must be at least 1"),
-        ({"batch_size": 1}, "batch_size = 1 must be at least 2"),
-        ({"learning_rate": 0.0}, "learning_rate = 0.0 must be finite and above 0"),
-        ({"learning_rate": float("nan")}, "learning_rate = nan"),
-        ({"weight_decay": -1.0}, "weight_decay = -1.0 must be finite and at least 0"),
+        ({"epochs": 0}, "epochs is 0; it must be at least 1"),
+        ({"batch_size": 1}, "batch_size is 1; it must be at least 2"),
+        ({"learning_rate": 0.0}, "learning_rate 0.0 must be over 0"),
+        ({"learning_rate": float("nan")}, "learning_rate nan"),
+        ({"weight_decay": -1.0}, "weight_decay is -1.0; it must be at least 0"),
     ],
 )
 def test_bad_settings_are_refused(data, settings, message):

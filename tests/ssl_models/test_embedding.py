@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ssl_models.errors import NeedsLabels, NeedsTruth
-from ssl_models.protocols import embedding
+from ssl_models.protocols import drawing, embedding
 from ssl_models.protocols.score import Findings, Representation
 
 torch.set_num_threads(1)
@@ -140,9 +140,8 @@ def test_same_seed_same_numbers() -> None:
     given = representation(blobs())
     first, again, other = (embedding.evaluate(given, seed=seed, samples=60) for seed in (3, 3, 4))
     assert first.scores == again.scores
-    assert first.curves == again.curves
     assert all(np.array_equal(first.pictures[name], again.pictures[name]) for name in first.pictures)
-    assert first.curves["map"]["sample"] != other.curves["map"]["sample"]
+    assert first.scores != other.scores
 
 
 def test_the_order_of_samples_does_not_matter() -> None:
@@ -194,15 +193,12 @@ def test_too_few_or_broken_features_are_refused() -> None:
 # ---- the pictures
 
 
-def test_pictures_and_points() -> None:
+def test_pictures() -> None:
     findings = example()
     assert set(findings.pictures) == {"class", "pseudo_label", "factors"}
     for picture in findings.pictures.values():
         assert picture.dtype == np.uint8
         assert picture.shape[1:] == (1100, 3)
-    points = findings.curves["map"]
-    assert {len(column) for column in points.values()} == {SAMPLES}
-    assert sorted(points["sample"]) == list(range(SAMPLES))
 
 
 def colours(picture: np.ndarray) -> set[str]:
@@ -212,9 +208,9 @@ def colours(picture: np.ndarray) -> set[str]:
 def test_every_group_has_its_colour_and_groups_are_where_their_samples_are() -> None:
     points = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     picture = embedding._draw_groups(points, np.array([0, 1, 2]), ("left", "right", "up"))
-    blue, red, green = embedding.COLOURS[:3]
+    blue, red, green = drawing.PALETTE[:3]
     assert {blue, red, green} <= colours(picture)
-    assert not set(embedding.COLOURS[3:]) & colours(picture)
+    assert not set(drawing.PALETTE[3:]) & colours(picture)
     left_below, right_above = picture[400:, :400], picture[:400, 400:850]
     assert blue in colours(left_below)
     assert red not in colours(left_below)

@@ -290,20 +290,18 @@ def test_missing_truth_is_told() -> None:
     for channels in (1, 4):
         scores = found(noise(16, channels=channels), pixels, factors=True)
         assert set(scores) == {"invariance", *(f"invariance_{name}" for name in invariance.TRANSFORMS)}
-    assert set(invariance.evaluate(representation(noise(16, channels=1), pixels), seed=0).curves) == {"invariance"}
 
 
 def test_a_fourth_channel_is_no_colour() -> None:
     assert found(noise(16, channels=4), lambda pictures: pictures[:, 3].flatten(1))["invariance_colour"] == 1
 
 
-def test_curves_hold_the_scores() -> None:
+def test_the_first_score_is_the_mean_over_transforms() -> None:
     findings = invariance.evaluate(representation(noise(32), pixels), seed=0, samples=16)
     scores = {(score.layer, score.metric): score.value for score in findings.scores}
-    for row, layer in enumerate(("last", "pooled")):
-        shares = [findings.curves["invariance"][name][row] for name in invariance.TRANSFORMS]
+    for layer in ("last", "pooled"):
+        shares = [scores[layer, f"invariance_{name}"] for name in invariance.TRANSFORMS]
         assert scores[layer, "invariance"] == pytest.approx(np.mean(shares))
-        assert findings.curves["sensitivity"]["hue"][row] == 1 - scores[layer, "invariance_hue"]
 
 
 @pytest.mark.parametrize(

@@ -131,10 +131,10 @@ def test_missing_truth_is_told():
         ({"layers": ["map", "map"]}, "each once"),
         ({"layers": ["res9"]}, "'res9'; choose from map"),
         ({"width": 0}, "width = 0 must be at least 1"),
-        ({"epochs": 0}, "epochs = 0 must be at least 1"),
-        ({"batch_size": 1}, "batch_size = 1 must be at least 2"),
-        ({"learning_rate": 0.0}, "learning_rate = 0.0 must be finite and above 0"),
-        ({"learning_rate": float("nan")}, "learning_rate = nan"),
+        ({"epochs": 0}, "epochs is 0; it must be at least 1"),
+        ({"batch_size": 1}, "batch_size is 1; it must be at least 2"),
+        ({"learning_rate": 0.0}, "learning_rate 0.0 must be over 0"),
+        ({"learning_rate": float("nan")}, "learning_rate nan"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

@@ -150,10 +150,10 @@ def test_missing_truth_is_told():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": 0}, "epochs = 0 must be at least 1"),
-        ({"batch_size": 1}, "batch_size = 1 must be at least 2"),
-        ({"learning_rate": 0.0}, "learning_rate = 0.0 must be finite and above 0"),
-        ({"learning_rate": math.nan}, "learning_rate = nan"),
+        ({"epochs": 0}, "epochs is 0; it must be at least 1"),
+        ({"batch_size": 1}, "batch_size is 1; it must be at least 2"),
+        ({"learning_rate": 0.0}, "learning_rate 0.0 must be over 0"),
+        ({"learning_rate": math.nan}, "learning_rate nan"),
         ({"width": 0}, "width = 0 must be at least 1"),
         ({"stride": 0}, "stride = 0 must lie between 1 and 32"),
         ({"stride": 33}, "stride = 33 must lie between"),

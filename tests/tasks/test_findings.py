@@ -33,6 +33,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, obj
         ]
         (folder / "invariance.json").write_text(json.dumps({"scores": probes, "seconds": 3, "protocol": "invariance"}))
         found = {"scores": [score("", "ap", 10.0 + place)], "seconds": 30, "protocol": "detection"}
+        found["data"] = {"train": 1200, "test": 300, "skipped": ["cell 7: a box without area", "cell 9: <no image>"]}
         (folder / "cells_detection.json").write_text(json.dumps(found))
         own = folder / "cells_detection"
         own.mkdir()
@@ -61,6 +62,8 @@ def test_each_protocol_has_its_section_with_a_sentence(study: tuple[Path, dict[s
     assert "cells detection" in page
     assert "as COCO defines it" in text  # a target's section tells of its protocol
     assert "1: the representation does not notice the change" in text
+    assert "1,200 training and 300 test samples. 2 entries that could not be read and were skipped" in text
+    assert "cell 9: &lt;no image&gt;" in page
     assert page.count('alt="') >= 3
     assert 'id="world-cells_detection-curves' in page
     assert 'id="world-invariance-map' in page
@@ -79,5 +82,5 @@ def test_a_protocol_that_left_nothing_has_no_section(tmp_path: Path) -> None:
     content = parameters(["random", "rotation"], ["world"])
     make(tmp_path, "world", content, pictures=False)
     (data,) = report.collect(tmp_path, content)
-    assert findings.sections(tmp_path, data, {}, {}) == []
+    assert findings.sections(tmp_path, data, {}, str) == []
     assert '<h3 id="data-1-protocols">' not in written(tmp_path, content)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ssl_models.protocols import drawing
 from tasks import plots
 from tasks.tables import Run
 
@@ -10,8 +11,8 @@ def test_hues_are_one_a_method_and_grey_for_controls() -> None:
     runs = [Run("random", None, "random"), Run("a", None, "pirl"), Run("b", None, "pirl"), Run("c", None, "moco")]
     hue = plots.hues(runs)
     assert hue["random"] == plots.UNTRAINED
-    assert hue["pirl"] == plots.PALETTE[0]
-    assert hue["moco"] == plots.PALETTE[1]
+    assert hue["pirl"] == drawing.PALETTE[0]
+    assert hue["moco"] == drawing.PALETTE[1]
 
 
 def test_an_svg_loses_its_addresses_and_its_ids_become_its_own() -> None:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows import plan, running, server
+from flows import commands, plan, running
+from flows import engine as engines
+from flows.guard import BUSY, find_root, refusals, run_lock
 from tasks import params, pipeline, selection, sets, store
-
-WRONG, BUSY, INTERRUPTED = 2, 3, 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,6 +65,12 @@ def run(
         typer.Option(metavar="SUITE", help="A suite of protocols of params.yaml, or `all`. It stays selected."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every run: the same as `--runs all`.")] = False,
+    engine: Annotated[
+        str, typer.Option(metavar="local|dask", help="Where stages are worked on: here, or on a Dask cluster.")
+    ] = "local",
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of Dask's scheduler. Default: DASK_SCHEDULER_ADDRESS.")
+    ] = None,
 ) -> None:
     """Brings the pipeline up to date: runs the stages that something has changed for, and those that hang on them.
 
@@ -88,17 +90,23 @@ def run(
 
         covey run report --force         one stage again, though nothing has changed
 
+        covey run --engine dask --scheduler tcp://10.0.0.1:8786
+
     A stage that fails is tried again; what hangs on it is then skipped, and all else goes on. Ctrl-C stops every
     stage; the next `covey run` goes on from the last checkpoint. Exit codes: 0 done, 1 a stage failed, 2 a mistake in
-    params.yaml or on the command line, 3 another `covey run` is at work here, 130 interrupted.
+    params.yaml or on the command line, 3 another `covey run` is at work here, 4 done, but a number is worse than it was
+    in results/NAME.csv of the last commit, by more than its interval, 130 interrupted.
     """
-    with _refusals():
+    with refusals():
         root = find_root()
+        engines.check(engine, scheduler)
         with run_lock(root):
             with selection.selecting(root, data, sets.ALL if everything else runs, protocols) as name:
                 work = running.prepare(root, targets or [], name, force)
             if work is not None:
-                running.carry_out(root, targets or [], jobs, force, work)
+                code = running.carry_out(root, targets or [], jobs, force, work, (engine, scheduler)).code
+                if code:
+                    raise typer.Exit(code)
 
 
 @app.command()
@@ -116,7 +124,7 @@ def status(
     `stale`: something that the stage reads has changed. `waiting`: a stage before it is stale; it runs only if what
     it gets from there comes out different. `fresh`: up to date.
     """
-    with _refusals():
+    with refusals():
         root = find_root()
         parameters = params.load(root)
         selected = sets.scope(parameters)
@@ -149,7 +157,7 @@ def report() -> None:
     """
     from tasks.report import terminal_table
 
-    with _refusals():
+    with refusals():
         root = find_root()
         path = root / store.REPORT
         if not path.exists():
@@ -170,7 +178,7 @@ def ui() -> None:
     """
     from flows import pages
 
-    with _refusals():
+    with refusals():
         root = find_root()
         print("Starting both pages; this takes some twenty seconds.", flush=True)
         with pages.prefect(root) as prefect, pages.mlflow(root) as mlflow:
@@ -182,49 +190,30 @@ def ui() -> None:
                 threading.Event().wait()
 
 
-def find_root() -> Path:
-    """The project's folder: the one that holds dvc.yaml, here or above.
+@app.command()
+def serve(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Of Prefect's page. Default: any that is free.")
+    ] = None,
+) -> None:
+    """Does what `schedules` of params.yaml says when its time comes, and shows it on Prefect's page.
 
-    Raises:
-        ParameterError: there is none.
+    Example:
+
+        covey serve         prints the page's address and what is due next; Ctrl-C ends it
+
+    Each run does what `covey run` does: only what has changed since the last. Where a run is still at work when the
+    next is due, that one is left out, or waits (`overlap: queue`). Times that were missed are made good by one run.
     """
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").exists():
-            return folder
-    raise params.ParameterError(f"there is no dvc.yaml in {here} or above it; go to the project's folder first.")
+    from flows import schedule
 
-
-@contextmanager
-def run_lock(root: Path) -> Iterator[None]:
-    """Holds the project for one `covey run`; the system gives it back however this process ends."""
-    path = store.lock_file(root, "run")
-    with path.open("a+") as file:
+    with refusals(), suppress(KeyboardInterrupt):
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = path.read_text().strip() or "unknown"
-            print(f"Another covey run is at work in {root} (pid {owner}). Wait for it, or stop it.", file=sys.stderr)
+            schedule.serve(find_root(), port)
+        except schedule.AlreadyServing as error:
+            print(f"covey: {error}", file=sys.stderr)
             raise typer.Exit(BUSY) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turns what the user can mend into a line and an exit code, without a trace."""
-    try:
-        yield
-    except params.ParameterError as error:
-        print(f"covey: {error}", file=sys.stderr)
-        raise typer.Exit(WRONG) from None
-    except (server.ServerError, pipeline.PipelineError) as error:
-        print(f"covey: {error}", file=sys.stderr)
-        raise typer.Exit(running.FAILED) from None
-    except KeyboardInterrupt:
-        print(
-            "\nStopped; every stage has ended. The next covey run goes on from the last checkpoints.", file=sys.stderr
-        )
-        raise typer.Exit(INTERRUPTED) from None
+app.command()(commands.sweep)
+app.command()(commands.study)

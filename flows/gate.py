@@ -11,10 +11,11 @@ import itertools
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 NEEDS_DEVICE = frozenset({"train", "extract"})
 _NVIDIA_FOLDER = Path("/proc/driver/nvidia/gpus")
@@ -133,6 +134,20 @@ class Gate:
                 heapq.heapify(queue)
         if inside:
             self._give_back(waiter)
+
+
+def of_machine(machine: Mapping[str, Any], jobs: int | None) -> Gate:
+    """The gate of this machine for stages as the block `machine` has them; at most `jobs` at once.
+
+    A training in several processes takes as many cores, or GPUs, and so every stage is given as many.
+    """
+    processes = machine.get("processes", 1)
+    return Gate(count_slots(machine.get("threads", 1) * processes), grouped(find_devices(), processes), at_most=jobs)
+
+
+def grouped(devices: Sequence[str], size: int) -> list[str]:
+    """ "0,1" and "2,3" for four devices in twos, as CUDA_VISIBLE_DEVICES takes them; what is left over lies idle."""
+    return [",".join(devices[first : first + size]) for first in range(0, len(devices) - size + 1, size)]
 
 
 def count_slots(threads: int) -> int:

@@ -22,7 +22,8 @@ from rich.console import Console
 
 from flows import plan, policy, server
 from flows.children import GRACE_SECONDS, end_children, living_children
-from flows.gate import Gate, count_slots, find_devices
+from flows.engine import Engine, Local
+from flows.gate import Gate
 from flows.progress import Progress
 from tasks import params, pipeline, reconcile, sets, store, tracking
 
@@ -74,8 +75,10 @@ class Run:
         progress: Progress,
         environment: Mapping[str, str],
         parameters: Mapping[str, Any],
+        engine: Engine | None = None,
     ) -> None:
         self.root = root
+        self.engine = engine or Local(root)
         self.parameters = parameters
         self.work = work
         self.policies = policies
@@ -89,7 +92,7 @@ class Run:
         self.hopeless: set[str] = set()
 
     def bring(self, name: str) -> str:
-        """One attempt at one stage, once there is a place for it; returns what `reproduce` does.
+        """One attempt at one stage, once there is a place for it; returns the outcome of the engine's `reproduce`.
 
         Raises:
             StageFailed: the attempt failed.
@@ -103,8 +106,7 @@ class Run:
             if device is not None:
                 environment["CUDA_VISIBLE_DEVICES"] = device
             try:
-                outcome = pipeline.reproduce(
-                    self.root,
+                ended = self.engine.reproduce(
                     name,
                     timeout=self.policies[kind].timeout,
                     environment=environment,
@@ -114,11 +116,13 @@ class Run:
             except BaseException as error:
                 self._note_failure(name, error)
                 raise
-        reconcile.settle(self.root, name, outcome, self.parameters)
-        self.ended[name] = outcome
+        # A worker's record is not in this project's MLflow, unless both write to one server: then that one stands.
+        settled = "restored" if ended.worker else ended.outcome
+        reconcile.settle(self.root, name, settled, self.parameters)
+        self.ended[name] = ended.outcome
         self.failures.pop(name, None)
-        self.progress.done(name, outcome)
-        return outcome
+        self.progress.done(name, f"{ended.outcome} on {ended.worker}" if ended.worker else ended.outcome)
+        return ended.outcome
 
     def may_retry(self, name: str) -> bool:
         """Not once the run is being stopped, nor a stage that would fail in the same way again."""
@@ -135,6 +139,10 @@ class Run:
         else:
             reason, tail, log = f"{name} could not be run", repr(error), store.log_file(self.root, name)
         self.failures[name] = Failure(name, reason, tail, log, self.attempts[name])
+
+    def stop(self) -> None:
+        """Lets no further stage begin; an engine whose stages are elsewhere is told by its gate."""
+        self.gate.close()
 
     def outcome(self) -> Outcome:
         """Reads off what became of every planned stage; call it when all have come to rest."""
@@ -193,6 +201,7 @@ def bring_up_to_date(
     jobs: int | None = None,
     force: bool = False,
     planned: Sequence[str] | None = None,
+    engine: Any = None,
 ) -> Outcome:
     """Runs the stale stages among the targets and their ancestors, or the whole pipeline's.
 
@@ -202,6 +211,7 @@ def bring_up_to_date(
         jobs: how many stages may work at once; as many as cores and GPUs allow where it is None.
         force: run the targets, or everything, even where nothing has changed.
         planned: the stages, where the caller has just made the plan.
+        engine: where they are worked on; on this machine where it is None.
 
     Raises:
         PipelineFailed: a stage failed for good. Its descendants were left out, all others have ended.
@@ -211,7 +221,8 @@ def bring_up_to_date(
     policies = policy.read(parameters)
     work = plan.make(root, targets, scope=sets.scope(parameters), force=force, known=planned)
     server.claim_run(str(runtime.flow_run.id))
-    gate = Gate(count_slots(parameters["machine"].get("threads", 1)), find_devices(), at_most=jobs)
+    engine = engine or Local(root)
+    gate = engine.gate(parameters["machine"], jobs)
     with (
         _tracked(root, targets) as environment,
         Progress(root, len(work.names), Console()) as progress,
@@ -224,24 +235,25 @@ def bring_up_to_date(
             progress=progress,
             environment=environment,
             parameters=parameters,
+            engine=engine,
         )
-        carry_out(run, submit)
+        carry_out(lambda: submit(run), run.stop)
         outcome = run.outcome()
         if outcome.failures:
             raise PipelineFailed(outcome)
     return outcome
 
 
-def carry_out(run: Run, start: Callable[[Run], Sequence[Any]]) -> None:
+def carry_out(start: Callable[[], Sequence[Any]], stop: Callable[[], None]) -> None:
     """Starts the stages and waits for all of them; when interrupted, ends their processes before it passes that on."""
     bystanders = living_children()
     futures: Sequence[Any] = ()
     try:
-        futures = start(run)
+        futures = start()
         for future in futures:
             future.wait()
     except BaseException:
-        run.gate.close()
+        stop()
         # A thread that sleeps before a retry cannot be woken: leave it behind rather than wait for it.
         last_resort = threading.Timer(2 * GRACE_SECONDS, os._exit, (130,))
         last_resort.daemon = True

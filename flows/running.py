@@ -6,19 +6,34 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from flows import plan, policy, server
-from tasks import params, pipeline, sets, store, tracking
+from tasks import alarm, params, pipeline, sets, store, tracking
 
 if TYPE_CHECKING:
     from flows.pipeline import Outcome
 
-FAILED = 1
+FAILED, REGRESSED = 1, 4
 TAIL_LINES = 15
+Where = tuple[str, str | None]
+HERE: Where = ("local", None)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: what became of its stages, and the numbers that are worse than published, in words."""
+
+    outcome: Outcome
+    worse: tuple[str, ...]
+    seconds: float
+
+    @property
+    def code(self) -> int:
+        """The exit code of `covey run`."""
+        return FAILED if self.outcome.failures else REGRESSED if self.worse else 0
 
 
 def prepare(root: Path, targets: list[str], data: str | None, force: bool) -> plan.Plan | None:
@@ -36,12 +51,23 @@ def prepare(root: Path, targets: list[str], data: str | None, force: bool) -> pl
     return work
 
 
-def carry_out(root: Path, targets: list[str], jobs: int | None, force: bool, work: plan.Plan) -> None:
-    """Runs a plan and tells how it ended; exits with FAILED where a stage did."""
+def carry_out(
+    root: Path, targets: list[str], jobs: int | None, force: bool, work: plan.Plan, where: Where = HERE
+) -> Ending:
+    """Runs a plan and tells how it ended. where: the engine and the scheduler, as `engine.opened` takes them."""
     print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
     begin = time.monotonic()
-    outcome = _bring_up_to_date(root, targets, jobs, force, work)
-    _tell(root, outcome, time.monotonic() - begin)
+    outcome = _bring_up_to_date(root, targets, jobs, force, work, where)
+    compared = alarm.of_results(root, params.load(root)) if "report" in outcome.ended else []
+    worse = tuple(f"{each.data}: {regression.text}" for each in compared for regression in each.worse)
+    ending = Ending(outcome, worse, time.monotonic() - begin)
+    _tell(root, ending)
+    for comparison in compared:
+        if comparison.note:
+            print(comparison.note)
+    for line in worse:
+        print(f"regression: {line}", file=sys.stderr)
+    return ending
 
 
 def others(parameters: Mapping[str, Any]) -> str:
@@ -54,34 +80,39 @@ def others(parameters: Mapping[str, Any]) -> str:
     return found
 
 
-def _bring_up_to_date(root: Path, targets: list[str], jobs: int | None, force: bool, work: plan.Plan) -> Outcome:
+def _bring_up_to_date(
+    root: Path, targets: list[str], jobs: int | None, force: bool, work: plan.Plan, where: Where
+) -> Outcome:
     """Runs the flow beside a Prefect server and a fork server, which start while prefect is imported."""
     from tasks import forkserver
 
     with forkserver.running(root) as environment, server.running(root) as prefect:
         os.environ.update(environment)
+        from flows.engine import opened
         from flows.pipeline import PipelineFailed, bring_up_to_date
 
-        prefect.wait_until_up()
-        try:
-            return bring_up_to_date(root, targets, jobs, force, list(work.names))
-        except PipelineFailed as failed:
-            return failed.outcome
+        with opened(root, work, *where) as engine:
+            prefect.wait_until_up()
+            try:
+                return bring_up_to_date(root, targets, jobs, force, list(work.names), engine)
+            except PipelineFailed as failed:
+                return failed.outcome
 
 
 def _stages(count: int) -> str:
     return f"{count} stage{'s' * (count != 1)}"
 
 
-def _tell(root: Path, outcome: Outcome, seconds: float) -> None:
-    """Prints how a run ended; exits with 1 where a stage failed, after naming it, its log and the log's end."""
+def _tell(root: Path, ending: Ending) -> None:
+    """Prints how a run ended; of a stage that failed its name, its log and the log's end."""
     from flows.progress import duration
     from tasks.report import terminal_table
 
+    outcome = ending.outcome
     for name, because in outcome.skipped.items():
         print(f"skipped  {name} because of {because}")
     if not outcome.failures:
-        print(f"{_stages(len(outcome.ended))} done in {duration(seconds)}.")
+        print(f"{_stages(len(outcome.ended))} done in {duration(ending.seconds)}.")
         if "report" in outcome.ended:
             print(f"\n{terminal_table(root)}\n\nReport: {root / store.REPORT}")
         else:
@@ -93,4 +124,3 @@ def _tell(root: Path, outcome: Outcome, seconds: float) -> None:
         for line in failure.tail.splitlines()[-TAIL_LINES:]:
             print(f"    {line}", file=sys.stderr)
         print(f"The whole log: {failure.log}", file=sys.stderr)
-    raise typer.Exit(FAILED)

@@ -133,20 +133,22 @@ def claim_run(flow_run: str) -> None:
 
     with get_client(sync_client=True) as client:
         client.update_flow_run(UUID(flow_run), tags=[OWNER_TAG + json.dumps(processes.identity(), sort_keys=True)])
-        for run in client.read_flow_runs(flow_run_filter=_running_filter()):
+        for run in client.read_flow_runs(flow_run_filter=running_filter()):
             owner = next((tag.removeprefix(OWNER_TAG) for tag in run.tags if tag.startswith(OWNER_TAG)), None)
             if owner is not None and not processes.is_alive(json.loads(owner)):
-                _close_run(client, run.id)
+                close_run(client, run.id)
 
 
-def _running_filter() -> Any:
+def running_filter() -> Any:
+    """Of flow runs that are not at their end."""
     from prefect.client.schemas import filters, objects
 
     states = [objects.StateType.RUNNING, objects.StateType.PENDING, objects.StateType.CANCELLING]
     return filters.FlowRunFilter(state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=states)))
 
 
-def _close_run(client: Any, run: UUID) -> None:
+def close_run(client: Any, run: UUID) -> None:
+    """Says of a run whose process is gone, and of its tasks, that they crashed."""
     from prefect.client.schemas import filters
     from prefect.states import Crashed
 

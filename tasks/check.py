@@ -92,6 +92,7 @@ def _check_training(
 ) -> None:
     import torch
 
+    from ssl_models.distributed import require_shares
     from ssl_models.hardware import resolve_precision
     from ssl_models.method import DataSpec
     from ssl_models.trainer import Settings
@@ -101,6 +102,7 @@ def _check_training(
     resolve_precision(parameters["machine"]["precision"], torch.device("cpu"))
     if settings.batch_size > samples:
         raise ValueError(f"batch_size {settings.batch_size} is over the {samples} training samples there are")
+    require_shares(settings.batch_size, parameters["machine"].get("processes", 1))
     labels = torch.arange(samples) % 2  # whether there are labels, only the data can tell
     targets = torch.randn(samples, 2) if "outputs" in block else None
     build_method(parameters, method, block, DataSpec(samples, shape, labels, 2, targets), seed=0)

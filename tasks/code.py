@@ -13,8 +13,10 @@ import hashlib
 import io
 import json
 import tokenize
-from functools import lru_cache
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -26,7 +28,7 @@ PLUMBING = {
     f"tasks/{name}.py"
     for name in (
         *("code", "declared", "faults", "journal", "labels", "lifeline", "mlflow_store", "params", "process"),
-        *("registry", "runs", "schema", "stage", "store", "tracking"),
+        *("registry", "runs", "schema", "stage", "store", "tracking", "workers"),
     )
 }
 """What carries, checks and records, and does not shape an output: a change there makes nothing stale."""
@@ -55,22 +57,40 @@ def read(root: Path) -> Fingerprints:
     return content
 
 
-def fingerprints(root: Path) -> Fingerprints:
-    """Kind -> name -> 16 hexadecimal digits, of the code as it is now."""
+def fingerprints(
+    root: Path, targets: Mapping[str, Any] | None = None, wanted: Collection[str] | None = None
+) -> Fingerprints:
+    """Kind -> name -> 16 hexadecimal digits, of the code as it is now.
+
+    targets: their blocks, else those of params.yaml. wanted: "kind" or "kind.name" of what is asked for; else all.
+    """
     found: Fingerprints = {}
-    for kind, folder in FOLDERS.items():
-        files = sorted((root / "ssl_models" / folder).glob("[!_]*.py"))
-        found[kind] = {file.stem: fingerprint(root, f"ssl_models/{folder}/{file.name}") for file in files}
-    for protocol in found["protocol"]:
-        file = f"ssl_models/protocols/{protocol}.py"
-        if "encoder" in needs((root / file).read_text()):
-            found["protocol"][protocol] = fingerprint(root, file, *_encoders(root))
-    found["stage"] = {name: fingerprint(root, f"tasks/{name}.py") for name in STAGES}
-    found["target"] = {
-        target: fingerprint(root, f"ssl_models/protocols/{protocol}.py", EXTRACTION, *_encoders(root))
-        for target, protocol in _targets(root).items()
-    }
+    for (kind, name), files in _files(root, targets).items():
+        if wanted is None or kind in wanted or f"{kind}.{name}" in wanted:
+            found.setdefault(kind, {})[name] = fingerprint(root, *files())
     return found
+
+
+def _files(root: Path, targets: Mapping[str, Any] | None) -> dict[tuple[str, str], Callable[[], list[str]]]:
+    """Kind and name of every entry -> what tells the files that it begins with."""
+    found: dict[tuple[str, str], Callable[[], list[str]]] = {}
+    for kind, folder in FOLDERS.items():
+        for file in sorted((root / "ssl_models" / folder).glob("[!_]*.py")):
+            own = f"ssl_models/{folder}/{file.name}"
+            found[kind, file.stem] = partial(_of_protocol, root, own) if kind == "protocol" else partial(list, [own])
+    for name in STAGES:
+        found["stage", name] = partial(list, [f"tasks/{name}.py"])
+    for name, protocol in _protocols(root, _targets(root) if targets is None else targets).items():
+        found["target", name] = partial(_of_target, root, protocol)
+    return found
+
+
+def _of_protocol(root: Path, file: str) -> list[str]:
+    return [file, *(_encoders(root) if "encoder" in needs((root / file).read_text()) else [])]
+
+
+def _of_target(root: Path, protocol: str) -> list[str]:
+    return [f"ssl_models/protocols/{protocol}.py", EXTRACTION, *_encoders(root)]
 
 
 def needs(text: str) -> tuple[str, ...]:
@@ -85,11 +105,14 @@ def _encoders(root: Path) -> list[str]:
     return [f"{ENCODERS}/{file.name}" for file in sorted((root / ENCODERS).glob("[!_]*.py"))]
 
 
-def _targets(root: Path) -> dict[str, str]:
-    """Target -> its protocol, for those whose protocol there is; params.yaml's faults are told elsewhere."""
+def _targets(root: Path) -> dict[str, Any]:
     path = root / "params.yaml"
-    blocks = (yaml.safe_load(path.read_text()) or {}).get("targets") if path.exists() else None
-    named = {name: block.get("protocol", "") for name, block in (blocks or {}).items() if isinstance(block, dict)}
+    return ((yaml.safe_load(path.read_text()) or {}).get("targets") if path.exists() else None) or {}
+
+
+def _protocols(root: Path, blocks: Mapping[str, Any]) -> dict[str, str]:
+    """Target -> its protocol, for those whose protocol there is; params.yaml's faults are told elsewhere."""
+    named = {name: block.get("protocol", "") for name, block in blocks.items() if isinstance(block, dict)}
     return {
         name: protocol for name, protocol in named.items() if (root / f"ssl_models/protocols/{protocol}.py").is_file()
     }

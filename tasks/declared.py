@@ -47,7 +47,7 @@ class Declared:
         content = yaml.safe_load((self.root / "params.yaml").read_text())
         found |= {f"params:{key}": _hash_value(content, key) for key in self.parameters}
         if self.code:
-            now, noted = code.fingerprints(self.root), code.read(self.root)
+            now, noted = code.fingerprints(self.root, wanted=self.code), code.read(self.root)
             for key in self.code:
                 found[f"code:{key}"] = _hash_value(now, key)
                 if _hash_value(noted, key) != found[f"code:{key}"]:
@@ -101,11 +101,16 @@ def read(root: Path, stage: str) -> Declared:
         return of_stage(file.LOADER(file, file.contents, {})[stage], root)
 
 
-def _hash_value(content: Any, key: str) -> str:
-    """SHA-256 of what stands under a dotted key; nothing there counts as null."""
+def value(content: Any, key: str) -> Any:
+    """What stands under a dotted key; None where there is nothing."""
     for part in key.split("."):
         content = content.get(part) if isinstance(content, dict) else None
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return content
+
+
+def _hash_value(content: Any, key: str) -> str:
+    """SHA-256 of what stands under a dotted key; nothing there counts as null."""
+    return hashlib.sha256(json.dumps(value(content, key), sort_keys=True).encode()).hexdigest()
 
 
 def _relative(path: str, root: Path) -> str:

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tasks import dag, findings, plots, reading, tables, verdict
+from tasks import alarm, dag, findings, plots, reading, tables, verdict
 from tasks.store import Store
 from tasks.tables import DataSet, Run
 
@@ -37,7 +37,10 @@ def render(root: Path, parameters: Mapping[str, Any], datasets: list[DataSet], m
     runs = {run.name: hue[run.method] for data in datasets for run in data.runs}
     protocols = {name: findings.protocol_of(data, name) for data in datasets for name in data.protocols}
     return environment.get_template("report.html.j2").render(
-        sections=[_section(root, data, hue, allowance) for data in datasets],
+        sections=[
+            _section(root, data, hue, allowance) | {"alarm": alarm.against_published(root, parameters, data)}
+            for data in datasets
+        ],
         hue=runs,
         dag=dag.draw(parameters, runs),
         reading=[(tables.label(name), reading.reading(kind)) for name, kind in protocols.items()],

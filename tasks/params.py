@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tasks import sets
+from tasks import schedules, sets
 from tasks.schema import Field, ParameterError, check_block, keywords, offered, unknown
 
 BLOCKS = (
@@ -32,15 +32,16 @@ BLOCKS = (
     "protocols",
     "suites",
     "orchestration",
+    "schedules",
 )
-OPTIONAL = ("orchestration",)
+OPTIONAL = ("orchestration", "schedules")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 REFIT = "supervised"
 """The method of a refit that does not name one: plain cross entropy on the cluster ids."""
 OUTPUTS = ("clusters", "classes")
 SHARED = {"method": Field("str", False), "encoder": Field("dict", False)}
 """What every block of a training may hold; `encoder` changes settings of the encoder for this run."""
-MACHINE = {"threads": Field("int", True), "precision": Field("str", True)}
+MACHINE = {"threads": Field("int", True), "precision": Field("str", True), "processes": Field("int", False)}
 TARGET = {"protocol": Field("str", True), "data": Field("dict", True)}
 """What a target's block holds beside its protocol's settings."""
 DATASET = {"name": Field("str", True), "reader": Field("str", True), "source": Field("str", True)}
@@ -75,8 +76,9 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
         raise ParameterError(f"params.yaml: seed is {parameters['seed']!r}; it must be a whole number from 0.")
     _check_names(parameters)
     check_block(parameters["machine"], MACHINE, "machine")
-    if parameters["machine"]["threads"] < 1:
-        raise ParameterError(f"machine.threads is {parameters['machine']['threads']}; it must be at least 1.")
+    for name in ("threads", "processes"):
+        if (count := parameters["machine"].get(name, 1)) < 1:
+            raise ParameterError(f"machine.{name} is {count}; it must be at least 1.")
     _check_encoder(parameters["encoder"])
     check_block(parameters["training"], training_fields(), "training")
     check_block(parameters["extract"], keywords(CODE / "extraction.py", "extract_features"), "extract")
@@ -94,6 +96,7 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
         _check_protocol(name, block, {}, f"transfer.{name}")
     for name, block in parameters["targets"].items():
         _check_target(name, block, parameters, root)
+    schedules.check(parameters, root)
 
 
 def _check_protocol(protocol: str, block: Mapping[str, Any], own: Mapping[str, Field], where: str) -> None:

@@ -15,10 +15,13 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tasks import store
 from tasks.schema import ParameterError
+
+if TYPE_CHECKING:
+    from tasks.declared import Declared
 
 Kind = Literal["prepare", "train", "extract", "cluster", "transfer", "report"]
 KINDS: dict[str, Kind] = {"code": "prepare", "pretrain": "train", "clusterfit": "train"}
@@ -63,6 +66,11 @@ class Stage:
 def graph(root: Path) -> dict[str, Stage]:
     """Every stage of dvc.yaml, parents before children."""
     return _ask(root, _graph)
+
+
+def resolved(root: Path) -> dict[str, tuple[tuple[str, ...], Declared]]:
+    """Every stage's parents and what it declares, parents before children."""
+    return _ask(root, _resolved)
 
 
 def stale(root: Path, names: Collection[str] | None = None) -> dict[str, list[str]]:
@@ -113,19 +121,27 @@ def _ask(root: Path, question: Callable[[Any], Any]) -> Any:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _graph(repo: Any) -> dict[str, Stage]:
+def _resolved(repo: Any) -> dict[str, tuple[tuple[str, ...], Declared]]:
     import networkx
 
     from tasks.declared import of_stage
 
     edges = repo.index.graph  # child -> parent
+    return {
+        stage.name: (
+            tuple(sorted(parent.name for parent in edges.successors(stage))),
+            of_stage(stage, Path(repo.root_dir)),
+        )
+        for stage in reversed(list(networkx.topological_sort(edges)))
+    }
+
+
+def _graph(repo: Any) -> dict[str, Stage]:
     stages = {}
-    for stage in reversed(list(networkx.topological_sort(edges))):
-        declared = of_stage(stage, Path(repo.root_dir))
-        parents = tuple(sorted(parent.name for parent in edges.successors(stage)))
-        word = stage.name.partition("@")[0].partition("_")[0]
+    for name, (parents, declared) in _resolved(repo).items():
+        word = name.partition("@")[0].partition("_")[0]
         kind: Kind = KINDS.get(word, word)  # type: ignore[arg-type]
-        stages[stage.name] = Stage(stage.name, kind, parents, declared.paths, declared.outputs)
+        stages[name] = Stage(name, kind, parents, declared.paths, declared.outputs)
     return stages
 
 
@@ -179,7 +195,7 @@ def plan(stages: dict[str, Stage], changed: Iterable[str], targets: Iterable[str
 def check(root: Path, names: Iterable[str]) -> None:
     """Builds what the named stages would build, in a process of its own: a bad value is found before any runs."""
     command = [sys.executable, "-m", "tasks", "check", *names]
-    done = subprocess.run(command, cwd=root, env=_environment({}), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=root, env=command_environment({}), capture_output=True, text=True, check=False)
     if done.returncode:
         words = (done.stderr or done.stdout).strip().removeprefix("error: ")
         raise ParameterError(words or f"the look at the settings ended with exit code {done.returncode}")
@@ -200,7 +216,7 @@ def reproduce(
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", name, *(["--force"] if force else [])]
     for attempt in range(LOCK_ATTEMPTS):
         with open(log, "wb") as output:
-            code = _run(command, root, output, _environment(environment), timeout)
+            code = run_command(command, root, output, command_environment(environment), timeout)
         text = log.read_text(errors="replace")
         if code == 0 or not any(words in text for words in LOCKED):
             break
@@ -214,14 +230,16 @@ def reproduce(
     return "restored" if "is cached - skipping run" in text else "unchanged"
 
 
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This environment, with this Python found first, since dvc.yaml says `python`."""
+def command_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment, with this Python found first, since dvc.yaml says `python`."""
     folder = os.path.dirname(sys.executable)
     path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **extra}
 
 
-def _run(command: list[str], root: Path, output: Any, environment: dict[str, str], timeout: float | None) -> int | None:
+def run_command(
+    command: list[str], root: Path, output: Any, environment: dict[str, str], timeout: float | None
+) -> int | None:
     """Runs a command in a process group of its own; None after a timeout. Whatever ends this call ends the group."""
     process = subprocess.Popen(
         command,

@@ -181,13 +181,13 @@ def terminal_table(root: Path) -> str:
     if not path.exists():
         return f"There is no {SCORES} yet: it is written by the report stage."
     with open(path, newline="") as file:
-        datasets = _from_scores(list(csv.DictReader(file)))
+        datasets = from_scores(list(csv.DictReader(file)))
     if not datasets:
         return f"{SCORES} holds no score: no protocol applied. {REPORT} says why."
     return "\n\n".join(_as_text(data) for data in datasets)
 
 
-def _from_scores(lines: list[dict[str, str]]) -> list[DataSet]:
+def from_scores(lines: list[dict[str, str]]) -> list[DataSet]:
     """Data sets as far as the scores alone tell: a run's name stands for its method."""
     sources = {(line["data"], line["run"]): line["source"] or None for line in lines}
     protocols: dict[tuple[str, str], dict[str, Record]] = {key: {} for key in sources}

@@ -86,7 +86,7 @@ def _run(root: Path, stage: str, arguments: list[str]) -> None:
     _set_threads(parameters["machine"]["threads"])
     work = store.work_folder(root, stage, key)
     work.mkdir(parents=True, exist_ok=True)
-    with _recorded(root, stage, key, work, inputs, parameters) as record:
+    with _first_come(work), _recorded(root, stage, key, work, inputs, parameters) as record:
         context = Context(root, stage, parameters, work, record)
         started = time.perf_counter()
         try:
@@ -99,7 +99,7 @@ def _run(root: Path, stage: str, arguments: list[str]) -> None:
         _refuse_changed(declaration, inputs)
         faults.point("before-record")
         record.finish({**result.summary, "seconds": time.perf_counter() - started}, result.artifacts)
-        if result.encoder is not None:
+        if result.encoder is not None and store.WORK not in os.environ:  # the newest is not to be some sweep's
             register(root, record.run_id, *result.encoder)
         _refuse_changed(declaration, inputs)
         (work / store.DONE).touch()
@@ -167,6 +167,14 @@ def _alone(root: Path, stage: str) -> Iterator[None]:
         file.truncate()
         file.write(str(os.getpid()))
         file.flush()
+        yield
+
+
+@contextmanager
+def _first_come(work: Path) -> Iterator[None]:
+    """Waits where another project works on the same inputs in the same folder, as two points of a sweep may."""
+    with open(work / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

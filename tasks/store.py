@@ -11,10 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+WORK = "COVEY_WORK"
+"""Names the folder of all work folders, where the project's own will not last, as in a point of a sweep."""
+
 REPORT = "results/report.html"
 SCORES = "results/scores.csv"
 RUNS = "results/runs.csv"
 CODE = "code.json"
+TRAINING = "training"
+"""The name of a training's record; no protocol has it."""
+
+SWEEPS = "results/sweeps"
 DONE = "done"
 """A file of this name in a work folder says that the stage came to its end there."""
 
@@ -66,7 +73,7 @@ def covey_folder(root: Path) -> Path:
 
 def work_folder(root: Path, stage: str, key: str) -> Path:
     """A stage's private folder for one set of inputs: it outlives a kill, and DVC does not know of it."""
-    return covey_folder(root) / "work" / stage / key[:16]
+    return Path(os.environ.get(WORK) or covey_folder(root) / "work") / stage / key[:16]
 
 
 def log_file(root: Path, stage: str) -> Path:

@@ -207,6 +207,12 @@ def start_pipeline_run(root: Path, name: str, tags: Mapping[str, str] | None = N
     return create(root, client, name, {"covey.pipeline": name, **situation(root, None), **given})
 
 
+def describe(root: Path, run_id: str, parameters: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+    """Adds settings and final numbers to a run that is at work."""
+    client = connect(root, choose_uri(root))
+    log(client, run_id, parameters=parameter_texts(parameters), metrics=[(0, time.time() * 1000, metrics)])
+
+
 def finish_pipeline_run(root: Path, run_id: str, status: str) -> None:
     """Ends it as FINISHED, FAILED or KILLED, wherever it was started."""
     for uri in _places(root):

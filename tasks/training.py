@@ -13,13 +13,17 @@ import numpy
 import torch
 from safetensors.torch import save_file
 
+from ssl_models import distributed
 from ssl_models.encoders import build_encoder
 from ssl_models.hardware import pick_device
 from ssl_models.method import DataSpec, Method, method_class
 from ssl_models.trainer import Settings, Training, derive_seed
-from tasks import faults, params, store
+from tasks import faults, params, store, workers
 from tasks.journal import Journal
 from tasks.stage import Context, Result
+
+COURSE = ("loss", "accuracy", "chance", "learning_rate", "images_per_second", "gradient_norm")
+"""What an epoch logs that a training's record has already, or has no use for; a method's own terms come after it."""
 
 
 def train_encoder(
@@ -28,6 +32,7 @@ def train_encoder(
     """Trains `method_name` on the data set's training images and writes the encoder and its curve.
 
     labels: (N,) int64 array of classes or clusters, or None. targets: (N, K) logits of a teacher, or None.
+    In one of several processes it only trains: the stage that started them does the rest.
     """
     seed, device = context.parameters["seed"], pick_device()
     images = numpy.load(context.store.dataset / "train.images.npy", mmap_mode="r" if device.type == "cpu" else None)
@@ -40,15 +45,16 @@ def train_encoder(
     )
     method = build_method(context.parameters, method_name, block, data, derive_seed(seed, "init", run))
     settings = Settings(**params.pick(context.parameters["training"] | block, params.training_fields()))
-    journal = Journal(context.work / "journal.jsonl")
+    journal = Journal(context.work / workers.JOURNAL)
     summary: dict[str, Any] = {
         "method": method_name,
         "family": method.family,
         "reference": method.reference,
         "trained": method.trains,
     }
-    if method.trains:
-        recorder = Recorder(context, journal, device)
+    if method.trains and workers.wanted(context) and not distributed.joined():
+        summary |= _train_together(context, method, settings)
+    elif method.trains:
         training = Training(
             method,
             torch.from_numpy(numpy.array(images)).to(device),
@@ -56,10 +62,15 @@ def train_encoder(
             seed=derive_seed(seed, "train", run),
             device=device,
             precision=context.parameters["machine"]["precision"],
-            observer=recorder,
+            observer=Recorder(context, journal, device),
         )
         training.run()
-        summary |= _summary(training, settings, journal)
+        if distributed.rank() == 0:
+            summary |= _summary(training, settings, journal)
+    if distributed.joined():
+        if distributed.rank() == 0:
+            workers.hand_over(context, summary | {"chance": method.chance})
+        return Result()
     summary["chance"] = method.chance
     summary["parameters"] = sum(parameter.numel() for parameter in method.encoder.parameters())
     faults.point("before-output")
@@ -109,8 +120,19 @@ def write_curve(path: Path, journal: Journal) -> None:
             writer.writerow({"epoch": epoch, **row})
 
 
+def _train_together(context: Context, method: Method, settings: Settings) -> dict[str, Any]:
+    """Has other processes train, and gives `method` the state that they ended in; their summary."""
+    distributed.require_shares(settings.batch_size, context.parameters["machine"].get("processes", 1))
+    summary = workers.train(context)
+    checkpoint = torch.load(context.work / workers.CHECKPOINT, map_location="cpu", weights_only=True)
+    method.load_state_dict(checkpoint["method"])
+    method.chance = summary.pop("chance")
+    return summary
+
+
 def _summary(training: Training, settings: Settings, journal: Journal) -> dict[str, Any]:
     last = journal.read()[-1].values
+    together = {"processes": distributed.world()} if distributed.joined() else {}
     seconds = sum(
         training.steps_per_epoch * settings.batch_size / entry.values["images_per_second"] for entry in journal.read()
     )
@@ -123,9 +145,11 @@ def _summary(training: Training, settings: Settings, journal: Journal) -> dict[s
         "images_per_second": training.steps * settings.batch_size / seconds,
         "loss": last["loss"],
         "accuracy": last.get("accuracy"),
+        **{name: value for name, value in last.items() if name not in COURSE},
         "device": torch.cuda.get_device_name() if training.device.type == "cuda" else "cpu",
         "precision": training.precision,
         "threads": torch.get_num_threads(),
+        **together,
         "peak_memory": _peak_memory(training.device),
     }
 
@@ -147,7 +171,7 @@ class Recorder:
 
     def __init__(self, context: Context, journal: Journal, device: torch.device) -> None:
         self.context, self.journal, self.device = context, journal, device
-        self.path = context.work / "checkpoint.pt"
+        self.path = context.work / workers.CHECKPOINT
         self.shown = self.started = time.monotonic()
         self.first_step: int | None = None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows import gate as gate_module
-from flows.gate import Gate, GateClosed, find_devices
+from flows.gate import Gate, GateClosed, find_devices, grouped, of_machine
 
 
 def hold_later(pool: ThreadPoolExecutor, gate: Gate, kind: str, priority: float, log: list, label: object):
@@ -131,3 +131,16 @@ def test_devices_are_those_that_cuda_would_see(monkeypatch, tmp_path: Path, visi
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert find_devices() == found
+
+
+def test_a_training_in_several_processes_is_given_as_many_gpus_or_cores(monkeypatch):
+    assert grouped(["0", "1", "2", "3", "4"], 2) == ["0,1", "2,3"]
+    assert grouped(["0"], 2) == []
+    monkeypatch.setattr(gate_module, "find_devices", lambda: ["0", "1"])
+    with of_machine({"threads": 1, "processes": 2}, None).hold("train") as device:
+        assert device == "0,1"
+    monkeypatch.setattr(gate_module, "find_devices", list)
+    asked = []
+    monkeypatch.setattr(gate_module, "count_slots", lambda threads: asked.append(threads) or 1)
+    of_machine({"threads": 2, "processes": 3}, None)
+    assert asked == [6]

@@ -112,14 +112,14 @@ def test_an_interrupt_ends_the_processes_of_stages_only(tmp_path, monkeypatch):
     with ThreadPoolExecutor(2) as pool:
         stages = []
 
-        def start(_: object) -> list[object]:
+        def start() -> list[object]:
             stages.extend(pool.submit(run.bring, name) for name in ("prepare", "report"))
             wait_until(lambda: len(psutil.Process().children()) == 2)
             raise KeyboardInterrupt
 
         begin = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            carry_out(run, start)
+            carry_out(start, run.stop)
     assert time.monotonic() - begin < 5
     assert isinstance(stages[0].exception(), subprocess.CalledProcessError)  # its status was not taken from it
     assert isinstance(stages[1].exception(), GateClosed)

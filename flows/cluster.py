@@ -1,0 +1,263 @@
+"""A Dask cluster as the place where stages are worked on.
+
+Prefect's tasks, their retries and their order stay in this process. prefect-dask's own task runner would move the tasks
+themselves to the workers, which would then need Prefect's server; that listens on this machine's loopback interface
+only, since it asks nobody for a password. So a task's thread hands the stage's work to prefect-dask's client and waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from flows import plan, remote, source
+from flows.engine import Ended
+from flows.gate import NEEDS_DEVICE, Gate
+from tasks import code, exchange, mlflow_store, pipeline, store
+from tasks.schema import ParameterError
+
+GPU = "GPU"
+"""The resource by which workers say that they have one: `dask worker --resources GPU=1`."""
+
+CONNECT_SECONDS = 10.0
+LOOK_SECONDS = 5.0
+
+
+class WorkerGate(Gate):
+    """A gate with a place for every thread of a cluster, to which more may come; those of lost workers stay.
+
+    What then goes in without a thread to run it waits in Dask's own queue.
+    """
+
+    def __init__(self, places: int, at_most: int | None, when_closed: Callable[[], None]) -> None:
+        super().__init__(places, at_most=at_most)
+        self._when_closed = when_closed
+        self._most = places
+        self._bounded = at_most is not None
+
+    def close(self) -> None:
+        super().close()
+        self._when_closed()
+
+    def grow_to(self, places: int) -> None:
+        with self._lock:
+            more = max(0, places - self._most)
+            self._most += more
+            self._free_slots += more
+            self._free_places += 0 if self._bounded else more
+            self._admit()
+
+
+class Dask:
+    """The workers of a cluster; made by `joined`.
+
+    Stages that read something which is neither in git nor written by another stage (a folder of images, the whole
+    folder of metrics) are worked on here, and so is what DVC's cache already holds.
+
+    (Slots, because Prefect stores what it finds in the attributes of a flow's arguments.)
+    """
+
+    __slots__ = ("_client", "_common", "_done", "_futures", "_guard", "_here", "_lent", "_over", "_root", "_work")
+
+    def __init__(self, root: Path, work: plan.Plan, client: Any, origin: source.Source, data: dict[str, str]) -> None:
+        self._root, self._work, self._client = root, work, client
+        self._guard = threading.Lock()
+        self._futures: set[Any] = set()
+        self._done: set[str] = set()
+        self._over = threading.Event()
+        self._here = {name for name in work.names if not source.travels(work.graph, name, origin)}
+        away = [name for name in work.names if name not in self._here]
+        parents = {parent for name in away for parent in work.graph[name].parents}
+        self._lent = parents - {pipeline.CODE_STAGE}
+        self._common = {
+            "project": origin.project,
+            "sources": origin.places,
+            "commit": origin.commit,
+            "prefix": origin.prefix,
+            "parameters": (root / "params.yaml").read_text(),
+            "code": code.fingerprints(root),
+            "remote": data,
+            "versions": remote.versions(),
+        }
+
+    def lend(self) -> None:
+        """Pushes what the stages to come read from stages that are up to date."""
+        try:
+            if fresh := sorted(self._lent - set(self._work.names)):
+                exchange.push(self._root, fresh)
+        except RuntimeError as error:
+            raise pipeline.PipelineError(f"what the workers need could not be sent: {error}") from error
+
+    def gate(self, machine: Mapping[str, Any], jobs: int | None) -> Gate:  # noqa: ARG002
+        gate = WorkerGate(max(1, self._threads()), jobs, self.stop)
+
+        def look() -> None:
+            while not self._over.wait(LOOK_SECONDS):
+                with suppress(OSError, RuntimeError, ValueError):  # the scheduler is gone: the stages will say so
+                    gate.grow_to(self._threads())
+
+        threading.Thread(target=look, name="workers", daemon=True).start()
+        return gate
+
+    def reproduce(self, name: str, *, timeout: float | None, environment: Mapping[str, str], force: bool) -> Ended:
+        log = store.log_file(self._root, name)
+        try:
+            if name in self._here or (not force and exchange.is_at_hand(self._root, name)):
+                outcome = pipeline.reproduce(self._root, name, timeout=timeout, environment=environment, force=force)
+                if name in self._lent:
+                    exchange.push(self._root, [name], log=f"{name}.push")
+                return Ended(outcome)
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("handed to the cluster\n")
+            reply = self._ask(name, self._request(name, timeout, environment, force))
+            log.write_text(reply.get("log") or reply.get("tail", ""))
+            if "failed" in reply:
+                reason = f"{reply['failed']} ({reply['worker']})"
+                raise pipeline.StageFailed(name, reason, reply["tail"], log, final=reply["final"])
+            exchange.take_over(self._root, name, reply["entry"], reply["files"])
+            self._done.add(name)
+            return Ended(reply["outcome"], reply["worker"])
+        except RuntimeError as error:
+            if isinstance(error, pipeline.StageFailed):
+                raise
+            raise pipeline.StageFailed(name, "could not be brought home", str(error), log) from error
+
+    def stop(self) -> None:
+        """Cancels what is under way: each worker sees that within a second and ends the stage."""
+        with self._guard:
+            self._over.set()
+            futures = list(self._futures)
+        if futures:
+            self._client.cancel(futures, force=True)
+
+    def finish(self) -> None:
+        """Pushes what DVC remembers of the run, so that others may restore it; they can do without."""
+        try:
+            if self._done:
+                exchange.push(self._root, sorted(self._done), runs=True)
+        except RuntimeError as error:
+            print(f"covey: the runs are not remembered in the remote: {error}", file=sys.stderr)
+
+    def _threads(self) -> int:
+        return sum(self._client.nthreads().values())
+
+    def _request(self, name: str, timeout: float | None, environment: Mapping[str, str], force: bool) -> dict[str, Any]:
+        outputs = source.outputs(self._work.graph)
+        own = {
+            "stage": name,
+            "inputs": [path for path in self._work.graph[name].deps if source.below(path, outputs)],
+            "lock": exchange.read_lock(self._root),
+            "environment": _environment(environment),
+            "timeout": timeout,
+            "force": force,
+        }
+        return {**self._common, **own}
+
+    def _ask(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A worker's reply. Dask gives the work to another one where a worker is lost, three times by default."""
+        from distributed import KilledWorker
+
+        wants_device = self._work.graph[name].kind in NEEDS_DEVICE and _gpus(self._client)
+        with self._guard:
+            future = self._client.submit(
+                _self_contained(remote.answer),
+                request,
+                key=f"{name}-{uuid4().hex[:8]}",
+                resources={GPU: 1} if wants_device else None,
+            )
+            self._futures.add(future)
+        try:
+            if self._over.is_set():
+                future.cancel(force=True)
+            reply: dict[str, Any] = future.result()
+        except KilledWorker as error:
+            raise RuntimeError(f"it lost {error.allowed_failures + 1} workers one after the other") from error
+        except (CancelledError, OSError) as error:
+            raise RuntimeError(f"the scheduler has let go of it: {error}") from error
+        finally:
+            with self._guard:
+                self._futures.discard(future)
+        return reply
+
+
+@contextmanager
+def joined(root: Path, work: plan.Plan, address: str) -> Iterator[Dask]:
+    """The cluster at `address`, for one run.
+
+    Raises:
+        ParameterError: no remote of DVC; edits that git does not have; a scheduler that does not answer; no workers, or
+            such with other versions.
+        PipelineError: what the stages need could not be pushed to the remote.
+    """
+    data = exchange.default_remote(root)
+    origin = source.read(root, source.outputs(work.graph))
+    client = _connect(address)
+    try:
+        _refuse_unfit(client, address)
+        engine = Dask(root, work, client, origin, data)
+        try:
+            engine.lend()
+            yield engine
+            engine.finish()
+        finally:
+            engine.stop()
+    finally:
+        client.close()
+
+
+def _connect(address: str) -> Any:
+    from prefect_dask.client import PrefectDaskClient
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    join: Callable[..., Any] = PrefectDaskClient
+    try:
+        return join(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:  # a TimeoutError is an OSError
+        raise ParameterError(
+            f"no Dask scheduler answers at {address} within {CONNECT_SECONDS:.0f} s ({error}). Is it running, and may "
+            "this machine reach that port?"
+        ) from None
+
+
+def _refuse_unfit(client: Any, address: str) -> None:
+    found = client.run(_self_contained(remote.differences), remote.versions())
+    if not found:
+        raise ParameterError(f"the scheduler has no workers; `dask worker {address} --nthreads 1` starts one.")
+    unfit = [f"{worker} has {', '.join(other)}" for worker, other in found.items() if other]
+    if unfit:
+        raise ParameterError(f"parent and workers must have the same versions: {'; '.join(unfit)}.")
+
+
+def _self_contained(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as something that a worker can call without having this project's modules."""
+    cloudpickle = import_module("cloudpickle")
+
+    cloudpickle.register_pickle_by_value(remote)
+    try:
+        content = cloudpickle.dumps(function)
+    finally:
+        cloudpickle.unregister_pickle_by_value(remote)
+    return lambda *arguments: cloudpickle.loads(content)(*arguments)
+
+
+def _gpus(client: Any) -> bool:
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return any(worker.get("resources", {}).get(GPU) for worker in workers)
+
+
+def _environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of this run's environment has a meaning elsewhere: MLflow's only where it is a server."""
+    sent = {"COVEY_PREFECT_RUN": environment.get("COVEY_PREFECT_RUN", "")}
+    address = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if mlflow_store.is_server(address):
+        sent |= {"MLFLOW_TRACKING_URI": address, "COVEY_PARENT_RUN": environment.get("COVEY_PARENT_RUN", "")}
+    return {name: value for name, value in sent.items() if value}

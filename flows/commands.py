@@ -1,0 +1,103 @@
+"""`covey sweep` and `covey study`: a grid of settings as DVC experiments, and a claim judged by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import running, sweeping
+from flows.guard import find_root, refusals, run_lock
+from tasks import points, studies, study_board, sweeps
+from tasks.points import Point
+from tasks.schema import ParameterError
+from tasks.sweeps import Sweep
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List the points, the stages each would run, and the time.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="How many points may be at work at once.")]
+
+
+def sweep(
+    name: Annotated[str, typer.Argument(help="A file of `sweeps/`, without its ending.")],
+    dry_run: DryRun = False,
+    jobs: Jobs = None,
+) -> None:
+    """Runs every point of a grid of settings that has not been run, each as a DVC experiment.
+
+    Examples:
+
+        covey sweep clusters --dry-run
+
+        covey sweep clusters
+
+    What a point has in common with another, or with anything run before, is taken from DVC's cache. A point that
+    fails fails alone. Stop it as you like: the next call goes on. Exit codes as for `covey run`.
+    """
+    with refusals():
+        root = find_root()
+        asked = sweeps.load(root, name)
+        every = points.points(root, asked)
+        if dry_run:
+            sweeping.show_plan(root, every)
+            return
+        with run_lock(root):
+            failed = _run(root, [(asked, every)], jobs)
+            sweeping.tell(root, asked, sweeping.finish(root, asked, every))
+    if failed:
+        raise typer.Exit(running.FAILED)
+
+
+def study(
+    names: Annotated[list[str] | None, typer.Argument(help="Files of `studies/`, without their endings.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every study there is.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="At full size: a GPU and real data.")] = False,
+    dry_run: DryRun = False,
+    jobs: Jobs = None,
+) -> None:
+    """Checks a claim of the literature: runs its sweep, and gives the verdict by the rule that its file states.
+
+    Examples:
+
+        covey study label_noise
+
+        covey study --all
+
+        covey study --all --full --dry-run
+
+    The verdicts lie in results/studies/, and as a page with the published numbers in results/studies.html.
+    """
+    with refusals():
+        root = find_root()
+        wanted = studies.known(root) if everything else list(names or [])
+        if not wanted:
+            raise ParameterError(f"which study? {', '.join(studies.known(root))}; or --all.")
+        asked = [studies.load(root, name, "full" if full else "quick") for name in wanted]
+        work = [(one.sweep, points.points(root, one.sweep)) for one in asked]
+        if dry_run:
+            sweeping.show_plan(root, [point for _, every in work for point in every])
+            return
+        with run_lock(root):
+            failed = _run(root, work, jobs)
+            for one, (_, every) in zip(asked, work, strict=True):
+                records = sweeping.finish(root, one.sweep, every)
+                if len(records) == len(every):
+                    study_board.file(root, studies.judge(one, records))
+            sweeping.tell_verdicts(root, wanted)
+    if failed:
+        raise typer.Exit(running.FAILED)
+
+
+def _run(root: Path, work: Sequence[tuple[Sweep, Sequence[Point]]], jobs: int | None) -> bool:
+    """Runs what is new in the sweeps; whether a point failed."""
+    every = [point for _, points in work for point in points]
+    new = sweeping.todo(root, every)
+    if not new:
+        print(f"Nothing is new: all {len(every)} points have been run.")
+        return False
+    print(f"{len(new)} of {len(every)} points to run.", flush=True)
+    names = {point.sweep for point in new}
+    ending = sweeping.carry_out(root, [sweep for sweep, _ in work if sweep.name in names], new, jobs)
+    sweeping.tell_failures(ending)
+    return bool(ending.failed)

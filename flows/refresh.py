@@ -1,0 +1,156 @@
+"""The flow of a schedule: one `covey run` or `covey sweep`, whose ending is the state of its run on Prefect's page.
+
+- Completed: every stage that was stale ended well. Completed "Nothing stale": there was none.
+- Failed: stages failed, which the message names, or params.yaml cannot be used.
+- Failed "Regression": all ended well, but a number is worse than published. An alarm is of the type Failed, so that it
+  is red and that filters and automations for failures find it; the name tells it from a stage that broke.
+- Cancelled "Skipped": another run was at work, and `overlap` is `skip`.
+
+Run as a program, `python -m flows.refresh RUN PID` carries out a flow run that Prefect has planned, in a process that
+ends when the process PID does.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from fcntl import LOCK_SH, flock
+from pathlib import Path
+from typing import Any, TextIO
+from uuid import UUID
+
+import typer
+from prefect import flow, runtime
+from prefect.states import Cancelled, Completed, Failed
+
+from flows import guard, running, server
+from flows.service import SKIPPED
+from tasks import params, pipeline, schedules, store
+
+FLOW_NAME = "covey-schedule"
+NOTHING_STALE, REGRESSION = "Nothing stale", "Regression"
+_PAUSE_SECONDS = 1.0
+_logger = logging.getLogger("prefect.flow_runs.covey")
+_logger.setLevel(logging.INFO)  # whatever the level of Prefect's own words is
+_logger.propagate = False
+
+
+@flow(name=FLOW_NAME, flow_run_name="{schedule}", persist_result=False)  # type: ignore[untyped-decorator]
+def refresh(schedule: str) -> Any:
+    """What `schedule` of params.yaml says, in the project of the working folder; returns the state that it ends in."""
+    with _told_to_prefect(str(runtime.flow_run.id)):
+        try:
+            root = guard.find_root()
+            return carry_out(root, schedules.find(params.load(root), schedule))
+        except (params.ParameterError, server.ServerError, pipeline.PipelineError) as error:
+            print(f"covey: {error}", file=sys.stderr)
+            return Failed(message=str(error))
+
+
+def carry_out(root: Path, entry: schedules.Schedule) -> Any:
+    """Runs a schedule's command once nothing else is at work, or not at all; returns a state."""
+    while True:
+        state = _sweep(entry.sweep) if entry.sweep else _run(root, list(entry.run))
+        if state is not None:
+            return state
+        if entry.overlap == schedules.SKIP:
+            return Cancelled(name=SKIPPED, message=f"{entry.command} was left out: another run is at work here.")
+        print(f"{entry.command} waits for it.", flush=True)
+        with store.lock_file(root, "run").open("a+") as lock:
+            flock(lock, LOCK_SH)
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _run(root: Path, targets: list[str]) -> Any | None:
+    """`covey run`, as the state that it ends in; None where another one is at work."""
+    try:
+        with guard.run_lock(root):
+            work = running.prepare(root, targets, None, False)
+            if work is None:
+                return Completed(name=NOTHING_STALE, message="Every stage is up to date.")
+            return state_of(running.carry_out(root, targets, None, False, work))
+    except typer.Exit as ended:
+        if ended.exit_code == guard.BUSY:
+            return None
+        raise
+
+
+def state_of(ending: running.Ending) -> Any:
+    """The state that tells how a run ended."""
+    outcome = ending.outcome
+    if outcome.failures:
+        left = f"; left out because of that: {', '.join(outcome.skipped)}" if outcome.skipped else ""
+        return Failed(message=f"failed: {', '.join(failure.name for failure in outcome.failures)}{left}")
+    if ending.worse:
+        return Failed(name=REGRESSION, message="worse than published: " + "; ".join(ending.worse))
+    return Completed(message=f"{len(outcome.ended)} stages brought up to date.")
+
+
+def _sweep(name: str) -> Any | None:
+    """`covey sweep`, as the state that it ends in; None where another run is at work."""
+    from flows import cli
+
+    try:
+        code = cli.app(["sweep", name], standalone_mode=False)
+    except SystemExit as ended:
+        code = ended.code
+    if code == guard.BUSY:
+        return None
+    return Failed(message=f"covey sweep {name} ended with exit code {code}") if code else Completed()
+
+
+class _Lines(io.TextIOBase):
+    """A text stream that passes on what is written to it, and logs every whole line for a flow run."""
+
+    def __init__(self, stream: TextIO, flow_run: str, level: int) -> None:
+        self._stream, self._level, self._rest = stream, level, ""
+        self._extra = {"flow_run_id": flow_run}
+
+    def write(self, text: str) -> int:
+        self._stream.write(text)
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip():
+                _logger.log(self._level, line.rstrip(), extra=self._extra)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+@contextmanager
+def _told_to_prefect(flow_run: str) -> Iterator[None]:
+    """Sends what the block prints to the flow run's log as well, where Prefect's page shows it."""
+    out, error = _Lines(sys.stdout, flow_run, logging.INFO), _Lines(sys.stderr, flow_run, logging.WARNING)
+    handlers = logging.getLogger("prefect.flow_runs").handlers
+    for handler in handlers:
+        _logger.addHandler(handler)
+    try:
+        with redirect_stdout(out), redirect_stderr(error):
+            yield
+    finally:
+        for handler in handlers:
+            handler.flush()
+            _logger.removeHandler(handler)
+
+
+def main(flow_run: str, parent: int) -> None:
+    """Carries out a planned flow run as long as the parent lives."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may have had it ignored
+    threading.Thread(target=server.end_with, args=(parent,), daemon=True).start()
+    from prefect.client.orchestration import get_client
+    from prefect.flow_engine import run_flow
+
+    with get_client(sync_client=True) as client:
+        planned = client.read_flow_run(UUID(flow_run))
+    run_flow(refresh, flow_run=planned, return_type="state")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

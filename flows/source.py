@@ -1,0 +1,107 @@
+"""What workers are to check out: the commit of this project, where it can be fetched, and what lies outside of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import pipeline
+from tasks.schema import ParameterError
+
+SENT = ("params.yaml", "dvc.lock")
+"""Files that may differ from the commit: their text goes to the workers as it is."""
+
+CODE = ("ssl_models", "tasks", "dvc.yaml")
+"""What workers must have as it is here; anything else that git does not know is left alone."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A commit. places: repositories that may have it, nearest first. prefix: the project's folder in the repository.
+
+    project: the same for every clone. files: what git holds below the project's folder. loose: what it does not.
+    """
+
+    commit: str
+    places: tuple[str, ...]
+    prefix: str
+    project: str
+    files: tuple[str, ...]
+    loose: tuple[str, ...]
+
+    def holds(self, path: str) -> bool:
+        """Whether a checkout has a file or folder as it is here."""
+        return any(below(file, (path,)) for file in self.files) and not any(below(file, (path,)) for file in self.loose)
+
+
+def travels(graph: Mapping[str, pipeline.Stage], name: str, origin: Source) -> bool:
+    """Whether a worker can get all that a stage reads: from a checkout, or because another stage writes it."""
+    written = outputs(graph)
+    paths = graph[name].deps
+    return name != pipeline.CODE_STAGE and all(below(path, written) or origin.holds(path) for path in paths)
+
+
+def outputs(graph: Mapping[str, pipeline.Stage]) -> set[str]:
+    """All that the stages write."""
+    return {path for stage in graph.values() for path in stage.outs}
+
+
+def below(path: str, folders: Collection[str]) -> bool:
+    """Whether a path is one of these, or lies in one."""
+    return path in folders or any(parent.as_posix() in folders for parent in Path(path).parents)
+
+
+def read(root: Path, written: Collection[str]) -> Source:
+    """The commit that `root` is at; `written` are what stages write, and so may differ from it.
+
+    Raises:
+        ParameterError: no commit, or files that a checkout of it would have otherwise.
+    """
+    commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
+    prefix = _git(root, "rev-parse", "--show-prefix").strip()
+    edited, loose = _unclean(root, prefix)
+    amiss = [path for path in edited if path not in SENT and not below(path, written)]
+    amiss += [path for path in loose if below(path, CODE)]
+    if amiss:
+        more = f" and {len(amiss) - 5} more" if len(amiss) > 5 else ""
+        raise ParameterError(
+            f"the workers get the code by git, and these are not as in the last commit: {', '.join(amiss[:5])}{more}. "
+            "Commit them first; params.yaml and dvc.lock may differ."
+        )
+    project = _git(root, "rev-list", "--max-parents=0", "HEAD").split()[-1][:16]
+    files = tuple(filter(None, _git(root, "ls-files", "-z").split("\0")))
+    return Source(commit, _places(root), prefix, project, files, tuple(loose))
+
+
+def _unclean(root: Path, prefix: str) -> tuple[list[str], list[str]]:
+    """The files that are not as in the commit, and those that git does not know; paths from `root`."""
+    edited: list[str] = []
+    loose: list[str] = []
+    listing = _git(root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", ".")
+    for line in filter(None, listing.split("\0")):
+        (loose if line.startswith("??") else edited).append(line[3:].removeprefix(prefix))
+    return edited, loose
+
+
+def _places(root: Path) -> tuple[str, ...]:
+    """This repository's path, for workers that see it, and the address of its origin, where there is one."""
+    top = _git(root, "rev-parse", "--show-toplevel").strip()
+    names = _git(root, "remote").split()
+    if "origin" not in names:
+        return (top,)
+    origin = _git(root, "remote", "get-url", "origin").strip()
+    remote = "://" in origin or re.match(r"[^/]+:", origin)
+    return (top, origin if remote else str((Path(top) / origin).resolve()))
+
+
+def _git(root: Path, *words: str) -> str:
+    try:
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        raise ParameterError(
+            f"the workers get the code by git, and git cannot tell the commit of {root}: {said.strip()}"
+        ) from None

@@ -1,0 +1,104 @@
+"""What `covey sweep` and `covey study` do: which points are new, what that will take, running them, and the tables."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows import server
+from flows.progress import duration
+from tasks import points, store, study_board, sweep_results
+from tasks.points import Point
+from tasks.sweeps import Sweep
+
+if TYPE_CHECKING:
+    from flows.sweep import Ending
+
+
+def todo(root: Path, every: Sequence[Point]) -> list[Point]:
+    """Those of the points that have no record yet, each once."""
+    found = {point.key: point for point in every if points.record(root, point) is None}
+    return list(found.values())
+
+
+def show_plan(root: Path, every: Sequence[Point]) -> None:
+    """Prints each point with the stages that it would run, and what all that may take."""
+    known = points.known_stages(root)
+    seen = set(known)
+    table = Table("point", "state", "stages to run", box=None, pad_edge=False)
+    names: list[str] = []
+    for point in every:
+        if points.record(root, point) is not None:
+            table.add_row(str(point), "[green]done[/]", "")
+            continue
+        new = [name for name, identity in point.stages.items() if identity not in seen]
+        seen.update(point.stages.values())
+        names += new
+        table.add_row(str(point), "[red]new[/]", ", ".join(new) or "none: all are in the cache")
+    Console(width=None if sys.stdout.isatty() else 240).print(table)
+    seconds, unknown = sweep_results.estimate(names, known)
+    rest = f", and {unknown} of which nothing is known" if unknown else ""
+    print(f"{len(names)} stages to run: about {duration(seconds)} of work by earlier times{rest}.")
+
+
+def carry_out(root: Path, sweeps: Sequence[Sweep], new: Sequence[Point], jobs: int | None) -> Ending:
+    """Runs new points of some sweeps beside a Prefect server and a fork server, which start while it is imported."""
+    from tasks import forkserver
+
+    with forkserver.running(root) as environment, server.running(root) as prefect:
+        os.environ.update(environment)
+        from flows.sweep import run_sweeps
+
+        prefect.wait_until_up()
+        return run_sweeps(root, sweeps, new, jobs, environment)  # type: ignore[no-any-return]
+
+
+def finish(root: Path, sweep: Sweep, every: Sequence[Point]) -> list[dict[str, Any]]:
+    """Writes the table and the figure of what is known of the points, and returns their records."""
+    records = [record for point in every if (record := points.record(root, point)) is not None]
+    if records:
+        sweep_results.write_table(root, sweep, records)
+        sweep_results.draw(root, sweep, records)
+    return records
+
+
+def tell(root: Path, sweep: Sweep, records: Sequence[dict[str, Any]]) -> None:
+    """Prints the metric's mean over seeds for every combination of settings, and where all numbers lie."""
+    if sweep.metric is not None and records:
+        table = Table("settings", f"{sweep.metric.target} {sweep.metric.metric}".strip(), "95 %", "seeds", box=None)
+        for name, (_, mean) in sweep_results.averages(records, sweep.metric).items():
+            ends = f"{mean.low:.4g} to {mean.high:.4g}" if mean.seeds > 1 else ""
+            table.add_row(name or "as they are", f"{mean.value:.4g}", ends, str(mean.seeds))
+        Console(width=None if sys.stdout.isatty() else 160).print(table)
+    if records:
+        print(f"All numbers: {root / store.SWEEPS / sweep.name}.csv")
+        print(f"As experiments: dvc exp show --rev refs/covey/sweeps/{sweep.name}")
+
+
+def tell_failures(ending: Ending) -> None:
+    """Prints, for each point that failed, the end of its log and where the whole of it lies."""
+    for _, reason, log in ending.failed.values():
+        print(f"\n{reason}. The end of its log:", file=sys.stderr)
+        text = log.read_text(errors="replace") if log.exists() else ""
+        for line in text.strip().splitlines()[-12:]:
+            print(f"    {line}", file=sys.stderr)
+        print(f"The whole log: {log}", file=sys.stderr)
+
+
+def tell_verdicts(root: Path, names: Sequence[str]) -> None:
+    """Prints the board of verdicts, and where the page lies."""
+    table = Table("study", "verdict", "seeds", "difference of each rule, 95 %", box=None, pad_edge=False)
+    colours = {"reproduced": "green", "not reproduced": "red", "undecided": "yellow"}
+    for outcome in study_board.outcomes(root):
+        if outcome["name"] in names:
+            rules = "; ".join(study_board.rule_text(rule) for rule in outcome["rules"])
+            shown = f"[{colours[outcome['verdict']]}]{outcome['verdict']}[/]"
+            table.add_row(outcome["name"], shown, str(len(outcome["seeds"])), rules)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    print(f"Page: {study_board.write(root)}")

@@ -1,0 +1,134 @@
+"""One training in several processes: under torchrun a GPU each (NCCL), or on CPUs (gloo), on one machine or many.
+
+Every process, a rank, holds all of the method and of the data, and draws the views of the whole batch from the same
+generator as one process would; ssl_models/sharing.py has each do its part of the work and no more. So losses, banks,
+queues and teachers are the same on every rank, and the same as in one process but for the order of additions.
+
+Nothing here does anything, and no byte changes, where no process group is up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def joined() -> bool:
+    """Whether this process is one of a group, be it of one."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def world() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if joined() else 1
+
+
+def rank() -> int:
+    """The number of this process among them, from 0, which alone speaks and saves."""
+    return dist.get_rank() if joined() else 0
+
+
+@contextmanager
+def joining() -> Iterator[None]:
+    """Joins the processes that torchrun started, as its RANK, WORLD_SIZE, LOCAL_RANK and MASTER_... say.
+
+    With CUDA, "cuda" is the GPU of number LOCAL_RANK from then on. Raises ValueError where there is none.
+    """
+    if torch.cuda.is_available():
+        local, devices = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+        if local >= devices:
+            raise ValueError(f"process {local} of this machine has no GPU of its own: there are {devices}")
+        torch.cuda.set_device(local)
+        dist.init_process_group("nccl", device_id=torch.device("cuda", local))
+    else:
+        dist.init_process_group("gloo")
+    yield
+    dist.destroy_process_group()  # not after an error: it might wait for ranks that are stuck, and this one ends
+
+
+def require_shares(batch_size: int, processes: int) -> None:
+    """Refuses a batch that does not come in equal shares, of one row at least."""
+    if batch_size % processes:
+        raise ValueError(
+            f"batch_size {batch_size} cannot be shared equally by {processes} processes; it is the size of the whole "
+            f"batch, so choose a multiple of {processes}, such as {(batch_size // processes + 1) * processes}"
+        )
+
+
+def describe(module: nn.Module, samples: Tensor, device: torch.device) -> str:
+    """In a line, what decides that ranks draw and train the same; some of the samples stand for all.
+
+    The device's name is in it because a GPU of another model may draw other views from the same seed.
+    """
+    shapes = str({name: list(tensor.shape) for name, tensor in module.state_dict().items()})
+    size = hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest()
+    some = int(samples[:: max(1, len(samples) // 1024)].sum(dtype=torch.int64))
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return (
+        f"{type(module).__name__} {size}, {len(samples)} samples of {tuple(samples.shape[1:])}, checksum {some}, "
+        f"torch {torch.__version__} on {name}"
+    )
+
+
+def require_same(describe: Callable[[], str]) -> None:
+    """Refuses, on every rank, to train together where a rank would train something else."""
+    if world() == 1:
+        return
+    found: list[Any] = [None] * world()
+    dist.all_gather_object(found, describe())
+    for number, other in enumerate(found):
+        if other != found[0]:
+            raise ValueError(
+                f"process {number} would train something else than process 0: {other} against {found[0]}; all "
+                "processes need the same code, parameters, data, torch and kind of GPU"
+            )
+
+
+def from_first(content: Any, device: torch.device) -> Any:
+    """What rank 0 gives, on every rank: plain values and tensors, these on `device`."""
+    if world() == 1:
+        return content
+    buffer = io.BytesIO()
+    if rank() == 0:
+        torch.save(content, buffer)
+    box = [buffer.getvalue()]
+    dist.broadcast_object_list(box, src=0)
+    return content if rank() == 0 else torch.load(io.BytesIO(box[0]), map_location=device, weights_only=True)
+
+
+@torch.no_grad()
+def agree(module: nn.Module) -> None:
+    """Every rank takes over rank 0's parameters and buffers, byte for byte.
+
+    What all ranks work out alike could still drift apart where a GPU adds up in no fixed order.
+    """
+    if world() == 1:
+        return
+    for tensor in (*module.parameters(), *module.buffers()):
+        whole = tensor.detach().contiguous()
+        dist.broadcast(whole, src=0)
+        tensor.copy_(whole)
+
+
+@torch.no_grad()
+def average(tensors: Iterable[Tensor]) -> None:
+    """Every tensor becomes its mean over all ranks, in place; all are sent at once."""
+    if world() == 1:
+        return
+    kinds: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in tensors:
+        kinds.setdefault(tensor.dtype, []).append(tensor)
+    for alike in kinds.values():
+        flat = torch.cat([tensor.flatten() for tensor in alike])
+        dist.all_reduce(flat)
+        flat /= world()
+        for tensor, part in zip(alike, torch.split(flat, [tensor.numel() for tensor in alike]), strict=True):
+            tensor.copy_(part.view(tensor.shape))

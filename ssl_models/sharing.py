@@ -1,0 +1,209 @@
+"""Shares of an encoder's work: each of several processes (ranks) takes its part of the rows, and all get the whole.
+
+What costs is shared: an encoder or a decoder is given a batch, runs on its rank's equal share of the rows, and what
+comes out is gathered from all ranks. So a head, a loss, a bank, a queue or a teacher sees what it sees in one process,
+and no method need know of ranks. Within a share, batch normalisation takes the statistics of the whole. Rows that do
+not come in equal shares (those of a small group of MoCo's, say) are worked on whole by every rank, slower and just as
+right. So is all else that is not an encoder or a decoder: views are some 6 % of a step, and bound the gain.
+
+Gradients. Every rank has the whole loss, and so the whole gradient of all that comes after a gathering. Going back
+through it, a rank takes its rows' part times the number of ranks; then the mean over ranks that `distributed.average`
+takes of every parameter's gradient is the sum over the shares for what is shared, and changes nothing for what is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from ssl_models.decoder import Decoder
+from ssl_models.distributed import rank, world
+from ssl_models.encoders.encoder import Encoder
+
+SHARED: dict[type[nn.Module], tuple[str, ...]] = {Encoder: ("forward", "layers"), Decoder: ("forward",)}
+"""Whose work is shared, and by which of their functions: rows in, rows out, none of which knows another."""
+
+
+@contextmanager
+def sharing(method: nn.Module) -> Iterator[None]:
+    """For a while, the encoders and decoders of `method` share their work among all ranks.
+
+    Raises ValueError where one of them draws at random: shares would not draw as the whole does.
+    """
+    if world() == 1:
+        yield
+        return
+    region = _Region()
+    changed: list[tuple[nn.Module, str]] = []
+    try:
+        for module in method.modules():
+            for name in region.replaced(module):
+                changed.append((module, name))
+        yield
+    finally:
+        for module, name in changed:
+            del vars(module)[name]
+
+
+class _Region:
+    """Knows whether this rank is at work on its share, which a module within a module must not share again."""
+
+    def __init__(self) -> None:
+        self.inside = False
+
+    def replaced(self, module: nn.Module) -> Iterator[str]:
+        """Puts shared functions in front of a module's own, and gives their names."""
+        for kind, names in SHARED.items():
+            if not isinstance(module, kind):
+                continue
+            if any(isinstance(part, _DropoutNd) and part.p > 0 for part in module.modules()):
+                raise ValueError(f"{type(module).__name__} has dropout, and several processes cannot draw it alike")
+            for name in names:
+                vars(module)[name] = self.shared(getattr(module, name))
+                yield name
+        if isinstance(module, _BatchNorm):
+            vars(module)["forward"] = self.normalising(module)
+            yield "forward"
+
+    def shared(self, function: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+        """(B, ...) -> tensors (B', ...), B' a multiple of B or the other way round: by shares, gathered."""
+
+        def run(inputs: Tensor) -> Any:
+            if self.inside or len(inputs) % world():
+                return function(inputs)
+            self.inside = True
+            try:
+                outputs = function(_Share.apply(inputs))  # type: ignore[no-untyped-call]
+            finally:
+                self.inside = False
+            if isinstance(outputs, dict):
+                return {name: _Gather.apply(output) for name, output in outputs.items()}  # type: ignore[no-untyped-call]
+            return _Gather.apply(outputs)  # type: ignore[no-untyped-call]
+
+        return run
+
+    def normalising(self, module: _BatchNorm) -> Callable[[Tensor], Tensor]:
+        """Within a share: by the statistics of all ranks' shares; otherwise as ever."""
+        ordinary = module.forward
+
+        def run(inputs: Tensor) -> Tensor:
+            if not self.inside or not (module.training or module.running_mean is None):
+                return ordinary(inputs)
+            mean, variance = _moments(inputs)
+            _track(module, mean, variance, world() * inputs.numel() // inputs.shape[1])
+            weight = torch.ones_like(mean) if module.weight is None else module.weight
+            bias = torch.zeros_like(mean) if module.bias is None else module.bias
+            output: Tensor = _Normalise.apply(inputs, weight, bias, mean, variance, module.eps)  # type: ignore[no-untyped-call]
+            return output
+
+        return run
+
+
+def _all(local: Tensor) -> Tensor:
+    """(n, ...) of each rank -> (ranks * n, ...), in the order of ranks."""
+    whole = local.new_empty(world() * len(local), *local.shape[1:])
+    dist.all_gather_into_tensor(whole, local.contiguous())
+    return whole
+
+
+def _own(whole: Tensor) -> Tensor:
+    """(ranks * n, ...) -> this rank's (n, ...)."""
+    rows = len(whole) // world()
+    return whole[rank() * rows : (rank() + 1) * rows]
+
+
+class _Share(Function):
+    """This rank's rows; going back, all ranks' gradients side by side, without the factor that `_Gather` gave them."""
+
+    @staticmethod
+    def forward(ctx: Any, whole: Tensor) -> Tensor:  # noqa: ARG004
+        return _own(whole).clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        return _all(gradient) / world()
+
+
+class _Gather(Function):
+    """All ranks' rows; going back, this rank's part times the number of ranks, see the module's docstring."""
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor) -> Tensor:  # noqa: ARG004
+        return _all(local)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        return _own(gradient) * world()
+
+
+def _exact(inputs: Tensor) -> torch.dtype:
+    return torch.promote_types(inputs.dtype, torch.float32)
+
+
+@torch.no_grad()
+def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, C, ...) -> mean and biased variance (C,) over all ranks' equal shares, float32 at least.
+
+    From each share's own, which loses nothing to cancellation: the variance is the mean of the shares' variances and
+    the variance of their means.
+    """
+    dims = [dim for dim in range(inputs.ndim) if dim != 1]
+    variance, mean = torch.var_mean(inputs.to(_exact(inputs)), dims, correction=0)
+    means, variances = _all(torch.stack([mean, variance])[None]).unbind(1)  # (ranks, C) each
+    return means.mean(0), variances.mean(0) + means.var(0, correction=0)
+
+
+def _track(module: _BatchNorm, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Moves the running statistics as torch's batch normalisation of `count` values does.
+
+    By `data`, as torch does unseen by autograd: an ordinary pass has kept them for its backward, which will not ask.
+    """
+    if module.running_mean is None or module.running_var is None or module.num_batches_tracked is None:
+        return
+    module.num_batches_tracked += 1
+    share = 1 / float(module.num_batches_tracked) if module.momentum is None else module.momentum
+    module.running_mean.data.lerp_(mean, share)
+    module.running_var.data.lerp_(variance * count / (count - 1), share)
+
+
+class _Normalise(Function):
+    """(n, C, ...) by given statistics of all ranks' shares, which depend on the inputs too: see `backward`.
+
+    Both ways the work is done by torch's kernels for statistics that are given, which know of no ranks.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float
+    ) -> Tensor:
+        ctx.save_for_backward(inputs, weight, mean, variance)
+        ctx.eps = eps
+        return functional.batch_norm(inputs, mean, variance, weight, bias, False, 0.0, eps)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """dx = w s (dy - mean(dy) - x' mean(dy x')), x' = s (x - m): the kernel gives w s dy and both sums."""
+        inputs, weight, mean, variance = ctx.saved_tensors
+        if gradient.stride() != inputs.stride():  # the kernels want one order of memory
+            gradient = torch.empty_like(inputs).copy_(gradient)
+        none = mean.new_empty(0)  # of what a forward in training mode saves
+        given, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, inputs, weight, mean, variance, none, none, False, ctx.eps, [True, True, True]
+        )
+        sums = torch.stack([to_weight, to_bias]).to(_exact(inputs))
+        dist.all_reduce(sums)
+        along, level = sums / (world() * inputs.numel() // inputs.shape[1])  # mean(dy x') and mean(dy), (C,) each
+        scale = (variance + ctx.eps).rsqrt()
+        slope = weight * scale.square() * along
+        shape = (-1, *(1,) * (inputs.ndim - 2))
+        taken = inputs * slope.view(shape) + (weight * scale * level - slope * mean).view(shape)
+        return (given - taken).to(inputs.dtype), to_weight, to_bias, None, None, None

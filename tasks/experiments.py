@@ -1,0 +1,153 @@
+"""The bridge to DVC's experiments: a point of a sweep is `dvc exp run --temp` in a small copy of the project.
+
+The copy is a git clone without any data. Its one commit beyond HEAD holds the tracked files as they are now, with the
+sweep's parameters for params.yaml and no dvc.lock: DVC reads and writes a lock of eight hundred stages whole at every
+step, and its cache of runs knows all that the lock knows. The cache is the project's own, so that what a point has in
+common with anything that ever ran is taken from there. Each worker has a copy of its own, since two experiments that
+start in one at the same moment race for its refs (dvc#10673).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks import pipeline, store
+from tasks.pipeline import PipelineError, StageFailed
+from tasks.points import Point
+from tasks.schema import ParameterError
+from tasks.sweeps import Sweep
+
+CODE = ("flows", "ssl_models", "tasks", "dvc.yaml")
+NOBODY = {"NAME": "covey", "EMAIL": "covey@localhost"}
+IDENTITY = {f"GIT_{who}_{what}": text for who in ("AUTHOR", "COMMITTER") for what, text in NOBODY.items()}
+
+
+def baseline(root: Path, sweep: Sweep) -> str:
+    """The commit that the sweep's experiments start from, kept alive by the ref refs/covey/sweeps/NAME.
+
+    The same tree on the same HEAD gives the same commit.
+
+    Raises:
+        ParameterError: code that git does not know would not travel.
+    """
+    if unknown := git(root, "ls-files", "--others", "--exclude-standard", "--", *CODE).split():
+        raise ParameterError(f"git does not know {', '.join(unknown)}, so no experiment would have it: `git add` it.")
+    index = store.covey_folder(root) / "sweeps" / f"{sweep.name}.index"
+    index.parent.mkdir(parents=True, exist_ok=True)
+    head = git(root, "rev-parse", "HEAD")
+    when = git(root, "show", "-s", "--format=%ct +0000", "HEAD")
+    settings = {"GIT_INDEX_FILE": str(index), "GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when, **IDENTITY}
+    git(root, "read-tree", "HEAD", **settings)
+    git(root, "add", "--update", **settings)
+    git(root, "rm", "--cached", "--quiet", "--ignore-unmatch", "dvc.lock", **settings)
+    text = yaml.safe_dump(json.loads(json.dumps(sweep.parameters)), sort_keys=False)
+    blob = git(root, "hash-object", "-w", "--stdin", given=text)
+    git(root, "update-index", "--add", "--cacheinfo", f"100644,{blob},params.yaml", **settings)
+    tree = git(root, "write-tree", **settings)
+    commit = git(root, "commit-tree", tree, "-p", head, "-m", f"sweep {sweep.name}", **settings)
+    git(root, "update-ref", f"refs/covey/sweeps/{sweep.name}", commit)
+    index.unlink()
+    return commit
+
+
+def copy(root: Path, number: int, commit: str) -> Path:
+    """The clone of one worker, with the commit checked out and the project's cache."""
+    place = store.covey_folder(root.resolve()) / "sweeps" / f"copy-{number}"
+    if not (place / ".git").exists():
+        shutil.rmtree(place, ignore_errors=True)
+        git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root.resolve()), str(place))
+    git(place, "checkout", "--quiet", "--force", "--detach", commit)  # it shares the project's objects
+    shutil.rmtree(place / ".dvc/tmp/exps", ignore_errors=True)  # what a kill left behind
+    (place / ".dvc/tmp/rwlock").unlink(missing_ok=True)
+    (place / ".dvc/config.local").write_text(f"[cache]\n    dir = {_cache(root)}\n")
+    return place
+
+
+def log_name(point: Point) -> str:
+    """What DVC printed of a point lies in the log of this name."""
+    return f"sweep-{point.name}"
+
+
+def run(root: Path, place: Path, point: Point, environment: Mapping[str, str], timeout: float | None = None) -> float:
+    """Runs a point in a copy, unless its experiment is there already; returns the seconds it took.
+
+    Raises:
+        StageFailed: the experiment did not come to its end; its log is the point's.
+    """
+    begun = time.monotonic()
+    if revision(place, point.name) is None:
+        log = store.log_file(root, log_name(point))
+        log.parent.mkdir(parents=True, exist_ok=True)
+        settings = [word for override in point.overrides for word in ("--set-param", override)]
+        command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", point.name, *settings, *point.targets]
+        with open(log, "wb") as output:
+            code = pipeline.run_command(command, place, output, pipeline.command_environment(environment), timeout)
+        if code != 0 or revision(place, point.name) is None:
+            text = log.read_text(errors="replace")
+            reason = "took too long" if code is None else f"failed (exit code {code})"
+            tail = "\n".join(text.strip().splitlines()[-12:])
+            raise StageFailed(f"point '{point}'", reason, tail, log, final="exited with 2" in text)
+    return time.monotonic() - begun
+
+
+def bring_home(root: Path, place: Path, point: Point) -> str:
+    """Fetches the experiment's commit into the project, where `dvc exp show --rev BASELINE` lists it; returns it.
+
+    Not for two at once.
+    """
+    found = revision(place, point.name)
+    if found is None:
+        raise PipelineError(f"the experiment {point.name} has left no commit in {place}")
+    for line in git(place, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines():
+        if line.endswith(f"/{point.name}"):
+            git(root, "fetch", "--quiet", "--no-write-fetch-head", str(place), f"+{line}:{line}")
+    return found
+
+
+def revision(place: Path, name: str) -> str | None:
+    """The commit of the experiment of that name; None where there is none."""
+    for line in git(place, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines():
+        commit, _, ref = line.partition(" ")
+        if ref.endswith(f"/{name}"):
+            return commit
+    return None
+
+
+def metrics(root: Path, commit: str) -> dict[str, Any]:
+    """Path -> content of every metric file of an experiment, from its dvc.lock and the cache."""
+    lock = yaml.load(git(root, "show", f"{commit}:dvc.lock"), Loader=yaml.CSafeLoader)
+    cache, found = _cache(root), {}
+    for stage in lock["stages"].values():
+        for output in stage.get("outs", ()):
+            path, digest = output["path"], output.get("md5", "")
+            if path.startswith("metrics/") and path.endswith(".json"):
+                found[path] = store.read_json(cache / "files/md5" / digest[:2] / digest[2:])
+    return found
+
+
+def _cache(root: Path) -> Path:
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        return Path(repo.cache.local.path).parent.parent
+
+
+def git(place: Path, *words: str, given: str | None = None, **settings: str) -> str:
+    """What a git command prints. Raises PipelineError with git's own words."""
+    environment = {**os.environ, **settings}
+    done = subprocess.run(
+        ["git", *words], cwd=place, env=environment, input=given, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise PipelineError(f"git {' '.join(words[:2])} in {place}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout.strip()

@@ -1,0 +1,140 @@
+"""The board of verdicts: each study's outcome as a file, and all of them as one page."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks import store, studies, sweeps
+
+FOLDER = Path(store.REPORT).with_name("studies")
+PAGE = Path(store.REPORT).with_name("studies.html")
+NOT_RUN = "not run"
+VERDICTS = (studies.REPRODUCED, studies.NOT_REPRODUCED, studies.UNDECIDED, NOT_RUN)
+MARKS = dict(zip(VERDICTS, ("✓", "✗", "?", "–"), strict=True))
+SAYS = {
+    studies.HOLDS: "It holds: the interval lies above zero.",
+    studies.FAILS: "It fails: the interval lies below zero.",
+    studies.OPEN: "It is open: the interval holds zero.",
+}
+ONE_SEED = "It is open: one seed gives no interval."
+NO_NUMBER = "It is open: the difference is no number."
+
+
+def file(root: Path, outcome: dict[str, Any]) -> Path:
+    """Keeps an outcome as results/studies/NAME.json, with the machine that it comes from."""
+    path = root / FOLDER / f"{outcome['name']}.json"
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    store.write_json(path, _without_nan({**outcome, "machine": machine}))
+    return path
+
+
+def outcomes(root: Path) -> list[dict[str, Any]]:
+    """Every outcome that is kept, by name. Raises ValueError naming a file that cannot be read."""
+    found = []
+    for path in sorted((root / FOLDER).glob("*.json")):
+        try:
+            found.append(store.read_json(path))
+        except ValueError as error:
+            raise ValueError(f"{path} is no outcome of a study ({error}); delete it and run the study again") from error
+    return found
+
+
+def rule_text(rule: dict[str, Any]) -> str:
+    """ "+0.031 (+0.012 to +0.050) holds"."""
+    if rule["difference"] is None:
+        return f"no number, {rule['outcome']}"
+    return f"{_number(rule['difference'])} ({_ends(rule) or 'one seed'}) {rule['outcome']}"
+
+
+def write(root: Path) -> Path:
+    """The page, results/studies.html. It is made of the studies and their outcomes alone, and so are its bytes."""
+    page = render(root)
+    with store.whole_file(root / PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="")
+    return root / PAGE
+
+
+def render(root: Path) -> str:
+    """The page's text: the board, and a section for each study that has an outcome."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    from tasks.page import duration
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    entries = board(root)
+    return environment.get_template("studies.html.j2").render(
+        entries=[_shown(place, entry) for place, entry in enumerate(entries, start=1)],
+        summary=summary(entries),
+        marks=MARKS,
+        report=Path(store.REPORT).name if (root / store.REPORT).exists() else "",
+        duration=duration,
+    )
+
+
+def board(root: Path) -> list[dict[str, Any]]:
+    """An entry a study, by name: its outcome, or what its file says where it has not been run."""
+    found = {outcome["name"]: outcome for outcome in outcomes(root)}
+    for name in studies.known(root):
+        if name not in found:
+            content = sweeps.read_yaml(root / sweeps.FOLDERS[1] / f"{name}.yaml", "study", [])
+            said = {key: str(content.get(key, "")) for key in ("claim", "source", "remark")}
+            found[name] = {"name": name, "title": str(content.get("title", name)), "verdict": NOT_RUN, **said}
+    return [found[name] for name in sorted(found)]
+
+
+def summary(entries: Sequence[Mapping[str, Any]]) -> str:
+    """ "Of 4 claims, 2 are reproduced, 1 is undecided and 1 is not run."."""
+    if not entries:
+        return "There is no study yet."
+    counts = Counter(entry["verdict"] for entry in entries)
+    parts = [f"{counts[v]} {'is' if counts[v] == 1 else 'are'} {v}" for v in VERDICTS if counts[v]]
+    told = " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
+    return f"Of {len(entries)} claim{'s' if len(entries) > 1 else ''}, {told}."
+
+
+def in_words(rule: Mapping[str, Any]) -> str:
+    """ "The difference is +0.031, 95 % interval +0.012 to +0.050. It holds: the interval lies above zero."."""
+    if rule["difference"] is None:
+        return NO_NUMBER
+    ends = _ends(rule)
+    told = f"The difference is {_number(rule['difference'])}" + (f", 95 % interval {ends}" if ends else "")
+    return f"{told}. {SAYS[rule['outcome']] if ends else ONE_SEED}"
+
+
+def _shown(place: int, entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry with its place on the board and, where it has been run, its figure and its rules in words."""
+    if entry["verdict"] == NOT_RUN:
+        return {**entry, "place": place, "figure": "", "rules": []}
+    from tasks import study_plots
+
+    rules = [{**rule, "text": rule_text(rule), "words": in_words(rule)} for rule in entry["rules"]]
+    return {**entry, "place": place, "figure": study_plots.figure(entry, f"study-{place}"), "rules": rules}
+
+
+def _ends(rule: Mapping[str, Any]) -> str:
+    return "" if rule["low"] is None else f"{_number(rule['low'])} to {_number(rule['high'])}"
+
+
+def _number(value: float) -> str:
+    return f"{value:+.3f}"
+
+
+def _without_nan(content: Any) -> Any:
+    """The same with None for every number that is none, which JSON does not have: a correlation of equal values."""
+    if isinstance(content, Mapping):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -1,0 +1,347 @@
+"""Stages on a Dask cluster: what travels, what is refused, and a real cluster of two workers, one of them killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows import remote, source
+from flows.cluster import WorkerGate, _self_contained
+from flows.engine import check
+from tasks import exchange, pipeline
+from tasks.pipeline import Stage
+from tasks.schema import ParameterError
+from tests.tasks.conftest import ROOT, make_project
+
+AUTHOR = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+STUDY = {"pretrain": {"rotation": {"method": "rotation"}, "random": {"method": "random"}}, "clusterfit": {}}
+TINY = {
+    "stages": {
+        "prepare": {"cmd": "mkdir data && cp tasks/store.py data/a", "deps": ["tasks/store.py"], "outs": ["data"]},
+        "extract": {
+            "cmd": "cat data/a params.yaml > table.csv && cp data/a features",
+            "deps": ["data"],
+            "params": ["seed"],
+            "outs": ["features", {"table.csv": {"cache": False}}],
+        },
+        "report": {"cmd": "cp photos/b page", "deps": ["photos/b", "features"], "outs": ["page"]},
+        "broken": {"cmd": "echo too bad; exit 1", "deps": ["tasks/store.py"], "outs": ["nothing"]},
+    }
+}
+
+
+def git(folder: Path, *words: str) -> str:
+    environment = os.environ | AUTHOR
+    return subprocess.run(
+        ["git", *words], cwd=folder, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def commit(project: Path) -> None:
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "state")
+
+
+def make_repository(project: Path, remote: Path | None = None, **changes: object) -> Path:
+    """A small project that is committed in git, with a DVC remote if one is given."""
+    project.mkdir()
+    make_project(project, **changes)
+    (project / ".dvc" / "config.local").unlink()
+    (project / ".gitignore").write_text((ROOT / ".gitignore").read_text())
+    if remote is not None:
+        remote.mkdir(exist_ok=True)
+        config = project / ".dvc" / "config"
+        text = config.read_text().replace("[core]", "[core]\n    remote = store")
+        config.write_text(f"{text}['remote \"store\"']\n    url = {remote}\n")
+    git(project, "init", "--quiet")
+    commit(project)
+    return project
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A project of four shell commands, one of which fails and one of which reads what is not in git."""
+    project = make_repository(tmp_path / "parent", tmp_path / "remote")
+    (project / "dvc.yaml").write_text(yaml.safe_dump(TINY))
+    (project / ".gitignore").write_text((project / ".gitignore").read_text() + "/photos/\n/features\n/page\n")
+    (project / "photos").mkdir()
+    (project / "photos" / "b").write_text("a photo")
+    commit(project)
+    return project
+
+
+def request_for(project: Path, stage: str, inputs: Sequence[str] = (), **changes: object) -> dict[str, object]:
+    from tasks import code
+
+    origin = source.read(project, source.outputs(pipeline.graph(project)))
+    request = {
+        "project": origin.project,
+        "sources": origin.places,
+        "commit": origin.commit,
+        "prefix": origin.prefix,
+        "parameters": (project / "params.yaml").read_text(),
+        "code": code.fingerprints(project),
+        "remote": exchange.default_remote(project),
+        "versions": remote.versions(),
+        "stage": stage,
+        "inputs": list(inputs),
+        "lock": exchange.read_lock(project),
+        "environment": {},
+        "timeout": None,
+        "force": False,
+    }
+    return request | changes
+
+
+def content(folder: Path, *names: str) -> dict[str, str]:
+    """A hash of every file below some folders, by its path."""
+    files = [file for name in names for file in sorted((folder / name).rglob("*")) if file.is_file()]
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+# --- one stage, without Dask
+
+
+@pytest.mark.exhaustive
+def test_a_stage_goes_away_and_comes_home(tiny, tmp_path, monkeypatch):
+    """Inputs by the remote, outputs by the remote, uncached files in the reply; the second time nothing is at work."""
+    monkeypatch.setenv(remote.FOLDER, str(tmp_path / "worker"))
+    pipeline.reproduce(tiny, "prepare")
+    exchange.push(tiny, ["prepare"])
+    with (tiny / "params.yaml").open("a") as file:
+        file.write("# not in git\n")
+    reply = remote.work(request_for(tiny, "extract", ["data"]), lambda: True)
+    assert reply["outcome"] == "ran", reply
+    assert reply["files"] == {"table.csv": (tiny / "data/a").read_bytes() + (tiny / "params.yaml").read_bytes()}
+    assert not (tiny / "features").exists()
+    assert not exchange.is_at_hand(tiny, "extract")
+    exchange.take_over(tiny, "extract", reply["entry"], reply["files"])
+    assert (tiny / "features").read_bytes() == (tiny / "data/a").read_bytes()
+    assert set(pipeline.stale(tiny)) == {"report", "broken"}
+    assert exchange.is_at_hand(tiny, "extract")
+
+
+def test_a_worker_says_why_it_could_not(tiny, tmp_path, monkeypatch):
+    """A stage that fails, work that nobody wants any more, a commit that is nowhere, other versions."""
+    monkeypatch.setenv(remote.FOLDER, str(tmp_path / "worker"))
+    request = request_for(tiny, "broken")
+    failed = remote.work(request, lambda: True)
+    assert "exit code" in failed["failed"], failed
+    assert "too bad" in failed["log"]
+    dropped = remote.work(request, lambda: False)
+    assert "ended on the worker" in dropped["failed"]
+    nowhere = remote.work({**request, "commit": "0" * 40}, lambda: True)
+    assert "push it to where the workers can fetch it" in nowhere["tail"]
+    assert not nowhere["final"]
+    older = remote.work({**request, "versions": {**remote.versions(), "torch": "1.0"}}, lambda: True)
+    assert "this worker has torch" in older["failed"]
+    assert older["final"]
+
+
+def test_other_code_is_refused_by_name(tiny, tmp_path, monkeypatch):
+    from tasks import code
+
+    monkeypatch.setenv(remote.FOLDER, str(tmp_path / "worker"))
+    other = code.fingerprints(tiny)
+    other["method"]["rotation"] = "another"
+    refused = remote.work(request_for(tiny, "broken", code=other), lambda: True)
+    assert refused["tail"] == "the code of method rotation is not the parent's"
+    assert refused["final"]
+
+
+def test_places_for_work_are_not_shared(tmp_path, monkeypatch):
+    monkeypatch.setenv(remote.FOLDER, str(tmp_path))
+    with remote._place("project") as first, remote._place("project") as second:
+        assert (first.name, second.name) == ("0", "1")
+    with remote._place("project") as again:
+        assert again == first
+
+
+def test_what_goes_to_a_worker_needs_nothing_of_this_project(tmp_path):
+    from distributed.protocol.pickle import dumps
+
+    (tmp_path / "function").write_bytes(dumps(_self_contained(remote.differences)))
+    program = (
+        "import pickle, sys; print(pickle.load(open('function', 'rb'))({'python': '2.7'}), 'flows' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert ", not 2.7" in done.stdout, done.stderr
+    assert done.stdout.strip().endswith("False")
+
+
+# --- what travels, and what is refused
+
+
+def test_stages_that_read_what_is_not_in_git_stay(tiny):
+    graph = pipeline.graph(tiny)
+    origin = source.read(tiny, source.outputs(graph))
+    assert [name for name in graph if not source.travels(graph, name, origin)] == ["report"]
+    folder = Stage("report", "report", (), ("metrics/world",), ("page",))
+    score = Stage("transfer", "transfer", (), (), ("metrics/world/rotation.json",))
+    assert not source.travels({"transfer": score, "report": folder}, "report", origin)
+
+
+def test_edits_that_git_does_not_have_are_refused_by_name(tiny):
+    written = source.outputs(pipeline.graph(tiny))
+    (tiny / "params.yaml").write_text("seed: 8\n")
+    (tiny / "dvc.lock").write_text("")
+    (tiny / "table.csv").write_text("an output")
+    (tiny / "note.txt").write_text("nobody's business")
+    assert source.read(tiny, written).commit == git(tiny, "rev-parse", "HEAD").strip()
+    (tiny / "tasks" / "store.py").write_text("")
+    (tiny / "ssl_models" / "methods" / "new.py").write_text("")
+    with pytest.raises(ParameterError, match=r"tasks/store.py, ssl_models/methods/new.py. Commit them first"):
+        source.read(tiny, written)
+
+
+def test_a_folder_without_git_and_one_without_a_remote_are_refused(tmp_path):
+    with pytest.raises(ParameterError, match="git cannot tell the commit"):
+        source.read(tmp_path, ())
+    (tmp_path / ".dvc").mkdir()
+    with pytest.raises(ParameterError, match="dvc remote add -d"):
+        exchange.default_remote(tmp_path)
+
+
+def test_engine_and_scheduler_must_fit(monkeypatch):
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    assert check("local", None) is None
+    assert check("dask", "tcp://a:1") == "tcp://a:1"
+    for engine, scheduler, message in [
+        ("dusk", None, "Did you mean 'dask'"),
+        ("local", "tcp://a:1", "--engine dask --scheduler tcp://a:1"),
+        ("dask", None, "needs a scheduler"),
+    ]:
+        with pytest.raises(ParameterError, match=message):
+            check(engine, scheduler)
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://b:2")
+    assert check("dask", None) == "tcp://b:2"
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
+    from flows import cluster
+
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    with pytest.raises(ParameterError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9 within"):
+        cluster._connect("tcp://127.0.0.1:9")
+
+
+def test_a_gate_grows_with_the_cluster_and_tells_when_it_closes():
+    told: list[str] = []
+    gate = WorkerGate(1, None, lambda: told.append("closed"))
+    with gate.hold("train"):
+        gate.grow_to(2)
+        with gate.hold("train"):
+            gate.grow_to(1)
+            assert gate._free_slots == gate._free_places == 0
+    assert gate._free_slots == 2
+    gate.close()
+    assert told == ["closed"]
+
+
+# --- dvc.lock
+
+
+def test_an_entry_is_merged_as_dvc_would_write_it(tiny):
+    pipeline.reproduce(tiny, "prepare")
+    before = (tiny / "dvc.lock").read_text()
+    entry = yaml.safe_load(before)["stages"]["prepare"]
+    exchange.merge(tiny, "prepare", entry)
+    assert (tiny / "dvc.lock").read_text() == before
+    data = entry["outs"][0]
+    wrong = {"cmd": "x", "deps": [{**data, "md5": "0" * 32}], "outs": []}
+    with pytest.raises(RuntimeError, match="extract read another data than this project's"):
+        exchange.merge(tiny, "extract", wrong)
+    assert (tiny / "dvc.lock").read_text() == before
+
+
+# --- the whole
+
+
+@contextmanager
+def cluster(folder: Path, workers: Sequence[str]) -> Iterator[tuple[str, dict[str, subprocess.Popen[bytes]]]]:
+    """A scheduler's address, and workers by name: processes that know nothing of this checkout."""
+    folder.mkdir()
+    note = folder / "scheduler.json"
+    started: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(name: str, module: str, *words: str) -> None:
+        place = folder / name
+        place.mkdir()
+        environment = os.environ | {remote.FOLDER: str(place / "work"), "PYTHONPATH": ""}
+        command = [sys.executable, "-m", f"distributed.cli.{module}", "--scheduler-file", str(note), *words]
+        with (folder / f"{name}.log").open("wb") as log:
+            started[name] = subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log)
+
+    try:
+        start("scheduler", "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        for name in workers:
+            start(name, "dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", name)
+        wait_for(note.exists)
+        yield json.loads(note.read_text())["address"], started
+    finally:
+        for process in started.values():
+            process.kill()
+            process.wait()
+
+
+def wait_for(found: Callable[[], object], seconds: float = 60) -> object:
+    deadline = time.monotonic() + seconds
+    while not (result := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return result
+
+
+def covey(project: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "from flows.cli import app; app()", "run", *words],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(project)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.exhaustive
+def test_a_run_on_two_workers_gives_the_same_bytes_though_one_is_killed(tmp_path):
+    study = {**STUDY, "training": {"epochs": 20, "batch_size": 64, "learning_rate": 0.05}}
+    here = make_repository(tmp_path / "here", **study)
+    away = make_repository(tmp_path / "away", tmp_path / "remote", **study)
+    with cluster(tmp_path / "cluster", ["ant", "bee"]) as (address, processes):
+        run = covey(away, "extract", "--engine", "dask", "--scheduler", address)
+
+        def trains() -> str | None:
+            assert run.poll() is None, run.communicate()
+            journals = (tmp_path / "cluster").glob("*/work/*/*/tree/.covey/work/pretrain@rotation/*/journal.jsonl")
+            return next((path.relative_to(tmp_path / "cluster").parts[0] for path in journals), None)
+
+        victim = str(wait_for(trains, 400))
+        processes[victim].send_signal(signal.SIGKILL)
+        told, _ = run.communicate(timeout=900)
+        survivor = ({"ant", "bee"} - {victim}).pop()
+    assert run.returncode == 0, told
+    assert "done     pretrain@rotation" in told
+    assert f"(ran on {survivor})" in told
+    names = [name for name, stage in pipeline.graph(here).items() if stage.kind in ("prepare", "train", "extract")]
+    assert [pipeline.reproduce(here, name) for name in names] == ["ran"] * len(names)
+    assert content(away, "data", "runs") == content(here, "data", "runs")
+    assert pipeline.stale(away, names) == {}
+    records = sqlite3.connect(away / ".covey" / "mlflow.db")
+    finished = {name for (name,) in records.execute("SELECT name FROM runs WHERE status = 'FINISHED'")}
+    assert set(names) - {"code"} <= finished

@@ -1,0 +1,134 @@
+"""The block `schedules`: what it means, and that mistakes in it are told beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks import params, schedules
+from tasks.schema import ParameterError
+
+ROOT = Path(__file__).parents[2]
+
+
+def content(**blocks):
+    return yaml.safe_load((ROOT / "params.yaml").read_text()) | {"schedules": blocks}
+
+
+def test_the_projects_own_schedules_can_be_read():
+    found = schedules.read(params.load(ROOT))
+    assert found["nightly"].command == "covey run"
+    assert (found["nightly"].paused, found["nightly"].overlap, found["nightly"].catch_up) == (False, "skip", True)
+    assert found["weekly"].command == "covey sweep seeds"
+    assert found["weekly"].paused
+
+
+def test_what_is_given_is_kept(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    block = {"cron": "0 4 * * 0", "run": ["rotation", "linear"], "overlap": "queue", "catch_up": False}
+    found = schedules.read({"schedules": {"a": block, "b": {"cron": "@", "run": [], "timezone": "Europe/Paris"}}})
+    assert found["a"] == schedules.Schedule(
+        "a", "0 4 * * 0", "Asia/Tokyo", ("rotation", "linear"), overlap="queue", catch_up=False
+    )
+    assert found["a"].command == "covey run rotation linear"
+    assert found["b"].timezone == "Europe/Paris"
+
+
+def test_a_time_zone_that_the_system_does_not_tell_is_utc(monkeypatch):
+    monkeypatch.setenv("TZ", "nowhere")
+    monkeypatch.setattr(schedules.os.path, "realpath", lambda _: "/etc/localtime")
+    assert schedules.local_timezone() == "UTC"
+
+
+def test_no_block_means_no_schedule():
+    assert schedules.read({}) == {}
+    assert schedules.read({"schedules": None}) == {}
+    with pytest.raises(ParameterError, match="unknown schedule 'nightly'"):
+        schedules.find({}, "nightly")
+
+
+@pytest.mark.parametrize(
+    "cron", ["30 2 * * *", "*/15 8-18 * * mon-fri", "0 0 1,15 jan,jul *", "0 0 29 2 *", "5/10 * * * 7", "0 0 31 2 sun"]
+)
+def test_a_cron_that_will_come_is_taken(cron):
+    schedules.check_cron(cron, "here")
+
+
+def test_what_is_taken_prefect_takes_too():
+    from prefect._internal.schemas.validators import validate_cron_string
+
+    for cron in ("30 2 * * *", "*/15 8-18 * * mon-fri", "0 0 1,15 jan,jul *", "5/10 * * * 7", "0 0 31 2 sun"):
+        assert validate_cron_string(cron) == cron
+
+
+@pytest.mark.parametrize(
+    ("cron", "told"),
+    [
+        ("30 2 * *", "has 4 fields; it needs 5: minute, hour"),
+        ("60 2 * * *", "'60' is no minute; allowed are 0 to 59"),
+        ("0 24 * * *", "is no hour"),
+        ("0 0 0 * *", "is no day of the month; allowed are 1 to 31"),
+        ("0 0 * 13 *", "is no month; allowed are 1 to 12 or jan to dec"),
+        ("0 0 * * sum", "is no day of the week"),
+        ("0 0 * * 5-1", "'5-1' is no day of the week"),
+        ("*/0 * * * *", "is no minute"),
+        ("1,,2 * * * *", "'' is no minute"),
+        ("*/x * * * *", "is no minute"),
+        ("0 0 30 2 *", "a date that never comes"),
+        ("0 0 31 4,6 *", "a date that never comes"),
+        ("@daily", "has 1 fields"),
+    ],
+)
+def test_a_cron_that_cannot_be_is_refused(cron, told):
+    with pytest.raises(ParameterError, match=told) as error:
+        schedules.check_cron(cron, "schedules.nightly.cron")
+    assert str(error.value).startswith("schedules.nightly.cron: ")
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        ({"run": []}, "'cron' is missing"),
+        ({"cron": "0 4 * * 0"}, "must have either 'run'"),
+        ({"cron": "0 4 * * 0", "run": [], "sweep": "seeds"}, "must have either 'run'"),
+        ({"cron": "0 4 * * 0", "run": "rotation"}, "run: 'rotation' is not of type list"),
+        ({"cron": "0 4 * * 0", "run": ["rotatoin"]}, "unknown target 'rotatoin'. Did you mean 'rotation'?"),
+        ({"cron": "0 4 * * 0", "run": [], "overlop": "skip"}, "unknown setting 'overlop'. Did you mean 'overlap'?"),
+        ({"cron": "0 4 * * 0", "run": [], "overlap": "both"}, "unknown way with an overlap 'both'"),
+        ({"cron": "0 4 * * 0", "run": [], "timezone": "Europe/Pari"}, "Did you mean 'Europe/Paris'"),
+        ({"cron": "0 4 * * 0", "run": [], "paused": "yes"}, "paused: 'yes' is not of type bool"),
+        ({"cron": "0 4 * * 0", "sweep": "nothing"}, "there is neither sweeps/nothing.yaml nor studies/nothing.yaml"),
+        ({"cron": "0 4 * * 0", "sweep": "../secret"}, "is no name of a sweep"),
+        ({"cron": 5, "run": []}, "cron: 5 is not of type str"),
+        (["0 4 * * 0"], "must be a mapping of settings"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_place(block, told):
+    with pytest.raises(ParameterError) as error:
+        params.check(content(nightly=block), ROOT)
+    assert "schedules.nightly" in str(error.value)
+    assert told in str(error.value)
+
+
+def test_names_and_the_block_itself_are_checked():
+    with pytest.raises(ParameterError, match="the name 'every night' cannot be used"):
+        params.check(content(**{"every night": {"cron": "0 4 * * 0", "run": []}}), ROOT)
+    with pytest.raises(ParameterError, match="'schedules' must be a mapping"):
+        params.check(content() | {"schedules": ["nightly"]}, ROOT)
+
+
+@pytest.mark.parametrize("word", ["rotation", "linear", "rotation-linear", "pretrain", "train", "pretrain@rotation"])
+def test_whatever_covey_run_takes_may_be_a_target(word):
+    params.check(content(nightly={"cron": "0 4 * * 0", "run": [word]}), ROOT)
+
+
+def test_a_sweep_may_lie_in_either_folder_and_a_paused_one_may_be_missing(tmp_path):
+    block = {"cron": "0 4 * * 0", "sweep": "mine"}
+    with pytest.raises(ParameterError, match="there is neither"):
+        schedules.check({"schedules": {"weekly": block}}, tmp_path)
+    schedules.check({"schedules": {"weekly": block | {"paused": True}}}, tmp_path)
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "mine.yaml").touch()
+    schedules.check({"schedules": {"weekly": block}}, tmp_path)

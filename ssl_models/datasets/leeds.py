@@ -79,7 +79,7 @@ def _people(source: str) -> tuple[list[Person], str]:
 
 
 def _holds(place: Path) -> bool:
-    return (place / "joints.mat").is_file() if place.is_dir() else place.name.endswith(ARCHIVES)
+    return (place / "joints.mat").is_file() if place.is_dir() else place.name.endswith(ARCHIVES) and place.is_file()
 
 
 def _joints(content: Path | bytes, source: str) -> ndarray:

@@ -30,6 +30,7 @@ JOINTS = (
 )
 TORSO = ((9, 2), (8, 3))
 """Left shoulder to right hip, as PCK on this set is measured, or where one is not known right shoulder to left hip."""
+ARCHIVES = (".tar", ".tar.gz", ".tgz")
 IMAGE = re.compile(r"im0*(\d+)\.(?:jpe?g|png)", re.IGNORECASE)
 FILES = dict[str, Path | bytes]
 
@@ -78,7 +79,7 @@ def _people(source: str) -> tuple[list[Person], str]:
 
 
 def _holds(place: Path) -> bool:
-    return (place / "joints.mat").is_file() if place.is_dir() else place.is_file()
+    return (place / "joints.mat").is_file() if place.is_dir() else place.name.endswith(ARCHIVES) and place.is_file()
 
 
 def _joints(content: Path | bytes, source: str) -> ndarray:

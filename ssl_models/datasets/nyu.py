@@ -221,7 +221,7 @@ def _check(source: str, size: int, test_fraction: float) -> Path:
     places = [Path(source).expanduser(), Path(source).expanduser() / FILE] if source else []
     places += [Path(data) / "nyu" / FILE, Path(data) / FILE] if data else []
     for place in places:
-        if place.is_file():
+        if place.suffix == ".mat" and place.is_file():
             return place
     looked = ", ".join(f"'{place}'" for place in places) or "nowhere, as neither `source` nor $COVEY_DATA is set"
     raise FileNotFoundError(f"NYU-Depth v2 was not found; looked for {FILE} in: {looked}")

@@ -1,5 +1,6 @@
 import io
 import tarfile
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -69,6 +70,20 @@ def test_a_missing_picture_is_skipped(tmp_path):
     assert len(data.skipped) == 1
     assert "joints.mat, person 2: the picture" in data.skipped[0]
     assert "im0002.jpg' is missing" in data.skipped[0]
+
+
+@pytest.mark.parametrize("reader", ["leeds", "flic", "mpii", "nyu", "voc", "cifar10"])
+def test_a_reader_s_own_file_as_source_stands_for_the_usual_places(reader, tmp_path, monkeypatch):
+    """In params.yaml `source` must be there; of a set that is found by $COVEY_DATA it is the reader itself."""
+    monkeypatch.setenv("COVEY_DATA", str(tmp_path))
+    module = import_module(f"ssl_models.datasets.{reader}")
+    monkeypatch.setattr("torchvision.datasets.CIFAR10.__init__", nothing_to_fetch)
+    with pytest.raises((FileNotFoundError, ValueError, OSError), match=r"found|no pictures|in vain"):
+        module.load(seed=0, source=module.__file__)
+
+
+def nothing_to_fetch(*_args, **_settings):
+    raise OSError("no network")
 
 
 def test_an_archive_reads_as_its_folder(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ methods: $(READY)  ## files a run of all methods (make run RUNS=all) and writes 
 	@$(ACTIVE) python -m benchmarks.methods
 
 tables: $(READY)  ## keeps this data set's scores in results/ and writes the README's tables from them
-	@$(ACTIVE) python -m benchmarks.tables
+	@$(ACTIVE) python -m benchmarks.tables && $(ACTIVE) python -m benchmarks.studies
 
 lock:  ## resolves requirements.in into requirements.txt (versions only)
 	@$(BIN)/uv pip compile --no-header --no-annotate --universal --python-version 3.11 -q requirements.in -o requirements.txt
@@ -41,4 +41,4 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 clean:  ## forgets every result and checkpoint; the environment stays
-	rm -rf data runs metrics .covey .dvc/cache .dvc/tmp results/report.html
+	rm -rf data runs metrics .covey .dvc/cache .dvc/tmp results/report.html results/studies.html

@@ -1,4 +1,4 @@
-"""`covey sweep` and `covey study`: a grid of settings as DVC experiments, and a claim judged by one."""
+"""`covey sweep` and `covey study`: a grid or a search of settings as DVC experiments, and a claim judged by one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sweep(
     dry_run: DryRun = False,
     jobs: Jobs = None,
 ) -> None:
-    """Runs every point of a grid of settings that has not been run, each as a DVC experiment.
+    """Runs every point of a grid of settings that has not been run, each as a DVC experiment; or searches a space.
 
     Examples:
 
@@ -32,19 +32,15 @@ def sweep(
 
         covey sweep clusters
 
+        covey sweep recipe
+
     What a point has in common with another, or with anything run before, is taken from DVC's cache. A point that
     fails fails alone. Stop it as you like: the next call goes on. Exit codes as for `covey run`.
     """
     with refusals():
         root = find_root()
         asked = sweeps.load(root, name)
-        every = points.points(root, asked)
-        if dry_run:
-            sweeping.show_plan(root, every)
-            return
-        with run_lock(root):
-            failed = _run(root, [(asked, every)], jobs)
-            sweeping.tell(root, asked, sweeping.finish(root, asked, every))
+        failed = (_search if asked.search else _grid)(root, asked, dry_run, jobs)
     if failed:
         raise typer.Exit(running.FAILED)
 
@@ -87,6 +83,29 @@ def study(
             sweeping.tell_verdicts(root, wanted)
     if failed:
         raise typer.Exit(running.FAILED)
+
+
+def _grid(root: Path, asked: Sweep, dry_run: bool, jobs: int | None) -> bool:
+    """Runs a grid, or prints what that would be; whether a point failed."""
+    every = points.points(root, asked)
+    if dry_run:
+        sweeping.show_plan(root, every)
+        return False
+    with run_lock(root):
+        failed = _run(root, [(asked, every)], jobs)
+        sweeping.tell(root, asked, sweeping.finish(root, asked, every))
+    return failed
+
+
+def _search(root: Path, asked: Sweep, dry_run: bool, jobs: int | None) -> bool:
+    """Runs a search, or prints what is known of it; whether a trial failed."""
+    from flows import searching
+
+    if dry_run:
+        searching.show_plan(root, asked)
+        return False
+    with run_lock(root):
+        return searching.carry_out(root, asked, jobs)
 
 
 def _run(root: Path, work: Sequence[tuple[Sweep, Sequence[Point]]], jobs: int | None) -> bool:

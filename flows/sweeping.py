@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from tasks.sweeps import Sweep
 
 if TYPE_CHECKING:
     from flows.sweep import Ending
+
+    Runner = Callable[[Sequence[Sweep], Sequence[Point], int | None], Ending]
 
 
 def todo(root: Path, every: Sequence[Point]) -> list[Point]:
@@ -47,8 +50,9 @@ def show_plan(root: Path, every: Sequence[Point]) -> None:
     print(f"{len(names)} stages to run: about {duration(seconds)} of work by earlier times{rest}.")
 
 
-def carry_out(root: Path, sweeps: Sequence[Sweep], new: Sequence[Point], jobs: int | None) -> Ending:
-    """Runs new points of some sweeps beside a Prefect server and a fork server, which start while it is imported."""
+@contextmanager
+def servers(root: Path) -> Iterator[Runner]:
+    """Yields what runs new points of some sweeps, beside a Prefect server and a fork server, which start meanwhile."""
     from tasks import forkserver
 
     with forkserver.running(root) as environment, server.running(root) as prefect:
@@ -56,14 +60,27 @@ def carry_out(root: Path, sweeps: Sequence[Sweep], new: Sequence[Point], jobs: i
         from flows.sweep import run_sweeps
 
         prefect.wait_until_up()
-        return run_sweeps(root, sweeps, new, jobs, environment)  # type: ignore[no-any-return]
+        yield lambda sweeps, new, jobs: run_sweeps(root, sweeps, new, jobs, environment)
+
+
+def carry_out(root: Path, sweeps: Sequence[Sweep], new: Sequence[Point], jobs: int | None) -> Ending:
+    """Runs new points of some sweeps, and says what became of them."""
+    with servers(root) as run:
+        return run(sweeps, new, jobs)
+
+
+def write_table(root: Path, sweep: Sweep, every: Sequence[Point]) -> list[dict[str, Any]]:
+    """Writes the table of what is known of the points, and returns their records."""
+    records = [record for point in every if (record := points.record(root, point)) is not None]
+    if records:
+        sweep_results.write_table(root, sweep, records)
+    return records
 
 
 def finish(root: Path, sweep: Sweep, every: Sequence[Point]) -> list[dict[str, Any]]:
     """Writes the table and the figure of what is known of the points, and returns their records."""
-    records = [record for point in every if (record := points.record(root, point)) is not None]
+    records = write_table(root, sweep, every)
     if records:
-        sweep_results.write_table(root, sweep, records)
         sweep_results.draw(root, sweep, records)
     return records
 
@@ -77,8 +94,13 @@ def tell(root: Path, sweep: Sweep, records: Sequence[dict[str, Any]]) -> None:
             table.add_row(name or "as they are", f"{mean.value:.4g}", ends, str(mean.seeds))
         Console(width=None if sys.stdout.isatty() else 160).print(table)
     if records:
-        print(f"All numbers: {root / store.SWEEPS / sweep.name}.csv")
-        print(f"As experiments: dvc exp show --rev refs/covey/sweeps/{sweep.name}")
+        tell_places(root, sweep)
+
+
+def tell_places(root: Path, sweep: Sweep) -> None:
+    """Prints where a sweep's numbers lie."""
+    print(f"All numbers: {root / store.SWEEPS / sweep.name}.csv")
+    print(f"As experiments: dvc exp show --rev refs/covey/sweeps/{sweep.name}")
 
 
 def tell_failures(ending: Ending) -> None:

@@ -90,8 +90,9 @@ def against(data: DataSet, protocol: str, shown: Measure, hue: Mapping[str, str]
             marker = "o" if run.source else "s"
             axes.plot([across.low, across.high], [up.value * shown.factor] * 2, color=hue[run.method], linewidth=0.7)
             axes.plot(across.value, up.value * shown.factor, marker, color=hue[run.method], markersize=5)
-            text = f"  {run.name}"
-            axes.annotate(text, (across.value, up.value * shown.factor), fontsize=6.5, va="center", color="#555555")
+            at_point = (across.value, up.value * shown.factor)
+            offset = {"xytext": (5, 4), "textcoords": "offset points"}
+            axes.annotate(run.name, at_point, fontsize=6.5, color="#555555", **offset)
         axes.set_xlabel(f"{points[0][1].metric} at {points[0][1].layer or 'the output'}", fontsize=7)
         axes.set_ylabel(f"{metric_name(shown)} at {points[0][2].layer or 'the output'}{shown.unit}", fontsize=7)
         figure.tight_layout(pad=0.4)

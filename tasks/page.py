@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tasks import alarm, dag, findings, plots, reading, tables, verdict
+from tasks import alarm, dag, findings, plots, reading, store, tables, verdict
 from tasks.store import Store
 from tasks.tables import DataSet, Run
 
@@ -41,6 +41,7 @@ def render(root: Path, parameters: Mapping[str, Any], datasets: list[DataSet], m
             _section(root, data, hue, allowance) | {"alarm": alarm.against_published(root, parameters, data)}
             for data in datasets
         ],
+        studies=any((root / store.STUDIES).glob("*.json")),
         hue=runs,
         dag=dag.draw(parameters, runs),
         reading=[(tables.label(name), reading.reading(kind)) for name, kind in protocols.items()],
@@ -53,7 +54,7 @@ def render(root: Path, parameters: Mapping[str, Any], datasets: list[DataSet], m
 
 def _section(root: Path, data: DataSet, hue: dict[str, str], allowance: int) -> dict[str, Any]:
     """What the template shows of one data set."""
-    store = Store(root, data.name)
+    place = Store(root, data.name)
     shown = tables.headline_measures(data)
     ours, controls = tables.headline(data)
     layered = [measure for measure in shown if len(tables.layers(data, measure)) > 1]
@@ -69,10 +70,10 @@ def _section(root: Path, data: DataSet, hue: dict[str, str], allowance: int) -> 
         "added": plots.added(data, shown, hue, f"{name}-added"),
         "training": plots.training([r for r in data.runs if not r.source], hue, f"{name}-pretrain"),
         "refits": plots.training([r for r in data.runs if r.source], hue, f"{name}-refit"),
-        "samples": _picture(store.metrics / "pictures" / "samples.png", allowance),
-        "sweeps": _picture(store.metrics / "pictures" / "sweeps.png", allowance),
+        "samples": _picture(place.metrics / "pictures" / "samples.png", allowance),
+        "sweeps": _picture(place.metrics / "pictures" / "sweeps.png", allowance),
         "clusters": [
-            (run, _picture(store.metric(run.name, "clusters.png"), allowance)) for run in data.runs if run.cluster
+            (run, _picture(place.metric(run.name, "clusters.png"), allowance)) for run in data.runs if run.cluster
         ],
         "protocols": findings.sections(root, data, hue, lambda path: _picture(path, allowance)),
         "times": _times(data),

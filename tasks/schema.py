@@ -10,6 +10,7 @@ import ast
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,14 @@ class Field:
         return isinstance(value, tuple(allowed))
 
 
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
 def keywords(path: Path, name: str) -> dict[str, Field]:
     """The keyword-only settings of function, constructor or dataclass `name` in the file `path`."""
-    for node in ast.parse(path.read_text()).body:
+    for node in _parsed(path.read_text()).body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return _of_arguments(node.args)
         if isinstance(node, ast.ClassDef) and node.name == name:
@@ -65,7 +71,7 @@ def keywords(path: Path, name: str) -> dict[str, Field]:
 
 def offered(path: Path, name: str) -> str:
     """The class that a module gives under an upper-case name: `METHOD = Rotation` -> "Rotation"."""
-    for node in ast.parse(path.read_text()).body:
+    for node in _parsed(path.read_text()).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
             for target in node.targets:
                 if isinstance(target, ast.Name) and target.id == name:

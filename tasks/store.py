@@ -22,6 +22,7 @@ TRAINING = "training"
 """The name of a training's record; no protocol has it."""
 
 SWEEPS = "results/sweeps"
+STUDIES = "results/studies"
 DONE = "done"
 """A file of this name in a work folder says that the stage came to its end there."""
 

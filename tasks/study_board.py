@@ -12,7 +12,6 @@ from typing import Any
 
 from tasks import store, studies, sweeps
 
-FOLDER = Path(store.REPORT).with_name("studies")
 PAGE = Path(store.REPORT).with_name("studies.html")
 NOT_RUN = "not run"
 VERDICTS = (studies.REPRODUCED, studies.NOT_REPRODUCED, studies.UNDECIDED, NOT_RUN)
@@ -28,7 +27,7 @@ NO_NUMBER = "It is open: the difference is no number."
 
 def file(root: Path, outcome: dict[str, Any]) -> Path:
     """Keeps an outcome as results/studies/NAME.json, with the machine that it comes from."""
-    path = root / FOLDER / f"{outcome['name']}.json"
+    path = root / store.STUDIES / f"{outcome['name']}.json"
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
     store.write_json(path, _without_nan({**outcome, "machine": machine}))
     return path
@@ -37,7 +36,7 @@ def file(root: Path, outcome: dict[str, Any]) -> Path:
 def outcomes(root: Path) -> list[dict[str, Any]]:
     """Every outcome that is kept, by name. Raises ValueError naming a file that cannot be read."""
     found = []
-    for path in sorted((root / FOLDER).glob("*.json")):
+    for path in sorted((root / store.STUDIES).glob("*.json")):
         try:
             found.append(store.read_json(path))
         except ValueError as error:

@@ -117,11 +117,16 @@ def build(root: Path, name: str, content: Mapping[str, Any], where: str = "") ->
             raise ParameterError(f"{where}: grid.{key} is {values!r}; it must be a list of at least one value.")
         if len({json.dumps(value, sort_keys=True) for value in values}) < len(values):
             raise ParameterError(f"{where}: grid.{key} has a value twice, and so a point twice: {values}.")
-    if (search := content.get("search") or {}) and grid:
+    if "search" in content and grid:
         raise ParameterError(f"{where}: it has both a grid and a search; give one of them.")
     parameters = narrowed(changed(params.load(root), content.get("base") or {}, f"{where}: base"), targets, where)
     params.check(parameters, root)
-    sweep = Sweep(name, parameters, grid, seeds, targets, _metric(content.get("metric"), targets, where), search)
+    metric = _metric(content.get("metric"), targets, where)
+    sweep = Sweep(name, parameters, grid, seeds, targets, metric, content.get("search") or {})
+    if "search" in content:
+        from tasks import search  # which is made of sweeps itself
+
+        search.check(root, sweep, where)
     for settings, seed in sweep.combinations():
         point(root, sweep, settings, seed, where)
     return sweep
@@ -130,7 +135,8 @@ def build(root: Path, name: str, content: Mapping[str, Any], where: str = "") ->
 def point(root: Path, sweep: Sweep, settings: Mapping[str, Any], seed: int, where: str = "") -> dict[str, Any]:
     """The checked parameters of one point. Raises ParameterError for settings that params.yaml could not hold."""
     where = where or f"{FOLDERS[0]}/{sweep.name}.yaml"
-    parameters = changed(sweep.parameters, {**settings, "seed": seed}, f"{where}: grid")
+    block = "search.space" if sweep.search else "grid"
+    parameters = changed(sweep.parameters, {**settings, "seed": seed}, f"{where}: {block}")
     try:
         params.check(parameters, root)
     except ParameterError as error:

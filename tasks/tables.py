@@ -261,8 +261,9 @@ def nmi(run: Run) -> float | None:
 
 def metric_name(shown: Measure) -> str:
     """ "linear top-1"."""
-    metric = re.sub(r"^top[-_]?([0-9])", r"top-\1", shown.metric)
-    return f"{label(shown.protocol)} {metric}"
+    metric = re.sub(r"^top[-_]?([0-9]+)", r"top-\1", shown.metric).replace("_", " ")
+    name = label(shown.protocol)
+    return name if name.endswith(f" {metric}") else f"{name} {metric}"
 
 
 def label(protocol: str) -> str:

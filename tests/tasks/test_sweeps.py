@@ -112,7 +112,8 @@ def test_bad_grids_are_refused_before_anything_runs(small: Path, changes: dict[s
 
 
 def test_a_grid_that_no_target_depends_on_is_refused(small: Path) -> None:
-    sweep = build(small, targets=["rotation-knn"], metric=None)
+    content = {key: value for key, value in GOOD.items() if key != "metric"} | {"targets": ["rotation-knn"]}
+    sweep = sweeps.build(small, "try", content)
     with pytest.raises(ParameterError, match="make the same; no target depends on what differs"):
         points.points(small, sweep)
 

@@ -1,0 +1,107 @@
+"""Points as DVC experiments: what travels, what is shared, what comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import experiments, points, store, sweep_results, sweeps
+from tasks.schema import ParameterError
+from tasks.sweeps import Measure
+from tests.tasks.conftest import make_project
+
+CONTENT: dict[str, Any] = {
+    "base": {"training.epochs": 1},
+    "grid": {"clusterfit.rotation_cf.clusters": [4, 6]},
+    "seeds": [1],
+    "targets": ["rotation_cf-knn"],
+}
+
+
+@pytest.fixture(scope="module")
+def versioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project in git."""
+    root = make_project(tmp_path_factory.mktemp("project"))
+    (root / ".dvc/config.local").unlink()
+    (root / ".gitignore").write_text(".covey/\n__pycache__/\n/data/\n/runs/\n/metrics/\n/code.json\n.dvc/tmp/\n")
+    (root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    for words in (("init", "-q"), ("add", "-A"), ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a")):
+        subprocess.run(["git", *words], cwd=root, check=True)
+    return root
+
+
+def test_the_baseline_is_the_tracked_files_with_the_sweep_s_parameters(versioned: Path) -> None:
+    sweep = sweeps.build(versioned, "try", CONTENT)
+    commit = experiments.baseline(versioned, sweep)
+    assert experiments.baseline(versioned, sweep) == commit
+    text = experiments.git(versioned, "show", f"{commit}:params.yaml")
+    assert "epochs: 1" in text
+    assert "#" not in text
+    assert experiments.git(versioned, "status", "--porcelain") == ""  # neither files nor index were touched
+    path = versioned / "ssl_models/methods/rotation.py"
+    before = path.read_text()
+    path.write_text(before + "# edited\n")
+    try:
+        edited = experiments.baseline(versioned, sweep)
+        assert experiments.git(versioned, "show", f"{edited}:ssl_models/methods/rotation.py").endswith("# edited")
+    finally:
+        path.write_text(before)
+
+
+def test_code_that_git_does_not_know_is_refused_by_name(versioned: Path) -> None:
+    path = versioned / "ssl_models/methods/mine.py"
+    path.write_text("METHOD = None\n")
+    try:
+        with pytest.raises(ParameterError, match=r"ssl_models/methods/mine.py.*git add"):
+            experiments.baseline(versioned, sweeps.build(versioned, "try", CONTENT))
+    finally:
+        path.unlink()
+
+
+def test_points_run_as_experiments_and_share_what_they_have_in_common(
+    versioned: Path, fork: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    sweep = sweeps.build(versioned, "try", CONTENT)
+    few, many = points.points(versioned, sweep)
+    place = experiments.copy(versioned, 0, experiments.baseline(versioned, sweep))
+    environment = {**fork, store.WORK: str(versioned / ".covey/sweeps/work")}
+    logs, records = {}, {}
+    for point in (few, many):
+        seconds = experiments.run(versioned, place, point, environment)
+        revision = experiments.bring_home(versioned, place, point)
+        logs[point.name] = store.log_file(versioned, experiments.log_name(point)).read_text()
+        metrics = experiments.metrics(versioned, revision)
+        records[point.name] = sweep_results.file(versioned, point, metrics, seconds, revision)
+    assert "Running stage 'pretrain@rotation'" in logs[few.name]
+    assert "Running stage 'pretrain@rotation'" not in logs[many.name]
+    assert "Running stage 'clusterfit@rotation_cf'" in logs[many.name]
+    assert set(records[few.name]["spent"]) >= {"pretrain@rotation", "cluster@rotation_cf", "clusterfit@rotation_cf"}
+    assert 0 <= sweep_results.value(records[few.name], Measure("rotation_cf", "knn")) <= 1
+    assert points.record(versioned, few) == json.loads(json.dumps(records[few.name]))
+    assert experiments.run(versioned, place, few, environment) < 5  # it is there already
+    told = subprocess.run(
+        ["dvc", "exp", "list", "--rev", f"refs/covey/sweeps/{sweep.name}", "--name-only"],
+        cwd=versioned,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {few.name, many.name} <= set(told.stdout.split())
+
+
+def test_an_experiment_that_fails_says_where_its_log_is(versioned: Path) -> None:
+    sweep = sweeps.build(versioned, "bad", {**CONTENT, "base": {"training.learning_rate": 1e30}})
+    point = points.points(versioned, sweep)[0]
+    place = experiments.copy(versioned, 1, experiments.baseline(versioned, sweep))
+    with pytest.raises(experiments.StageFailed, match="clusters 4, seed 1") as failure:
+        experiments.run(versioned, place, point, {})
+    assert failure.value.log.exists()
+    assert failure.value.final
+    assert experiments.revision(place, point.name) is None

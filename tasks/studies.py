@@ -15,14 +15,14 @@ open where it holds zero. A claim is reproduced where all rules hold, not reprod
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tasks import sweep_results, sweeps
-from tasks.schema import Field, ParameterError, check_block, unknown
+from tasks.schema import Field, ParameterError, check_block
+from tasks.study_checks import check, check_numbers, terms
 from tasks.sweep_results import Mean, Record
 from tasks.sweeps import Measure, Sweep
 
@@ -51,9 +51,6 @@ MEASURE = {
     "layers": Field("list", False),
     "at": Field("dict", False),
 }
-TERM = re.compile(r"\s*([+-]?)\s*([A-Za-z0-9_.@]+)")
-CORRELATION = {"correlation": Field("str", True), "with": Field("str", True), "above": Field("float", True)}
-COMPARISON = {"greater": Field("str|float", True), "than": Field("str|float", True)}
 
 
 @dataclass(frozen=True)
@@ -93,11 +90,12 @@ def load(root: Path, name: str, setting: str = "quick") -> Study:
     content = sweeps.read_yaml(root / where, "study", known(root))
     check_block(content, FIELDS, where)
     check_block(content["published"], PUBLISHED, f"{where}: published")
+    check_numbers(content["published"]["numbers"], f"{where}: published.numbers")
     measures = {key: _measure(block, f"{where}: measures.{key}") for key, block in content["measures"].items()}
     for other in SETTINGS:  # the one that is not asked for must not rot
         sweep = sweeps.build(root, f"{name}_{other}", content[other], f"{where}: {other}")
         study = Study(name, other, content, sweep, measures)
-        _check(study, where)
+        check(study, where)
         if other == setting:
             chosen = study
     return chosen
@@ -164,22 +162,6 @@ def _side(study: Study, side: str | float, records: Sequence[Record], seed: int)
     )
 
 
-def terms(side: str | float) -> Iterator[tuple[int, str | float]]:
-    """ "a@0.5 - b + 0.01" -> (1, "a@0.5"), (-1, "b"), (1, 0.01). Raises ParameterError for anything else."""
-    text = str(side)
-    place = 0
-    while place < len(text.rstrip()):
-        found = TERM.match(text, place)
-        if found is None or (place > 0 and not found[1]):
-            raise ParameterError(f"'{side}' must be measures and numbers with + and - between them.")
-        place = found.end()
-        try:
-            term: str | float = float(found[2])
-        except ValueError:
-            term = found[2]
-        yield (-1 if found[1] == "-" else 1), term
-
-
 def _several(study: Study, term: str, records: Sequence[Record], seed: int) -> list[float]:
     """The values of a measure at a point, one for each of its runs."""
     name, _, place = term.partition("@")
@@ -228,44 +210,3 @@ def _measure(block: Any, where: str) -> Named:
         raise ParameterError(f"{where}: give several runs or several layers, not both.")
     measures = [Measure(run, block["protocol"], block.get("metric", ""), layer) for run in runs for layer in layers]
     return Named(tuple(measures), block.get("at") or {})
-
-
-def _check(study: Study, where: str) -> None:
-    """Refuses measures that no target provides, places that the grid does not have, and rules that say nothing."""
-    grid = {sweeps.short(key): [str(value) for value in values] for key, values in study.sweep.grid.items()}
-    if study.axis and study.axis not in grid:
-        raise unknown("setting of the grid", study.axis, grid, f"{where}: axis")
-    for name, named in study.measures.items():
-        for measure in named.measures:
-            if measure.target not in study.sweep.targets:
-                raise unknown("target", measure.target, study.sweep.targets, f"{where}: measures.{name}")
-        for key, value in named.at.items():
-            if key not in grid or str(value) not in grid[key]:
-                raise ParameterError(f"{where}: measures.{name}.at: the {study.setting} grid has no {key} {value}.")
-    for name in study.content.get("shown") or ():
-        if name not in study.measures:
-            raise unknown("measure", name, study.measures, f"{where}: shown")
-    if not study.content["rules"]:
-        raise ParameterError(f"{where}: without a rule there is no verdict.")
-    for number, rule in enumerate(study.content["rules"], start=1):
-        _check_rule(study, rule, f"{where}: rule {number}", grid)
-
-
-def _check_rule(study: Study, rule: Any, where: str, grid: Mapping[str, list[str]]) -> None:
-    if not isinstance(rule, dict):
-        raise ParameterError(f"{where} must be a mapping such as {{greater: a, than: b}}.")
-    correlated = "correlation" in rule
-    check_block(rule, CORRELATION if correlated else COMPARISON, where)
-    sides = [rule["correlation"], rule["with"]] if correlated else [rule["greater"], rule["than"]]
-    used = [term for side in sides for _, term in terms(side) if isinstance(term, str)]
-    if not used:
-        raise ParameterError(f"{where} names no measure.")
-    for term in used:
-        name, _, place = term.partition("@")
-        if name not in study.measures:
-            raise unknown("measure", name, study.measures, where)
-        free = set(grid) - set(study.measures[name].at)
-        if place and place not in grid.get(study.axis, []):
-            raise ParameterError(f"{where}: the {study.setting} grid has no {study.axis or 'axis'} {place}.")
-        if free - ({study.axis} if place else set()):
-            raise ParameterError(f"{where}: '{name}' stands for several points; say which by 'at' or by @.")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks import studies, sweep_results
+from tasks import studies, study_checks, sweep_results
 from tasks.schema import ParameterError
 from tasks.studies import Named, Study
 from tasks.sweep_results import Mean
@@ -94,16 +94,18 @@ def study(measures: dict[str, Named], rules: list[dict[str, Any]], seeds: int, *
         ("  a  -0.5 ", [(1, "a"), (-1, 0.5)]),
         (0.25, [(1, 0.25)]),
         (3, [(1, 3.0)]),
+        (0.00001, [(1, 1e-05)]),
+        ("a@-1 - 1e-3", [(1, "a@-1"), (-1, 0.001)]),
     ],
 )
 def test_a_side_is_a_sum_of_measures_and_numbers(side: str | float, found: list[tuple[int, str | float]]) -> None:
-    assert list(studies.terms(side)) == found
+    assert list(study_checks.terms(side)) == found
 
 
 @pytest.mark.parametrize("side", ["a b", "a * 2", "a +", "a + + b", "(a)", "a, b", "a > b"])
 def test_what_is_no_sum_is_refused(side: str) -> None:
     with pytest.raises(ParameterError, match=r"must be measures and numbers with \+ and - between them"):
-        list(studies.terms(side))
+        list(study_checks.terms(side))
 
 
 @pytest.mark.parametrize(
@@ -277,6 +279,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"measures__x": {"run": "rotation", **KNN, "at": {"clusters": 5}}}, r"x\.at: the quick grid has no clusters 5"),
     ({"measures__x": {"run": "rotation", **KNN, "at": {"epochs": 4}}}, r"x\.at: the quick grid has no epochs 4"),
+    (
+        {"measures__x": {"runs": ["rotation", "rotation_cf"], **KNN}},
+        r"measures\.x is of several.*which clusters by 'at'",
+    ),
+    ({"published__numbers": {"a": [40.0, "x"]}}, r"published\.numbers\.a\.1 is 'x'; it must be a number"),
     ({"axis": "clustres"}, rf"{WHERE}: axis: unknown setting of the grid 'clustres'\. Did you mean 'clusters'\?"),
     ({"shown": ["refited"]}, rf"{WHERE}: shown: unknown measure 'refited'\. Did you mean 'refitted'\?"),
     ({"rules": []}, rf"{WHERE}: without a rule there is no verdict"),
@@ -289,7 +296,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"rules": [{"greater": "pretrained * 2", "than": 0}]}, "'pretrained \\* 2' must be measures and numbers"),
     ({"rules": [{"greater": "refitted@5", "than": 0}]}, rf"{RULE}: the quick grid has no clusters 5"),
     ({"rules": [{"greater": "refitted", "than": 0}]}, rf"{RULE}: 'refitted' stands for several points"),
-    ({"rules": [{"greater": "refitted@4", "than": 0}], "axis": ""}, rf"{RULE}: the quick grid has no axis 4"),
+    ({"axis": ""}, r"measures\.refitted leaves clusters open; say which by 'at'"),
+    ({"rules": [{"greater": "", "than": "pretrained"}]}, "a rule's side is empty"),
     ({"rules": [{"correlation": "both", "with": "both"}]}, rf"{RULE}: 'above' is missing"),
     ({"rules": [{"correlation": "both", "with": "bots", "above": 0}]}, rf"{RULE}: unknown measure 'bots'.*'both'\?"),
     ({"full": {**QUICK, "seeds": []}}, rf"{WHERE}: full: seeds is \[\]; it must be a list"),

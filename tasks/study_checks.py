@@ -1,0 +1,94 @@
+"""What a study's file may not say: refused before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tasks import sweeps
+from tasks.schema import Field, ParameterError, check_block, unknown
+
+if TYPE_CHECKING:
+    from tasks.studies import Named, Study
+
+TERM = re.compile(r"\s*([+-]?)\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w@.])|[A-Za-z_]\w*(?:@-?[\w.]+)?)\s*")
+CORRELATION = {"correlation": Field("str", True), "with": Field("str", True), "above": Field("float", True)}
+COMPARISON = {"greater": Field("str|float", True), "than": Field("str|float", True)}
+
+
+def terms(side: str | float) -> Iterator[tuple[int, str | float]]:
+    """ "a@0.5 - b + 0.01" -> (1, "a@0.5"), (-1, "b"), (1, 0.01). Raises ParameterError for anything else."""
+    text = str(side)
+    place = 0
+    if not text.strip():
+        raise ParameterError("a rule's side is empty; it must be measures and numbers with + and - between them.")
+    while place < len(text):
+        found = TERM.match(text, place)
+        if found is None or (place > 0 and not found[1]):
+            raise ParameterError(f"'{side}' must be measures and numbers with + and - between them.")
+        place = found.end()
+        try:
+            term: str | float = float(found[2])
+        except ValueError:
+            term = found[2]
+        yield (-1 if found[1] == "-" else 1), term
+
+
+def check_numbers(content: Any, where: str) -> None:
+    """Published are numbers, or mappings or lists of them."""
+    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in inner:
+        check_numbers(value, f"{where}.{key}")
+    if not isinstance(content, dict | list | int | float):
+        raise ParameterError(f"{where} is {content!r}; it must be a number.")
+
+
+def check(study: Study, where: str) -> None:
+    """Refuses measures that no target provides, places that the grid does not have, and rules that say nothing."""
+    grid = {sweeps.short(key): [str(value) for value in values] for key, values in study.sweep.grid.items()}
+    if study.axis and study.axis not in grid:
+        raise unknown("setting of the grid", study.axis, grid, f"{where}: axis")
+    for name, named in study.measures.items():
+        for measure in named.measures:
+            if measure.target not in study.sweep.targets:
+                raise unknown("target", measure.target, study.sweep.targets, f"{where}: measures.{name}")
+        _check_places(study, named, grid, f"{where}: measures.{name}")
+    for name in study.content.get("shown") or ():
+        if name not in study.measures:
+            raise unknown("measure", name, study.measures, f"{where}: shown")
+    if not study.content["rules"]:
+        raise ParameterError(f"{where}: without a rule there is no verdict.")
+    for number, rule in enumerate(study.content["rules"], start=1):
+        _check_rule(study, rule, f"{where}: rule {number}", grid)
+
+
+def _check_places(study: Study, named: Named, grid: Mapping[str, list[str]], where: str) -> None:
+    """A measure stands for one point, or for one at each place of the axis."""
+    for key, value in named.at.items():
+        if key not in grid or str(value) not in grid[key]:
+            raise ParameterError(f"{where}.at: the {study.setting} grid has no {key} {value}.")
+    if left := set(grid) - set(named.at) - {study.axis}:
+        raise ParameterError(f"{where} leaves {', '.join(sorted(left))} open; say which by 'at'.")
+    if len(named.measures) > 1 and study.axis and study.axis not in named.at:
+        raise ParameterError(f"{where} is of several runs or layers; say which {study.axis} by 'at'.")
+
+
+def _check_rule(study: Study, rule: Any, where: str, grid: Mapping[str, list[str]]) -> None:
+    if not isinstance(rule, dict):
+        raise ParameterError(f"{where} must be a mapping such as {{greater: a, than: b}}.")
+    correlated = "correlation" in rule
+    check_block(rule, CORRELATION if correlated else COMPARISON, where)
+    sides = [rule["correlation"], rule["with"]] if correlated else [rule["greater"], rule["than"]]
+    used = [term for side in sides for _, term in terms(side) if isinstance(term, str)]
+    if not used:
+        raise ParameterError(f"{where} names no measure.")
+    for term in used:
+        name, _, place = term.partition("@")
+        if name not in study.measures:
+            raise unknown("measure", name, study.measures, where)
+        free = set(grid) - set(study.measures[name].at)
+        if place and place not in grid.get(study.axis, []):
+            raise ParameterError(f"{where}: the {study.setting} grid has no {study.axis or 'axis'} {place}.")
+        if free - ({study.axis} if place else set()):
+            raise ParameterError(f"{where}: '{name}' stands for several points; say which by 'at' or by @.")

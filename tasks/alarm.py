@@ -24,6 +24,7 @@ import yaml
 
 from ssl_models.protocols.score import Score
 from tasks import sets, tables
+from tasks.schema import parse_yaml
 from tasks.store import RUNS, SCORES
 from tasks.tables import DataSet, Measure, Record, Run
 
@@ -117,7 +118,7 @@ def last_published(root: Path, name: str) -> Published | None:
         return None
     try:
         found = read(scores, _git(root, "show", f"{commit}:./{RUNS}") or "")
-        parameters = yaml.safe_load(_git(root, "show", f"{commit}:./params.yaml") or "")
+        parameters = parse_yaml(_git(root, "show", f"{commit}:./params.yaml") or "")
     except (KeyError, ValueError, yaml.YAMLError):  # of another version of Covey: there is nothing to hold it against
         return None
     data = next((data for data in found if data.name == name), None)

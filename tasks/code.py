@@ -18,8 +18,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from tasks.schema import parse_yaml
 from tasks.store import CODE, whole_file
 
 FOLDERS = {"method": "methods", "encoder": "encoders", "protocol": "protocols", "reader": "datasets"}
@@ -107,7 +106,7 @@ def _encoders(root: Path) -> list[str]:
 
 def _targets(root: Path) -> dict[str, Any]:
     path = root / "params.yaml"
-    return ((yaml.safe_load(path.read_text()) or {}).get("targets") if path.exists() else None) or {}
+    return ((parse_yaml(path.read_text()) or {}).get("targets") if path.exists() else None) or {}
 
 
 def _protocols(root: Path, blocks: Mapping[str, Any]) -> dict[str, str]:

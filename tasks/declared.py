@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.dvcfile import load_file
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from tasks import code
+from tasks.schema import parse_yaml
 from tasks.store import CODE, is_temporary
 
 
@@ -44,7 +44,7 @@ class Declared:
             CodeChangedError: the code is not what code.json says, which DVC goes by.
         """
         found = {path: hash_path(self.root / path) for path in self.paths}
-        content = yaml.safe_load((self.root / "params.yaml").read_text())
+        content = parse_yaml((self.root / "params.yaml").read_text())
         found |= {f"params:{key}": _hash_value(content, key) for key in self.parameters}
         if self.code:
             now, noted = code.fingerprints(self.root, wanted=self.code), code.read(self.root)

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from tasks import schedules, sets
-from tasks.schema import Field, ParameterError, check_block, keywords, offered, unknown
+from tasks.schema import Field, ParameterError, check_block, keywords, offered, parse_yaml, unknown
 
 BLOCKS = (
     "seed",
@@ -53,7 +53,7 @@ def load(root: Path) -> dict[str, Any]:
     """The checked content of params.yaml. Raises ParameterError on whatever can be known to be wrong beforehand."""
     path = root / "params.yaml"
     try:
-        content = yaml.safe_load(path.read_text())
+        content = parse_yaml(path.read_text())
     except FileNotFoundError:
         raise ParameterError(f"there is no params.yaml in {root}; run this from the project's folder") from None
     except yaml.YAMLError as error:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
@@ -22,6 +25,20 @@ TYPES: dict[str, tuple[type, ...]] = {
     "list": (list,),
     "dict": (dict,),
 }
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as it is now: PyYAML, which keeps to version 1.1, takes 1e-05 for a text, and DVC writes it."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """What a YAML text holds. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader=_Loader)
 
 
 class ParameterError(ValueError):

@@ -12,7 +12,7 @@ import yaml
 
 from tasks import sets
 from tasks.params import check
-from tasks.schema import ParameterError
+from tasks.schema import ParameterError, parse_yaml
 from tasks.sets import Axis
 from tasks.store import whole_file
 
@@ -25,7 +25,7 @@ def select_data(root: Path, wanted: str) -> str:
     """
     path = root / "params.yaml"
     text = path.read_text()
-    datasets = (yaml.safe_load(text) or {}).get("datasets") or {}
+    datasets = (parse_yaml(text) or {}).get("datasets") or {}
     name = wanted
     if wanted not in datasets:
         folder = Path(wanted).expanduser()
@@ -39,7 +39,7 @@ def select_data(root: Path, wanted: str) -> str:
         raise ParameterError("params.yaml needs exactly one line that begins with `data:`, as in `data: *world`.")
     if text != path.read_text():
         try:
-            check(yaml.safe_load(text), root)
+            check(parse_yaml(text), root)
         except yaml.YAMLError as error:
             raise ParameterError(f"--data {wanted}: params.yaml would no longer be valid YAML: {error}") from None
         with whole_file(path) as temporary:
@@ -53,7 +53,7 @@ def select(root: Path, axis: Axis, wanted: str) -> None:
     text, changed = re.subn(rf"(?m)^{axis.line}:[ \t]*[^\s#]*", f"{axis.line}: {wanted}", path.read_text())
     if changed != 1:
         raise ParameterError(f"params.yaml needs exactly one line that begins with `{axis.line}:`.")
-    sets.check(yaml.safe_load(text))
+    sets.check(parse_yaml(text))
     if text != path.read_text():
         with whole_file(path) as temporary:
             temporary.write_text(text)

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from tasks import params
-from tasks.schema import Field, ParameterError, check_block, unknown
+from tasks.schema import Field, ParameterError, check_block, parse_yaml, unknown
 from tasks.sets import with_sources
 from tasks.store import TRAINING
 
@@ -98,7 +98,7 @@ def read_yaml(path: Path, kind: str, others: list[str]) -> dict[str, Any]:
     if not path.exists():
         raise unknown(kind, path.stem, others, f"{path.parent.name}/")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = parse_yaml(path.read_text())
     except yaml.YAMLError as error:
         raise ParameterError(f"{path.parent.name}/{path.name} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
@@ -119,7 +119,9 @@ def build(root: Path, name: str, content: Mapping[str, Any], where: str = "") ->
             raise ParameterError(f"{where}: grid.{key} has a value twice, and so a point twice: {values}.")
     if "search" in content and grid:
         raise ParameterError(f"{where}: it has both a grid and a search; give one of them.")
-    parameters = narrowed(changed(params.load(root), content.get("base") or {}, f"{where}: base"), targets, where)
+    every = changed(params.load(root), content.get("base") or {}, f"{where}: base")
+    parameters = narrowed(every, targets, where)
+    _check_needed(grid, every, parameters, where)
     params.check(parameters, root)
     metric = _metric(content.get("metric"), targets, where)
     sweep = Sweep(name, parameters, grid, seeds, targets, metric, content.get("search") or {})
@@ -190,6 +192,15 @@ def narrowed(parameters: Mapping[str, Any], targets: tuple[str, ...], where: str
         for block in blocks:
             kept[block] = {name: content for name, content in parameters[block].items() if name in wanted}
     return kept | {"sets": {}, "suites": {}, "runs": "all", "protocols": "all"}
+
+
+def _check_needed(grid: Mapping[str, Any], every: Mapping[str, Any], needed: Mapping[str, Any], where: str) -> None:
+    """Refuses settings of a run or protocol that was left out because no target needs it."""
+    for key in grid:
+        block, _, rest = key.partition(".")
+        name = rest.partition(".")[0]
+        if block in NAMED and name in every[block] and name not in needed[block]:
+            raise ParameterError(f"{where}: grid: no target needs {block}.{name}, so {key} changes nothing.")
 
 
 def _data_set(parameters: Mapping[str, Any], name: str, where: str) -> Any:

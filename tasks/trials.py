@@ -138,6 +138,8 @@ def journal(root: Path, name: str) -> Path:
 def _open(path: Path, name: str, goal: str, reading: bool) -> optuna.Study | None:
     """The study of that name; None where there is none and nothing may be written."""
     import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if reading and not path.exists():
@@ -145,7 +147,7 @@ def _open(path: Path, name: str, goal: str, reading: bool) -> optuna.Study | Non
     if not reading:
         _mend(path)
     try:
-        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+        storage = JournalStorage(JournalFileBackend(str(path)))
     except ValueError as error:
         raise ParameterError(f"{path} is damaged ({error}); remove it: no point that was run is run again.") from None
     if reading and name not in optuna.get_all_study_names(storage):

@@ -112,8 +112,12 @@ def test_bad_grids_are_refused_before_anything_runs(small: Path, changes: dict[s
 
 
 def test_a_grid_that_no_target_depends_on_is_refused(small: Path) -> None:
-    content = {key: value for key, value in GOOD.items() if key != "metric"} | {"targets": ["rotation-knn"]}
-    sweep = sweeps.build(small, "try", content)
+    content = {key: value for key, value in GOOD.items() if key != "metric"}
+    with pytest.raises(
+        ParameterError, match=r"no target needs clusterfit\.rotation_cf, so clusterfit\.rotation_cf\.clu"
+    ):
+        sweeps.build(small, "try", content | {"targets": ["rotation-knn"]})
+    sweep = sweeps.build(small, "try", content | {"targets": ["rotation"], "grid": {"extract.size": [64, 128]}})
     with pytest.raises(ParameterError, match="make the same; no target depends on what differs"):
         points.points(small, sweep)
 

@@ -273,3 +273,18 @@ def test_where_two_colours_are_possible_regression_greys_and_classes_do_not() ->
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         method(**settings)
+
+
+def test_chroma_is_that_of_the_colours_predicted_against_the_true_ones(images: Tensor) -> None:
+    """By hand: a constant (3, 4) is 5 from grey everywhere; what is true is asked of the view itself."""
+    brain = method(objective="regression")
+    view = made(brain, images)
+    true = functional.avg_pool2d((view[:, 1:] - 0.5) * COLOUR_RANGE, brain.patch)
+    constant = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1).expand_as(true)
+    brain.head = Fixed(constant / COLOUR_SCALE)
+    expected = 5 / torch.linalg.vector_norm(true, dim=1).mean()
+    terms = brain.loss(view, index=INDEX)
+    assert torch.allclose(terms["chroma"], expected)
+    assert not terms["chroma"].requires_grad
+    classified = method()
+    assert 0 <= float(classified.loss(made(classified, images), index=INDEX)["chroma"]) < 5

@@ -72,12 +72,5 @@ def test_nothing_close_means_no_guess():
 def test_numbers_are_read_as_dvc_writes_them():
     """PyYAML alone takes 1e-05 for a text."""
     text = "a: 1e-05\nb: 0.001\nc: -2E+3\nd: 1.5e3\ne: 1e5x\nf: '1e5'\ng: 7\n"
-    assert schema.parse_yaml(text) == {
-        "a": 1e-05,
-        "b": 0.001,
-        "c": -2000.0,
-        "d": 1500.0,
-        "e": "1e5x",
-        "f": "1e5",
-        "g": 7,
-    }
+    found = {"a": 1e-05, "b": 0.001, "c": -2000.0, "d": 1500.0, "e": "1e5x", "f": "1e5", "g": 7}
+    assert parse_yaml(text) == found

@@ -50,7 +50,7 @@ def baseline(root: Path, sweep: Sweep) -> str:
     git(root, "read-tree", "HEAD", **settings)
     git(root, "add", "--update", **settings)
     git(root, "rm", "--cached", "--quiet", "--ignore-unmatch", "dvc.lock", **settings)
-    text = yaml.safe_dump(json.loads(json.dumps(sweep.parameters)), sort_keys=False)
+    text = yaml.safe_dump(_from_anywhere(root, sweep.parameters), sort_keys=False)
     blob = git(root, "hash-object", "-w", "--stdin", given=text)
     git(root, "update-index", "--add", "--cacheinfo", f"100644,{blob},params.yaml", **settings)
     tree = git(root, "write-tree", **settings)
@@ -58,6 +58,16 @@ def baseline(root: Path, sweep: Sweep) -> str:
     git(root, "update-ref", f"refs/covey/sweeps/{sweep.name}", commit)
     index.unlink()
     return commit
+
+
+def _from_anywhere(root: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with whole paths for data that git does not have, such as a folder of images."""
+    found: dict[str, Any] = json.loads(json.dumps(parameters))
+    targets = [block["data"] for block in found["targets"].values()]
+    for block in (found["data"], *found["datasets"].values(), *targets):
+        if not git(root, "ls-files", "--", block["source"]):
+            block["source"] = str((root / block["source"]).resolve())
+    return found
 
 
 def copy(root: Path, number: int, commit: str) -> Path:

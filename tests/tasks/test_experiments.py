@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tasks import experiments, points, store, sweep_results, sweeps
 from tasks.schema import ParameterError
@@ -51,6 +52,16 @@ def test_the_baseline_is_the_tracked_files_with_the_sweep_s_parameters(versioned
         assert experiments.git(versioned, "show", f"{edited}:ssl_models/methods/rotation.py").endswith("# edited")
     finally:
         path.write_text(before)
+
+
+def test_a_folder_of_images_that_git_does_not_have_is_found_from_anywhere(versioned: Path) -> None:
+    (versioned / "photos").mkdir(exist_ok=True)
+    block = {"name": "photos", "reader": "folder", "source": "photos"}
+    content = {**CONTENT, "base": {"datasets.photos": block, "data": block}}
+    commit = experiments.baseline(versioned, sweeps.build(versioned, "own", content))
+    written = yaml.safe_load(experiments.git(versioned, "show", f"{commit}:params.yaml"))
+    assert written["data"]["source"] == str(versioned / "photos")
+    assert written["datasets"]["world"]["source"] == "ssl_models/datasets/world.py"
 
 
 def test_code_that_git_does_not_know_is_refused_by_name(versioned: Path) -> None:

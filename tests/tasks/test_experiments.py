@@ -107,12 +107,12 @@ def test_points_run_as_experiments_and_share_what_they_have_in_common(
     assert {few.name, many.name} <= set(told.stdout.split())
 
 
-def test_an_experiment_that_fails_says_where_its_log_is(versioned: Path) -> None:
+def test_an_experiment_that_fails_says_where_its_log_is(versioned: Path, fork: dict[str, str]) -> None:
     sweep = sweeps.build(versioned, "bad", {**CONTENT, "base": {"training.learning_rate": 1e30}})
     point = points.points(versioned, sweep)[0]
     place = experiments.copy(versioned, 1, experiments.baseline(versioned, sweep))
     with pytest.raises(experiments.StageFailed, match="clusters 4, seed 1") as failure:
-        experiments.run(versioned, place, point, {})
+        experiments.run(versioned, place, point, fork)
     assert failure.value.log.exists()
     assert failure.value.final
     assert experiments.revision(place, point.name) is None

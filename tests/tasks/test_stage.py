@@ -49,6 +49,7 @@ def test_code_that_dvc_does_not_know_of_yet_stops_a_stage_at_once(prepared, fork
     assert run_stage(prepared, "pretrain@rotation", fork).returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_every_refit_of_a_run_goes_through(prepared, fork):
     """ClusterFit, its distilled form, a teacher's own classes, and a ClusterFit of a ClusterFit."""
     edit(

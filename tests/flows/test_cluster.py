@@ -76,8 +76,9 @@ def test_a_run_on_two_workers_gives_the_same_bytes_though_one_is_killed(tmp_path
 
         def trains() -> str | None:
             assert run.poll() is None, run.communicate()
-            journals = (tmp_path / "cluster").glob("*/work/*/*/tree/.covey/work/pretrain@rotation/*/journal.jsonl")
-            return next((path.relative_to(tmp_path / "cluster").parts[0] for path in journals), None)
+            folder = tmp_path / "cluster"
+            journals = (path for path in folder.rglob("journal.jsonl") if "pretrain@rotation" in path.parts)
+            return next((path.relative_to(folder).parts[0] for path in journals), None)
 
         victim = str(wait_for(trains, 400))
         processes[victim].send_signal(signal.SIGKILL)

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from flows import commands, plan, running
 from flows import engine as engines
-from flows.guard import BUSY, find_root, refusals, run_lock
+from flows.guard import find_root, refusals, run_lock
 from tasks import params, pipeline, selection, sets, store
 
 app = typer.Typer(
@@ -181,7 +181,7 @@ def ui() -> None:
     with refusals():
         root = find_root()
         print("Starting both pages; this takes some twenty seconds.", flush=True)
-        with pages.prefect(root) as prefect, pages.mlflow(root) as mlflow:
+        with server.running(root, pages=True) as prefect, pages.mlflow(root) as mlflow:
             prefect.wait_until_up()
             print(
                 f"MLflow   {mlflow}\nPrefect  {prefect.address.removesuffix('/api')}\nCtrl-C closes both.", flush=True
@@ -208,11 +208,7 @@ def serve(
     from flows import schedule
 
     with refusals(), suppress(KeyboardInterrupt):
-        try:
-            schedule.serve(find_root(), port)
-        except schedule.AlreadyServing as error:
-            print(f"covey: {error}", file=sys.stderr)
-            raise typer.Exit(BUSY) from None
+        schedule.serve(find_root(), port)
 
 
 app.command()(commands.sweep)

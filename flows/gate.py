@@ -141,8 +141,14 @@ def of_machine(machine: Mapping[str, Any], jobs: int | None) -> Gate:
 
     A training in several processes takes as many cores, or GPUs, and so every stage is given as many.
     """
+    slots, devices = places(machine)
+    return Gate(slots, devices, at_most=jobs)
+
+
+def places(machine: Mapping[str, Any]) -> tuple[int, list[str]]:
+    """How many stages fit the cores, and the GPUs, or groups of them, that each is given."""
     processes = machine.get("processes", 1)
-    return Gate(count_slots(machine.get("threads", 1) * processes), grouped(find_devices(), processes), at_most=jobs)
+    return count_slots(machine.get("threads", 1) * processes), grouped(find_devices(), processes)
 
 
 def grouped(devices: Sequence[str], size: int) -> list[str]:

@@ -31,15 +31,18 @@ def find_root() -> Path:
 
 
 @contextmanager
-def run_lock(root: Path) -> Iterator[None]:
-    """Holds the project for one `covey run`; the system gives it back however this process ends."""
-    path = store.lock_file(root, "run")
+def run_lock(root: Path, name: str = "run") -> Iterator[None]:
+    """Holds the project for one `covey run` (or `name`); the system gives it back however this process ends.
+
+    Where another one holds it, that is said, and the command ends with BUSY.
+    """
+    path = store.lock_file(root, name)
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = path.read_text().strip() or "unknown"
-            print(f"Another covey run is at work in {root} (pid {owner}). Wait for it, or stop it.", file=sys.stderr)
+            print(f"Another covey {name} is at work in {root} (pid {owner}). Wait for it, or stop it.", file=sys.stderr)
             raise typer.Exit(BUSY) from None
         file.truncate(0)
         file.write(str(os.getpid()))

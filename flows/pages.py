@@ -56,18 +56,6 @@ def mlflow(root: Path) -> Iterator[str]:
 
 
 @contextmanager
-def prefect(root: Path) -> Iterator[server.Server]:
-    """Yields the starting server of a dashboard on this project's runs, or the one that PREFECT_API_URL names."""
-    server.settle(root)
-    given = os.environ.get("PREFECT_API_URL")
-    own = server.Server(given) if given else server.start(root, server.free_port(), pages=True)
-    try:
-        yield own
-    finally:
-        own.stop()
-
-
-@contextmanager
 def leashed(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a command that ends with the block, and also when this process is killed."""
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows import sweeping
-from flows.gate import count_slots, find_devices
+from flows.gate import places
 from tasks import points
 from tasks.points import Point
 from tasks.schema import ParameterError
@@ -37,7 +37,8 @@ class Search:
 
     def run(self) -> None:
         """Runs rounds until there are enough trials; one that fails does not stop the others."""
-        at_once = self.jobs or max(count_slots(self.sweep.parameters["machine"].get("threads", 1)), len(find_devices()))
+        slots, devices = places(self.sweep.parameters["machine"])
+        at_once = self.jobs or max(slots, len(devices))
         width = -(-at_once // len(self.sweep.seeds))
         with self._servers:
             while taken := self.study.take(width):

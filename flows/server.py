@@ -88,16 +88,17 @@ class Server:
 
 
 @contextmanager
-def running(root: Path) -> Iterator[Server]:
+def running(root: Path, port: int | None = None, *, pages: bool = False) -> Iterator[Server]:
     """Yields a server that is starting: import prefect (4 s) meanwhile, then call `wait_until_up` (6 s, first time 15).
 
+    port: any that is free, if it is left out. pages: with the dashboard and the clock of schedules.
     Where PREFECT_API_URL is set, that server is taken and nothing is started.
     """
     settle(root)
     if given := os.environ.get("PREFECT_API_URL"):
         yield Server(given)
         return
-    server = start(root, free_port())
+    server = start(root, port or free_port(), pages=pages)
     os.environ["PREFECT_API_URL"] = server.address
     try:
         yield server

@@ -26,7 +26,7 @@ from tasks.points import Point
 from tasks.sweeps import Sweep
 
 RETRIES, RETRY_DELAY = 1, 5.0
-WORK = "sweeps/work"
+CHECKPOINTS = "sweeps/work"
 """In .covey: where the stages of all points keep their checkpoints, so that equal ones find each other's."""
 
 
@@ -145,7 +145,7 @@ def run_sweeps(
     tracking.initialise(root)
     tracking.close_dead(root)
     gate = of_machine(max((s.parameters["machine"] for s in sweeps), key=lambda m: m.get("threads", 1)), jobs)
-    checkpoints = store.covey_folder(root.resolve()) / WORK
+    checkpoints = store.covey_folder(root.resolve()) / CHECKPOINTS
     shared = {
         **environment,
         store.WORK: str(checkpoints),

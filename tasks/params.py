@@ -5,7 +5,6 @@ Nothing here imports torch: what a method, a protocol or a reader takes is read 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import yaml
 
 from tasks import schedules, sets
-from tasks.schema import Field, ParameterError, check_block, keywords, offered, parse_yaml, unknown
+from tasks.schema import Field, ParameterError, check_block, check_names, keywords, offered, parse_yaml, unknown
 
 BLOCKS = (
     "seed",
@@ -35,7 +34,6 @@ BLOCKS = (
     "schedules",
 )
 OPTIONAL = ("orchestration", "schedules")
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 REFIT = "supervised"
 """The method of a refit that does not name one: plain cross entropy on the cluster ids."""
 OUTPUTS = ("clusters", "classes")
@@ -124,16 +122,7 @@ def _check_names(parameters: Mapping[str, Any]) -> None:
         if not isinstance(parameters[block], dict):
             raise ParameterError(f"params.yaml: '{block}' must be a mapping of settings.")
     for block in ("datasets", "pretrain", "clusterfit", "transfer", "targets"):
-        if not isinstance(parameters[block], dict):
-            raise ParameterError(f"params.yaml: '{block}' must be a mapping of names to their settings.")
-        for name, content in parameters[block].items():
-            if not isinstance(name, str) or not NAME.fullmatch(name):
-                raise ParameterError(
-                    f"{block}: the name {name!r} cannot be used; names become paths and commands, so they are made of "
-                    "letters, digits and underscores, and begin with a letter."
-                )
-            if not isinstance(content, dict):
-                raise ParameterError(f"{block}.{name} must be a mapping of settings ({{}} for the defaults).")
+        check_names(parameters[block], block)
     if twice := sorted(set(parameters["pretrain"]) & set(parameters["clusterfit"])):
         raise ParameterError(f"'{twice[0]}' is a run in both pretrain and clusterfit; run names are used once.")
     if twice := sorted(set(parameters["transfer"]) & set(parameters["targets"])):

@@ -37,7 +37,6 @@ class Point:
     sweep: str
     settings: Mapping[str, Any]
     seed: int
-    parameters: Mapping[str, Any]
     stages: Mapping[str, str]
     targets: tuple[str, ...]
     overrides: tuple[str, ...]
@@ -94,7 +93,7 @@ def _point(root: Path, sweep: Sweep, settings: Mapping[str, Any], seed: int, now
         if name in wanted:
             identities[name] = _identity(root, name, node, parameters, now, identities, graph)
     overrides = tuple(_differences(sweep.parameters, parameters))
-    return Point(sweep.name, dict(settings), seed, parameters, identities, targets, overrides)
+    return Point(sweep.name, dict(settings), seed, identities, targets, overrides)
 
 
 def _stage(target: str, graph: Mapping[str, Node]) -> str:

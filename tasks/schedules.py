@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import calendar
 import os
-import re
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,14 +26,12 @@ from typing import Any, get_args
 
 import yaml
 
-from tasks import pipeline, sets
-from tasks.schema import Field, ParameterError, check_block, unknown
+from tasks import pipeline, sets, store
+from tasks.schema import NAME, Field, ParameterError, check_block, check_names, unknown
 
 BLOCK = "schedules"
 SKIP, QUEUE = "skip", "queue"
 OVERLAPS = (SKIP, QUEUE)
-SWEEPS = ("sweeps", "studies")
-"""The folders that a sweep's file may lie in."""
 FIELDS = {
     "cron": Field("str", True),
     "run": Field("list", False),
@@ -44,7 +41,6 @@ FIELDS = {
     "paused": Field("bool", False),
     "catch_up": Field("bool", False),
 }
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 PARTS = (
     ("minute", 0, 59, ()),
     ("hour", 0, 23, ()),
@@ -95,17 +91,9 @@ def find(parameters: Mapping[str, Any], name: str) -> Schedule:
 def check(parameters: Mapping[str, Any], root: Path) -> None:
     """Raises ParameterError where a schedule cannot be used; the file of a paused sweep may be missing."""
     block = parameters.get(BLOCK) or {}
-    if not isinstance(block, Mapping):
-        raise ParameterError(f"params.yaml: '{BLOCK}' must be a mapping of names to schedules.")
+    check_names(block, BLOCK, 'as in {cron: "30 2 * * *", run: []}')
     for name, content in block.items():
         where = f"{BLOCK}.{name}"
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise ParameterError(
-                f"{BLOCK}: the name {name!r} cannot be used; it must be made of letters, digits and underscores, and "
-                "begin with a letter."
-            )
-        if not isinstance(content, Mapping):
-            raise ParameterError(f'{where} must be a mapping of settings, as in {{cron: "30 2 * * *", run: []}}.')
         check_block(content, FIELDS, where)
         check_cron(content["cron"], f"{where}.cron")
         if content.get("overlap", SKIP) not in OVERLAPS:
@@ -187,9 +175,9 @@ def _check_work(content: Mapping[str, Any], parameters: Mapping[str, Any], root:
         name = content["sweep"]
         if not NAME.fullmatch(name):
             raise ParameterError(f"{where}.sweep: '{name}' is no name of a sweep; give it without folder and .yaml.")
-        files = [f"{folder}/{name}.yaml" for folder in SWEEPS]
-        if not content.get("paused") and not any((root / file).exists() for file in files):
-            raise ParameterError(f"{where}.sweep: there is neither {' nor '.join(files)}.")
+        if not content.get("paused") and not (root / store.SWEEP_FILES / f"{name}.yaml").exists():
+            known = sorted(path.stem for path in (root / store.SWEEP_FILES).glob("*.yaml"))
+            raise unknown("sweep", name, known, f"{where}.sweep")
 
 
 def targets(parameters: Mapping[str, Any], root: Path) -> set[str]:

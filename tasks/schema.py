@@ -27,6 +27,9 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
 class _Loader(yaml.SafeLoader):
     """YAML as it is now: PyYAML, which keeps to version 1.1, takes 1e-05 for a text, and DVC writes it."""
 
@@ -117,6 +120,20 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str) -> Parameter
     close = difflib.get_close_matches(str(name), known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return ParameterError(f"{where}: unknown {kind} '{name}'.{hint} Known: {', '.join(known)}.")
+
+
+def check_names(content: Any, where: str, example: str = "{} for the defaults") -> None:
+    """Refuses what is no mapping of names to mappings, and names that could not be a path, a command or a flow."""
+    if not isinstance(content, Mapping):
+        raise ParameterError(f"params.yaml: '{where}' must be a mapping of names to their settings.")
+    for name, own in content.items():
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ParameterError(
+                f"{where}: the name {name!r} cannot be used; names become paths and commands, so they are made of "
+                "letters, digits and underscores, and begin with a letter."
+            )
+        if not isinstance(own, Mapping):
+            raise ParameterError(f"{where}.{name} must be a mapping of settings ({example}).")
 
 
 def check_block(block: Mapping[str, Any], fields: Mapping[str, Field], where: str) -> None:

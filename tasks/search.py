@@ -75,9 +75,6 @@ def _check_range(content: Any, where: str) -> None:
         return
     if not isinstance(content, dict):
         raise ParameterError(f"{where} is {content!r}; it must be a list of values, or {{low: ..., high: ...}}.")
-    for end in ("low", "high"):
-        if isinstance(content.get(end), str):
-            raise ParameterError(f"{where}.{end} is the text {content[end]!r}; YAML wants a point: 1.0e-4.")
     check_block(content, RANGE, where)
     low, high = content["low"], content["high"]
     if not (math.isfinite(low) and math.isfinite(high) and low < high):

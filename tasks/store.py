@@ -21,6 +21,9 @@ CODE = "code.json"
 TRAINING = "training"
 """The name of a training's record; no protocol has it."""
 
+SWEEP_FILES, STUDY_FILES = "sweeps", "studies"
+"""The folders of what `covey sweep` and `covey study` run."""
+
 SWEEPS = "results/sweeps"
 STUDIES = "results/studies"
 DONE = "done"

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks import sweep_results, sweeps
+from tasks import store, sweep_results, sweeps
 from tasks.schema import Field, ParameterError, check_block
 from tasks.study_checks import check, check_numbers, terms
 from tasks.sweep_results import Mean, Record
@@ -81,12 +81,12 @@ class Study:
 
 def known(root: Path) -> list[str]:
     """The names of the studies there are."""
-    return sorted(path.stem for path in (root / sweeps.FOLDERS[1]).glob("*.yaml"))
+    return sorted(path.stem for path in (root / store.STUDY_FILES).glob("*.yaml"))
 
 
 def load(root: Path, name: str, setting: str = "quick") -> Study:
     """A checked study. Raises ParameterError for whatever can be known to be wrong before anything runs."""
-    where = f"{sweeps.FOLDERS[1]}/{name}.yaml"
+    where = f"{store.STUDY_FILES}/{name}.yaml"
     content = sweeps.read_yaml(root / where, "study", known(root))
     check_block(content, FIELDS, where)
     check_block(content["published"], PUBLISHED, f"{where}: published")

@@ -87,7 +87,7 @@ def board(root: Path) -> list[dict[str, Any]]:
     found = {outcome["name"]: outcome for outcome in outcomes(root)}
     for name in studies.known(root):
         if name not in found:
-            content = sweeps.read_yaml(root / sweeps.FOLDERS[1] / f"{name}.yaml", "study", [])
+            content = sweeps.read_yaml(root / store.STUDY_FILES / f"{name}.yaml", "study", [])
             said = {key: str(content.get(key, "")) for key in ("claim", "source", "remark")}
             found[name] = {"name": name, "title": str(content.get("title", name)), "verdict": NOT_RUN, **said}
     return [found[name] for name in sorted(found)]

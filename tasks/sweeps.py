@@ -22,9 +22,8 @@ import yaml
 from tasks import params
 from tasks.schema import Field, ParameterError, check_block, parse_yaml, unknown
 from tasks.sets import with_sources
-from tasks.store import TRAINING
+from tasks.store import SWEEP_FILES, TRAINING
 
-FOLDERS = ("sweeps", "studies")
 FIELDS = {
     "base": Field("dict", False),
     "grid": Field("dict", False),
@@ -84,13 +83,13 @@ class Sweep:
 
 def load(root: Path, name: str) -> Sweep:
     """The sweep of sweeps/NAME.yaml. Raises ParameterError for whatever can be known to be wrong beforehand."""
-    path = root / FOLDERS[0] / f"{name}.yaml"
+    path = root / SWEEP_FILES / f"{name}.yaml"
     return build(root, name, read_yaml(path, "sweep", known(root)))
 
 
 def known(root: Path) -> list[str]:
     """The names of the sweeps there are."""
-    return sorted(path.stem for path in (root / FOLDERS[0]).glob("*.yaml"))
+    return sorted(path.stem for path in (root / SWEEP_FILES).glob("*.yaml"))
 
 
 def read_yaml(path: Path, kind: str, others: list[str]) -> dict[str, Any]:
@@ -108,7 +107,7 @@ def read_yaml(path: Path, kind: str, others: list[str]) -> dict[str, Any]:
 
 def build(root: Path, name: str, content: Mapping[str, Any], where: str = "") -> Sweep:
     """A checked sweep of a file's content. where: what errors call the place."""
-    where = where or f"{FOLDERS[0]}/{name}.yaml"
+    where = where or f"{SWEEP_FILES}/{name}.yaml"
     check_block(content, FIELDS, where)
     seeds, targets = _seeds(content["seeds"], where), _texts(content["targets"], f"{where}: targets")
     grid = content.get("grid") or {}
@@ -119,6 +118,11 @@ def build(root: Path, name: str, content: Mapping[str, Any], where: str = "") ->
             raise ParameterError(f"{where}: grid.{key} has a value twice, and so a point twice: {values}.")
     if "search" in content and grid:
         raise ParameterError(f"{where}: it has both a grid and a search; give one of them.")
+    if "data" in grid and (lost := [key for key in content.get("base") or {} if str(key).startswith("data.")]):
+        raise ParameterError(
+            f"{where}: grid.data puts a whole data set in place of base's {lost[0]}; set it per data set:"
+            f" datasets.NAME.{lost[0].removeprefix('data.')}."
+        )
     every = changed(params.load(root), content.get("base") or {}, f"{where}: base")
     parameters = narrowed(every, targets, where)
     _check_needed(grid, every, parameters, where)
@@ -136,7 +140,7 @@ def build(root: Path, name: str, content: Mapping[str, Any], where: str = "") ->
 
 def point(root: Path, sweep: Sweep, settings: Mapping[str, Any], seed: int, where: str = "") -> dict[str, Any]:
     """The checked parameters of one point. Raises ParameterError for settings that params.yaml could not hold."""
-    where = where or f"{FOLDERS[0]}/{sweep.name}.yaml"
+    where = where or f"{SWEEP_FILES}/{sweep.name}.yaml"
     block = "search.space" if sweep.search else "grid"
     parameters = changed(sweep.parameters, {**settings, "seed": seed}, f"{where}: {block}")
     try:

@@ -1,6 +1,5 @@
 """Two processes train as one does with the same whole batch: the same curve, weights, banks, queues and teachers."""
 
-import io
 import multiprocessing
 import os
 import socket
@@ -14,7 +13,7 @@ from ssl_models import distributed
 from ssl_models.encoders import build_encoder
 from ssl_models.method import DataSpec, method_class
 from ssl_models.sharing import sharing
-from ssl_models.trainer import Settings, Silent, Training, TrainingDivergedError
+from ssl_models.trainer import Settings, Training, TrainingDivergedError
 
 SAMPLES, BATCH, STOP = 48, 16, 2
 CASES = {
@@ -46,22 +45,12 @@ SINGLE = ("relative_position", "inpainting", "denoising_autoencoder-stacked", "s
 value over the kink of a ReLU, which in float32 happens now and then and lets weights part by as much as 1e-3."""
 
 
-class Keeper(Silent):
-    """Keeps the curve, step by step, the means of each epoch, and the last checkpoint as bytes."""
+class Follower(Keeper):
+    """Keeps the curve too, step by step."""
 
     def __init__(self, content=None):
-        self.content, self.curve, self.epochs = content, [], []
-
-    def load(self):
-        return None if self.content is None else torch.load(io.BytesIO(self.content), weights_only=True)
-
-    def save(self, step, checkpoint):  # noqa: ARG002
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        self.content = buffer.getvalue()
-
-    def epoch(self, step, values):  # noqa: ARG002
-        self.epochs.append({name: value for name, value in values.items() if name != "images_per_second"})
+        super().__init__(content)
+        self.curve = []
 
     def progress(self, step, steps, loss, images_per_second):  # noqa: ARG002
         self.curve.append(loss)
@@ -84,7 +73,7 @@ def training(case, observer=None, *, precision="float32", seed=5, **settings):
 
 def trained(case, content=None, stop_after=None, **settings):
     """What a training leaves: its curve, its epochs, its state, its last checkpoint."""
-    keeper = Keeper(content)
+    keeper = Follower(content)
     run = training(case, keeper, **settings)
     run.run(stop_after)
     return {

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.rows import Spread
 from ssl_models.datasets import world
-from ssl_models.datasets.split import Split
+from ssl_models.datasets._common.split import Split
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def protocol(name: str, **settings: object) -> Callable[[Path], None]:
     def run(folder: Path) -> None:
         from importlib import import_module
 
-        from ssl_models.protocols.score import Representation
+        from ssl_models.protocols._common.score import Representation
 
         given = Representation(
             ("pooled",),

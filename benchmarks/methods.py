@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.page import table
-from tasks.store import RUNS, SCORES, whole_file
+from tasks.project.paths import RUNS, SCORES, whole_file
 
 FOLDER, PAGE = "results/methods", "METHODS.md"
 BLOCK = re.compile(

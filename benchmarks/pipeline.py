@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmarks.measuring import Effort, compare, seconds_of, spread
 from benchmarks.page import Page
 from benchmarks.rows import Row, Target
-from tasks import forkserver, pipeline
+from tasks.stage import fork_server
+from tasks.staleness import graph
 from tests.tasks.conftest import SMALL, make_project
 
 STAGE = "pretrain@random"
@@ -31,11 +32,11 @@ def measure(effort: Effort, page: Page) -> None:
     clusterfit = {f"{source}_cf": {"source": source, "clusters": 5}}
     with tempfile.TemporaryDirectory(prefix="covey-bench-") as folder:
         root = make_project(Path(folder) / "project", pretrain=pretrain, clusterfit=clusterfit)
-        with forkserver.running(root) as environment:
-            stages = pipeline.graph(root)
+        with fork_server.running(root) as environment:
+            stages = graph.graph(root)
             print(f"bringing a small project of {len(stages)} stages up to date ...", flush=True)
             for name in stages:
-                pipeline.reproduce(root, name, environment=environment)
+                graph.reproduce(root, name, environment=environment)
             add_rerun(effort, page, root, len(stages))
             add_overhead(effort, page, root, environment)
 
@@ -59,7 +60,7 @@ def add_overhead(effort: Effort, page: Page, root: Path, environment: Mapping[st
     """A forced stage, forked from a server that has done its imports, against one that does them itself."""
 
     def force(extra: Mapping[str, str]) -> float:
-        return seconds_of(lambda: pipeline.reproduce(root, STAGE, environment=extra, force=True))
+        return seconds_of(lambda: graph.reproduce(root, STAGE, environment=extra, force=True))
 
     with_server, without, ratio = compare(lambda: force(environment), lambda: force({}), effort.pairs)
     target = Target("≤", 4, ratio=False)

@@ -20,12 +20,12 @@ from torch.nn import functional
 from benchmarks.methods import FOLDER
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.protocols import knn
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols._common.score import Representation
 from ssl_models.views.geometric import as_float
 from ssl_models.views.patches import GRID, cut_tiles, normalise_tiles
-from tasks import params
-from tasks.registry import read_encoder
-from tasks.store import Store, whole_file
+from tasks.project.paths import Store, whole_file
+from tasks.settings import params
+from tasks.tracking.registry import read_encoder
 
 RUNS = ("random", "supervised", "rotation", "jigsaw", "relative_position", "cpc", "near_far_patches")
 TILE = 16

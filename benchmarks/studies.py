@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.page import table
-from tasks import study_board
-from tasks.page import duration
-from tasks.store import whole_file
+from tasks.project.paths import whole_file
+from tasks.reporting.page import duration
+from tasks.studies import board
 
 BLOCK = re.compile(r"(<!-- studies -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
 HEADS = ["claim", "verdict", "rules: difference (95 % interval)", "seeds", "time"]
@@ -69,7 +69,7 @@ def markdown(outcomes: list[dict[str, Any]]) -> str:
 
 
 def _row(outcome: Mapping[str, Any]) -> list[str]:
-    rules = "<br>".join(f"{_text(rule['rule'])}: {study_board.rule_text(rule)}" for rule in outcome["rules"])
+    rules = "<br>".join(f"{_text(rule['rule'])}: {board.rule_text(rule)}" for rule in outcome["rules"])
     seeds = f"{len(outcome['seeds'])}, {outcome['setting']}"
     return [_text(outcome["claim"]), f"**{outcome['verdict']}**", rules, seeds, duration(outcome["seconds"])]
 
@@ -84,7 +84,7 @@ def _read(root: Path) -> tuple[str, list[dict[str, Any]]]:
     path = root / "README.md"
     if not path.exists():
         raise BoardError(f"there is no {path}")
-    readme, outcomes = path.read_text(encoding="utf-8"), study_board.outcomes(root)
+    readme, outcomes = path.read_text(encoding="utf-8"), board.outcomes(root)
     if outcomes and not BLOCK.search(readme):
         raise BoardError(f"{path} has no place for the board of studies: {PLACE}")
     return readme, outcomes

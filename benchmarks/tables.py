@@ -16,9 +16,9 @@ from pathlib import Path
 from statistics import NormalDist
 
 from benchmarks.page import table
-from ssl_models.protocols.score import Score
-from tasks.store import SCORES, whole_file
-from tasks.tables import DataSet, Measure, Run, best, headline, headline_measures, label, lines, measure
+from ssl_models.protocols._common.score import Score
+from tasks.project.paths import SCORES, whole_file
+from tasks.reporting.tables import DataSet, Measure, Run, best, headline, headline_measures, label, lines, measure
 
 BLOCK = re.compile(r"(<!-- (?P<kind>table|suite):(?P<data>[^ ]+) -->\n)(?P<table>.*?)(<!-- /table -->)", re.DOTALL)
 LINEAR, KNN, METRIC, LAST = "linear", "knn", "top1", "res5"

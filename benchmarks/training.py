@@ -15,7 +15,7 @@ from benchmarks.measuring import Effort, compare, pictures, rate_of, resident, s
 from benchmarks.page import Page
 from benchmarks.rows import MethodRow, Row, Target
 from ssl_models import methods
-from ssl_models.datasets.split import Split
+from ssl_models.datasets._common.split import Split
 from ssl_models.encoders import build_encoder
 from ssl_models.hardware import autocast, pick_device, resolve_precision
 from ssl_models.losses.contrastive import nt_xent

@@ -13,10 +13,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows import commands, plan, running
-from flows import engine as engines
-from flows.guard import find_root, refusals, run_lock
-from tasks import params, pipeline, selection, sets, store
+from flows.errors import find_root, refusals, run_lock
+from flows.run import command, plan
+from flows.run import engine as engines
+from flows.sweep import commands
+from tasks.project import paths
+from tasks.selection import scope
+from tasks.settings import edit, params
+from tasks.staleness import graph as pipeline
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -101,10 +105,10 @@ def run(
         root = find_root()
         engines.check(engine, scheduler)
         with run_lock(root):
-            with selection.selecting(root, data, sets.ALL if everything else runs, protocols) as name:
-                work = running.prepare(root, targets or [], name, force)
+            with edit.selecting(root, data, scope.ALL if everything else runs, protocols) as name:
+                work = command.prepare(root, targets or [], name, force)
             if work is not None:
-                code = running.carry_out(root, targets or [], jobs, force, work, (engine, scheduler)).code
+                code = command.carry_out(root, targets or [], jobs, force, work, (engine, scheduler)).code
                 if code:
                     raise typer.Exit(code)
 
@@ -127,7 +131,7 @@ def status(
     with refusals():
         root = find_root()
         parameters = params.load(root)
-        selected = sets.scope(parameters)
+        selected = scope.scope(parameters)
         graph = plan.narrow(pipeline.graph(root), selected)
         names = [name for name in graph if plan.in_scope(name, selected)]
         states = plan.states(graph, pipeline.stale(root, names))
@@ -142,7 +146,7 @@ def status(
     Console(width=None if sys.stdout.isatty() else 200).print(table)  # for a pipe: one line a stage
     behind = sum(entry.state != "fresh" for entry in states.values())
     verdict = f"{behind} of {len(states)} stages to run: covey run" if behind else f"All {len(states)} are up to date."
-    print(f"{verdict}{running.others(parameters)}")
+    print(f"{verdict}{command.others(parameters)}")
 
 
 @app.command()
@@ -159,7 +163,7 @@ def report() -> None:
 
     with refusals():
         root = find_root()
-        path = root / store.REPORT
+        path = root / paths.REPORT
         if not path.exists():
             raise params.ParameterError(f"there is no report yet ({path}); `covey run` writes it.")
         print(terminal_table(root))
@@ -176,7 +180,7 @@ def ui() -> None:
 
     They listen on 127.0.0.1 only. From another machine: ssh -L PORT:127.0.0.1:PORT HOST.
     """
-    from flows import pages
+    from flows.prefect_server import pages, server
 
     with refusals():
         root = find_root()
@@ -205,10 +209,10 @@ def serve(
     Each run does what `covey run` does: only what has changed since the last. Where a run is still at work when the
     next is due, that one is left out, or waits (`overlap: queue`). Times that were missed are made good by one run.
     """
-    from flows import schedule
+    from flows.serve import command
 
     with refusals(), suppress(KeyboardInterrupt):
-        schedule.serve(find_root(), port)
+        command.serve(find_root(), port)
 
 
 app.command()(commands.sweep)

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import typer
 
-from flows import running, server
-from tasks import params, pipeline, store
+from flows.prefect_server import server
+from flows.run import command
+from tasks.project import paths
+from tasks.settings import params
+from tasks.staleness import graph
 
 WRONG, BUSY, INTERRUPTED = 2, 3, 130
 
@@ -36,7 +39,7 @@ def run_lock(root: Path, name: str = "run") -> Iterator[None]:
 
     Where another one holds it, that is said, and the command ends with BUSY.
     """
-    path = store.lock_file(root, name)
+    path = paths.lock_file(root, name)
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,9 +61,9 @@ def refusals() -> Iterator[None]:
     except params.ParameterError as error:
         print(f"covey: {error}", file=sys.stderr)
         raise typer.Exit(WRONG) from None
-    except (server.ServerError, pipeline.PipelineError) as error:
+    except (server.ServerError, graph.PipelineError) as error:
         print(f"covey: {error}", file=sys.stderr)
-        raise typer.Exit(running.FAILED) from None
+        raise typer.Exit(command.FAILED) from None
     except KeyboardInterrupt:
         print(
             "\nStopped; every stage has ended. The next covey run goes on from the last checkpoints.", file=sys.stderr

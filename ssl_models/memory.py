@@ -6,8 +6,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.losses.contrastive import similarity
-from ssl_models.views.bounds import require_fraction, require_positive
 
 EXCLUDED = -1e4
 """The logit of a row that may not be a negative: exp() of it is 0, and no infinity can meet another."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ssl_models.views.bounds import require_fraction
+from ssl_models.bounds import require_fraction
 
 
 class Teacher(nn.Module):

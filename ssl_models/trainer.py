@@ -2,7 +2,7 @@
 
 Nothing random outlives a step: the order of an epoch is drawn from (seed, epoch), a step's views from (seed, step).
 So a checkpoint is the method, the optimiser, the step and the running sums of the epoch, and no generator's state.
-Several processes train as one does, with the same batches and views: see ssl_models/distributed.py and sharing.py.
+Several processes train as one does, with the same batches and views: see ssl_models/parallel/processes.py and sharing.py.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ssl_models import distributed
 from ssl_models.hardware import autocast, resolve_precision
 from ssl_models.method import Method
 from ssl_models.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
-from ssl_models.sharing import sharing
+from ssl_models.parallel import processes
+from ssl_models.parallel.encoder_shards import sharing
 
 
 class TrainingDivergedError(RuntimeError):
@@ -115,7 +115,7 @@ class Training:
     ) -> None:
         if settings.batch_size > len(images):
             raise ValueError(f"batch_size {settings.batch_size} is over the {len(images)} training samples there are")
-        distributed.require_shares(settings.batch_size, distributed.world())
+        processes.require_shares(settings.batch_size, processes.world())
         self.device = torch.device(device)
         self.precision = resolve_precision(precision, self.device)
         self.method = method.to(self.device)
@@ -125,7 +125,7 @@ class Training:
         self.steps_per_epoch = len(images) // settings.batch_size
         self.steps = self.steps_per_epoch * settings.epochs
         self.checkpoint_steps = checkpoint_steps or self.steps_per_epoch
-        self.observer: Observer = Silent() if observer is None or distributed.rank() else observer
+        self.observer: Observer = Silent() if observer is None or processes.rank() else observer
         self.optimizer = build_optimizer(
             self.method,
             settings.optimizer,
@@ -141,10 +141,10 @@ class Training:
     def run(self, stop_after: int | None = None) -> None:
         """Trains from the last checkpoint, or the start, to the end, or until step `stop_after` has been done."""
         told = f"{self.settings}, seed {self.seed}, precision {self.precision}"
-        distributed.require_same(lambda: f"{told}, {distributed.describe(self.method, self.images, self.device)}")
-        if (checkpoint := distributed.from_first(self.observer.load(), self.device)) is not None:
+        processes.require_same(lambda: f"{told}, {processes.describe(self.method, self.images, self.device)}")
+        if (checkpoint := processes.from_first(self.observer.load(), self.device)) is not None:
             self.restore(checkpoint)
-        distributed.agree(self.method)
+        processes.agree(self.method)
         self.method.train()
         self._start_clock()
         with sharing(self.method):
@@ -160,7 +160,7 @@ class Training:
             if self.step % self.steps_per_epoch == 0:
                 self._end_epoch()
             if self.step % self.checkpoint_steps == 0 or self.step == self.steps:
-                distributed.agree(self.method)
+                processes.agree(self.method)
                 self.observer.save(self.step, self.checkpoint())
             if self.step == stop_after:
                 return
@@ -206,7 +206,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = [parameter.grad for parameter in self.method.parameters() if parameter.grad is not None]
-        distributed.average(gradients)
+        processes.average(gradients)
         gradient_norm = torch.stack(torch._foreach_norm(gradients)).norm()
         self.optimizer.step()
         self.step += 1
@@ -220,7 +220,7 @@ class Training:
             self.sums[name] = self.sums[name] + counted if name in self.sums else counted
         if self.device.type == "cpu" or self.step % 50 == 0 or self.step % self.steps_per_epoch == 0:
             agreed = values["loss"].detach().clone()
-            distributed.average([agreed])  # so that all processes stop, or none
+            processes.average([agreed])  # so that all processes stop, or none
             loss = float(agreed)
             if not math.isfinite(loss):
                 raise TrainingDivergedError(

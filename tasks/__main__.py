@@ -8,17 +8,17 @@ import sys
 def run(arguments: list[str]) -> int:
     """Runs one stage, or what comes before one (`check`, `code`), in this process; returns its exit code."""
     if arguments[:1] == ["check"]:
-        from tasks.check import main
+        from tasks.stage.dry_run import main
     elif arguments[:1] == ["code"]:
-        from tasks.code import main
+        from tasks.staleness.code_hash import main
     else:
-        from tasks.stage import main
+        from tasks.stage.run import main
     return main(arguments)
 
 
 if __name__ == "__main__":
-    from tasks.forkserver import delegate
-    from tasks.lifeline import follow_the_chain
+    from tasks.process.parent_death import follow_the_chain
+    from tasks.stage.fork_server import delegate
 
     follow_the_chain()
     code = delegate(sys.argv[1:])

@@ -16,9 +16,11 @@ import numpy
 
 from ssl_models.clustering import cluster as k_means
 from ssl_models.clustering import normalised_mutual_information, soft_assignments
-from tasks import faults, params, store
-from tasks.pictures import cluster_grid, save_png
-from tasks.stage import Context, Result
+from tasks.artifacts.pictures import cluster_grid, save_png
+from tasks.process import kill_points
+from tasks.project import paths
+from tasks.settings import params
+from tasks.stage.run import Context, Result
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,14 @@ def cluster(context: Context, run: str) -> Result:
     path = place.dataset / "train.labels.npy"
     if path.exists():
         summary["nmi"] = normalised_mutual_information(found.assignments, numpy.load(path))
-    faults.point("before-output")
+    kill_points.point("before-output")
     for name, array in ({"assignments": found.assignments} | found.arrays).items():
-        with store.whole_file(place.clusters(run) / f"{name}.npy") as temporary, open(temporary, "wb") as file:
+        with paths.whole_file(place.clusters(run) / f"{name}.npy") as temporary, open(temporary, "wb") as file:
             numpy.save(file, array)
     images = numpy.load(place.dataset / "train.images.npy", mmap_mode="r")
     picture = place.metric(run, "clusters.png")
     save_png(picture, cluster_grid(images, found.assignments, found.distances))
-    store.write_json(place.metric(run, "cluster.json"), summary)
+    paths.write_json(place.metric(run, "cluster.json"), summary)
     return Result({name: float(value) for name, value in summary.items() if value is not None}, [picture])
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy
 
-from tasks.params import REFIT
-from tasks.stage import Context, Result
-from tasks.training import train_encoder
+from tasks.settings.params import REFIT
+from tasks.stage.run import Context, Result
+from tasks.training.train import train_encoder
 
 
 def clusterfit(context: Context, run: str) -> Result:

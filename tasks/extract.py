@@ -16,9 +16,9 @@ from numpy.lib.format import open_memmap
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.extraction import extract_features
 from ssl_models.hardware import autocast, pick_device, resolve_precision
-from tasks import store
-from tasks.registry import read_encoder
-from tasks.stage import Context, Result
+from tasks.project import paths
+from tasks.stage.run import Context, Result
+from tasks.tracking.registry import read_encoder
 
 
 def extract(context: Context, run: str) -> Result:
@@ -57,7 +57,7 @@ def _write(batches: Iterator[dict[str, torch.Tensor]], samples: int, folder: Pat
     for batch in batches:
         for layer, features in batch.items():
             if layer not in files:
-                path = stack.enter_context(store.whole_file(folder / f"{split}.{layer}.npy"))
+                path = stack.enter_context(paths.whole_file(folder / f"{split}.{layer}.npy"))
                 files[layer] = _reserve(path, (samples, features.shape[1]))
             files[layer][position : position + len(features)] = features.numpy()
         position += len(features)

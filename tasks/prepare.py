@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy
 
-from ssl_models.datasets.split import Dataset, Split
-from tasks import store
-from tasks.pictures import sample_sheet, save_png
-from tasks.schema import keywords
-from tasks.stage import Context, Result
+from ssl_models.datasets._common.split import Dataset, Split
+from tasks.artifacts.pictures import sample_sheet, save_png
+from tasks.project import paths
+from tasks.settings.schema import keywords
+from tasks.stage.run import Context, Result
 
 
 def prepare(context: Context) -> Result:
@@ -26,7 +26,7 @@ def prepare(context: Context) -> Result:
     _draw(context.store.metrics / "pictures", dataset, reader, context.parameters["seed"])
     summary = _write(context.store.dataset, dataset)
     seconds = time.perf_counter() - started
-    store.write_json(context.store.metrics / "prepare.json", summary | {"seconds": seconds})
+    paths.write_json(context.store.metrics / "prepare.json", summary | {"seconds": seconds})
     return _told(dataset)
 
 
@@ -35,7 +35,7 @@ def prepare_target(context: Context, target: str) -> Result:
     block = context.parameters["targets"][target]["data"]
     reader = import_module(f"ssl_models.datasets.{block['reader']}")
     dataset: Dataset = reader.load(**reader_settings(context.root, block, context.parameters["seed"]))
-    _write(store.target_folder(context.root, target), dataset)
+    _write(paths.target_folder(context.root, target), dataset)
     return _told(dataset)
 
 
@@ -59,7 +59,7 @@ def _write(folder: Path, dataset: Dataset) -> dict[str, Any]:
         "skipped": list(dataset.skipped),
     }
     known = {"points": list(dataset.points)} if dataset.points else {}
-    store.write_json(folder / "dataset.json", summary | known)
+    paths.write_json(folder / "dataset.json", summary | known)
     return summary
 
 
@@ -75,9 +75,9 @@ def reader_settings(root: Path, block: dict[str, Any], seed: int) -> dict[str, A
 def _write_split(folder: Path, name: str, split: Split) -> None:
     tensors = {"images": split.images} | ({} if split.labels is None else {"labels": split.labels}) | split.truth
     for kind, tensor in tensors.items():
-        with store.whole_file(folder / f"{name}.{kind}.npy") as temporary, open(temporary, "wb") as file:
+        with paths.whole_file(folder / f"{name}.{kind}.npy") as temporary, open(temporary, "wb") as file:
             numpy.save(file, tensor.numpy())
-    with store.whole_file(folder / f"{name}.factors.npz") as temporary, open(temporary, "wb") as file:
+    with paths.whole_file(folder / f"{name}.factors.npz") as temporary, open(temporary, "wb") as file:
         arrays = {factor: values.numpy() for factor, values in split.factors.items()}
         numpy.savez(file, **arrays)  # type: ignore[arg-type]
 
@@ -91,4 +91,4 @@ def _draw(folder: Path, dataset: Dataset, reader: Any, seed: int) -> None:
         picture, names = reader.factor_sweep(seed=seed)
         save_png(folder / "sweeps.png", picture.permute(1, 2, 0).numpy())
         rows["sweeps"] = list(names)
-    store.write_json(folder / "samples.json", rows)
+    paths.write_json(folder / "samples.json", rows)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy
 
 from ssl_models.errors import NeedsLabels
-from tasks.stage import Context, NotApplicable, Result
-from tasks.training import train_encoder
+from tasks.stage.run import Context, NotApplicable, Result
+from tasks.training.train import train_encoder
 
 
 def pretrain(context: Context, run: str) -> Result:

@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl_models.protocols.score import Score
-from tasks import sets
-from tasks.store import REPORT, RUNS, SCORES, Store, whole_file
-from tasks.tables import DataSet, Record, Run, headline, headline_measures, label, metric_name
+from ssl_models.protocols._common.score import Score
+from tasks.project.paths import REPORT, RUNS, SCORES, Store, whole_file
+from tasks.reporting.tables import DataSet, Record, Run, headline, headline_measures, label, metric_name
+from tasks.selection import scope
 
-if TYPE_CHECKING:  # tasks.stage brings DVC, which the table at the end of a run does not need
-    from tasks.stage import Context, Result
+if TYPE_CHECKING:  # tasks.stage.run brings DVC, which the table at the end of a run does not need
+    from tasks.stage.run import Context, Result
 
 RUN_COLUMNS = (
     *("data", "run", "source", "method", "family", "reference", "epochs", "samples_seen", "views_seen", "chance"),
@@ -31,7 +31,7 @@ COLUMNS = ("data", "run", "source", "protocol", "layer", "metric", "value", "low
 
 def report(context: Context) -> Result:
     """metrics/<data> -> results/report.html, results/scores.csv, results/runs.csv."""
-    from tasks.stage import Result
+    from tasks.stage.run import Result
 
     write(context.root, context.parameters)
     return Result(artifacts=[context.root / name for name in (REPORT, SCORES, RUNS)])
@@ -42,9 +42,9 @@ def write(root: Path, parameters: dict[str, Any]) -> None:
 
     Absent records are listed; one that cannot be read raises ValueError naming its file.
     """
-    from tasks.page import render
+    from tasks.reporting.page import render
 
-    parameters = sets.narrowed(parameters)
+    parameters = scope.narrowed(parameters)
     datasets = collect(root, parameters)
     page = render(root, parameters, datasets, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
     for name, text in ((SCORES, scores_csv(datasets)), (RUNS, runs_csv(datasets)), (REPORT, page)):

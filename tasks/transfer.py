@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from ssl_models.errors import NeedsLabels, NeedsTruth
-from ssl_models.protocols.score import Findings, Representation
-from tasks import faults, store
-from tasks.params import TARGET, pick_out
-from tasks.pictures import save_png
-from tasks.stage import Context, NotApplicable, Result
+from ssl_models.protocols._common.score import Findings, Representation
+from tasks.artifacts.pictures import save_png
+from tasks.process import kill_points
+from tasks.project import paths
+from tasks.settings.params import TARGET, pick_out
+from tasks.stage.run import Context, NotApplicable, Result
 
 if TYPE_CHECKING:
     from ssl_models.encoders.encoder import Encoder
@@ -33,8 +34,8 @@ def transfer(context: Context, run: str, protocol: str) -> Result:
 def transfer_target(context: Context, run: str, target: str) -> Result:
     """encoder, a target's data -> the same, under the target's name."""
     block = context.parameters["targets"][target]
-    folder = store.target_folder(context.root, target)
-    known = store.read_json(folder / "dataset.json")
+    folder = paths.target_folder(context.root, target)
+    known = paths.read_json(folder / "dataset.json")
     data = {name: known[name] for name in ("train", "test", "skipped")}
     settings = pick_out(block, TARGET)
     return _measure(context, run, target, block["protocol"], settings, other_data(context, run, folder), data)
@@ -59,7 +60,7 @@ def _measure(
         findings: Findings = evaluate(representation, seed=context.parameters["seed"], **settings)
     except NeedsTruth as error:
         raise NotApplicable(f"{name}: {error}") from error
-    faults.point("before-output")
+    kill_points.point("before-output")
     record: dict[str, Any] = {
         "protocol": protocol,
         "scores": [asdict(score) for score in findings.scores],
@@ -72,8 +73,8 @@ def _measure(
     for title, picture in findings.pictures.items():
         save_png(folder / f"{title}.png", picture)
     if findings.curves:
-        store.write_json(folder / "curves.json", findings.curves)
-    store.write_json(context.store.metric(run, f"{name}.json"), record)
+        paths.write_json(folder / "curves.json", findings.curves)
+    paths.write_json(context.store.metric(run, f"{name}.json"), record)
     pictures = [folder / f"{title}.png" for title in findings.pictures]
     return Result({f"{score.metric}.{score.layer or 'all'}": score.value for score in findings.scores}, pictures)
 
@@ -91,7 +92,7 @@ def own_data(context: Context, run: str) -> Representation:
 
 def other_data(context: Context, run: str, folder: Path) -> Representation:
     """A run's encoder and other data; features are extracted where a protocol asks for them, once."""
-    from tasks.registry import read_encoder
+    from tasks.tracking.registry import read_encoder
 
     encoder = read_encoder(context.store.encoder(run))
 
@@ -115,7 +116,7 @@ def _representation(
     layers: tuple[str, ...],
     features: Callable[[str, str], numpy.ndarray],
 ) -> Representation:
-    description = store.read_json(folder / "dataset.json")
+    description = paths.read_json(folder / "dataset.json")
 
     def array(split: str, kind: str) -> Path:
         return folder / f"{split}.{kind}.npy"
@@ -135,7 +136,7 @@ def _representation(
         return numpy.load(array(split, kind), mmap_mode="r")
 
     def encoder() -> Encoder:
-        from tasks.registry import read_encoder
+        from tasks.tracking.registry import read_encoder
 
         return read_encoder(context.store.encoder(run))
 

@@ -9,8 +9,8 @@ import pytest
 from benchmarks import page, tables, training
 from benchmarks.measuring import compare
 from benchmarks.rows import MethodRow, Row, Spread, Target
-from ssl_models.protocols.intervals import wilson
-from ssl_models.protocols.score import Score
+from ssl_models.protocols._common.intervals import wilson
+from ssl_models.protocols._common.score import Score
 from tasks.report import COLUMNS
 
 PLACE = "# Covey\n\n<!-- table:world -->\n<!-- /table -->\n\nMore words.\n"

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import pipeline
-from tasks.schema import ParameterError
+from tasks.settings.schema import ParameterError
+from tasks.staleness import graph as pipeline
 
 SENT = ("params.yaml", "dvc.lock")
 """Files that may differ from the commit: their text goes to the workers as it is."""

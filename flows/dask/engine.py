@@ -19,11 +19,16 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from flows import plan, remote, source
-from flows.engine import Ended
-from flows.gate import NEEDS_DEVICE, Gate
-from tasks import code, exchange, mlflow_store, pipeline, store
-from tasks.schema import ParameterError
+from flows.dask import checkout
+from flows.dask import worker as remote
+from flows.run import plan
+from flows.run.engine import Ended
+from flows.run.slots import NEEDS_DEVICE, Gate
+from tasks.project import paths
+from tasks.remote import dvc_remote
+from tasks.settings.schema import ParameterError
+from tasks.staleness import code_hash, graph
+from tasks.tracking import server
 
 GPU = "GPU"
 """The resource by which workers say that they have one: `dask worker --resources GPU=1`."""
@@ -68,23 +73,23 @@ class Dask:
 
     __slots__ = ("_client", "_common", "_done", "_futures", "_guard", "_here", "_lent", "_over", "_root", "_work")
 
-    def __init__(self, root: Path, work: plan.Plan, client: Any, origin: source.Source, data: dict[str, str]) -> None:
+    def __init__(self, root: Path, work: plan.Plan, client: Any, origin: checkout.Source, data: dict[str, str]) -> None:
         self._root, self._work, self._client = root, work, client
         self._guard = threading.Lock()
         self._futures: set[Any] = set()
         self._done: set[str] = set()
         self._over = threading.Event()
-        self._here = {name for name in work.names if not source.travels(work.graph, name, origin)}
+        self._here = {name for name in work.names if not checkout.travels(work.graph, name, origin)}
         away = [name for name in work.names if name not in self._here]
         parents = {parent for name in away for parent in work.graph[name].parents}
-        self._lent = parents - {pipeline.CODE_STAGE}
+        self._lent = parents - {graph.CODE_STAGE}
         self._common = {
             "project": origin.project,
             "sources": origin.places,
             "commit": origin.commit,
             "prefix": origin.prefix,
             "parameters": (root / "params.yaml").read_text(),
-            "code": code.fingerprints(root),
+            "code": code_hash.fingerprints(root),
             "remote": data,
             "versions": remote.versions(),
         }
@@ -93,9 +98,9 @@ class Dask:
         """Pushes what the stages to come read from stages that are up to date."""
         try:
             if fresh := sorted(self._lent - set(self._work.names)):
-                exchange.push(self._root, fresh)
+                dvc_remote.push(self._root, fresh)
         except RuntimeError as error:
-            raise pipeline.PipelineError(f"what the workers need could not be sent: {error}") from error
+            raise graph.PipelineError(f"what the workers need could not be sent: {error}") from error
 
     def gate(self, machine: Mapping[str, Any], jobs: int | None) -> Gate:  # noqa: ARG002
         gate = WorkerGate(max(1, self._threads()), jobs, self.stop)
@@ -109,12 +114,12 @@ class Dask:
         return gate
 
     def reproduce(self, name: str, *, timeout: float | None, environment: Mapping[str, str], force: bool) -> Ended:
-        log = store.log_file(self._root, name)
+        log = paths.log_file(self._root, name)
         try:
-            if name in self._here or (not force and exchange.is_at_hand(self._root, name)):
-                outcome = pipeline.reproduce(self._root, name, timeout=timeout, environment=environment, force=force)
+            if name in self._here or (not force and dvc_remote.is_at_hand(self._root, name)):
+                outcome = graph.reproduce(self._root, name, timeout=timeout, environment=environment, force=force)
                 if name in self._lent:
-                    exchange.push(self._root, [name], log=f"{name}.push")
+                    dvc_remote.push(self._root, [name], log=f"{name}.push")
                 return Ended(outcome)
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text("handed to the cluster\n")
@@ -122,14 +127,14 @@ class Dask:
             log.write_text(reply.get("log") or reply.get("tail", ""))
             if "failed" in reply:
                 reason = f"{reply['failed']} ({reply['worker']})"
-                raise pipeline.StageFailed(name, reason, reply["tail"], log, final=reply["final"])
-            exchange.take_over(self._root, name, reply["entry"], reply["files"])
+                raise graph.StageFailed(name, reason, reply["tail"], log, final=reply["final"])
+            dvc_remote.take_over(self._root, name, reply["entry"], reply["files"])
             self._done.add(name)
             return Ended(reply["outcome"], reply["worker"])
         except RuntimeError as error:
-            if isinstance(error, pipeline.StageFailed):
+            if isinstance(error, graph.StageFailed):
                 raise
-            raise pipeline.StageFailed(name, "could not be brought home", str(error), log) from error
+            raise graph.StageFailed(name, "could not be brought home", str(error), log) from error
 
     def stop(self) -> None:
         """Cancels what is under way: each worker sees that within a second and ends the stage."""
@@ -143,7 +148,7 @@ class Dask:
         """Pushes what DVC remembers of the run, so that others may restore it; they can do without."""
         try:
             if self._done:
-                exchange.push(self._root, sorted(self._done), runs=True)
+                dvc_remote.push(self._root, sorted(self._done), runs=True)
         except RuntimeError as error:
             print(f"covey: the runs are not remembered in the remote: {error}", file=sys.stderr)
 
@@ -151,11 +156,11 @@ class Dask:
         return sum(self._client.nthreads().values())
 
     def _request(self, name: str, timeout: float | None, environment: Mapping[str, str], force: bool) -> dict[str, Any]:
-        outputs = source.outputs(self._work.graph)
+        outputs = checkout.outputs(self._work.graph)
         own = {
             "stage": name,
-            "inputs": [path for path in self._work.graph[name].deps if source.below(path, outputs)],
-            "lock": exchange.read_lock(self._root),
+            "inputs": [path for path in self._work.graph[name].deps if checkout.below(path, outputs)],
+            "lock": dvc_remote.read_lock(self._root),
             "environment": _environment(environment),
             "timeout": timeout,
             "force": force,
@@ -198,8 +203,8 @@ def joined(root: Path, work: plan.Plan, address: str) -> Iterator[Dask]:
             such with other versions.
         PipelineError: what the stages need could not be pushed to the remote.
     """
-    data = exchange.default_remote(root)
-    origin = source.read(root, source.outputs(work.graph))
+    data = dvc_remote.default_remote(root)
+    origin = checkout.read(root, checkout.outputs(work.graph))
     client = _connect(address)
     try:
         _refuse_unfit(client, address)
@@ -258,6 +263,6 @@ def _environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What of this run's environment has a meaning elsewhere: MLflow's only where it is a server."""
     sent = {"COVEY_PREFECT_RUN": environment.get("COVEY_PREFECT_RUN", "")}
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if mlflow_store.is_server(address):
+    if server.is_server(address):
         sent |= {"MLFLOW_TRACKING_URI": address, "COVEY_PARENT_RUN": environment.get("COVEY_PARENT_RUN", "")}
     return {name: value for name, value in sent.items() if value}

@@ -1,4 +1,4 @@
-"""What a Dask worker does with one stage: finds a folder, checks the code out, and lets tasks/remote.py work there.
+"""What a Dask worker does with one stage: finds a folder, checks the code out, and lets tasks/remote/worker.py work there.
 
 The parent sends this module's functions whole, so a worker needs no Covey of its own, only the packages of
 requirements.txt and git; all that runs beyond them is the code of the commit. They import the standard library only.
@@ -61,9 +61,9 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 def work(request: Mapping[str, Any], wanted: Callable[[], bool]) -> dict[str, Any]:
     """Brings one stage up to date in a checkout of this worker's own.
 
-    request: what `flows.cluster` sends. wanted: whether anybody still waits for the answer.
+    request: what `flows.dask.engine` sends. wanted: whether anybody still waits for the answer.
 
-    Returns the reply of `tasks.remote`, with the content of the files that DVC does not cache; or `failed`, `tail` and
+    Returns the reply of `tasks.remote.worker`, with the content of the files that DVC does not cache; or `failed`, `tail` and
     `final`, where it came to nothing. Never raises for what went wrong here, since the parent may lack the class.
     """
     if unfit := differences(request["versions"]):
@@ -126,7 +126,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def _carry_out(tree: Path, request: Mapping[str, Any], wanted: Callable[[], bool]) -> dict[str, Any]:
-    """Runs `python -m tasks.remote` in the checkout, as long as its answer is wanted, and reads its reply."""
+    """Runs `python -m tasks.remote.worker` in the checkout, as long as its answer is wanted, and reads its reply."""
     desk = tree / ".covey" / "remote"
     desk.mkdir(parents=True, exist_ok=True)
     reply = desk / "reply.json"
@@ -135,7 +135,7 @@ def _carry_out(tree: Path, request: Mapping[str, Any], wanted: Callable[[], bool
     log = desk / "log"
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tasks.remote", str(desk)],
+            [sys.executable, "-m", "tasks.remote.worker", str(desk)],
             cwd=tree,
             stdin=subprocess.DEVNULL,
             stdout=output,

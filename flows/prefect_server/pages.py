@@ -1,6 +1,6 @@
 """The two pages of `covey ui`: MLflow's and Prefect's, each on a free port of the loopback interface.
 
-Run as a program it is a leash: `python -m flows.pages PID COMMAND...` runs the command and ends it, with all that it
+Run as a program it is a leash: `python -m flows.prefect_server.pages PID COMMAND...` runs the command and ends it, with all that it
 has started, when the process PID ends.
 """
 
@@ -16,11 +16,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from flows import server
-from tasks import mlflow_store, store
+from flows.prefect_server import server
+from tasks.project import paths
+from tasks.tracking import server as mlflow_store
 
 STARTUP_SECONDS = 120.0
-_CHECKOUT = Path(__file__).resolve().parent.parent
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
@@ -41,14 +42,14 @@ def mlflow(root: Path) -> Iterator[str]:
     hosts = [f"{host}:{port}" for host in (server.LOOPBACK, "localhost")]
     options = {
         "--backend-store-uri": records,
-        "--artifacts-destination": (store.covey_folder(root) / "mlruns").as_uri(),
+        "--artifacts-destination": (paths.covey_folder(root) / "mlruns").as_uri(),
         "--host": server.LOOPBACK,
         "--port": str(port),
         "--workers": "1",
         "--allowed-hosts": ",".join(hosts),
         "--cors-allowed-origins": ",".join(f"http://{host}" for host in hosts),
     }
-    log = store.log_file(root, "mlflow-pages")
+    log = paths.log_file(root, "mlflow-pages")
     words = [word for option in options.items() for word in option]
     with leashed([sys.executable, "-m", "mlflow", "server", *words], log) as process:
         _wait(process, f"{address}/health", log)
@@ -61,7 +62,7 @@ def leashed(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byte
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get("PYTHONPATH")]))
-    leash = [sys.executable, "-m", "flows.pages", str(os.getpid()), *command]
+    leash = [sys.executable, "-m", "flows.prefect_server.pages", str(os.getpid()), *command]
     with log.open("wb") as output:
         process = subprocess.Popen(leash, env=environment, stdout=output, stderr=output, start_new_session=True)
     try:

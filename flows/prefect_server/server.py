@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tasks import process as processes
-from tasks import store
+from tasks.process import identity as processes
+from tasks.project import paths
 
 OWNER_TAG = "covey-owner:"
 STARTUP_SECONDS = 120
 LOOPBACK = "127.0.0.1"
-_CHECKOUT = Path(__file__).resolve().parent.parent
+_CHECKOUT = Path(__file__).resolve().parents[2]
 _ORPHAN_CHECK_SECONDS = 0.5
 
 
@@ -38,7 +38,7 @@ class ServerError(RuntimeError):
 
 def settle(root: Path) -> None:
     """Sets Prefect's environment for this process and its children; what the user has set stays."""
-    home = store.covey_folder(root.resolve()) / "prefect"
+    home = paths.covey_folder(root.resolve()) / "prefect"
     home.mkdir(parents=True, exist_ok=True)
     os.environ["PREFECT_HOME"] = str(home)
     for name, value in {
@@ -109,7 +109,7 @@ def running(root: Path, port: int | None = None, *, pages: bool = False) -> Iter
 
 def start(root: Path, port: int, *, pages: bool = False) -> Server:
     """Starts a server that stops when this process ends, however it ends; `pages` adds the dashboard."""
-    log = store.log_file(root, "prefect-pages" if pages else "prefect-server")
+    log = paths.log_file(root, "prefect-pages" if pages else "prefect-server")
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get("PYTHONPATH")]))
@@ -121,7 +121,7 @@ def start(root: Path, port: int, *, pages: bool = False) -> Server:
     }
     if not pages:
         environment |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    command = [sys.executable, "-m", "flows.server", str(os.getpid()), str(port)]
+    command = [sys.executable, "-m", "flows.prefect_server.server", str(os.getpid()), str(port)]
     with log.open("wb") as output:
         # A session of its own: Ctrl-C must reach the run first, which still has states to write.
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)

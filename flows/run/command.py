@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import plan, policy, server
-from tasks import alarm, params, pipeline, sets, store, tracking
+from flows.prefect_server import server
+from flows.run import plan, retries
+from tasks.project import paths
+from tasks.reporting import regressions
+from tasks.selection import scope
+from tasks.settings import params
+from tasks.staleness import graph
+from tasks.tracking import stage_run
 
 if TYPE_CHECKING:
-    from flows.pipeline import Outcome
+    from flows.run.flow import Outcome
 
 FAILED, REGRESSED = 1, 4
 TAIL_LINES = 15
@@ -41,13 +47,13 @@ def prepare(root: Path, targets: list[str], data: str | None, force: bool) -> pl
     if data is not None:
         print(f"Data set: {data}")
     parameters = params.load(root)
-    policy.read(parameters)
-    work = plan.make(root, targets, scope=sets.scope(parameters), force=force)
+    retries.read(parameters)
+    work = plan.make(root, targets, scope=scope.scope(parameters), force=force)
     if not work.names:
-        tracking.close_dead(root)
+        stage_run.close_dead(root)
         print(f"Nothing is stale: {work.scope} stages are up to date.{others(parameters)}")
         return None
-    pipeline.check(root, work.names)
+    graph.check(root, work.names)
     return work
 
 
@@ -58,7 +64,7 @@ def carry_out(
     print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
     begin = time.monotonic()
     outcome = _bring_up_to_date(root, targets, jobs, force, work, where)
-    compared = alarm.of_results(root, params.load(root)) if "report" in outcome.ended else []
+    compared = regressions.of_results(root, params.load(root)) if "report" in outcome.ended else []
     worse = tuple(f"{each.data}: {regression.text}" for each in compared for regression in each.worse)
     ending = Ending(outcome, worse, time.monotonic() - begin)
     _tell(root, ending)
@@ -73,8 +79,8 @@ def carry_out(
 def others(parameters: Mapping[str, Any]) -> str:
     """ " 30 more runs with --runs all.", where some are not selected."""
     found = ""
-    for axis in sets.AXES:
-        left = len(sets.members(parameters, axis)) - len(sets.chosen(parameters, axis))
+    for axis in scope.AXES:
+        left = len(scope.members(parameters, axis)) - len(scope.chosen(parameters, axis))
         if left:
             found += f" {left} more {axis.member}{'s' * (left > 1)} with --{axis.line} all."
     return found
@@ -84,12 +90,12 @@ def _bring_up_to_date(
     root: Path, targets: list[str], jobs: int | None, force: bool, work: plan.Plan, where: Where
 ) -> Outcome:
     """Runs the flow beside a Prefect server and a fork server, which start while prefect is imported."""
-    from tasks import forkserver
+    from tasks.stage import fork_server
 
-    with forkserver.running(root) as environment, server.running(root) as prefect:
+    with fork_server.running(root) as environment, server.running(root) as prefect:
         os.environ.update(environment)
-        from flows.engine import opened
-        from flows.pipeline import PipelineFailed, bring_up_to_date
+        from flows.run.engine import opened
+        from flows.run.flow import PipelineFailed, bring_up_to_date
 
         with opened(root, work, *where) as engine:
             prefect.wait_until_up()
@@ -105,7 +111,7 @@ def _stages(count: int) -> str:
 
 def _tell(root: Path, ending: Ending) -> None:
     """Prints how a run ended; of a stage that failed its name, its log and the log's end."""
-    from flows.progress import duration
+    from flows.run.progress import duration
     from tasks.report import terminal_table
 
     outcome = ending.outcome
@@ -114,7 +120,7 @@ def _tell(root: Path, ending: Ending) -> None:
     if not outcome.failures:
         print(f"{_stages(len(outcome.ended))} done in {duration(ending.seconds)}.")
         if "report" in outcome.ended:
-            print(f"\n{terminal_table(root)}\n\nReport: {root / store.REPORT}")
+            print(f"\n{terminal_table(root)}\n\nReport: {root / paths.REPORT}")
         else:
             print("The report is as it was; `covey run report` brings it up to date.")
         return

@@ -1,4 +1,4 @@
-"""Where a run's stages are worked on: by this machine, or by the workers of a Dask cluster (flows/cluster.py)."""
+"""Where a run's stages are worked on: by this machine, or by the workers of a Dask cluster (flows/dask/engine.py)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from flows import plan
-from flows.gate import Gate, of_machine
-from tasks import pipeline
-from tasks.schema import ParameterError, unknown
+from flows.run import plan
+from flows.run.slots import Gate, of_machine
+from tasks.settings.schema import ParameterError, unknown
+from tasks.staleness import graph
 
 LOCAL, DASK = "local", "dask"
 SCHEDULER = "DASK_SCHEDULER_ADDRESS"
@@ -51,7 +51,7 @@ class Local:
         return of_machine(machine, jobs)
 
     def reproduce(self, name: str, *, timeout: float | None, environment: Mapping[str, str], force: bool) -> Ended:
-        return Ended(pipeline.reproduce(self._root, name, timeout=timeout, environment=environment, force=force))
+        return Ended(graph.reproduce(self._root, name, timeout=timeout, environment=environment, force=force))
 
 
 @contextmanager
@@ -65,9 +65,9 @@ def opened(root: Path, work: plan.Plan, name: str = LOCAL, scheduler: str | None
     if address is None:
         yield Local(root)
         return
-    from flows import cluster
+    from flows.dask import engine
 
-    with cluster.joined(root, work, address) as workers:
+    with engine.joined(root, work, address) as workers:
         yield workers
 
 

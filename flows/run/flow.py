@@ -1,6 +1,6 @@
 """The flow that brings the pipeline up to date: a Prefect task a stage, with retries by kind and a gate inside.
 
-DVC says what is stale (tasks/pipeline.py), Prefect when and how often, MLflow remembers (tasks/tracking.py).
+DVC says what is stale (tasks/staleness/graph.py), Prefect when and how often, MLflow remembers (tasks/tracking/stage_run.py).
 """
 
 from __future__ import annotations
@@ -20,12 +20,18 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
-from flows import plan, policy, server
-from flows.children import GRACE_SECONDS, end_children, living_children
-from flows.engine import Engine, Local
-from flows.gate import Gate
-from flows.progress import Progress
-from tasks import params, pipeline, reconcile, sets, store, tracking
+from flows.prefect_server import server
+from flows.run import plan, retries
+from flows.run.children import GRACE_SECONDS, end_children, living_children
+from flows.run.engine import Engine, Local
+from flows.run.progress import Progress
+from flows.run.slots import Gate
+from tasks.project import paths
+from tasks.selection import scope
+from tasks.settings import params
+from tasks.stage import restored
+from tasks.staleness import graph
+from tasks.tracking import stage_run
 
 # A failed stage is told of by this module, in fewer words than Prefect's trace of its own engine.
 for engine in ("prefect.flow_runs", "prefect.task_runs"):
@@ -70,7 +76,7 @@ class Run:
         root: Path,
         work: plan.Plan,
         *,
-        policies: Mapping[str, policy.Policy],
+        policies: Mapping[str, retries.Policy],
         gate: Gate,
         progress: Progress,
         environment: Mapping[str, str],
@@ -118,7 +124,7 @@ class Run:
                 raise
         # A worker's record is not in this project's MLflow, unless both write to one server: then that one stands.
         settled = "restored" if ended.worker else ended.outcome
-        reconcile.settle(self.root, name, settled, self.parameters)
+        restored.settle(self.root, name, settled, self.parameters)
         self.ended[name] = ended.outcome
         self.failures.pop(name, None)
         self.progress.done(name, f"{ended.outcome} on {ended.worker}" if ended.worker else ended.outcome)
@@ -130,14 +136,14 @@ class Run:
 
     def _note_failure(self, name: str, error: BaseException) -> None:
         limits = self.policies[self.work.graph[name].kind]
-        if isinstance(error, pipeline.StageFailed) and error.final:
+        if isinstance(error, graph.StageFailed) and error.final:
             self.hopeless.add(name)
         again = self.may_retry(name) and self.attempts[name] <= limits.retries
         self.progress.failed(name, limits.retry_delay if again else None)
-        if isinstance(error, pipeline.StageFailed):
+        if isinstance(error, graph.StageFailed):
             reason, tail, log = str(error), error.tail, error.log
         else:
-            reason, tail, log = f"{name} could not be run", repr(error), store.log_file(self.root, name)
+            reason, tail, log = f"{name} could not be run", repr(error), paths.log_file(self.root, name)
         self.failures[name] = Failure(name, reason, tail, log, self.attempts[name])
 
     def stop(self) -> None:
@@ -155,7 +161,7 @@ class Run:
             if because:
                 skipped[name] = skipped.get(because[0], because[0])
             else:  # something outside the stage broke: not to be taken for done
-                log = store.log_file(self.root, name)
+                log = paths.log_file(self.root, name)
                 failures[name] = Failure(name, f"{name} was never run to its end", "", log, self.attempts[name])
         return Outcome(dict(self.ended), tuple(failures.values()), skipped)
 
@@ -218,8 +224,8 @@ def bring_up_to_date(
         ParameterError: a target, or something in params.yaml, cannot be used.
     """
     parameters = params.load(root)
-    policies = policy.read(parameters)
-    work = plan.make(root, targets, scope=sets.scope(parameters), force=force, known=planned)
+    policies = retries.read(parameters)
+    work = plan.make(root, targets, scope=scope.scope(parameters), force=force, known=planned)
     server.claim_run(str(runtime.flow_run.id))
     engine = engine or Local(root)
     gate = engine.gate(parameters["machine"], jobs)
@@ -265,11 +271,11 @@ def carry_out(start: Callable[[], Sequence[Any]], stop: Callable[[], None]) -> N
 @contextmanager
 def _tracked(root: Path, targets: Sequence[str]) -> Iterator[dict[str, str]]:
     """Opens this run's parent in MLflow, yields the environment of its stages, and closes the parent as it ended."""
-    tracking.initialise(root)
-    tracking.close_dead(root)
+    stage_run.initialise(root)
+    stage_run.close_dead(root)
     flow_run = str(runtime.flow_run.id)
     name = " ".join(targets) or "everything"
-    parent = tracking.start_pipeline_run(root, name, {"prefect_run": flow_run, "prefect_name": runtime.flow_run.name})
+    parent = stage_run.start_pipeline_run(root, name, {"prefect_run": flow_run, "prefect_name": runtime.flow_run.name})
     environment = {"COVEY_PREFECT_RUN": flow_run, "COVEY_PARENT_RUN": parent, "COVEY_FLOW_PID": str(os.getpid())}
     status = "KILLED"
     try:
@@ -279,4 +285,4 @@ def _tracked(root: Path, targets: Sequence[str]) -> Iterator[dict[str, str]]:
         status = "FAILED"
         raise
     finally:
-        tracking.finish_pipeline_run(root, parent, status)
+        stage_run.finish_pipeline_run(root, parent, status)

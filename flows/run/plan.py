@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import pipeline
-from tasks.schema import unknown
-from tasks.sets import Scope
+from tasks.selection.scope import Scope
+from tasks.settings.schema import unknown
+from tasks.staleness import graph as pipeline
 
 if TYPE_CHECKING:
-    from tasks.pipeline import Stage
+    from tasks.staleness.graph import Stage
 
 
 EVERYTHING = Scope()

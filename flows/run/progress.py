@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tasks import store
+from tasks.project import paths
 
 LINE_EVERY_SECONDS = 30.0
 _TAIL_BYTES = 4096
@@ -91,7 +91,7 @@ class Progress:
         with self._lock:
             started = dict(self._started)
         now = time.monotonic()
-        return [(name, now - since, last_line(store.log_file(self._root, name))) for name, since in started.items()]
+        return [(name, now - since, last_line(paths.log_file(self._root, name))) for name, since in started.items()]
 
     def _view(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tasks import schema
+from tasks.settings import schema
 
 
 @dataclass(frozen=True)

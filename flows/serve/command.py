@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from flows import guard, server, service
-from tasks import params, schedules
+from flows import errors
+from flows.prefect_server import server
+from flows.serve import service
+from tasks.settings import params, schedules
 
 POLL_SECONDS = 2.0
 
@@ -28,7 +30,7 @@ def serve(root: Path, port: int | None = None) -> None:
         )
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell in the background has SIGINT ignored
         signal.signal(number, _interrupt)
-    with guard.run_lock(root, "serve"), server.running(root, port, pages=True) as prefect:
+    with errors.run_lock(root, "serve"), server.running(root, port, pages=True) as prefect:
         print("Starting Prefect; this takes some twenty seconds.", flush=True)
         prefect.wait_until_up()
         with service.Service(root, entries) as served:

@@ -6,7 +6,7 @@
   is red and that filters and automations for failures find it; the name tells it from a stage that broke.
 - Cancelled "Skipped": another run was at work, and `overlap` is `skip`.
 
-Run as a program, `python -m flows.refresh RUN PID` carries out a flow run that Prefect has planned, in a process that
+Run as a program, `python -m flows.serve.flow RUN PID` carries out a flow run that Prefect has planned, in a process that
 ends when the process PID does.
 """
 
@@ -29,9 +29,13 @@ import typer
 from prefect import flow, runtime
 from prefect.states import Cancelled, Completed, Failed
 
-from flows import guard, running, server
-from flows.service import SKIPPED
-from tasks import params, pipeline, schedules, store
+from flows import errors
+from flows.prefect_server import server
+from flows.run import command
+from flows.serve.service import SKIPPED
+from tasks.project import paths
+from tasks.settings import params, schedules
+from tasks.staleness import graph
 
 FLOW_NAME = "covey-schedule"
 NOTHING_STALE, REGRESSION = "Nothing stale", "Regression"
@@ -46,9 +50,9 @@ def refresh(schedule: str) -> Any:
     """What `schedule` of params.yaml says, in the project of the working folder; returns the state that it ends in."""
     with _told_to_prefect(str(runtime.flow_run.id)):
         try:
-            root = guard.find_root()
+            root = errors.find_root()
             return carry_out(root, schedules.find(params.load(root), schedule))
-        except (params.ParameterError, server.ServerError, pipeline.PipelineError) as error:
+        except (params.ParameterError, server.ServerError, graph.PipelineError) as error:
             print(f"covey: {error}", file=sys.stderr)
             return Failed(message=str(error))
 
@@ -62,7 +66,7 @@ def carry_out(root: Path, entry: schedules.Schedule) -> Any:
         if entry.overlap == schedules.SKIP:
             return Cancelled(name=SKIPPED, message=f"{entry.command} was left out: another run is at work here.")
         print(f"{entry.command} waits for it.", flush=True)
-        with store.lock_file(root, "run").open("a+") as lock:
+        with paths.lock_file(root, "run").open("a+") as lock:
             flock(lock, LOCK_SH)
         time.sleep(_PAUSE_SECONDS)
 
@@ -70,18 +74,18 @@ def carry_out(root: Path, entry: schedules.Schedule) -> Any:
 def _run(root: Path, targets: list[str]) -> Any | None:
     """`covey run`, as the state that it ends in; None where another one is at work."""
     try:
-        with guard.run_lock(root):
-            work = running.prepare(root, targets, None, False)
+        with errors.run_lock(root):
+            work = command.prepare(root, targets, None, False)
             if work is None:
                 return Completed(name=NOTHING_STALE, message="Every stage is up to date.")
-            return state_of(running.carry_out(root, targets, None, False, work))
+            return state_of(command.carry_out(root, targets, None, False, work))
     except typer.Exit as ended:
-        if ended.exit_code == guard.BUSY:
+        if ended.exit_code == errors.BUSY:
             return None
         raise
 
 
-def state_of(ending: running.Ending) -> Any:
+def state_of(ending: command.Ending) -> Any:
     """The state that tells how a run ended."""
     outcome = ending.outcome
     if outcome.failures:
@@ -100,7 +104,7 @@ def _sweep(name: str) -> Any | None:
         code = cli.app(["sweep", name], standalone_mode=False)
     except SystemExit as ended:
         code = ended.code
-    if code == guard.BUSY:
+    if code == errors.BUSY:
         return None
     return Failed(message=f"covey sweep {name} ended with exit code {code}") if code else Completed()
 

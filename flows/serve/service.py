@@ -27,15 +27,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from flows import server
-from tasks import params, schedules, store
-from tasks import process as processes
-from tasks.schedules import Schedule
+from flows.prefect_server import server
+from tasks.process import identity as processes
+from tasks.project import paths
+from tasks.settings import params, schedules
+from tasks.settings.schedules import Schedule
 
 TAG = "covey-schedule"
 MISSED, SKIPPED, STOPPED = "Missed", "Skipped", "Stopped"
 GRACE_SECONDS = 30.0
-_CHECKOUT = Path(__file__).resolve().parent.parent
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -135,10 +136,10 @@ class Service:
         from prefect.states import Pending
 
         self.client.set_flow_run_state(run.id, Pending())
-        log = store.log_file(self.root, f"schedule-{entry.name}")
+        log = paths.log_file(self.root, f"schedule-{entry.name}")
         log.parent.mkdir(parents=True, exist_ok=True)
         path = os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get("PYTHONPATH")]))
-        command = [sys.executable, "-m", "flows.refresh", str(run.id), str(os.getpid())]
+        command = [sys.executable, "-m", "flows.serve.flow", str(run.id), str(os.getpid())]
         with log.open("wb") as output:
             # A session of its own: Ctrl-C must reach this process alone, which ends its runs one by one.
             process = subprocess.Popen(
@@ -202,7 +203,7 @@ def _deployment(entry: Schedule) -> Any:
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
-    from flows.refresh import refresh
+    from flows.serve.flow import refresh
 
     return refresh.to_deployment(
         entry.name,

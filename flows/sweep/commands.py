@@ -8,12 +8,16 @@ from typing import Annotated
 
 import typer
 
-from flows import running, sweeping
-from flows.guard import find_root, refusals, run_lock
-from tasks import points, studies, study_board, sweeps
-from tasks.points import Point
-from tasks.schema import ParameterError
-from tasks.sweeps import Sweep
+from flows.errors import find_root, refusals, run_lock
+from flows.run import command
+from flows.sweep import execution
+from tasks.settings.schema import ParameterError
+from tasks.studies import board
+from tasks.studies import study as studies
+from tasks.sweeps import points
+from tasks.sweeps import sweep as sweeps
+from tasks.sweeps.points import Point
+from tasks.sweeps.sweep import Sweep
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List the points, the stages each would run, and the time.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="How many points may be at work at once.")]
@@ -42,7 +46,7 @@ def sweep(
         asked = sweeps.load(root, name)
         failed = (_search if asked.search else _grid)(root, asked, dry_run, jobs)
     if failed:
-        raise typer.Exit(running.FAILED)
+        raise typer.Exit(command.FAILED)
 
 
 def study(
@@ -72,51 +76,51 @@ def study(
         asked = [studies.load(root, name, "full" if full else "quick") for name in wanted]
         work = [(one.sweep, points.points(root, one.sweep)) for one in asked]
         if dry_run:
-            sweeping.show_plan(root, [point for _, every in work for point in every])
+            execution.show_plan(root, [point for _, every in work for point in every])
             return
         with run_lock(root):
             failed = _run(root, work, jobs)
             for one, (_, every) in zip(asked, work, strict=True):
-                records = sweeping.finish(root, one.sweep, every)
+                records = execution.finish(root, one.sweep, every)
                 if len(records) == len(every):
-                    study_board.file(root, studies.judge(one, records))
-            sweeping.tell_verdicts(root, wanted)
+                    board.file(root, studies.judge(one, records))
+            execution.tell_verdicts(root, wanted)
     if failed:
-        raise typer.Exit(running.FAILED)
+        raise typer.Exit(command.FAILED)
 
 
 def _grid(root: Path, asked: Sweep, dry_run: bool, jobs: int | None) -> bool:
     """Runs a grid, or prints what that would be; whether a point failed."""
     every = points.points(root, asked)
     if dry_run:
-        sweeping.show_plan(root, every)
+        execution.show_plan(root, every)
         return False
     with run_lock(root):
         failed = _run(root, [(asked, every)], jobs)
-        sweeping.tell(root, asked, sweeping.finish(root, asked, every))
+        execution.tell(root, asked, execution.finish(root, asked, every))
     return failed
 
 
 def _search(root: Path, asked: Sweep, dry_run: bool, jobs: int | None) -> bool:
     """Runs a search, or prints what is known of it; whether a trial failed."""
-    from flows import searching
+    from flows.sweep import search
 
     if dry_run:
-        searching.show_plan(root, asked)
+        search.show_plan(root, asked)
         return False
     with run_lock(root):
-        return searching.carry_out(root, asked, jobs)
+        return search.carry_out(root, asked, jobs)
 
 
 def _run(root: Path, work: Sequence[tuple[Sweep, Sequence[Point]]], jobs: int | None) -> bool:
     """Runs what is new in the sweeps; whether a point failed."""
     every = [point for _, points in work for point in points]
-    new = sweeping.todo(root, every)
+    new = execution.todo(root, every)
     if not new:
         print(f"Nothing is new: all {len(every)} points have been run.")
         return False
     print(f"{len(new)} of {len(every)} points to run.", flush=True)
     names = {point.sweep for point in new}
-    ending = sweeping.carry_out(root, [sweep for sweep, _ in work if sweep.name in names], new, jobs)
-    sweeping.tell_failures(ending)
+    ending = execution.carry_out(root, [sweep for sweep, _ in work if sweep.name in names], new, jobs)
+    execution.tell_failures(ending)
     return bool(ending.failed)

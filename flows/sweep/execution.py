@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from flows import server
-from flows.progress import duration
-from tasks import points, store, study_board, sweep_results
-from tasks.points import Point
-from tasks.sweeps import Sweep
+from flows.prefect_server import server
+from flows.run.progress import duration
+from tasks.project import paths
+from tasks.studies import board
+from tasks.sweeps import points, results
+from tasks.sweeps.points import Point
+from tasks.sweeps.sweep import Sweep
 
 if TYPE_CHECKING:
-    from flows.sweep import Ending
+    from flows.sweep.flow import Ending
 
     Runner = Callable[[Sequence[Sweep], Sequence[Point], int | None], Ending]
 
@@ -45,7 +47,7 @@ def show_plan(root: Path, every: Sequence[Point]) -> None:
         names += new
         table.add_row(str(point), "[red]new[/]", ", ".join(new) or "none: all are in the cache")
     Console(width=None if sys.stdout.isatty() else 240).print(table)
-    seconds, unknown = sweep_results.estimate(names, known)
+    seconds, unknown = results.estimate(names, known)
     rest = f", and {unknown} of which nothing is known" if unknown else ""
     print(f"{len(names)} stages to run: about {duration(seconds)} of work by earlier times{rest}.")
 
@@ -53,11 +55,11 @@ def show_plan(root: Path, every: Sequence[Point]) -> None:
 @contextmanager
 def servers(root: Path) -> Iterator[Runner]:
     """Yields what runs new points of some sweeps, beside a Prefect server and a fork server, which start meanwhile."""
-    from tasks import forkserver
+    from tasks.stage import fork_server
 
-    with forkserver.running(root) as environment, server.running(root) as prefect:
+    with fork_server.running(root) as environment, server.running(root) as prefect:
         os.environ.update(environment)
-        from flows.sweep import run_sweeps
+        from flows.sweep.flow import run_sweeps
 
         prefect.wait_until_up()
         yield lambda sweeps, new, jobs: run_sweeps(root, sweeps, new, jobs, environment)
@@ -73,7 +75,7 @@ def write_table(root: Path, sweep: Sweep, every: Sequence[Point]) -> list[dict[s
     """Writes the table of what is known of the points, and returns their records."""
     records = [record for point in every if (record := points.record(root, point)) is not None]
     if records:
-        sweep_results.write_table(root, sweep, records)
+        results.write_table(root, sweep, records)
     return records
 
 
@@ -81,7 +83,7 @@ def finish(root: Path, sweep: Sweep, every: Sequence[Point]) -> list[dict[str, A
     """Writes the table and the figure of what is known of the points, and returns their records."""
     records = write_table(root, sweep, every)
     if records:
-        sweep_results.draw(root, sweep, records)
+        results.draw(root, sweep, records)
     return records
 
 
@@ -89,7 +91,7 @@ def tell(root: Path, sweep: Sweep, records: Sequence[dict[str, Any]]) -> None:
     """Prints the metric's mean over seeds for every combination of settings, and where all numbers lie."""
     if sweep.metric is not None and records:
         table = Table("settings", f"{sweep.metric.target} {sweep.metric.metric}".strip(), "95 %", "seeds", box=None)
-        for name, (_, mean) in sweep_results.averages(records, sweep.metric).items():
+        for name, (_, mean) in results.averages(records, sweep.metric).items():
             ends = f"{mean.low:.4g} to {mean.high:.4g}" if mean.seeds > 1 else ""
             table.add_row(name or "as they are", f"{mean.value:.4g}", ends, str(mean.seeds))
         Console(width=None if sys.stdout.isatty() else 160).print(table)
@@ -99,7 +101,7 @@ def tell(root: Path, sweep: Sweep, records: Sequence[dict[str, Any]]) -> None:
 
 def tell_places(root: Path, sweep: Sweep) -> None:
     """Prints where a sweep's numbers lie."""
-    print(f"All numbers: {root / store.SWEEPS / sweep.name}.csv")
+    print(f"All numbers: {root / paths.SWEEPS / sweep.name}.csv")
     print(f"As experiments: dvc exp show --rev refs/covey/sweeps/{sweep.name}")
 
 
@@ -117,10 +119,10 @@ def tell_verdicts(root: Path, names: Sequence[str]) -> None:
     """Prints the board of verdicts, and where the page lies."""
     table = Table("study", "verdict", "seeds", "difference of each rule, 95 %", box=None, pad_edge=False)
     colours = {"reproduced": "green", "not reproduced": "red", "undecided": "yellow"}
-    for outcome in study_board.outcomes(root):
+    for outcome in board.outcomes(root):
         if outcome["name"] in names:
-            rules = "; ".join(study_board.rule_text(rule) for rule in outcome["rules"])
+            rules = "; ".join(board.rule_text(rule) for rule in outcome["rules"])
             shown = f"[{colours[outcome['verdict']]}]{outcome['verdict']}[/]"
             table.add_row(outcome["name"], shown, str(len(outcome["seeds"])), rules)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
-    print(f"Page: {study_board.write(root)}")
+    print(f"Page: {board.write(root)}")

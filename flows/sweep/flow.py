@@ -17,13 +17,16 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
-from flows import server
-from flows.gate import Gate, of_machine
-from flows.pipeline import carry_out
-from flows.progress import Progress
-from tasks import experiments, mlflow_store, store, sweep_results, tracking
-from tasks.points import Point
-from tasks.sweeps import Sweep
+from flows.prefect_server import server
+from flows.run.flow import carry_out
+from flows.run.progress import Progress
+from flows.run.slots import Gate, of_machine
+from tasks.project import paths
+from tasks.sweeps import experiments, results
+from tasks.sweeps.points import Point
+from tasks.sweeps.sweep import Sweep
+from tasks.tracking import server as mlflow_store
+from tasks.tracking import stage_run
 
 RETRIES, RETRY_DELAY = 1, 5.0
 CHECKPOINTS = "sweeps/work"
@@ -64,7 +67,7 @@ class Work:
             except BaseException as error:
                 if getattr(error, "final", False):
                     self.hopeless.add(point.key)
-                log = store.log_file(self.root, experiments.log_name(point))
+                log = paths.log_file(self.root, experiments.log_name(point))
                 self.ending.failed[point.key] = (point, str(error), log)
                 self.progress.failed(title, None)
                 raise
@@ -92,25 +95,25 @@ class Work:
             seconds = experiments.run(self.root, place, point, environment)
             with self._alone:
                 revision = experiments.bring_home(self.root, place, point)
-            record = sweep_results.file(self.root, point, experiments.metrics(self.root, revision), seconds, revision)
+            record = results.file(self.root, point, experiments.metrics(self.root, revision), seconds, revision)
             numbers = {
                 f"{score['run']}.{score['protocol']}.{score['metric']}.{score['layer'] or 'all'}": float(score["value"])
                 for score in record["scores"]
             }
-            tracking.describe(self.root, run_id, {**point.settings, "seed": point.seed}, numbers)
+            stage_run.describe(self.root, run_id, {**point.settings, "seed": point.seed}, numbers)
         self.ending.done[point.key] = record
 
     @contextmanager
     def _recorded(self, point: Point) -> Iterator[str]:
         """An MLflow run for the point, under its sweep's."""
         tags = {"mlflow.parentRunId": self.parents[point.sweep], "covey.sweep": point.sweep}
-        run_id = tracking.start_pipeline_run(self.root, point.name, tags)
+        run_id = stage_run.start_pipeline_run(self.root, point.name, tags)
         status = "FAILED"
         try:
             yield run_id
             status = "FINISHED"
         finally:
-            tracking.finish_pipeline_run(self.root, run_id, status)
+            stage_run.finish_pipeline_run(self.root, run_id, status)
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)  # type: ignore[untyped-decorator]
@@ -142,13 +145,13 @@ def run_sweeps(
 ) -> Ending:
     """Runs points of some sweeps, side by side; one that fails leaves the others alone."""
     server.claim_run(str(runtime.flow_run.id))
-    tracking.initialise(root)
-    tracking.close_dead(root)
+    stage_run.initialise(root)
+    stage_run.close_dead(root)
     gate = of_machine(max((s.parameters["machine"] for s in sweeps), key=lambda m: m.get("threads", 1)), jobs)
-    checkpoints = store.covey_folder(root.resolve()) / CHECKPOINTS
+    checkpoints = paths.covey_folder(root.resolve()) / CHECKPOINTS
     shared = {
         **environment,
-        store.WORK: str(checkpoints),
+        paths.WORK: str(checkpoints),
         "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI") or mlflow_store.local_uri(root),
         "COVEY_PREFECT_RUN": str(runtime.flow_run.id),
     }
@@ -159,12 +162,12 @@ def run_sweeps(
             for sweep in sweeps:
                 work.baselines[sweep.name] = experiments.baseline(root, sweep)
                 tags = {"prefect_run": str(runtime.flow_run.id)}
-                work.parents[sweep.name] = tracking.start_pipeline_run(root, f"sweep {sweep.name}", tags)
+                work.parents[sweep.name] = stage_run.start_pipeline_run(root, f"sweep {sweep.name}", tags)
             carry_out(lambda: submit(work, points), gate.close)
             status = "FAILED" if work.ending.failed else "FINISHED"
         finally:
             for parent in work.parents.values():
-                tracking.finish_pipeline_run(root, parent, status)
+                stage_run.finish_pipeline_run(root, parent, status)
     if not work.ending.failed:  # checkpoints are wanted only where something is to go on
         shutil.rmtree(checkpoints, ignore_errors=True)
     return work.ending

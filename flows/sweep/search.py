@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from flows import sweeping
-from flows.gate import places
-from tasks import points
-from tasks.points import Point
-from tasks.schema import ParameterError
-from tasks.sweeps import Sweep, describe
-from tasks.trials import DONE, FAILED, RUNNING, Study, Trial
+from flows.run.slots import places
+from flows.sweep import execution
+from tasks.settings.schema import ParameterError
+from tasks.sweeps import points
+from tasks.sweeps.points import Point
+from tasks.sweeps.sweep import Sweep, describe
+from tasks.sweeps.trials import DONE, FAILED, RUNNING, Study, Trial
 
 if TYPE_CHECKING:
-    from flows.sweeping import Runner
+    from flows.sweep.execution import Runner
 
 BEST = 5
 
@@ -58,12 +58,12 @@ class Search:
 
     def _bring(self, every: Sequence[Point]) -> None:
         """Runs those of the points that have no record."""
-        new = sweeping.todo(self.root, every)
+        new = execution.todo(self.root, every)
         if not new:
             return
         if self._run is None:
-            self._run = self._servers.enter_context(sweeping.servers(self.root))
-        sweeping.tell_failures(self._run([self.sweep], new, self.jobs))
+            self._run = self._servers.enter_context(execution.servers(self.root))
+        execution.tell_failures(self._run([self.sweep], new, self.jobs))
 
     def _judge(self, trial: Trial, own: Sequence[Point]) -> None:
         """Tells the study a trial's value. Raises ParameterError where no trial has ever had the metric."""
@@ -94,11 +94,11 @@ def carry_out(root: Path, sweep: Sweep, jobs: int | None) -> bool:
     found: dict[str, Point] = {}
     for trial in work.study.trials():
         found |= {point.key: point for point in _points(work.study, trial)}
-    records = sweeping.write_table(root, sweep, list(found.values()))
+    records = execution.write_table(root, sweep, list(found.values()))
     _count(work.study)
     _tell_best(work.study, BEST)
     if records:
-        sweeping.tell_places(root, sweep)
+        execution.tell_places(root, sweep)
     return work.failed
 
 

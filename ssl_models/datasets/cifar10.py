@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_models.datasets import archive, folder
+from ssl_models.datasets import folder
+from ssl_models.datasets._common import archive
+from ssl_models.datasets._common.split import Dataset, Split
 from ssl_models.datasets.folder import Entry, Listing
-from ssl_models.datasets.split import Dataset, Split
 
 TRAIN, TEST = 50_000, 10_000
 """The counts of the whole data set."""

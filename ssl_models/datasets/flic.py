@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.datasets import pose
-from ssl_models.datasets.pose import Person
-from ssl_models.datasets.split import Dataset
+from ssl_models.datasets._common.split import Dataset
+from ssl_models.datasets._pose import pose
+from ssl_models.datasets._pose.pose import Person
 
 COLUMNS = {
     "left shoulder": 0,

@@ -16,7 +16,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from ssl_models.datasets.split import Dataset, Split
+from ssl_models.datasets._common.split import Dataset, Split
 
 if TYPE_CHECKING:
     from PIL.Image import Image

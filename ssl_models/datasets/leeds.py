@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.datasets import archive, pose
-from ssl_models.datasets.pose import Person
-from ssl_models.datasets.split import Dataset
+from ssl_models.datasets._common import archive
+from ssl_models.datasets._common.split import Dataset
+from ssl_models.datasets._pose import pose
+from ssl_models.datasets._pose.pose import Person
 
 JOINTS = (
     "right ankle",

@@ -17,7 +17,7 @@ from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_models.datasets.split import Dataset, Split
+from ssl_models.datasets._common.split import Dataset, Split
 
 if TYPE_CHECKING:
     import h5py

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from numpy import ndarray
 
-from ssl_models.datasets import truth, voc_layout
-from ssl_models.datasets.split import Dataset, Split
-from ssl_models.datasets.voc_layout import Listed
+from ssl_models.datasets._common.split import Dataset, Split
+from ssl_models.datasets._voc import layout
+from ssl_models.datasets._voc.layout import Listed
+from ssl_models.datasets._world import truth
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,7 +64,7 @@ def load(
     archive, a picture in both splits, and a split without a readable picture.
     """
     _check_size(size)
-    listing = voc_layout.find(source, archive, train, test)
+    listing = layout.find(source, archive, train, test)
     skipped = list(listing.skipped)
     reads = []
     for name, listed in (("training", listing.train), ("test", listing.test)):
@@ -92,7 +93,7 @@ def count(
 ) -> tuple[int, int]:
     """How many pictures `load` would open for train and test; it gives fewer where some cannot be read."""
     _check_size(size)
-    listing = voc_layout.find(source, archive, train, test)
+    listing = layout.find(source, archive, train, test)
     return len(listing.train), len(listing.test)
 
 
@@ -117,8 +118,8 @@ def _read(listed: Listed, size: int) -> _Read:
     from PIL import Image as pillow  # noqa: N813 - as above
 
     try:
-        annotation = ElementTree.fromstring(voc_layout.content(listed.annotation))
-        with pillow.open(BytesIO(voc_layout.content(listed.image))) as image:
+        annotation = ElementTree.fromstring(layout.content(listed.annotation))
+        with pillow.open(BytesIO(layout.content(listed.image))) as image:
             width, height = image.size
             picture, scale, offset = letterbox(image, size)
     except MemoryError:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ssl_models.datasets.render import nearness, render
-from ssl_models.datasets.scene import DIALS, FACTORS, check_dials, sample_scene
-from ssl_models.datasets.shapes import CLASSES
-from ssl_models.datasets.split import Dataset, Split
+from ssl_models.datasets._common.split import Dataset, Split
+from ssl_models.datasets._world.render import nearness, render
+from ssl_models.datasets._world.scene import DIALS, FACTORS, check_dials, sample_scene
+from ssl_models.datasets._world.shapes import CLASSES
 
 
 def load(

@@ -12,11 +12,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ssl_models.datasets import truth
-from ssl_models.datasets.render import SUPERSAMPLING, render_objects
-from ssl_models.datasets.scene import DIALS, Scene, sample_scene
-from ssl_models.datasets.shapes import CLASSES
-from ssl_models.datasets.split import Dataset, Split
+from ssl_models.datasets._common.split import Dataset, Split
+from ssl_models.datasets._world import truth
+from ssl_models.datasets._world.render import SUPERSAMPLING, render_objects
+from ssl_models.datasets._world.scene import DIALS, Scene, sample_scene
+from ssl_models.datasets._world.shapes import CLASSES
 
 CELLS = 2
 """Several objects stand in a grid of CELLS x CELLS, at most one in each, moved from the middle of theirs."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from ssl_models.bounds import require_choice, require_picture, require_positive
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import projection_mlp
 from ssl_models.losses.metric import cosine_energy, euclidean_distance, margin_loss, margin_loss_chance
 from ssl_models.method import DataSpec, Method
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.bounds import require_choice, require_picture, require_positive
 from ssl_models.views.geometric import as_float
 
 ENERGIES = {"cosine": (cosine_energy, 1.0), "euclidean": (euclidean_distance, 10.0)}

@@ -13,10 +13,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import TilesClassifier
 from ssl_models.method import DataSpec, Method
-from ssl_models.views.bounds import require_fraction, require_positive
 from ssl_models.views.geometric import as_float, random_crop_flip
 from ssl_models.views.patches import (
     TILES,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
+from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
@@ -19,7 +20,6 @@ from ssl_models.memory import EXCLUDED, MemoryBank, Queue
 from ssl_models.method import DataSpec, Method
 from ssl_models.teacher import Teacher
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.views.geometric import as_float
 
 SOURCES = ("queue", "bank", "batch")

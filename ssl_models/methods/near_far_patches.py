@@ -14,11 +14,11 @@ import math
 import torch
 from torch import Generator, Tensor
 
+from ssl_models.bounds import require_choice, require_fraction, require_positive
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import projection_mlp
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
 from ssl_models.method import DataSpec, Method
-from ssl_models.views.bounds import require_choice, require_fraction, require_positive
 from ssl_models.views.geometric import as_float, resample, uniform
 from ssl_models.views.patch_pairs import flip_boxes, near_far_boxes, require_near_far
 from ssl_models.views.photometric import colour_jitter, require_jitter

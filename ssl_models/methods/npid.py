@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
+from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce_chance, unit
@@ -16,7 +17,6 @@ from ssl_models.losses.noise_contrastive import log_partition, nce
 from ssl_models.memory import MemoryBank, rows_compared
 from ssl_models.method import DataSpec, Method
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.views.geometric import as_float
 
 CHANCES = {"nce": pirl_nce_chance, "softmax": info_nce_chance}

@@ -12,13 +12,13 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor, nn
 
+from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import TilesProjection, centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce, pirl_nce_chance, unit
 from ssl_models.memory import MemoryBank, rows_compared
 from ssl_models.method import DataSpec, Method
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.views.geometric import as_float, require_square, rotate
 from ssl_models.views.patches import (
     ALL_ORDERS,

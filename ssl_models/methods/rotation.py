@@ -13,9 +13,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from ssl_models.bounds import require_fraction, require_picture, require_positive
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.method import DataSpec, Method
-from ssl_models.views.bounds import require_fraction, require_picture, require_positive
 from ssl_models.views.geometric import as_float, four_rotations, random_crop_flip, require_square
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import projection_mlp
 from ssl_models.losses.contrastive import nt_xent, nt_xent_accuracy, nt_xent_chance
 from ssl_models.losses.metric import n_pair, n_pair_chance, n_pair_penalty
 from ssl_models.method import DataSpec, Method
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.views.geometric import as_float
 
 OBJECTIVES = ("nt_xent", "n_pair")

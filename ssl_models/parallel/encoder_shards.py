@@ -26,8 +26,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from ssl_models.decoder import Decoder
-from ssl_models.distributed import rank, world
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.parallel.processes import rank, world
 
 SHARED: dict[type[nn.Module], tuple[str, ...]] = {Encoder: ("forward", "layers"), Decoder: ("forward",)}
 """Whose work is shared, and by which of their functions: rows in, rows out, none of which knows another."""

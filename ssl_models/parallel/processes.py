@@ -1,7 +1,7 @@
 """One training in several processes: under torchrun a GPU each (NCCL), or on CPUs (gloo), on one machine or many.
 
 Every process, a rank, holds all of the method and of the data, and draws the views of the whole batch from the same
-generator as one process would; ssl_models/sharing.py has each do its part of the work and no more. So losses, banks,
+generator as one process would; ssl_models/parallel/encoder_shards.py has each do its part of the work and no more. So losses, banks,
 queues and teachers are the same on every rank, and the same as in one process but for the order of additions.
 
 Nothing here does anything, and no byte changes, where no process group is up.

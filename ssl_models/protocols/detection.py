@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from numpy import ndarray
 
-from ssl_models.protocols import adaptation, box_precision
-from ssl_models.protocols.detector import Detector
-from ssl_models.protocols.drawing import coloured
-from ssl_models.protocols.score import Findings, Representation
+from ssl_models.protocols._common import adaptation
+from ssl_models.protocols._common.drawing import coloured
+from ssl_models.protocols._common.score import Findings, Representation
+from ssl_models.protocols._detection import box_precision
+from ssl_models.protocols._detection.detector import Detector
 from ssl_models.trainer import Settings, derive_seed
 
 if TYPE_CHECKING:

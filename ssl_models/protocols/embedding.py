@@ -13,9 +13,9 @@ import numpy as np
 from numpy import ndarray
 
 from ssl_models.errors import NeedsTruth
-from ssl_models.protocols.drawing import PALETTE
-from ssl_models.protocols.intervals import bootstrap
-from ssl_models.protocols.score import Findings, Representation, Score
+from ssl_models.protocols._common.drawing import PALETTE
+from ssl_models.protocols._common.intervals import bootstrap
+from ssl_models.protocols._common.score import Findings, Representation, Score
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -31,13 +31,13 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from ssl_models.datasets.render import render
-from ssl_models.datasets.scene import DIALS, FACTORS, Scene, sample_scene
+from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.datasets._world.render import render
+from ssl_models.datasets._world.scene import DIALS, FACTORS, Scene, sample_scene
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.extraction import extract_features
 from ssl_models.hardware import autocast, pick_device, resolve_precision
-from ssl_models.protocols.score import Findings, Representation, Score
-from ssl_models.views.bounds import require_fraction, require_positive
+from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.views.geometric import as_float, random_crop_flip
 from ssl_models.views.patches import GRID, random_orders
 from ssl_models.views.photometric import colour_jitter, require_jitter

@@ -14,11 +14,11 @@ from torch import nn
 
 from ssl_models.decoder import map_shapes
 from ssl_models.hardware import pick_device
-from ssl_models.protocols.adaptation import outputs, train
-from ssl_models.protocols.drawing import coloured
-from ssl_models.protocols.heat_maps import Head, Localisation, Maps, peaks
-from ssl_models.protocols.intervals import bootstrap
-from ssl_models.protocols.score import Findings, Representation, Score
+from ssl_models.protocols._common.adaptation import outputs, train
+from ssl_models.protocols._common.drawing import coloured
+from ssl_models.protocols._common.intervals import bootstrap
+from ssl_models.protocols._common.score import Findings, Representation, Score
+from ssl_models.protocols._keypoints.heat_maps import Head, Localisation, Maps, peaks
 from ssl_models.trainer import Settings, derive_seed
 
 NEEDS = ("encoder", "images", "points")

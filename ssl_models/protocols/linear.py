@@ -14,11 +14,11 @@ from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_models.protocols import linear_sgd
-from ssl_models.protocols.asked import checked_labels
-from ssl_models.protocols.intervals import accuracies
-from ssl_models.protocols.score import Findings, Representation, Score
-from ssl_models.protocols.standardised import Standardised, standardised
+from ssl_models.protocols._common.checks import checked_labels
+from ssl_models.protocols._common.intervals import accuracies
+from ssl_models.protocols._common.score import Findings, Representation, Score
+from ssl_models.protocols._linear import sgd
+from ssl_models.protocols._linear.standardised import Standardised, standardised
 
 NEEDS = ("features", "labels")
 WEIGHT_DECAYS = [0.001, 0.01, 0.1]
@@ -123,7 +123,7 @@ def _fit_best_by_sgd(
 
     def descend(decay: float, kept: Tensor, epochs: int) -> Tensor:
         to_weights = _inverse_factor(gram, classes, decay)
-        return linear_sgd.minimise(
+        return sgd.minimise(
             train,
             labels,
             kept,

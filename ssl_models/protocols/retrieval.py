@@ -12,11 +12,11 @@ from PIL import Image
 
 from ssl_models.directions import Directions
 from ssl_models.errors import NeedsLabels, NeedsTruth
-from ssl_models.protocols.asked import checked_labels, checked_layers
-from ssl_models.protocols.drawing import coloured
-from ssl_models.protocols.intervals import bootstrap, proportion
-from ssl_models.protocols.neighbours import directions, nearest
-from ssl_models.protocols.score import Findings, Representation, Score
+from ssl_models.protocols._common.checks import checked_labels, checked_layers
+from ssl_models.protocols._common.drawing import coloured
+from ssl_models.protocols._common.intervals import bootstrap, proportion
+from ssl_models.protocols._common.neighbours import directions, nearest
+from ssl_models.protocols._common.score import Findings, Representation, Score
 
 NEEDS = ("features", "images", "labels")
 RANKS = [1, 5, 10, 100]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.protocols.intervals import wilson
-from ssl_models.protocols.labelled import Recipe, class_scores, read_labels
-from ssl_models.protocols.score import Findings, Representation, Score
+from ssl_models.protocols._common.intervals import wilson
+from ssl_models.protocols._common.labelled import Recipe, class_scores, read_labels
+from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.trainer import derive_seed
 
 NEEDS = ("encoder", "images", "labels")

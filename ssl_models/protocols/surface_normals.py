@@ -18,13 +18,13 @@ from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_models.protocols import adaptation
-from ssl_models.protocols.drawing import coloured
-from ssl_models.protocols.intervals import bootstrap
-from ssl_models.protocols.normal_maps import ROWS, Normals, Truth
-from ssl_models.protocols.score import Findings, Representation, Score
+from ssl_models.bounds import require_fraction
+from ssl_models.protocols._common import adaptation
+from ssl_models.protocols._common.drawing import coloured
+from ssl_models.protocols._common.intervals import bootstrap
+from ssl_models.protocols._common.score import Findings, Representation, Score
+from ssl_models.protocols._surface_normals.normal_maps import ROWS, Normals, Truth
 from ssl_models.trainer import Settings
-from ssl_models.views.bounds import require_fraction
 
 NEEDS = ("encoder", "images", "normals")
 LIMITS = {"within_11": 11.25, "within_22": 22.5, "within_30": 30.0}

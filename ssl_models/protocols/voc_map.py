@@ -14,12 +14,12 @@ from numpy import ndarray
 
 from ssl_models.directions import Directions
 from ssl_models.errors import NeedsTruth
-from ssl_models.protocols import average_precision as ap
-from ssl_models.protocols import svm
-from ssl_models.protocols.asked import checked_labels, checked_layers
-from ssl_models.protocols.intervals import bootstrap
-from ssl_models.protocols.neighbours import directions
-from ssl_models.protocols.score import Findings, Representation, Score
+from ssl_models.protocols._common.checks import checked_labels, checked_layers
+from ssl_models.protocols._common.intervals import bootstrap
+from ssl_models.protocols._common.neighbours import directions
+from ssl_models.protocols._common.score import Findings, Representation, Score
+from ssl_models.protocols._voc_map import average_precision as ap
+from ssl_models.protocols._voc_map import svm
 
 NEEDS = ("features", "labels")
 COSTS = [0.01, 0.1, 1.0, 10.0, 100.0]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
-from ssl_models.views.bounds import require_fraction, require_positive
+from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.views.geometric import random_crop_flip
 from ssl_models.views.photometric import colour_jitter, random_blur, require_jitter
 

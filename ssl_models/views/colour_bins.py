@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from ssl_models.views.bounds import require_positive
+from ssl_models.bounds import require_positive
 from ssl_models.views.lab import rgb_to_lab
 
 SWEEP = 512

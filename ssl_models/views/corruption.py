@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from ssl_models.views.bounds import require_fraction, require_positive
+from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.views.geometric import uniform
 
 Bound = float | Tensor

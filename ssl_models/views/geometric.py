@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from ssl_models.views.bounds import require_fraction, require_positive
+from ssl_models.bounds import require_fraction, require_positive
 
 
 def as_float(images: Tensor) -> Tensor:

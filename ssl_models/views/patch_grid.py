@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Generator, Tensor
 
-from ssl_models.views.bounds import require_picture, require_positive
+from ssl_models.bounds import require_picture, require_positive
 from ssl_models.views.geometric import random_boxes, resample
 
 SMALLEST_STRIDE = 4

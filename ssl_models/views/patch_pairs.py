@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from ssl_models.views.bounds import require_fraction, require_picture, require_positive
+from ssl_models.bounds import require_fraction, require_picture, require_positive
 from ssl_models.views.geometric import uniform
 
 GRID = 3

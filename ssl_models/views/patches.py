@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from ssl_models.views.bounds import require_fraction, require_picture, require_positive
+from ssl_models.bounds import require_fraction, require_picture, require_positive
 from ssl_models.views.geometric import resample, uniform
 
 GRID = 3

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from ssl_models.views.bounds import require_fraction
+from ssl_models.bounds import require_fraction
 from ssl_models.views.geometric import uniform
 
 LUMA = (0.299, 0.587, 0.114)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy
 from PIL import Image
 
-from ssl_models.protocols.drawing import coloured
-from tasks.store import whole_file
+from ssl_models.protocols._common.drawing import coloured
+from tasks.project.paths import whole_file
 
 WHITE = 255
 

@@ -1,7 +1,7 @@
 """Named points at which a test may have a process killed, to show that nothing is lost there.
 
 COVEY_KILL_AT="<point>:<victim>" sends SIGKILL at that point; victim is `stage` (this process), `dvc` or `flow` (the
-process that runs it, see tasks/lifeline.py). Unset, as in all real work, a point does nothing.
+process that runs it, see tasks/process/parent_death.py). Unset, as in all real work, a point does nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from tasks.lifeline import dvc_pid
+from tasks.process.parent_death import dvc_pid
 
 POINTS = (
     "before-checkpoint",

@@ -1,6 +1,6 @@
 """What the parent does with DVC around a stage that is worked on elsewhere.
 
-Data go through DVC's remote: the parent pushes what the stage reads, the worker pushes what it wrote (tasks/remote.py),
+Data go through DVC's remote: the parent pushes what the stage reads, the worker pushes what it wrote (tasks/remote/worker.py),
 and the parent takes that over as if it had run the command itself.
 
 Each dvc runs in a process of its own, which can be ended; `at-hand` and `take-over` are this module's own.
@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tasks import pipeline, store
-from tasks.schema import ParameterError
+from tasks.project import paths
+from tasks.settings.schema import ParameterError
+from tasks.staleness import graph
 
 LOCK_FILE = "dvc.lock"
 LOCK_SECONDS = 600.0
@@ -44,7 +45,7 @@ def default_remote(root: Path) -> dict[str, str]:
 
 def is_at_hand(root: Path, name: str) -> bool:
     """Whether a stage is up to date, or DVC's cache holds what it would write: then nothing has to be computed."""
-    return _command(root, f"{name}.at-hand", "tasks.exchange", "at-hand", name) == 0
+    return _command(root, f"{name}.at-hand", "tasks.remote.dvc_remote", "at-hand", name) == 0
 
 
 def push(root: Path, names: Iterable[str], *, runs: bool = False, log: str = "push") -> None:
@@ -64,10 +65,10 @@ def take_over(root: Path, name: str, entry: Mapping[str, Any], files: Mapping[st
         RuntimeError: the stage read something else than this project holds, or its outputs cannot be had.
     """
     for path, content in files.items():
-        with store.whole_file(root / path) as temporary:
+        with paths.whole_file(root / path) as temporary:
             temporary.write_bytes(content)
     merge(root, name, entry)
-    run(root, f"{name}.pull", "tasks.exchange", "take-over", name)
+    run(root, f"{name}.pull", "tasks.remote.dvc_remote", "take-over", name)
 
 
 def read_lock(root: Path) -> str:
@@ -92,7 +93,7 @@ def merge(root: Path, name: str, entry: Mapping[str, Any]) -> None:
         stages = content.setdefault("stages", {})
         _refuse_other_inputs(name, entry, stages)
         stages[name] = entry
-        with store.whole_file(path) as temporary:
+        with paths.whole_file(path) as temporary:
             dump_yaml(str(temporary), content)
 
 
@@ -136,13 +137,13 @@ def run(root: Path, log: str, *words: str) -> None:
 
 def _command(root: Path, log: str, *words: str) -> int | None:
     with open(_log(root, log), "wb") as output:
-        return pipeline.run_command(
-            [sys.executable, "-m", *words], root, output, pipeline.command_environment({}), timeout=None
+        return graph.run_command(
+            [sys.executable, "-m", *words], root, output, graph.command_environment({}), timeout=None
         )
 
 
 def _log(root: Path, name: str) -> Path:
-    path = store.log_file(root, f"dvc/{name}")
+    path = paths.log_file(root, f"dvc/{name}")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -1,6 +1,6 @@
 """A worker's part of one stage: pull what it reads, run it, push what it wrote, in a checkout of the worker's own.
 
-`python -m tasks.remote FOLDER` reads request.json there (flows/cluster.py wrote it) and writes reply.json.
+`python -m tasks.remote.worker FOLDER` reads request.json there (flows/dask/engine.py wrote it) and writes reply.json.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks import code, exchange, pipeline, store
+from tasks.project import paths as store
+from tasks.remote import dvc_remote
+from tasks.staleness import code_hash, graph
 
 LOG_BYTES = 65536
 
@@ -31,16 +33,16 @@ def carry_out(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         _settle(root, request)
         if request["inputs"]:  # without a name, dvc would bring everything
-            exchange.run(root, "pull", "dvc", "pull", "--force", *request["inputs"])
-        outcome = pipeline.reproduce(
+            dvc_remote.run(root, "pull", "dvc", "pull", "--force", *request["inputs"])
+        outcome = graph.reproduce(
             root, name, timeout=request["timeout"], environment=_environment(request), force=request["force"]
         )
-        exchange.push(root, [name])
+        dvc_remote.push(root, [name])
         store.forget_work(root, name, only_done=True)
         reply: dict[str, Any] = {"outcome": outcome, "entry": entry(root, name), "files": uncached(root, name)}
     except Refused as error:
         reply = {"failed": "was refused", "tail": str(error), "final": True}
-    except pipeline.StageFailed as error:
+    except graph.StageFailed as error:
         reply = {"failed": error.reason, "tail": error.tail, "final": error.final}
     except RuntimeError as error:
         reply = {"failed": "could not be done", "tail": str(error), "final": False}
@@ -52,7 +54,7 @@ def _settle(root: Path, request: Mapping[str, Any]) -> None:
     """Makes the checkout the parent's: parameters, dvc.lock, remote; refuses code that is not the same."""
     from dvc.config import Config
 
-    for name, content in (("params.yaml", request["parameters"]), (exchange.LOCK_FILE, request["lock"])):
+    for name, content in (("params.yaml", request["parameters"]), (dvc_remote.LOCK_FILE, request["lock"])):
         if not content:  # dvc refuses a dvc.lock with nothing in it
             (root / name).unlink(missing_ok=True)
             continue
@@ -67,8 +69,8 @@ def _settle(root: Path, request: Mapping[str, Any]) -> None:
         config["cache"]["dir"] = request["cache"]
     if "://" not in remote["url"] and not Path(remote["url"]).is_dir():
         raise Refused(f"the DVC remote's folder {remote['url']} is not to be seen from this worker")
-    code.write(root)
-    if other := _differing(request["code"], code.read(root)):
+    code_hash.write(root)
+    if other := _differing(request["code"], code_hash.read(root)):
         raise Refused(f"the code of {', '.join(other)} is not the parent's")
 
 
@@ -87,7 +89,7 @@ def entry(root: Path, name: str) -> dict[str, Any]:
     """A stage's entry of dvc.lock."""
     from dvc.utils.serialize import load_yaml
 
-    found: dict[str, Any] = load_yaml(str(root / exchange.LOCK_FILE))["stages"][name]
+    found: dict[str, Any] = load_yaml(str(root / dvc_remote.LOCK_FILE))["stages"][name]
     return found
 
 
@@ -96,7 +98,7 @@ def uncached(root: Path, name: str) -> list[str]:
     from dvc.repo import Repo
 
     with Repo(str(root)) as repo:
-        paths = [Path(out.fs_path) for out in exchange.stage_of(repo, name).outs if not out.use_cache]
+        paths = [Path(out.fs_path) for out in dvc_remote.stage_of(repo, name).outs if not out.use_cache]
     files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
     return [file.relative_to(root).as_posix() for file in files if file.is_file()]
 

@@ -12,9 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tasks import alarm, dag, findings, plots, reading, store, tables, verdict
-from tasks.store import Store
-from tasks.tables import DataSet, Run
+from tasks.project import paths
+from tasks.project.paths import Store
+from tasks.reporting import graph, plots, reading, regressions, sections, tables, verdict
+from tasks.reporting.tables import DataSet, Run
 
 PICTURE_BYTES = 1_500_000  # what all pictures of a page may take before they are made smaller
 PACKAGES = ("torch", "torchvision", "numpy", "faiss-cpu", "scikit-learn", "dvc", "prefect", "mlflow", "matplotlib")
@@ -35,15 +36,15 @@ def render(root: Path, parameters: Mapping[str, Any], datasets: list[DataSet], m
     allowance = PICTURE_BYTES // max(1, sum(_pictures(root, data) for data in datasets))
     hue = plots.hues([run for data in datasets for run in data.runs])
     runs = {run.name: hue[run.method] for data in datasets for run in data.runs}
-    protocols = {name: findings.protocol_of(data, name) for data in datasets for name in data.protocols}
+    protocols = {name: sections.protocol_of(data, name) for data in datasets for name in data.protocols}
     return environment.get_template("report.html.j2").render(
         sections=[
-            _section(root, data, hue, allowance) | {"alarm": alarm.against_published(root, parameters, data)}
+            _section(root, data, hue, allowance) | {"alarm": regressions.against_published(root, parameters, data)}
             for data in datasets
         ],
-        studies=any((root / store.STUDIES).glob("*.json")),
+        studies=any((root / paths.STUDIES).glob("*.json")),
         hue=runs,
-        dag=dag.draw(parameters, runs),
+        dag=graph.draw(parameters, runs),
         reading=[(tables.label(name), reading.reading(kind)) for name, kind in protocols.items()],
         settings=_settings(parameters),
         machine=_machine(),
@@ -75,14 +76,14 @@ def _section(root: Path, data: DataSet, hue: dict[str, str], allowance: int) -> 
         "clusters": [
             (run, _picture(place.metric(run.name, "clusters.png"), allowance)) for run in data.runs if run.cluster
         ],
-        "protocols": findings.sections(root, data, hue, lambda path: _picture(path, allowance)),
+        "protocols": sections.sections(root, data, hue, lambda path: _picture(path, allowance)),
         "times": _times(data),
         "numbers": _numbers(data),
     }
 
 
 def _pictures(root: Path, data: DataSet) -> int:
-    return 2 + sum(bool(run.cluster) for run in data.runs) + len(findings.pictures(root, data))
+    return 2 + sum(bool(run.cluster) for run in data.runs) + len(sections.pictures(root, data))
 
 
 def _picture(path: Path, allowance: int) -> dict[str, Any] | None:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ssl_models.protocols.drawing import PALETTE
-from ssl_models.protocols.score import Score
-from tasks.tables import DataSet, Gain, Measure, Run, best, gains, layers, lines, metric_name
+from ssl_models.protocols._common.drawing import PALETTE
+from ssl_models.protocols._common.score import Score
+from tasks.reporting.tables import DataSet, Gain, Measure, Run, best, gains, layers, lines, metric_name
 
 SUPERVISED, UNTRAINED, INK = "#444444", "#A0A0A0", "#222222"
 TITLE_SIZE = 8.5

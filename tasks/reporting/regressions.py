@@ -22,11 +22,12 @@ from typing import Any
 
 import yaml
 
-from ssl_models.protocols.score import Score
-from tasks import sets, tables
-from tasks.schema import parse_yaml
-from tasks.store import RUNS, SCORES
-from tasks.tables import DataSet, Measure, Record, Run
+from ssl_models.protocols._common.score import Score
+from tasks.project.paths import RUNS, SCORES
+from tasks.reporting import tables
+from tasks.reporting.tables import DataSet, Measure, Record, Run
+from tasks.selection import scope
+from tasks.settings.schema import parse_yaml
 
 HARDWARE = ("device", "precision", "threads")
 COMMON = ("seed", "machine", "encoder", "training", "extract")
@@ -180,9 +181,9 @@ def settings(parameters: Mapping[str, Any], data: str, run: str, protocol: str) 
     refits = parameters.get("clusterfit") or {}
     chosen: dict[str, Any] = {name: parameters.get(name) for name in COMMON}
     chosen[f"datasets.{data}"] = (parameters.get("datasets") or {}).get(data)
-    for name in sorted(sets.with_sources([run], refits)):
+    for name in sorted(scope.with_sources([run], refits)):
         chosen[name] = refits.get(name) or (parameters.get("pretrain") or {}).get(name)
-    for block in sets.PROTOCOLS.blocks:
+    for block in scope.PROTOCOLS.blocks:
         chosen[f"{block}.{protocol}"] = (parameters.get(block) or {}).get(protocol)
     return dict(tables.flatten(chosen))
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks import curves, reading, tables
-from tasks.store import Store, read_json
-from tasks.tables import DataSet, Run, best
+from tasks.project.paths import Store, read_json
+from tasks.reporting import protocol_plots, reading, tables
+from tasks.reporting.tables import DataSet, Run, best
 
 PROBES = ("invariance",)
 """Protocols whose numbers are shown as a map, and against performance."""
@@ -49,10 +49,12 @@ def sections(root: Path, data: DataSet, hue: dict[str, str], embed: Callable[[Pa
         name = f"{data.name}-{protocol}"
         plots = [(_curves(root, data, protocol, hue, name), _caption(kind))]
         if kind in PROBES:
-            plots.append((curves.heat(data, protocol, f"{name}-map"), "Each transform and factor at the last layer."))
+            plots.append(
+                (protocol_plots.heat(data, protocol, f"{name}-map"), "Each transform and factor at the last layer.")
+            )
             if shown:
                 text = "Each run's mean over the transforms against how well it transfers, both at the last layer."
-                plots.append((curves.against(data, protocol, shown, hue, f"{name}-against"), text))
+                plots.append((protocol_plots.against(data, protocol, shown, hue, f"{name}-against"), text))
         own = [(run, path.stem, embed(path)) for of, run, path in drawn if of == protocol]
         other = other_data(data, protocol)
         plots = [(svg, caption) for svg, caption in plots if svg]
@@ -79,7 +81,7 @@ def _curves(root: Path, data: DataSet, protocol: str, hue: dict[str, str], name:
         path = store.findings(run.name, protocol) / "curves.json"
         if path.exists():
             found.append((run, read_json(path)))
-    return curves.curves(found, hue, f"{name}-curves")
+    return protocol_plots.curves(found, hue, f"{name}-curves")
 
 
 def _caption(kind: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ssl_models.protocols.score import Score
+from ssl_models.protocols._common.score import Score
 
 Record = dict[str, Any]
 SHARE = re.compile(r"^(top|acc|recall|precision|m?ap|mean_average|pck|auc|within|share)", re.IGNORECASE)

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from statistics import median
 
-from ssl_models.protocols.score import Score
-from tasks.tables import DataSet, Measure, Run, best, difference, gains, headline_measures, layers, metric_name
+from ssl_models.protocols._common.score import Score
+from tasks.reporting.tables import (
+    DataSet,
+    Measure,
+    Run,
+    best,
+    difference,
+    gains,
+    headline_measures,
+    layers,
+    metric_name,
+)
 
 
 def verdict(data: DataSet) -> list[str]:

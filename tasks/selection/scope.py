@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.schema import ParameterError, unknown
+from tasks.settings.schema import ParameterError, unknown
 
 ALL = "all"
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from tasks import sets
-from tasks.params import check
-from tasks.schema import ParameterError, parse_yaml
-from tasks.sets import Axis
-from tasks.store import whole_file
+from tasks.project.paths import whole_file
+from tasks.selection import scope
+from tasks.selection.scope import Axis
+from tasks.settings.params import check
+from tasks.settings.schema import ParameterError, parse_yaml
 
 
 def select_data(root: Path, wanted: str) -> str:
@@ -53,7 +53,7 @@ def select(root: Path, axis: Axis, wanted: str) -> None:
     text, changed = re.subn(rf"(?m)^{axis.line}:[ \t]*[^\s#]*", f"{axis.line}: {wanted}", path.read_text())
     if changed != 1:
         raise ParameterError(f"params.yaml needs exactly one line that begins with `{axis.line}:`.")
-    sets.check(parse_yaml(text))
+    scope.check(parse_yaml(text))
     if text != path.read_text():
         with whole_file(path) as temporary:
             temporary.write_text(text)
@@ -68,7 +68,7 @@ def selecting(
     If the block ends in a ParameterError, params.yaml is as it was before.
     """
     path = root / "params.yaml"
-    wanted = {sets.RUNS: runs, sets.PROTOCOLS: protocols}
+    wanted = {scope.RUNS: runs, scope.PROTOCOLS: protocols}
     asked = data is not None or any(name is not None for name in wanted.values())
     before = path.read_text() if asked and path.exists() else ""
     try:

@@ -1,6 +1,6 @@
 """params.yaml: read, and checked against the code that takes its settings.
 
-Nothing here imports torch: what a method, a protocol or a reader takes is read from its source (tasks/schema.py).
+Nothing here imports torch: what a method, a protocol or a reader takes is read from its source (tasks/settings/schema.py).
 """
 
 from __future__ import annotations
@@ -11,8 +11,18 @@ from typing import Any
 
 import yaml
 
-from tasks import schedules, sets
-from tasks.schema import Field, ParameterError, check_block, check_names, keywords, offered, parse_yaml, unknown
+from tasks.selection import scope
+from tasks.settings import schedules
+from tasks.settings.schema import (
+    Field,
+    ParameterError,
+    check_block,
+    check_names,
+    keywords,
+    offered,
+    parse_yaml,
+    unknown,
+)
 
 BLOCKS = (
     "seed",
@@ -43,7 +53,7 @@ MACHINE = {"threads": Field("int", True), "precision": Field("str", True), "proc
 TARGET = {"protocol": Field("str", True), "data": Field("dict", True)}
 """What a target's block holds beside its protocol's settings."""
 DATASET = {"name": Field("str", True), "reader": Field("str", True), "source": Field("str", True)}
-CODE = Path(__file__).resolve().parent.parent / "ssl_models"
+CODE = Path(__file__).resolve().parents[2] / "ssl_models"
 """Where the methods, readers and protocols lie: schemas are read from the code that runs."""
 
 
@@ -89,7 +99,7 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
         for name, block in parameters[kind].items():
             _check_own_encoder(parameters["encoder"], block.get("encoder") or {}, f"{kind}.{name}.encoder")
     _check_clusterfit(parameters)
-    sets.check(parameters)
+    scope.check(parameters)
     for name, block in parameters["transfer"].items():
         _check_protocol(name, block, {}, f"transfer.{name}")
     for name, block in parameters["targets"].items():

@@ -8,9 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tasks import params
-from tasks.schema import ParameterError
-from tasks.store import Store, read_json
+from tasks.project.paths import Store, read_json
+from tasks.settings import params
+from tasks.settings.schema import ParameterError
 
 
 def main(arguments: list[str]) -> int:
@@ -92,11 +92,11 @@ def _check_training(
 ) -> None:
     import torch
 
-    from ssl_models.distributed import require_shares
     from ssl_models.hardware import resolve_precision
     from ssl_models.method import DataSpec
+    from ssl_models.parallel.processes import require_shares
     from ssl_models.trainer import Settings
-    from tasks.training import build_method
+    from tasks.training.train import build_method
 
     settings = Settings(**params.pick(parameters["training"] | block, params.training_fields()))
     resolve_precision(parameters["machine"]["precision"], torch.device("cpu"))
@@ -125,7 +125,7 @@ def _check_teacher(parameters: dict[str, Any], source: str, samples: int, shape:
     import torch
 
     from ssl_models.method import DataSpec
-    from tasks.training import build_method
+    from tasks.training.train import build_method
 
     refit = source in parameters["clusterfit"]
     block = parameters["clusterfit" if refit else "pretrain"][source]
@@ -143,7 +143,7 @@ def _check_protocol(protocol: str, settings: dict[str, Any]) -> None:
     """Has the protocol refuse what it would: by asking it, or by running it on forty random vectors."""
     import numpy
 
-    from ssl_models.protocols.score import Representation
+    from ssl_models.protocols._common.score import Representation
 
     protocol_module = import_module(f"ssl_models.protocols.{protocol}")
     if hasattr(protocol_module, "refuse"):

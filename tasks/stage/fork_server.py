@@ -25,9 +25,9 @@ from typing import Any
 
 import psutil
 
-from tasks import mlflow_store
-from tasks.lifeline import CLIENT, die_with_parent
-from tasks.store import log_file
+from tasks.process.parent_death import CLIENT, die_with_parent
+from tasks.project.paths import log_file
+from tasks.tracking import server as mlflow_store
 
 ADDRESS = "COVEY_FORKSERVER"
 PRELOAD = (
@@ -58,7 +58,7 @@ def running(root: Path) -> Iterator[dict[str, str]]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", "tasks.forkserver", address[1:], str(os.getpid())],
+            [sys.executable, "-m", "tasks.stage.fork_server", address[1:], str(os.getpid())],
             cwd=root,
             env=environment,
             stdin=subprocess.DEVNULL,

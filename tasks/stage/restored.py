@@ -7,7 +7,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from tasks import declared, stage, store, tracking
+from tasks.project import paths
+from tasks.stage import run as stage
+from tasks.staleness import declaration as declared
+from tasks.tracking import stage_run
 
 _alone = Lock()
 """DVC's Python API is not for several threads at once."""
@@ -22,16 +25,16 @@ def settle(root: Path, name: str, outcome: str, parameters: Mapping[str, Any]) -
     if outcome == "restored":
         with _alone:
             _record(root, name, parameters)
-    store.forget_work(root, name, only_done=True)
+    paths.forget_work(root, name, only_done=True)
 
 
 def _record(root: Path, name: str, parameters: Mapping[str, Any]) -> None:
     declaration = declared.read(root, name)
     key = declaration.key(declaration.fingerprint())
     shown = stage.relevant(name, parameters)
-    run_id = tracking.record_restored(root, name, key, shown, summary(root, declaration))
+    run_id = stage_run.record_restored(root, name, key, shown, summary(root, declaration))
     run = name.partition("@")[2]
-    place = store.Store(root, parameters["data"]["name"])
+    place = paths.Store(root, parameters["data"]["name"])
     if (place.encoder(run) / "encoder.json").exists() and name.partition("@")[0] in ("pretrain", "clusterfit"):
         stage.register(root, run_id, f"{place.data}.{run}", place.encoder(run))
 
@@ -42,7 +45,7 @@ def summary(root: Path, declaration: declared.Declared) -> dict[str, float]:
     for output in declaration.outputs:
         if not output.endswith(".json"):
             continue
-        content = store.read_json(root / output)
+        content = paths.read_json(root / output)
         for score in content.get("scores", []):
             found[f"{score['metric']}.{score['layer'] or 'all'}"] = float(score["value"])
         numbers = {name: value for name, value in content.items() if isinstance(value, (int, float))}

@@ -15,11 +15,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import declared, faults, params, store
-from tasks.schema import ParameterError
+from tasks.process import kill_points
+from tasks.project import paths
+from tasks.settings import params
+from tasks.settings.schema import ParameterError
+from tasks.staleness import declaration as declared
 
 if TYPE_CHECKING:
-    from tasks.tracking import StageRun
+    from tasks.tracking.stage_run import StageRun
 
 
 class NotApplicable(Exception):
@@ -37,8 +40,8 @@ class Context:
     record: StageRun
 
     @property
-    def store(self) -> store.Store:
-        return store.Store(self.root, self.parameters["data"]["name"])
+    def store(self) -> paths.Store:
+        return paths.Store(self.root, self.parameters["data"]["name"])
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def _run(root: Path, stage: str, arguments: list[str]) -> None:
     parameters = params.load(root)  # after the fingerprint: what is used is never older than what is vouched for
     key = declaration.key(inputs)
     _set_threads(parameters["machine"]["threads"])
-    work = store.work_folder(root, stage, key)
+    work = paths.work_folder(root, stage, key)
     work.mkdir(parents=True, exist_ok=True)
     with _first_come(work), _recorded(root, stage, key, work, inputs, parameters) as record:
         context = Context(root, stage, parameters, work, record)
@@ -95,15 +98,15 @@ def _run(root: Path, stage: str, arguments: list[str]) -> None:
             result: Result = getattr(module, arguments[0])(context, *arguments[1:])
         except NotApplicable as reason:
             result = _mark(root, declaration, str(reason))
-        faults.point("after-output")
+        kill_points.point("after-output")
         _refuse_changed(declaration, inputs)
-        faults.point("before-record")
+        kill_points.point("before-record")
         record.finish({**result.summary, "seconds": time.perf_counter() - started}, result.artifacts)
-        if result.encoder is not None and store.WORK not in os.environ:  # the newest is not to be some sweep's
+        if result.encoder is not None and paths.WORK not in os.environ:  # the newest is not to be some sweep's
             register(root, record.run_id, *result.encoder)
         _refuse_changed(declaration, inputs)
-        (work / store.DONE).touch()
-        faults.point("after-record")
+        (work / paths.DONE).touch()
+        kill_points.point("after-record")
 
 
 @contextmanager
@@ -111,7 +114,7 @@ def _recorded(
     root: Path, stage: str, key: str, work: Path, inputs: dict[str, str], parameters: dict[str, Any]
 ) -> Iterator[StageRun]:
     """A run of the tracking store for the length of the block; it never stays open, unless the process is killed."""
-    from tasks.tracking import open_run
+    from tasks.tracking.stage_run import open_run
 
     machine = {f"covey.{name}": str(value) for name, value in parameters["machine"].items()}
     shown = relevant(stage, parameters)
@@ -128,9 +131,9 @@ def _recorded(
 
 def register(root: Path, run_id: str, name: str, folder: Path) -> None:
     """Registers an encoder under its name; its run is finished by then, and so lies where it will stay."""
-    from tasks.registry import register_encoder
+    from tasks.tracking.registry import register_encoder
 
-    shape = tuple(store.read_json(folder / "encoder.json")["shape"])
+    shape = tuple(paths.read_json(folder / "encoder.json")["shape"])
     register_encoder(root, name, folder, run_id, shape=shape)
 
 
@@ -154,7 +157,7 @@ def relevant(stage: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _alone(root: Path, stage: str) -> Iterator[None]:
     """Holds the stage's lock: a second start of it waits for a dying first one, then gives up."""
-    with open(store.lock_file(root, stage), "a+") as file:
+    with open(paths.lock_file(root, stage), "a+") as file:
         for _ in range(50):
             with suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -191,7 +194,7 @@ def _set_threads(threads: int) -> None:
 def _refuse_unfit(root: Path, declaration: declared.Declared) -> None:
     """Passes on what an input says of itself: where a parent had nothing to do, this stage has nothing either."""
     for path in declaration.paths:
-        mark = root / path / store.NOT_APPLICABLE
+        mark = root / path / paths.NOT_APPLICABLE
         if mark.is_file():
             raise NotApplicable(mark.read_text().strip())
 
@@ -202,13 +205,13 @@ def _mark(root: Path, declaration: declared.Declared, reason: str) -> Result:
     for output in declaration.outputs:
         path = root / output
         if path.suffix == ".json":
-            store.write_json(path, {"not_applicable": reason})
+            paths.write_json(path, {"not_applicable": reason})
         elif path.suffix:
-            with store.whole_file(path) as temporary:
+            with paths.whole_file(path) as temporary:
                 temporary.write_text("")
         else:
             path.mkdir(parents=True, exist_ok=True)
-            (path / store.NOT_APPLICABLE).write_text(reason + "\n")
+            (path / paths.NOT_APPLICABLE).write_text(reason + "\n")
     return Result()
 
 

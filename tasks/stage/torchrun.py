@@ -10,7 +10,7 @@ On more machines, the first runs the stage as ever, with torchrun's settings in 
 
 and each other, in a copy of the project with the same data/ (and runs/, for a refit), runs the processes by hand:
 
-    torchrun --nnodes 2 --node-rank 1 --master-addr first --master-port 29400 --nproc-per-node 8 -m tasks.workers
+    torchrun --nnodes 2 --node-rank 1 --master-addr first --master-port 29400 --nproc-per-node 8 -m tasks.stage.torchrun
 
 They are told the stage and its parameters by rank 0, train, and end with it.
 """
@@ -26,12 +26,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from tasks import store
-from tasks.journal import Journal
-from tasks.lifeline import die_with_parent
+from tasks.process.parent_death import die_with_parent
+from tasks.project import paths
+from tasks.tracking.journal import Journal
 
 if TYPE_CHECKING:
-    from tasks.stage import Context
+    from tasks.stage.run import Context
 
 JOB, AGENT = "COVEY_JOB", "COVEY_AGENT_PID"
 """In the environment: the file that says what to train, and the torchrun that a process must not outlive."""
@@ -57,11 +57,11 @@ def train(context: Context) -> dict[str, Any]:
     job = context.work / "job.json"
     for left in (context.work / TRAINED, *context.work.glob("error.*.json")):
         left.unlink(missing_ok=True)
-    store.write_json(job, {"stage": context.stage, "work": str(context.work), "parameters": context.parameters})
+    paths.write_json(job, {"stage": context.stage, "work": str(context.work), "parameters": context.parameters})
     alone = [] if NODES in os.environ else ["--standalone"]
-    words = [*alone, "--nproc-per-node", str(processes), "--module", "tasks.workers"]
+    words = [*alone, "--nproc-per-node", str(processes), "--module", "tasks.stage.torchrun"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tasks.workers", str(os.getpid()), *words],
+        [sys.executable, "-m", "tasks.stage.torchrun", str(os.getpid()), *words],
         cwd=context.root,
         env={**os.environ, JOB: str(job)},
     )
@@ -73,12 +73,12 @@ def train(context: Context) -> dict[str, Any]:
             process.wait()
     if code:
         raise _reason(context.work, code)
-    return dict(store.read_json(context.work / TRAINED))
+    return dict(paths.read_json(context.work / TRAINED))
 
 
 def hand_over(context: Context, summary: dict[str, Any]) -> None:
     """Rank 0 leaves its summary to the stage; the method itself is in the last checkpoint."""
-    store.write_json(context.work / TRAINED, summary)
+    paths.write_json(context.work / TRAINED, summary)
 
 
 def _refuse_without_gpus(processes: int) -> None:
@@ -108,7 +108,7 @@ def _reason(work: Path, code: int) -> Exception:
     """What the process that failed first left a note of: the others then failed for want of it."""
     from ssl_models.trainer import TrainingDivergedError
 
-    notes = sorted((store.read_json(path) for path in work.glob("error.*.json")), key=lambda note: note["time"])
+    notes = sorted((paths.read_json(path) for path in work.glob("error.*.json")), key=lambda note: note["time"])
     if not notes:
         return RuntimeError(f"the processes of the training ended with exit code {code} and no word; see above")
     kind, words = notes[0]["kind"], notes[0]["words"]
@@ -149,7 +149,7 @@ def run_process() -> int:
         if JOB in os.environ:
             rank = int(os.environ["RANK"])
             note = {"time": time.time(), "rank": rank, "kind": type(error).__name__, "words": str(error)}
-            store.write_json(Path(os.environ[JOB]).with_name(f"error.{rank}.json"), note)
+            paths.write_json(Path(os.environ[JOB]).with_name(f"error.{rank}.json"), note)
         return 1
     return 0
 
@@ -157,12 +157,12 @@ def run_process() -> int:
 def _take_part() -> None:
     import torch
 
-    from ssl_models import distributed
     from ssl_models.hardware import pick_device
-    from tasks.stage import Context
+    from ssl_models.parallel import processes as distributed
+    from tasks.stage.run import Context
 
     with distributed.joining():
-        own = store.read_json(Path(os.environ[JOB])) if JOB in os.environ else None
+        own = paths.read_json(Path(os.environ[JOB])) if JOB in os.environ else None
         job = distributed.from_first(own, pick_device())
         if job is None:
             raise ValueError(
@@ -186,5 +186,5 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         sys.exit(run_agent(int(sys.argv[1]), sys.argv[2:]))
     if "RANK" not in os.environ:
-        sys.exit("error: `python -m tasks.workers` is started by torchrun; to train, run the stage")
+        sys.exit("error: `python -m tasks.stage.torchrun` is started by torchrun; to train, run the stage")
     sys.exit(run_process())

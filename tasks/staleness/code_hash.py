@@ -18,8 +18,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from tasks.schema import parse_yaml
-from tasks.store import CODE, whole_file
+from tasks.project.paths import CODE, whole_file
+from tasks.settings.schema import parse_yaml
 
 FOLDERS = {"method": "methods", "encoder": "encoders", "protocol": "protocols", "reader": "datasets"}
 STAGES = ("prepare", "pretrain", "extract", "cluster", "clusterfit", "transfer", "report")

@@ -17,9 +17,9 @@ from dvc.dvcfile import load_file
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
-from tasks import code
-from tasks.schema import parse_yaml
-from tasks.store import CODE, is_temporary
+from tasks.project.paths import CODE, is_temporary
+from tasks.settings.schema import parse_yaml
+from tasks.staleness import code_hash
 
 
 class CodeChangedError(RuntimeError):
@@ -47,7 +47,7 @@ class Declared:
         content = parse_yaml((self.root / "params.yaml").read_text())
         found |= {f"params:{key}": _hash_value(content, key) for key in self.parameters}
         if self.code:
-            now, noted = code.fingerprints(self.root, wanted=self.code), code.read(self.root)
+            now, noted = code_hash.fingerprints(self.root, wanted=self.code), code_hash.read(self.root)
             for key in self.code:
                 found[f"code:{key}"] = _hash_value(now, key)
                 if _hash_value(noted, key) != found[f"code:{key}"]:

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tasks import store
-from tasks.schema import ParameterError
+from tasks.project import paths as store
+from tasks.settings.schema import ParameterError
 
 if TYPE_CHECKING:
-    from tasks.declared import Declared
+    from tasks.staleness.declaration import Declared
 
 Kind = Literal["prepare", "train", "extract", "cluster", "transfer", "report"]
 KINDS: dict[str, Kind] = {"code": "prepare", "pretrain": "train", "clusterfit": "train"}
@@ -124,7 +124,7 @@ def _ask(root: Path, question: Callable[[Any], Any]) -> Any:
 def _resolved(repo: Any) -> dict[str, tuple[tuple[str, ...], Declared]]:
     import networkx
 
-    from tasks.declared import of_stage
+    from tasks.staleness.declaration import of_stage
 
     edges = repo.index.graph  # child -> parent
     return {

@@ -10,16 +10,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks import store, studies, sweeps
+from tasks.project import paths
+from tasks.studies import study
+from tasks.sweeps import sweep
 
-PAGE = Path(store.REPORT).with_name("studies.html")
+PAGE = Path(paths.REPORT).with_name("studies.html")
 NOT_RUN = "not run"
-VERDICTS = (studies.REPRODUCED, studies.NOT_REPRODUCED, studies.UNDECIDED, NOT_RUN)
+VERDICTS = (study.REPRODUCED, study.NOT_REPRODUCED, study.UNDECIDED, NOT_RUN)
 MARKS = dict(zip(VERDICTS, ("✓", "✗", "?", "–"), strict=True))
 SAYS = {
-    studies.HOLDS: "It holds: the interval lies above zero.",
-    studies.FAILS: "It fails: the interval lies below zero.",
-    studies.OPEN: "It is open: the interval holds zero.",
+    study.HOLDS: "It holds: the interval lies above zero.",
+    study.FAILS: "It fails: the interval lies below zero.",
+    study.OPEN: "It is open: the interval holds zero.",
 }
 ONE_SEED = "It is open: one seed gives no interval."
 NO_NUMBER = "It is open: the difference is no number."
@@ -27,18 +29,18 @@ NO_NUMBER = "It is open: the difference is no number."
 
 def file(root: Path, outcome: dict[str, Any]) -> Path:
     """Keeps an outcome as results/studies/NAME.json, with the machine that it comes from."""
-    path = root / store.STUDIES / f"{outcome['name']}.json"
+    path = root / paths.STUDIES / f"{outcome['name']}.json"
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    store.write_json(path, _without_nan({**outcome, "machine": machine}))
+    paths.write_json(path, _without_nan({**outcome, "machine": machine}))
     return path
 
 
 def outcomes(root: Path) -> list[dict[str, Any]]:
     """Every outcome that is kept, by name. Raises ValueError naming a file that cannot be read."""
     found = []
-    for path in sorted((root / store.STUDIES).glob("*.json")):
+    for path in sorted((root / paths.STUDIES).glob("*.json")):
         try:
-            found.append(store.read_json(path))
+            found.append(paths.read_json(path))
         except ValueError as error:
             raise ValueError(f"{path} is no outcome of a study ({error}); delete it and run the study again") from error
     return found
@@ -54,7 +56,7 @@ def rule_text(rule: dict[str, Any]) -> str:
 def write(root: Path) -> Path:
     """The page, results/studies.html. It is made of the studies and their outcomes alone, and so are its bytes."""
     page = render(root)
-    with store.whole_file(root / PAGE) as temporary:
+    with paths.whole_file(root / PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="")
     return root / PAGE
 
@@ -63,10 +65,10 @@ def render(root: Path) -> str:
     """The page's text: the board, and a section for each study that has an outcome."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from tasks.page import duration
+    from tasks.reporting.page import duration
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(Path(__file__).parents[1] / "reporting" / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -77,7 +79,7 @@ def render(root: Path) -> str:
         entries=[_shown(place, entry) for place, entry in enumerate(entries, start=1)],
         summary=summary(entries),
         marks=MARKS,
-        report=Path(store.REPORT).name if (root / store.REPORT).exists() else "",
+        report=Path(paths.REPORT).name if (root / paths.REPORT).exists() else "",
         duration=duration,
     )
 
@@ -85,9 +87,9 @@ def render(root: Path) -> str:
 def board(root: Path) -> list[dict[str, Any]]:
     """An entry a study, by name: its outcome, or what its file says where it has not been run."""
     found = {outcome["name"]: outcome for outcome in outcomes(root)}
-    for name in studies.known(root):
+    for name in study.known(root):
         if name not in found:
-            content = sweeps.read_yaml(root / store.STUDY_FILES / f"{name}.yaml", "study", [])
+            content = sweep.read_yaml(root / paths.STUDY_FILES / f"{name}.yaml", "study", [])
             said = {key: str(content.get(key, "")) for key in ("claim", "source", "remark")}
             found[name] = {"name": name, "title": str(content.get("title", name)), "verdict": NOT_RUN, **said}
     return [found[name] for name in sorted(found)]
@@ -116,10 +118,10 @@ def _shown(place: int, entry: dict[str, Any]) -> dict[str, Any]:
     """An entry with its place on the board and, where it has been run, its figure and its rules in words."""
     if entry["verdict"] == NOT_RUN:
         return {**entry, "place": place, "figure": "", "rules": []}
-    from tasks import study_plots
+    from tasks.studies import plots
 
     rules = [{**rule, "text": rule_text(rule), "words": in_words(rule)} for rule in entry["rules"]]
-    return {**entry, "place": place, "figure": study_plots.figure(entry, f"study-{place}"), "rules": rules}
+    return {**entry, "place": place, "figure": plots.figure(entry, f"study-{place}"), "rules": rules}
 
 
 def _ends(rule: Mapping[str, Any]) -> str:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ssl_models.protocols.drawing import PALETTE
-from tasks.schema import ParameterError
+from ssl_models.protocols._common.drawing import PALETTE
+from tasks.settings.schema import ParameterError
 
 
 class Value(NamedTuple):

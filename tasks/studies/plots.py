@@ -13,8 +13,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tasks.plots import INK, figure_in_style, inline
-from tasks.study_numbers import Series, are_bars, colours, in_per_cent, label, of_ours, of_published, shares
+from tasks.reporting.plots import INK, figure_in_style, inline
+from tasks.studies.numbers import Series, are_bars, colours, in_per_cent, label, of_ours, of_published, shares
 
 CORRELATED = re.compile(r"rank correlation of ([^ @]+)\S* with ([^ @]+)\S* > ")
 WIDE_SPAN = 20.0

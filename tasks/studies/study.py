@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks import store, sweep_results, sweeps
-from tasks.schema import Field, ParameterError, check_block
-from tasks.study_checks import check, check_numbers, terms
-from tasks.sweep_results import Mean, Record
-from tasks.sweeps import Measure, Sweep
+from tasks.project import paths
+from tasks.settings.schema import Field, ParameterError, check_block
+from tasks.studies.checks import check, check_numbers, terms
+from tasks.sweeps import results
+from tasks.sweeps import sweep as sweeps
+from tasks.sweeps.results import Mean, Record
+from tasks.sweeps.sweep import Measure, Sweep
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 HOLDS, FAILS, OPEN = "holds", "fails", "open"
@@ -81,12 +83,12 @@ class Study:
 
 def known(root: Path) -> list[str]:
     """The names of the studies there are."""
-    return sorted(path.stem for path in (root / store.STUDY_FILES).glob("*.yaml"))
+    return sorted(path.stem for path in (root / paths.STUDY_FILES).glob("*.yaml"))
 
 
 def load(root: Path, name: str, setting: str = "quick") -> Study:
     """A checked study. Raises ParameterError for whatever can be known to be wrong before anything runs."""
-    where = f"{store.STUDY_FILES}/{name}.yaml"
+    where = f"{paths.STUDY_FILES}/{name}.yaml"
     content = sweeps.read_yaml(root / where, "study", known(root))
     check_block(content, FIELDS, where)
     check_block(content["published"], PUBLISHED, f"{where}: published")
@@ -135,7 +137,7 @@ def outcome(difference: Mean) -> str:
 
 def _judged(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
     differences = [_difference(study, rule, records, seed) for seed in study.sweep.seeds]
-    mean = sweep_results.mean(differences)
+    mean = results.mean(differences)
     ends = (None, None) if math.isnan(mean.low) else (mean.low, mean.high)
     return {"difference": mean.value, "low": ends[0], "high": ends[1], "outcome": outcome(mean)}
 
@@ -170,7 +172,7 @@ def _several(study: Study, term: str, records: Sequence[Record], seed: int) -> l
     for record in records:
         settings = {sweeps.short(key): value for key, value in record["settings"].items()}
         if record["seed"] == seed and all(str(settings.get(key)) == str(value) for key, value in at.items()):
-            return [sweep_results.value(record, measure) for measure in named.measures]
+            return [results.value(record, measure) for measure in named.measures]
     raise ParameterError(f"study {study.name}: no point has {at} and seed {seed}.")
 
 
@@ -182,7 +184,7 @@ def _values(study: Study, name: str, records: Sequence[Record]) -> Iterator[tupl
         term = f"{name}@{place}" if place else name
         found = [_several(study, term, records, seed) for seed in study.sweep.seeds]
         for number, measure in enumerate(named.measures):
-            mean = sweep_results.mean([values[number] for values in found])
+            mean = results.mean([values[number] for values in found])
             ends = [None if math.isnan(end) else end for end in (mean.low, mean.high)]
             yield _word(named, measure, place), [mean.value, *ends]
 

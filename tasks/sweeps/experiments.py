@@ -21,11 +21,12 @@ from typing import Any
 
 import yaml
 
-from tasks import pipeline, store
-from tasks.pipeline import PipelineError, StageFailed
-from tasks.points import Point
-from tasks.schema import ParameterError
-from tasks.sweeps import Sweep
+from tasks.project import paths
+from tasks.settings.schema import ParameterError
+from tasks.staleness import graph
+from tasks.staleness.graph import PipelineError, StageFailed
+from tasks.sweeps.points import Point
+from tasks.sweeps.sweep import Sweep
 
 CODE = ("flows", "ssl_models", "tasks", "dvc.yaml")
 NOBODY = {"NAME": "covey", "EMAIL": "covey@localhost"}
@@ -42,7 +43,7 @@ def baseline(root: Path, sweep: Sweep) -> str:
     """
     if unknown := git(root, "ls-files", "--others", "--exclude-standard", "--", *CODE).split():
         raise ParameterError(f"git does not know {', '.join(unknown)}, so no experiment would have it: `git add` it.")
-    index = store.covey_folder(root) / "sweeps" / f"{sweep.name}.index"
+    index = paths.covey_folder(root) / "sweeps" / f"{sweep.name}.index"
     index.parent.mkdir(parents=True, exist_ok=True)
     head = git(root, "rev-parse", "HEAD")
     when = git(root, "show", "-s", "--format=%ct +0000", "HEAD")
@@ -72,7 +73,7 @@ def _from_anywhere(root: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def copy(root: Path, number: int, commit: str) -> Path:
     """The clone of one worker, with the commit checked out and the project's cache."""
-    place = store.covey_folder(root.resolve()) / "sweeps" / f"copy-{number}"
+    place = paths.covey_folder(root.resolve()) / "sweeps" / f"copy-{number}"
     if not (place / ".git").exists():
         shutil.rmtree(place, ignore_errors=True)
         git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root.resolve()), str(place))
@@ -96,12 +97,12 @@ def run(root: Path, place: Path, point: Point, environment: Mapping[str, str], t
     """
     begun = time.monotonic()
     if revision(place, point.name) is None:
-        log = store.log_file(root, log_name(point))
+        log = paths.log_file(root, log_name(point))
         log.parent.mkdir(parents=True, exist_ok=True)
         settings = [word for override in point.overrides for word in ("--set-param", override)]
         command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", point.name, *settings, *point.targets]
         with open(log, "wb") as output:
-            code = pipeline.run_command(command, place, output, pipeline.command_environment(environment), timeout)
+            code = graph.run_command(command, place, output, graph.command_environment(environment), timeout)
         if code != 0 or revision(place, point.name) is None:
             text = log.read_text(errors="replace")
             reason = "took too long" if code is None else f"failed (exit code {code})"
@@ -141,7 +142,7 @@ def metrics(root: Path, commit: str) -> dict[str, Any]:
         for output in stage.get("outs", ()):
             path, digest = output["path"], output.get("md5", "")
             if path.startswith("metrics/") and path.endswith(".json"):
-                found[path] = store.read_json(cache / "files/md5" / digest[:2] / digest[2:])
+                found[path] = paths.read_json(cache / "files/md5" / digest[:2] / digest[2:])
     return found
 
 

@@ -19,12 +19,16 @@ from typing import Any
 
 import yaml
 
-from tasks import code, declared, pipeline, store, sweeps
-from tasks.schema import ParameterError, unknown
-from tasks.sweeps import Sweep
+from tasks.project import paths
+from tasks.settings.schema import ParameterError, unknown
+from tasks.staleness import code_hash
+from tasks.staleness import declaration as declared
+from tasks.staleness import graph as pipeline
+from tasks.sweeps import sweep as sweeps
+from tasks.sweeps.sweep import Sweep
 
 RECORDS = "points"
-SCRATCH = ("dvc.yaml", store.CODE)
+SCRATCH = ("dvc.yaml", paths.CODE)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def points(root: Path, sweep: Sweep, combinations: Iterable[tuple[Mapping[str, A
     Raises:
         ParameterError: settings that params.yaml could not hold, or two points that would make the same.
     """
-    now = code.fingerprints(root, sweep.parameters["targets"])
+    now = code_hash.fingerprints(root, sweep.parameters["targets"])
     found = [_point(root, sweep, settings, seed, now) for settings, seed in combinations or sweep.combinations()]
     first: dict[str, Point] = {}
     for point in found:
@@ -80,7 +84,7 @@ def points(root: Path, sweep: Sweep, combinations: Iterable[tuple[Mapping[str, A
     return found
 
 
-def _point(root: Path, sweep: Sweep, settings: Mapping[str, Any], seed: int, now: code.Fingerprints) -> Point:
+def _point(root: Path, sweep: Sweep, settings: Mapping[str, Any], seed: int, now: code_hash.Fingerprints) -> Point:
     parameters = sweeps.point(root, sweep, settings, seed)
     graph = _graph(root, json.dumps(_shape(parameters), sort_keys=True))
     targets = tuple(_stage(target, graph) for target in sweep.targets)
@@ -111,7 +115,7 @@ def _identity(
     name: str,
     node: Node,
     parameters: Mapping[str, Any],
-    now: code.Fingerprints,
+    now: code_hash.Fingerprints,
     known: Mapping[str, str],
     graph: Mapping[str, Node],
 ) -> str:
@@ -199,20 +203,20 @@ def _text(value: Any) -> str:
 
 def record_path(root: Path, key: str) -> Path:
     """Where a finished point's record lies."""
-    return store.covey_folder(root) / "sweeps" / RECORDS / f"{key}.json"
+    return paths.covey_folder(root) / "sweeps" / RECORDS / f"{key}.json"
 
 
 def record(root: Path, point: Point) -> dict[str, Any] | None:
     """What is known of a finished point: scores, stages, seconds, revision; None where it has not been run."""
     path = record_path(root, point.key)
-    return dict(store.read_json(path)) if path.exists() else None
+    return dict(paths.read_json(path)) if path.exists() else None
 
 
 def known_stages(root: Path) -> dict[str, dict[str, float]]:
     """Identity -> {stage's name: its seconds} of every stage of a finished point."""
     found: dict[str, dict[str, float]] = {}
-    for path in sorted((store.covey_folder(root) / "sweeps" / RECORDS).glob("*.json")):
-        content = store.read_json(path)
+    for path in sorted((paths.covey_folder(root) / "sweeps" / RECORDS).glob("*.json")):
+        content = paths.read_json(path)
         for name, identity in content["stages"].items():
             found[identity] = {name: float(content["spent"].get(name, 0.0))}
     return found

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks import experiments, points, store
-from tasks.points import Point
-from tasks.schema import ParameterError
-from tasks.sweeps import BEST, Measure, Sweep, describe, short
+from tasks.project import paths
+from tasks.settings.schema import ParameterError
+from tasks.sweeps import experiments, points
+from tasks.sweeps.points import Point
+from tasks.sweeps.sweep import BEST, Measure, Sweep, describe, short
 
 COLUMNS = ("run", "protocol", "layer", "metric", "value", "low", "high")
 RUNNING = re.compile(r"^Running stage '(.+?)'", re.MULTILINE)
@@ -31,7 +32,7 @@ class Mean(NamedTuple):
 
 def file(root: Path, point: Point, metrics: Mapping[str, Any], seconds: float, revision: str) -> Record:
     """Writes and returns a finished point's record. metrics: path -> content."""
-    log = store.log_file(root, experiments.log_name(point))
+    log = paths.log_file(root, experiments.log_name(point))
     ran = RUNNING.findall(log.read_text(errors="replace")) if log.exists() else []
     record = {
         "sweep": point.sweep,
@@ -44,7 +45,7 @@ def file(root: Path, point: Point, metrics: Mapping[str, Any], seconds: float, r
         "spent": spent([name for name in ran if name in point.stages], metrics, seconds),
         "scores": [score for path, content in sorted(metrics.items()) for score in scores(path, content)],
     }
-    store.write_json(points.record_path(root, point.key), record)
+    paths.write_json(points.record_path(root, point.key), record)
     return record
 
 
@@ -55,7 +56,7 @@ def spent(ran: Sequence[str], metrics: Mapping[str, Any], seconds: float) -> dic
         run, _, name = path.removesuffix(".json").split("/", 1)[1].partition("/")[2].rpartition("/")
         for stage in ran:
             command, _, key = stage.partition("@")
-            trained = command in ("pretrain", "clusterfit") and name == store.TRAINING and key == run
+            trained = command in ("pretrain", "clusterfit") and name == paths.TRAINING and key == run
             if trained or (command.startswith("transfer") and key == f"{run}-{name}"):
                 own[stage] = float(content.get("seconds", 0.0))
     rest = max(0.0, seconds - sum(own.values())) / max(1, len(ran))
@@ -102,9 +103,9 @@ def mean(values: Sequence[float]) -> Mean:
 
 def write_table(root: Path, sweep: Sweep, records: Iterable[Record]) -> Path:
     """The table results/sweeps/NAME.csv: a row a score, with its point's settings and seed; returns its path."""
-    path = root / store.SWEEPS / f"{sweep.name}.csv"
+    path = root / paths.SWEEPS / f"{sweep.name}.csv"
     keys = list(sweep.grid or sweep.search.get("space", {}))
-    with store.whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+    with paths.whole_file(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["point", "seed", *map(short, keys), *COLUMNS])
         for record in records:
@@ -129,8 +130,8 @@ def draw(root: Path, sweep: Sweep, records: Sequence[Record]) -> Path | None:
     """
     if sweep.metric is None or not records:
         return None
-    from ssl_models.protocols.drawing import PALETTE
-    from tasks.plots import figure_in_style
+    from ssl_models.protocols._common.drawing import PALETTE
+    from tasks.reporting.plots import figure_in_style
 
     shown = averages(records, sweep.metric)
     keys = list(sweep.grid or sweep.search.get("space", {}))[:1]
@@ -160,8 +161,8 @@ def draw(root: Path, sweep: Sweep, records: Sequence[Record]) -> Path | None:
         if any(lines):
             axes.legend(fontsize=7)
         figure.tight_layout(pad=0.4)
-    path = root / store.SWEEPS / f"{sweep.name}.svg"
-    with store.whole_file(path) as temporary:
+    path = root / paths.SWEEPS / f"{sweep.name}.svg"
+    with paths.whole_file(path) as temporary:
         temporary.write_text(drawn[0])
     return path
 

@@ -9,7 +9,7 @@ search:                                            in a sweep's file, instead of
     clusterfit.rotation_cf.clusters: {low: 8, high: 512, log: true}    whole numbers, as both ends are
     pretrain.pirl.permutations: [10, 100, 0]       one of these
 
-Here the block is read and checked; tasks/trials.py proposes and keeps the trials.
+Here the block is read and checked; tasks/sweeps/trials.py proposes and keeps the trials.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks import sweeps
-from tasks.schema import Field, ParameterError, check_block, unknown
-from tasks.store import TRAINING
-from tasks.sweeps import BEST, Sweep
+from tasks.project.paths import TRAINING
+from tasks.settings.schema import Field, ParameterError, check_block, unknown
+from tasks.sweeps import sweep as sweeps
+from tasks.sweeps.sweep import BEST, Sweep
 
 FIELDS = {
     "trials": Field("int", True),

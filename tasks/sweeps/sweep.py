@@ -5,7 +5,7 @@ grid: {clusterfit.rotation_cf.clusters: [16, 64]}  every combination of these is
 seeds: [0, 1, 2]
 targets: [rotation-linear, rotation_cf-linear]     RUN-PROTOCOL, or RUN for its training alone
 metric: {run: rotation_cf, protocol: linear}       what is drawn and searched for
-search: {trials: 20, ...}                          instead of a grid: see tasks/search.py
+search: {trials: 20, ...}                          instead of a grid: see tasks/sweeps/search.py
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 
 import yaml
 
-from tasks import params
-from tasks.schema import Field, ParameterError, check_block, parse_yaml, unknown
-from tasks.sets import with_sources
-from tasks.store import SWEEP_FILES, TRAINING
+from tasks.project.paths import SWEEP_FILES, TRAINING
+from tasks.selection.scope import with_sources
+from tasks.settings import params
+from tasks.settings.schema import Field, ParameterError, check_block, parse_yaml, unknown
 
 FIELDS = {
     "base": Field("dict", False),
@@ -130,7 +130,7 @@ def build(root: Path, name: str, content: Mapping[str, Any], where: str = "") ->
     metric = _metric(content.get("metric"), targets, where)
     sweep = Sweep(name, parameters, grid, seeds, targets, metric, content.get("search") or {})
     if "search" in content:
-        from tasks import search  # which is made of sweeps itself
+        from tasks.sweeps import search  # which is made of sweeps itself
 
         search.check(root, sweep, where)
     for settings, seed in sweep.combinations():

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import points, search, store, sweep_results
-from tasks.points import Point
-from tasks.schema import ParameterError
-from tasks.sweep_results import Mean, Record
-from tasks.sweeps import Sweep
+from tasks.project import paths
+from tasks.settings.schema import ParameterError
+from tasks.sweeps import points, results, search
+from tasks.sweeps.points import Point
+from tasks.sweeps.results import Mean, Record
+from tasks.sweeps.sweep import Sweep
 
 if TYPE_CHECKING:
     import optuna
@@ -90,7 +91,7 @@ class Study:
     def mean(self, records: Sequence[Record]) -> Mean:
         """The metric's mean over a trial's records. Raises ParameterError where a point has no such number."""
         assert self.sweep.metric is not None  # `check` has seen to it
-        return sweep_results.mean([sweep_results.value(record, self.sweep.metric) for record in records])
+        return results.mean([results.value(record, self.sweep.metric) for record in records])
 
     def tell(self, trial: Trial, value: float | None) -> None:
         """Says what a trial came to; None or a number that is not finite: it failed."""
@@ -132,7 +133,7 @@ class Study:
 
 def journal(root: Path, name: str) -> Path:
     """Where the trials of a sweep lie."""
-    return store.covey_folder(root.resolve()) / "sweeps" / "searches" / f"{name}.log"
+    return paths.covey_folder(root.resolve()) / "sweeps" / "searches" / f"{name}.log"
 
 
 def _open(path: Path, name: str, goal: str, reading: bool) -> optuna.Study | None:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.labels import label, source_commit
-from tasks.mlflow_store import call, experiment_id
-from tasks.process import identity, is_alive
+from tasks.process.identity import identity, is_alive
+from tasks.tracking.keys import label, source_commit
+from tasks.tracking.server import call, experiment_id
 
 METRICS_A_BATCH = 1000
 TEXTS_A_BATCH = 100

@@ -9,8 +9,8 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.mlflow_store import call, choose_uri, connect, database, local_uri, locked
-from tasks.store import covey_folder
+from tasks.project.paths import covey_folder
+from tasks.tracking.server import call, choose_uri, connect, database, local_uri, locked
 
 if TYPE_CHECKING:
     import numpy
@@ -106,7 +106,7 @@ def _write_model(folder: Path, run_id: str, dim: int, shape: tuple[int, ...] | N
     from mlflow.models import Model
 
     model = Model(artifact_path=ARTIFACT, run_id=run_id, signature=_signature(dim, shape))
-    pyfunc.add_to_model(model, loader_module="tasks.registry", data=".", python_env="python_env.yaml")
+    pyfunc.add_to_model(model, loader_module="tasks.tracking.registry", data=".", python_env="python_env.yaml")
     model.save(str(folder / "MLmodel"))
     requirements = "".join(f"{package}=={installed(package)}\n" for package in REQUIREMENTS)
     (folder / "requirements.txt").write_text(requirements)

@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tasks.store import covey_folder, lock_file, whole_file
+from tasks.project.paths import covey_folder, lock_file, whole_file
 
 EXPERIMENT = "covey"
 SETTINGS = {

@@ -15,9 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.journal import Journal
-from tasks.labels import input_tags, label, parameter_texts
-from tasks.mlflow_store import (
+from tasks.project.paths import read_json, whole_file
+from tasks.tracking.journal import Journal
+from tasks.tracking.keys import input_tags, label, parameter_texts
+from tasks.tracking.queries import abandoned, active, create, is_orphan, log, search, situation
+from tasks.tracking.registry import load_encoder, read_encoder, register_encoder
+from tasks.tracking.server import (
     call,
     choose_uri,
     connect,
@@ -31,9 +34,6 @@ from tasks.mlflow_store import (
     running,
     say_once,
 )
-from tasks.registry import load_encoder, read_encoder, register_encoder
-from tasks.runs import abandoned, active, create, is_orphan, log, search, situation
-from tasks.store import read_json, whole_file
 
 __all__ = [
     "StageRun",

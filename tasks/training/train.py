@@ -13,14 +13,17 @@ import numpy
 import torch
 from safetensors.torch import save_file
 
-from ssl_models import distributed
 from ssl_models.encoders import build_encoder
 from ssl_models.hardware import pick_device
 from ssl_models.method import DataSpec, Method, method_class
+from ssl_models.parallel import processes
 from ssl_models.trainer import Settings, Training, derive_seed
-from tasks import faults, params, store, workers
-from tasks.journal import Journal
-from tasks.stage import Context, Result
+from tasks.process import kill_points
+from tasks.project import paths
+from tasks.settings import params
+from tasks.stage import torchrun
+from tasks.stage.run import Context, Result
+from tasks.tracking.journal import Journal
 
 COURSE = ("loss", "accuracy", "chance", "learning_rate", "images_per_second", "gradient_norm")
 """What an epoch logs that a training's record has already, or has no use for; a method's own terms come after it."""
@@ -45,14 +48,14 @@ def train_encoder(
     )
     method = build_method(context.parameters, method_name, block, data, derive_seed(seed, "init", run))
     settings = Settings(**params.pick(context.parameters["training"] | block, params.training_fields()))
-    journal = Journal(context.work / workers.JOURNAL)
+    journal = Journal(context.work / torchrun.JOURNAL)
     summary: dict[str, Any] = {
         "method": method_name,
         "family": method.family,
         "reference": method.reference,
         "trained": method.trains,
     }
-    if method.trains and workers.wanted(context) and not distributed.joined():
+    if method.trains and torchrun.wanted(context) and not processes.joined():
         summary |= _train_together(context, method, settings)
     elif method.trains:
         training = Training(
@@ -65,19 +68,19 @@ def train_encoder(
             observer=Recorder(context, journal, device),
         )
         training.run()
-        if distributed.rank() == 0:
+        if processes.rank() == 0:
             summary |= _summary(training, settings, journal)
-    if distributed.joined():
-        if distributed.rank() == 0:
-            workers.hand_over(context, summary | {"chance": method.chance})
+    if processes.joined():
+        if processes.rank() == 0:
+            torchrun.hand_over(context, summary | {"chance": method.chance})
         return Result()
     summary["chance"] = method.chance
     summary["parameters"] = sum(parameter.numel() for parameter in method.encoder.parameters())
-    faults.point("before-output")
+    kill_points.point("before-output")
     write_encoder(context.store.encoder(run), method, data)
     curve = context.store.metric(run, "training.csv")
     write_curve(curve, journal)
-    store.write_json(context.store.metric(run, "training.json"), summary)
+    paths.write_json(context.store.metric(run, "training.json"), summary)
     numbers = {name: float(value) for name, value in summary.items() if isinstance(value, (int, float))}
     name = f"{context.store.data}.{run}"
     return Result(numbers, [curve], (name, context.store.encoder(run)))
@@ -97,14 +100,14 @@ def write_encoder(folder: Path, method: Method, data: DataSpec) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.contiguous().cpu() for name, value in method.encoder.state_dict().items()}
-    with store.whole_file(folder / "encoder.safetensors") as temporary:
+    with paths.whole_file(folder / "encoder.safetensors") as temporary:
         save_file(tensors, temporary)
     if (head := method.classifier()) is not None:
         weights = {name: value.contiguous().cpu() for name, value in head.state_dict().items()}
-        with store.whole_file(folder / "head.safetensors") as temporary:
+        with paths.whole_file(folder / "head.safetensors") as temporary:
             save_file(weights, temporary)
     encoder = method.encoder
-    store.write_json(
+    paths.write_json(
         folder / "encoder.json", {"name": encoder.name, "settings": encoder.settings, "shape": list(data.shape)}
     )
 
@@ -113,7 +116,7 @@ def write_curve(path: Path, journal: Journal) -> None:
     """The journal as a table, one row an epoch, for `dvc plots` and the report."""
     rows = journal.rows()
     names = ["epoch", "step", "loss", *sorted({name for row in rows for name in row} - {"step", "loss"})]
-    with store.whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+    with paths.whole_file(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, names, restval="")
         writer.writeheader()
         for epoch, row in enumerate(rows, start=1):
@@ -122,9 +125,9 @@ def write_curve(path: Path, journal: Journal) -> None:
 
 def _train_together(context: Context, method: Method, settings: Settings) -> dict[str, Any]:
     """Has other processes train, and gives `method` the state that they ended in; their summary."""
-    distributed.require_shares(settings.batch_size, context.parameters["machine"].get("processes", 1))
-    summary = workers.train(context)
-    checkpoint = torch.load(context.work / workers.CHECKPOINT, map_location="cpu", weights_only=True)
+    processes.require_shares(settings.batch_size, context.parameters["machine"].get("processes", 1))
+    summary = torchrun.train(context)
+    checkpoint = torch.load(context.work / torchrun.CHECKPOINT, map_location="cpu", weights_only=True)
     method.load_state_dict(checkpoint["method"])
     method.chance = summary.pop("chance")
     return summary
@@ -132,7 +135,7 @@ def _train_together(context: Context, method: Method, settings: Settings) -> dic
 
 def _summary(training: Training, settings: Settings, journal: Journal) -> dict[str, Any]:
     last = journal.read()[-1].values
-    together = {"processes": distributed.world()} if distributed.joined() else {}
+    together = {"processes": processes.world()} if processes.joined() else {}
     seconds = sum(
         training.steps_per_epoch * settings.batch_size / entry.values["images_per_second"] for entry in journal.read()
     )
@@ -171,7 +174,7 @@ class Recorder:
 
     def __init__(self, context: Context, journal: Journal, device: torch.device) -> None:
         self.context, self.journal, self.device = context, journal, device
-        self.path = context.work / workers.CHECKPOINT
+        self.path = context.work / torchrun.CHECKPOINT
         self.shown = self.started = time.monotonic()
         self.first_step: int | None = None
 
@@ -184,15 +187,15 @@ class Recorder:
         return checkpoint
 
     def epoch(self, step: int, values: dict[str, float]) -> None:
-        faults.point("before-metric")
+        kill_points.point("before-metric")
         self.journal.append(step, values)
-        faults.point("after-metric")
+        kill_points.point("after-metric")
 
     def save(self, step: int, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        faults.point("before-checkpoint")
-        with store.whole_file(self.path) as temporary:
+        kill_points.point("before-checkpoint")
+        with paths.whole_file(self.path) as temporary:
             torch.save(checkpoint, temporary)
-        faults.point("after-checkpoint")
+        kill_points.point("after-checkpoint")
         self.context.record.sync(self.journal)
 
     def progress(self, step: int, steps: int, loss: float, images_per_second: float) -> None:

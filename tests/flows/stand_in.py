@@ -14,8 +14,10 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks import params, pipeline, tracking
-from tasks.pipeline import Stage
+from tasks.settings import params
+from tasks.staleness import graph as pipeline
+from tasks.staleness.graph import Stage
+from tasks.tracking import stage_run
 
 GRAPH = {
     name: Stage(name, kind, parents, (), ())
@@ -59,8 +61,8 @@ def leave_running(owner: str) -> None:
     from prefect.client.orchestration import get_client
     from prefect.states import Running
 
-    from flows.pipeline import bring_up_to_date
-    from flows.server import OWNER_TAG
+    from flows.prefect_server.server import OWNER_TAG
+    from flows.run.flow import bring_up_to_date
 
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(bring_up_to_date, name="dead", tags=[OWNER_TAG + owner], state=Running())
@@ -103,18 +105,18 @@ def install(replace=replace) -> None:
     replace(pipeline, "stale", stale)
     replace(pipeline, "check", lambda *_: None)
     replace(pipeline, "reproduce", reproduce)
-    replace(tracking, "initialise", lambda *_: "")
-    replace(tracking, "close_dead", lambda *_: [])
-    replace(tracking, "start_pipeline_run", lambda *_: "parent-run")
-    replace(tracking, "finish_pipeline_run", lambda root, _, status: note(root, "mlflow", status))
+    replace(stage_run, "initialise", lambda *_: "")
+    replace(stage_run, "close_dead", lambda *_: [])
+    replace(stage_run, "start_pipeline_run", lambda *_: "parent-run")
+    replace(stage_run, "finish_pipeline_run", lambda root, _, status: note(root, "mlflow", status))
 
 
 if __name__ == "__main__":
     from contextlib import nullcontext
 
     from flows.cli import app
-    from tasks import forkserver
+    from tasks.stage import fork_server
 
     install()
-    replace(forkserver, "running", lambda *_: nullcontext({}))
+    replace(fork_server, "running", lambda *_: nullcontext({}))
     app(sys.argv[1:])

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows import plan
 from flows.cli import app
-from tasks import params, pipeline, selection
+from flows.run import plan
+from tasks.settings import edit, params
+from tasks.staleness import graph as pipeline
 from tests.flows import stand_in
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -110,7 +111,7 @@ def test_outside_a_project_it_says_where_to_go(tmp_path, monkeypatch):
 
 def test_data_is_selected_before_parameters_are_read(project, monkeypatch):
     order = []
-    monkeypatch.setattr(selection, "select_data", lambda _, wanted: order.append(wanted) or "photos")
+    monkeypatch.setattr(edit, "select_data", lambda _, wanted: order.append(wanted) or "photos")
     monkeypatch.setattr(params, "load", lambda _: order.append("load") or stand_in.PARAMETERS)
     (project / "stale.json").write_text("{}")
     result = covey("run", "--data", "~/photos")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import remote
-from tasks import pipeline
+from flows.dask import worker
+from tasks.staleness import graph
 from tests.flows.test_dask import STUDY, content, make_repository
 
 
@@ -30,7 +30,7 @@ def cluster(folder: Path, workers: Sequence[str]) -> Iterator[tuple[str, dict[st
     def start(name: str, module: str, *words: str) -> None:
         place = folder / name
         place.mkdir()
-        environment = os.environ | {remote.FOLDER: str(place / "work"), "PYTHONPATH": ""}
+        environment = os.environ | {worker.FOLDER: str(place / "work"), "PYTHONPATH": ""}
         command = [sys.executable, "-m", f"distributed.cli.{module}", "--scheduler-file", str(note), *words]
         with (folder / f"{name}.log").open("wb") as log:
             started[name] = subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log)
@@ -87,10 +87,10 @@ def test_a_run_on_two_workers_gives_the_same_bytes_though_one_is_killed(tmp_path
     assert run.returncode == 0, told
     assert "done     pretrain@rotation" in told
     assert f"(ran on {survivor})" in told
-    names = [name for name, stage in pipeline.graph(here).items() if stage.kind in ("prepare", "train", "extract")]
-    assert [pipeline.reproduce(here, name) for name in names] == ["ran"] * len(names)
+    names = [name for name, stage in graph.graph(here).items() if stage.kind in ("prepare", "train", "extract")]
+    assert [graph.reproduce(here, name) for name in names] == ["ran"] * len(names)
     assert content(away, "data", "runs") == content(here, "data", "runs")
-    assert pipeline.stale(away, names) == {}
+    assert graph.stale(away, names) == {}
     records = sqlite3.connect(away / ".covey" / "mlflow.db")
     finished = {name for (name,) in records.execute("SELECT name FROM runs WHERE status = 'FINISHED'")}
     assert set(names) - {"code"} <= finished

@@ -12,19 +12,24 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import remote, source
-from flows.cluster import WorkerGate, _self_contained
-from flows.engine import check
-from tasks import exchange, pipeline
-from tasks.pipeline import Stage
-from tasks.schema import ParameterError
+from flows.dask import checkout, worker
+from flows.dask.engine import WorkerGate, _self_contained
+from flows.run.engine import check
+from tasks.remote import dvc_remote
+from tasks.settings.schema import ParameterError
+from tasks.staleness import graph as pipeline
+from tasks.staleness.graph import Stage
 from tests.tasks.conftest import ROOT, make_project
 
 AUTHOR = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 STUDY = {"pretrain": {"rotation": {"method": "rotation"}, "random": {"method": "random"}}, "clusterfit": {}}
 TINY = {
     "stages": {
-        "prepare": {"cmd": "mkdir data && cp tasks/store.py data/a", "deps": ["tasks/store.py"], "outs": ["data"]},
+        "prepare": {
+            "cmd": "mkdir data && cp tasks/project/paths.py data/a",
+            "deps": ["tasks/project/paths.py"],
+            "outs": ["data"],
+        },
         "extract": {
             "cmd": "cat data/a params.yaml > table.csv && cp data/a features",
             "deps": ["data"],
@@ -32,7 +37,7 @@ TINY = {
             "outs": ["features", {"table.csv": {"cache": False}}],
         },
         "report": {"cmd": "cp photos/b page", "deps": ["photos/b", "features"], "outs": ["page"]},
-        "broken": {"cmd": "echo too bad; exit 1", "deps": ["tasks/store.py"], "outs": ["nothing"]},
+        "broken": {"cmd": "echo too bad; exit 1", "deps": ["tasks/project/paths.py"], "outs": ["nothing"]},
     }
 }
 
@@ -78,21 +83,21 @@ def tiny(tmp_path: Path) -> Path:
 
 
 def request_for(project: Path, stage: str, inputs: Sequence[str] = (), **changes: object) -> dict[str, object]:
-    from tasks import code
+    from tasks.staleness import code_hash
 
-    origin = source.read(project, source.outputs(pipeline.graph(project)))
+    origin = checkout.read(project, checkout.outputs(pipeline.graph(project)))
     request = {
         "project": origin.project,
         "sources": origin.places,
         "commit": origin.commit,
         "prefix": origin.prefix,
         "parameters": (project / "params.yaml").read_text(),
-        "code": code.fingerprints(project),
-        "remote": exchange.default_remote(project),
-        "versions": remote.versions(),
+        "code": code_hash.fingerprints(project),
+        "remote": dvc_remote.default_remote(project),
+        "versions": worker.versions(),
         "stage": stage,
         "inputs": list(inputs),
-        "lock": exchange.read_lock(project),
+        "lock": dvc_remote.read_lock(project),
         "environment": {},
         "timeout": None,
         "force": False,
@@ -112,62 +117,62 @@ def content(folder: Path, *names: str) -> dict[str, str]:
 @pytest.mark.exhaustive
 def test_a_stage_goes_away_and_comes_home(tiny, tmp_path, monkeypatch):
     """Inputs by the remote, outputs by the remote, uncached files in the reply; the second time nothing is at work."""
-    monkeypatch.setenv(remote.FOLDER, str(tmp_path / "worker"))
+    monkeypatch.setenv(worker.FOLDER, str(tmp_path / "worker"))
     pipeline.reproduce(tiny, "prepare")
-    exchange.push(tiny, ["prepare"])
+    dvc_remote.push(tiny, ["prepare"])
     with (tiny / "params.yaml").open("a") as file:
         file.write("# not in git\n")
-    reply = remote.work(request_for(tiny, "extract", ["data"]), lambda: True)
+    reply = worker.work(request_for(tiny, "extract", ["data"]), lambda: True)
     assert reply["outcome"] == "ran", reply
     assert reply["files"] == {"table.csv": (tiny / "data/a").read_bytes() + (tiny / "params.yaml").read_bytes()}
     assert not (tiny / "features").exists()
-    assert not exchange.is_at_hand(tiny, "extract")
-    exchange.take_over(tiny, "extract", reply["entry"], reply["files"])
+    assert not dvc_remote.is_at_hand(tiny, "extract")
+    dvc_remote.take_over(tiny, "extract", reply["entry"], reply["files"])
     assert (tiny / "features").read_bytes() == (tiny / "data/a").read_bytes()
     assert set(pipeline.stale(tiny)) == {"report", "broken"}
-    assert exchange.is_at_hand(tiny, "extract")
+    assert dvc_remote.is_at_hand(tiny, "extract")
 
 
 def test_a_worker_says_why_it_could_not(tiny, tmp_path, monkeypatch):
     """A stage that fails, work that nobody wants any more, a commit that is nowhere, other versions."""
-    monkeypatch.setenv(remote.FOLDER, str(tmp_path / "worker"))
+    monkeypatch.setenv(worker.FOLDER, str(tmp_path / "worker"))
     request = request_for(tiny, "broken")
-    failed = remote.work(request, lambda: True)
+    failed = worker.work(request, lambda: True)
     assert "exit code" in failed["failed"], failed
     assert "too bad" in failed["log"]
-    dropped = remote.work(request, lambda: False)
+    dropped = worker.work(request, lambda: False)
     assert "ended on the worker" in dropped["failed"]
-    nowhere = remote.work({**request, "commit": "0" * 40}, lambda: True)
+    nowhere = worker.work({**request, "commit": "0" * 40}, lambda: True)
     assert "push it to where the workers can fetch it" in nowhere["tail"]
     assert not nowhere["final"]
-    older = remote.work({**request, "versions": {**remote.versions(), "torch": "1.0"}}, lambda: True)
+    older = worker.work({**request, "versions": {**worker.versions(), "torch": "1.0"}}, lambda: True)
     assert "this worker has torch" in older["failed"]
     assert older["final"]
 
 
 def test_other_code_is_refused_by_name(tiny, tmp_path, monkeypatch):
-    from tasks import code
+    from tasks.staleness import code_hash
 
-    monkeypatch.setenv(remote.FOLDER, str(tmp_path / "worker"))
-    other = code.fingerprints(tiny)
+    monkeypatch.setenv(worker.FOLDER, str(tmp_path / "worker"))
+    other = code_hash.fingerprints(tiny)
     other["method"]["rotation"] = "another"
-    refused = remote.work(request_for(tiny, "broken", code=other), lambda: True)
+    refused = worker.work(request_for(tiny, "broken", code=other), lambda: True)
     assert refused["tail"] == "the code of method rotation is not the parent's"
     assert refused["final"]
 
 
 def test_places_for_work_are_not_shared(tmp_path, monkeypatch):
-    monkeypatch.setenv(remote.FOLDER, str(tmp_path))
-    with remote._place("project") as first, remote._place("project") as second:
+    monkeypatch.setenv(worker.FOLDER, str(tmp_path))
+    with worker._place("project") as first, worker._place("project") as second:
         assert (first.name, second.name) == ("0", "1")
-    with remote._place("project") as again:
+    with worker._place("project") as again:
         assert again == first
 
 
 def test_what_goes_to_a_worker_needs_nothing_of_this_project(tmp_path):
     from distributed.protocol.pickle import dumps
 
-    (tmp_path / "function").write_bytes(dumps(_self_contained(remote.differences)))
+    (tmp_path / "function").write_bytes(dumps(_self_contained(worker.differences)))
     program = (
         "import pickle, sys; print(pickle.load(open('function', 'rb'))({'python': '2.7'}), 'flows' in sys.modules)"
     )
@@ -184,32 +189,32 @@ def test_what_goes_to_a_worker_needs_nothing_of_this_project(tmp_path):
 
 def test_stages_that_read_what_is_not_in_git_stay(tiny):
     graph = pipeline.graph(tiny)
-    origin = source.read(tiny, source.outputs(graph))
-    assert [name for name in graph if not source.travels(graph, name, origin)] == ["report"]
+    origin = checkout.read(tiny, checkout.outputs(graph))
+    assert [name for name in graph if not checkout.travels(graph, name, origin)] == ["report"]
     folder = Stage("report", "report", (), ("metrics/world",), ("page",))
     score = Stage("transfer", "transfer", (), (), ("metrics/world/rotation.json",))
-    assert not source.travels({"transfer": score, "report": folder}, "report", origin)
+    assert not checkout.travels({"transfer": score, "report": folder}, "report", origin)
 
 
 def test_edits_that_git_does_not_have_are_refused_by_name(tiny):
-    written = source.outputs(pipeline.graph(tiny))
+    written = checkout.outputs(pipeline.graph(tiny))
     (tiny / "params.yaml").write_text("seed: 8\n")
     (tiny / "dvc.lock").write_text("")
     (tiny / "table.csv").write_text("an output")
     (tiny / "note.txt").write_text("nobody's business")
-    assert source.read(tiny, written).commit == git(tiny, "rev-parse", "HEAD").strip()
+    assert checkout.read(tiny, written).commit == git(tiny, "rev-parse", "HEAD").strip()
     (tiny / "tasks" / "store.py").write_text("")
     (tiny / "ssl_models" / "methods" / "new.py").write_text("")
-    with pytest.raises(ParameterError, match=r"tasks/store.py, ssl_models/methods/new.py. Commit them first"):
-        source.read(tiny, written)
+    with pytest.raises(ParameterError, match=r"tasks/project/paths.py, ssl_models/methods/new.py. Commit them first"):
+        checkout.read(tiny, written)
 
 
 def test_a_folder_without_git_and_one_without_a_remote_are_refused(tmp_path):
     with pytest.raises(ParameterError, match="git cannot tell the commit"):
-        source.read(tmp_path, ())
+        checkout.read(tmp_path, ())
     (tmp_path / ".dvc").mkdir()
     with pytest.raises(ParameterError, match="dvc remote add -d"):
-        exchange.default_remote(tmp_path)
+        dvc_remote.default_remote(tmp_path)
 
 
 def test_engine_and_scheduler_must_fit(monkeypatch):
@@ -228,7 +233,7 @@ def test_engine_and_scheduler_must_fit(monkeypatch):
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
-    from flows import cluster
+    from flows.dask import engine as cluster
 
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     with pytest.raises(ParameterError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9 within"):
@@ -255,12 +260,12 @@ def test_an_entry_is_merged_as_dvc_would_write_it(tiny):
     pipeline.reproduce(tiny, "prepare")
     before = (tiny / "dvc.lock").read_text()
     entry = yaml.safe_load(before)["stages"]["prepare"]
-    exchange.merge(tiny, "prepare", entry)
+    dvc_remote.merge(tiny, "prepare", entry)
     assert (tiny / "dvc.lock").read_text() == before
     data = entry["outs"][0]
     wrong = {"cmd": "x", "deps": [{**data, "md5": "0" * 32}], "outs": []}
     with pytest.raises(RuntimeError, match="extract read another data than this project's"):
-        exchange.merge(tiny, "extract", wrong)
+        dvc_remote.merge(tiny, "extract", wrong)
     assert (tiny / "dvc.lock").read_text() == before
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import gate as gate_module
-from flows.gate import Gate, GateClosed, find_devices, grouped, of_machine
+from flows.run import slots as gate_module
+from flows.run.slots import Gate, GateClosed, find_devices, grouped, of_machine
 
 
 def hold_later(pool: ThreadPoolExecutor, gate: Gate, kind: str, priority: float, log: list, label: object):

@@ -17,19 +17,20 @@ import psutil
 import pytest
 from rich.console import Console
 
-from flows import plan, policy
-from flows.gate import Gate, GateClosed
-from flows.policy import Policy
-from flows.progress import Progress, duration, last_line
-from tasks import process
-from tasks.schema import ParameterError
+from flows.run import plan
+from flows.run import retries as policy
+from flows.run.progress import Progress, duration, last_line
+from flows.run.retries import Policy
+from flows.run.slots import Gate, GateClosed
+from tasks.process import identity
+from tasks.settings.schema import ParameterError
 from tests.flows import stand_in
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def make_run(root: Path, *, gate: Gate | None = None, retries: int = 0, force: bool = False):
-    from flows.pipeline import Run
+    from flows.run.flow import Run
 
     work = plan.make(root, force=force)
     progress = Progress(root, len(work.names), Console(quiet=True))
@@ -103,7 +104,7 @@ def test_a_stage_that_nobody_brought_to_its_end_is_not_taken_for_done(tmp_path):
 
 
 def test_an_interrupt_ends_the_processes_of_stages_only(tmp_path, monkeypatch):
-    from flows.pipeline import carry_out
+    from flows.run.flow import carry_out
 
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
@@ -191,7 +192,7 @@ def test_covey_run_with_a_real_server(tmp_path):
     """Order, retries, siblings, skips, exit code and last lines; no server is left; a dead run of before is closed."""
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / "faults.json").write_text('{"pretrain@rotation": 9, "pretrain@simclr": 1}')
-    (tmp_path / "dead.json").write_text(json.dumps({**process.identity(), "pid": 2**22 + 1}))
+    (tmp_path / "dead.json").write_text(json.dumps({**identity.identity(), "pid": 2**22 + 1}))
     run = subprocess.Popen(
         [sys.executable, "-m", "tests.flows.stand_in", "run", "--jobs", "2"],
         cwd=tmp_path,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flows import plan
-from tasks import pipeline
-from tasks.pipeline import Stage
-from tasks.sets import Scope
+from flows.run import plan
+from tasks.selection.scope import Scope
+from tasks.staleness import graph as pipeline
+from tasks.staleness.graph import Stage
 
 GRAPH = {
     name: Stage(name, "train", parents, (), ())

@@ -14,11 +14,12 @@ from uuid import UUID, uuid4
 import pytest
 from typer.testing import CliRunner
 
-from flows import schedule, service
 from flows.cli import app
-from flows.service import Due, Service, triage
-from tasks import params, store
-from tasks.schedules import Schedule
+from flows.serve import command, service
+from flows.serve.service import Due, Service, triage
+from tasks.project import paths
+from tasks.settings import params
+from tasks.settings.schedules import Schedule
 from tests.flows import stand_in
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -193,9 +194,9 @@ def test_schedules_are_taken_up_when_the_file_changes(served, monkeypatch, capsy
     ],
 )
 def test_the_state_tells_how_a_run_ended(failures, worse, state):
-    from flows.pipeline import Failure, Outcome
-    from flows.refresh import state_of
-    from flows.running import Ending
+    from flows.run.command import Ending
+    from flows.run.flow import Failure, Outcome
+    from flows.serve.flow import state_of
 
     failed = tuple(Failure(name, "failed", "", Path("log"), 1) for name in failures)
     skipped = {"report": failures[0]} if failures else {}
@@ -215,27 +216,28 @@ def project(tmp_path, monkeypatch) -> Path:
 
 
 def test_where_nothing_is_stale_the_state_says_so_and_beside_another_run_it_is_skipped_or_waits(project, monkeypatch):
-    from flows import refresh
+    from flows.serve import flow
 
     (project / "stale.json").write_text("{}")
-    assert refresh.carry_out(project, NIGHTLY).name == "Nothing stale"
+    assert flow.carry_out(project, NIGHTLY).name == "Nothing stale"
     naps = []
-    with store.lock_file(project, "run").open("a+") as lock:
+    with paths.lock_file(project, "run").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert refresh.carry_out(project, NIGHTLY).name == "Skipped"
-        monkeypatch.setattr(refresh, "flock", lambda *_: fcntl.flock(lock, fcntl.LOCK_UN))
-        monkeypatch.setattr(refresh.time, "sleep", naps.append)
-        assert refresh.carry_out(project, changed(overlap="queue")).name == "Nothing stale"
+        assert flow.carry_out(project, NIGHTLY).name == "Skipped"
+        monkeypatch.setattr(flow, "flock", lambda *_: fcntl.flock(lock, fcntl.LOCK_UN))
+        monkeypatch.setattr(flow.time, "sleep", naps.append)
+        assert flow.carry_out(project, changed(overlap="queue")).name == "Nothing stale"
     assert len(naps) == 1
 
 
 @pytest.mark.parametrize(("code", "name"), [(0, "Completed"), (1, "Failed"), (3, "Skipped")])
 def test_a_sweep_ends_as_its_command_does(project, monkeypatch, code, name):
-    from flows import cli, refresh
+    from flows import cli
+    from flows.serve import flow
 
     asked = []
     monkeypatch.setattr(cli, "app", lambda words, **_: asked.append(words) or code)
-    assert refresh.carry_out(project, changed(sweep="seeds")).name == name
+    assert flow.carry_out(project, changed(sweep="seeds")).name == name
     assert asked == [["sweep", "seeds"]]
 
 
@@ -255,7 +257,7 @@ def test_serve_is_refused_where_there_is_no_schedule():
 
 def test_a_second_serve_is_refused_and_names_the_first(project, monkeypatch):
     monkeypatch.setattr(params, "load", lambda _: {"schedules": {"nightly": {"cron": "30 2 * * *", "run": []}}})
-    with schedule._alone(project):
+    with command._alone(project):
         result = CliRunner().invoke(app, ["serve"])
     assert result.exit_code == 3
     assert f"(pid {os.getpid()})" in result.stderr

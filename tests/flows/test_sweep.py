@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from flows import server, sweeping
-from tasks import experiments, points, sweeps, tracking
-from tasks.pipeline import StageFailed
+from flows.prefect_server import server
+from flows.sweep import execution
+from tasks.staleness.graph import StageFailed
+from tasks.sweeps import experiments, points
+from tasks.sweeps import sweep as sweeps
+from tasks.tracking import stage_run
 from tests.tasks.conftest import make_project
 
 CONTENT: dict[str, Any] = {
@@ -52,13 +55,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(experiments, "bring_home", revision)
     monkeypatch.setattr(experiments, "baseline", lambda *_: "0")
     monkeypatch.setattr(experiments, "copy", lambda *_: root)
-    monkeypatch.setattr("flows.sweep.RETRY_DELAY", 0.0)
+    monkeypatch.setattr("flows.sweep.flow.RETRY_DELAY", 0.0)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return root
 
 
 def carry_out(project: Path, sweep: sweeps.Sweep, every: list[points.Point]) -> Any:
-    return sweeping.carry_out(project, [sweep], sweeping.todo(project, every), 2)
+    return execution.carry_out(project, [sweep], execution.todo(project, every), 2)
 
 
 @pytest.fixture
@@ -84,11 +87,11 @@ def test_a_point_that_fails_fails_alone_and_what_is_done_stays_done(project: Pat
     assert len(ran) == 7
 
     (project / "faults.json").unlink()
-    new = sweeping.todo(project, every)
+    new = execution.todo(project, every)
     assert [str(point) for point in new] == ["clusters 6, seed 1"]
     assert not carry_out(project, sweep, every).failed
-    assert sweeping.todo(project, every) == []
-    assert len(sweeping.finish(project, sweep, every)) == 6
+    assert execution.todo(project, every) == []
+    assert len(execution.finish(project, sweep, every)) == 6
     lines = (project / "results/sweeps/try.csv").read_text().splitlines()
     assert lines[0].startswith("point,seed,clusters,run,protocol")
     assert len(lines) == 7
@@ -97,9 +100,9 @@ def test_a_point_that_fails_fails_alone_and_what_is_done_stays_done(project: Pat
         yaml.safe_dump(CONTENT | {"grid": {"clusterfit.rotation_cf.clusters": [6, 9]}})
     )
     changed = points.points(project, sweeps.load(project, "try"))
-    assert [str(point) for point in sweeping.todo(project, changed)] == ["clusters 9, seed 0", "clusters 9, seed 1"]
+    assert [str(point) for point in execution.todo(project, changed)] == ["clusters 9, seed 0", "clusters 9, seed 1"]
 
-    client = tracking.connect(project, tracking.choose_uri(project))
+    client = stage_run.connect(project, stage_run.choose_uri(project))
     runs = client.search_runs([client.get_experiment_by_name("covey").experiment_id])
     parents = [run for run in runs if run.info.run_name == "sweep try"]
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[-1].info.run_id]
@@ -112,7 +115,7 @@ def test_a_point_that_fails_fails_alone_and_what_is_done_stays_done(project: Pat
 def test_a_plan_names_points_stages_and_time(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = sweeps.load(project, "try")
     every = points.points(project, sweep)
-    sweeping.show_plan(project, every)
+    execution.show_plan(project, every)
     text = capsys.readouterr().out
     assert "clusters 8, seed 1" in text
     assert text.count("pretrain@rotation") == 2  # once a seed: other points share it

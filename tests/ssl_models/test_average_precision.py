@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from ssl_models.protocols.average_precision import (
+from ssl_models.protocols._voc_map.average_precision import (
     FORMS,
     average_precision,
     curve,

@@ -6,8 +6,8 @@ from io import StringIO
 import numpy as np
 import pytest
 
-from ssl_models.protocols import box_precision
-from ssl_models.protocols.box_precision import METRICS, box_scores, match, mean_precision
+from ssl_models.protocols._detection import box_precision
+from ssl_models.protocols._detection.box_precision import METRICS, box_scores, match, mean_precision
 
 SAMPLES, CLASSES = 30, 3
 

@@ -5,8 +5,8 @@ import math
 import torch
 
 from ssl_models.datasets import world
-from ssl_models.datasets.render import NEAREST, nearness
-from ssl_models.datasets.shapes import CHANNELS, CLASSES, HIGHEST, REACH, RESOLUTION, relief_maps
+from ssl_models.datasets._world.render import NEAREST, nearness
+from ssl_models.datasets._world.shapes import CHANNELS, CLASSES, HIGHEST, REACH, RESOLUTION, relief_maps
 from ssl_models.views.geometric import as_float, random_crop_flip
 from ssl_models.views.photometric import colour_jitter
 from tests.ssl_models.test_world import mask, one_of_each, scenes

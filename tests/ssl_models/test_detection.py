@@ -13,8 +13,8 @@ from ssl_models.encoders import build_encoder
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsTruth
 from ssl_models.protocols import detection
-from ssl_models.protocols.detector import Detector
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols._common.score import Representation
+from ssl_models.protocols._detection.detector import Detector
 
 torch.set_num_threads(1)
 SIDE, CLASSES, TRAIN, TEST = 32, 3, 64, 32

@@ -19,7 +19,7 @@ from ssl_models.extraction import POOLED, extract_features
 from ssl_models.method import DataSpec
 from ssl_models.methods.distillation import Distillation, distillation_loss
 from ssl_models.protocols import knn
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols._common.score import Representation
 from ssl_models.trainer import Settings, Silent, Training
 
 torch.set_num_threads(1)

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_models import distributed
 from ssl_models.encoders import build_encoder
 from ssl_models.method import DataSpec, method_class
-from ssl_models.sharing import sharing
+from ssl_models.parallel import processes
+from ssl_models.parallel.encoder_shards import sharing
 from ssl_models.trainer import Settings, Training, TrainingDivergedError
+from tests.ssl_models.test_trainer import Keeper
 
 SAMPLES, BATCH, STOP = 48, 16, 2
 CASES = {
@@ -102,7 +103,7 @@ def without_number(rank):
     loss = run.method.loss
 
     def broken(*views, index):
-        factor = torch.nan if run.step >= 2 and distributed.rank() == rank else 1
+        factor = torch.nan if run.step >= 2 and processes.rank() == rank else 1
         return {name: factor * term for name, term in loss(*views, index=index).items()}
 
     run.method.loss = broken
@@ -121,7 +122,7 @@ def as_rank(rank, port, folder, cases, edges):
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(1)
-    with distributed.joining():
+    with processes.joining():
         found = {case: trained(case) for case in cases}
         if edges:
             found["stopped"] = trained("moco", stop_after=STOP)
@@ -255,11 +256,11 @@ def test_one_process_is_left_as_it_is():
     gradient = torch.ones(3)
     with sharing(method):
         assert "forward" not in vars(method.encoder)
-    distributed.average([gradient])
-    distributed.agree(method)
+    processes.average([gradient])
+    processes.agree(method)
     content = {"step": 3}
-    assert distributed.from_first(content, torch.device("cpu")) is content
-    assert (distributed.joined(), distributed.world(), distributed.rank()) == (False, 1, 0)
+    assert processes.from_first(content, torch.device("cpu")) is content
+    assert (processes.joined(), processes.world(), processes.rank()) == (False, 1, 0)
     assert torch.equal(gradient, torch.ones(3))
 
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from ssl_models.errors import NeedsLabels, NeedsTruth
-from ssl_models.protocols import drawing, embedding
-from ssl_models.protocols.score import Findings, Representation
+from ssl_models.protocols import embedding
+from ssl_models.protocols._common import drawing
+from ssl_models.protocols._common.score import Findings, Representation
 
 torch.set_num_threads(1)
 CLASSES, SAMPLES = 4, 96

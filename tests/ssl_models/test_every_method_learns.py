@@ -14,7 +14,7 @@ from ssl_models.datasets import world
 from ssl_models.encoders import build_encoder
 from ssl_models.extraction import POOLED, extract_features
 from ssl_models.method import DataSpec
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols._common.score import Representation
 from ssl_models.trainer import Settings, Silent, Training
 
 METHODS = sorted(

@@ -11,7 +11,7 @@ import torch
 
 from ssl_models import protocols
 from ssl_models.errors import NeedsLabels
-from ssl_models.protocols.score import Representation, Score
+from ssl_models.protocols._common.score import Representation, Score
 
 torch.set_num_threads(1)
 FOLDER = Path(protocols.__file__).parent

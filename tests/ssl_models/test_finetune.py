@@ -10,8 +10,9 @@ from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import NeedsLabels
 from ssl_models.method import DataSpec
 from ssl_models.methods.supervised import Supervised
-from ssl_models.protocols import adaptation, finetune, labelled
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols import finetune
+from ssl_models.protocols._common import adaptation, labelled
+from ssl_models.protocols._common.score import Representation
 from ssl_models.trainer import Settings
 
 torch.set_num_threads(1)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ssl_models.protocols.intervals import accuracies, bootstrap, proportion, wilson
+from ssl_models.protocols._common.intervals import accuracies, bootstrap, proportion, wilson
 
 
 def test_wilson_equals_a_published_value():

@@ -14,7 +14,7 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import NeedsLabels
 from ssl_models.protocols import invariance
-from ssl_models.protocols.score import Findings, Representation
+from ssl_models.protocols._common.score import Findings, Representation
 
 torch.set_num_threads(1)
 SIDE = 24

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ssl_models.datasets import world
-from ssl_models.datasets.render import render
-from ssl_models.datasets.scene import FACTORS
+from ssl_models.datasets._world.render import render
+from ssl_models.datasets._world.scene import FACTORS
 from ssl_models.protocols import invariance
 from tests.ssl_models.test_invariance import (
     found,

@@ -5,8 +5,9 @@ from torch import nn
 
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsTruth
-from ssl_models.protocols import heat_maps, keypoints
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols import keypoints
+from ssl_models.protocols._common.score import Representation
+from ssl_models.protocols._keypoints import heat_maps
 
 torch.set_num_threads(1)
 SIDE, POINTS = 16, 3

@@ -7,7 +7,7 @@ import pytest
 
 from ssl_models.errors import NeedsLabels
 from ssl_models.protocols import knn
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols._common.score import Representation
 
 CLASSES = 7
 

@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from ssl_models.errors import NeedsLabels
-from ssl_models.protocols import linear, linear_sgd
-from ssl_models.protocols.score import Representation
-from ssl_models.protocols.standardised import Standardised
+from ssl_models.protocols import linear
+from ssl_models.protocols._common.score import Representation
+from ssl_models.protocols._linear import sgd
+from ssl_models.protocols._linear.standardised import Standardised
 
 torch.set_num_threads(1)
 CLASSES = 6
@@ -178,4 +179,4 @@ def test_sgd_reads_blocks_and_never_the_whole(problem):
     many = {split: np.tile(rows, (100, 1)).view(Watched) for split, rows in features.items()}
     tiled = {split: np.tile(ids, 100) for split, ids in labels.items()}
     linear.evaluate(representation(many, tiled), seed=0, solver="sgd", iterations=1, weight_decays=[0.01])
-    assert Watched.most <= linear_sgd.BLOCK < len(many["train"])
+    assert Watched.most <= sgd.BLOCK < len(many["train"])

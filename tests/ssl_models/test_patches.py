@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssl_models.views.bounds import require_choice, require_fraction, require_picture, require_positive
+from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.views.geometric import (
     require_square,
 )

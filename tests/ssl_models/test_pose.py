@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ssl_models.datasets import pose
-from ssl_models.datasets.pose import Person
+from ssl_models.datasets._pose import pose
+from ssl_models.datasets._pose.pose import Person
 
 torch.set_num_threads(1)
 NAMES = ("first", "second", "third")

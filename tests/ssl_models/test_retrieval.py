@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from ssl_models.errors import NeedsLabels
-from ssl_models.protocols import knn, neighbours, retrieval
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols import knn, retrieval
+from ssl_models.protocols._common import neighbours
+from ssl_models.protocols._common.score import Representation
 
 CLASSES, TRAIN, TEST = 8, 160, 96
 

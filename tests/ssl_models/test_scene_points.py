@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ssl_models.datasets import truth
-from ssl_models.datasets.render import object_maps, render
-from ssl_models.datasets.shapes import CHANNELS, CLASSES
+from ssl_models.datasets._world import truth
+from ssl_models.datasets._world.render import object_maps, render
+from ssl_models.datasets._world.shapes import CHANNELS, CLASSES
 from tests.ssl_models.test_world_scenes import (  # noqa: F401
     BOTTOM,
     LEFT,

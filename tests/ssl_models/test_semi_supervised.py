@@ -6,8 +6,8 @@ from scipy.stats import t as student
 
 from ssl_models.errors import NeedsLabels
 from ssl_models.protocols import semi_supervised
-from ssl_models.protocols.intervals import accuracies, wilson
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols._common.intervals import accuracies, wilson
+from ssl_models.protocols._common.score import Representation
 from ssl_models.protocols.semi_supervised import balanced_draw, interval
 from tests.ssl_models.test_finetune import CLASSES, TEST, TRAIN, Deaf, Told, easy, given, in_turn, of_world, plain
 

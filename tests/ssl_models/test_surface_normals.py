@@ -7,9 +7,10 @@ import torch
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import NeedsTruth
-from ssl_models.protocols import normal_maps, surface_normals
-from ssl_models.protocols.normal_maps import Head, Normals
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols import surface_normals
+from ssl_models.protocols._common.score import Representation
+from ssl_models.protocols._surface_normals import normal_maps
+from ssl_models.protocols._surface_normals.normal_maps import Head, Normals
 from ssl_models.protocols.surface_normals import angles
 
 torch.set_num_threads(1)

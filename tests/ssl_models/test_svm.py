@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ssl_models.protocols import svm
+from ssl_models.protocols._voc_map import svm
 from tests.ssl_models.test_voc_map import CLASSES, TEST, TRAIN, headline, problem, representation  # noqa: F401
 
 

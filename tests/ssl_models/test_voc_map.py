@@ -5,7 +5,7 @@ import pytest
 
 from ssl_models.errors import NeedsLabels, NeedsTruth
 from ssl_models.protocols import voc_map
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols._common.score import Representation
 
 CLASSES, TRAIN, TEST = 4, 240, 160
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from ssl_models.datasets import world
-from ssl_models.datasets.render import render
-from ssl_models.datasets.scene import BLOBS, DIALS, FACTORS, Scene, sample_scene
-from ssl_models.datasets.shapes import CLASSES
+from ssl_models.datasets._world.render import render
+from ssl_models.datasets._world.scene import BLOBS, DIALS, FACTORS, Scene, sample_scene
+from ssl_models.datasets._world.shapes import CLASSES
 
 torch.set_num_threads(1)
 

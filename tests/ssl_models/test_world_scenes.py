@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
-from ssl_models.datasets import truth, world_scenes
-from ssl_models.datasets.render import render, render_objects
-from ssl_models.datasets.scene import DIALS, FACTORS, Scene, sample_scene
-from ssl_models.datasets.shapes import CLASSES
+from ssl_models.datasets import world_scenes
+from ssl_models.datasets._world import truth
+from ssl_models.datasets._world.render import render, render_objects
+from ssl_models.datasets._world.scene import DIALS, FACTORS, Scene, sample_scene
+from ssl_models.datasets._world.shapes import CLASSES
 
 torch.set_num_threads(1)
 SIZE = 64

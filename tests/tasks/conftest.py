@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import code, forkserver, mlflow_store, tracking
+from tasks.stage import fork_server
+from tasks.staleness import code_hash
+from tasks.tracking import server, stage_run
 from tests.tasks.records import execute
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +48,7 @@ def make_project(folder: Path, **changes) -> Path:
     parameters["data"] = next(iter(parameters["datasets"].values()))
     parameters["machine"] = {"threads": 1, "precision": "float32"}
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters, sort_keys=False))
-    code.write(folder)
+    code_hash.write(folder)
     (folder / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
     (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
@@ -81,7 +83,7 @@ def fork(tmp_path_factory):
     """The environment of a fork server that lives as long as the tests of this process."""
     folder = tmp_path_factory.mktemp("forkserver")
     (folder / "tasks").symlink_to(ROOT / "tasks")
-    with forkserver.running(folder) as environment:
+    with fork_server.running(folder) as environment:
         yield environment
 
 
@@ -96,8 +98,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("template")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        tracking.initialise(root)
-    return mlflow_store.database(root)
+        stage_run.initialise(root)
+    return server.database(root)
 
 
 @pytest.fixture
@@ -105,9 +107,9 @@ def root(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A project folder with a database; making one takes seconds, so it is copied and told where it is."""
     for name in ("MLFLOW_TRACKING_URI", "COVEY_PARENT_RUN", "COVEY_PREFECT_RUN", "PREFECT__FLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(mlflow_store, "_said", set())
-    path = mlflow_store.database(tmp_path)
+    monkeypatch.setattr(server, "_said", set())
+    path = server.database(tmp_path)
     path.parent.mkdir()
     shutil.copy(template, path)
-    execute(tmp_path, f"UPDATE experiments SET artifact_location = '{mlflow_store._artifacts(tmp_path)}'")
+    execute(tmp_path, f"UPDATE experiments SET artifact_location = '{server._artifacts(tmp_path)}'")
     return tmp_path

@@ -12,16 +12,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tasks import mlflow_store, tracking
-from tasks.journal import Journal
-from tasks.store import whole_file
+from tasks.project.paths import whole_file
+from tasks.tracking import server, stage_run
+from tasks.tracking.journal import Journal
 
 WRITES = ("create_run", "log_batch", "log_artifact", "log_dict", "update_run", "set_terminated")
 STEPS = 2
 
 
 def execute(root: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(mlflow_store.database(root))) as connection, connection:
+    with closing(sqlite3.connect(server.database(root))) as connection, connection:
         return connection.execute(query).fetchall()
 
 
@@ -43,14 +43,14 @@ def outcome(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def opened(root: Path, key: str = "abc", **changes: Any) -> tracking.StageRun:
+def opened(root: Path, key: str = "abc", **changes: Any) -> stage_run.StageRun:
     arguments: dict[str, Any] = {
         "stage": "pretrain@world-rotation",
         "work": root / "work" / key,
         "parameters": {"epochs": 3, "rate": {"start": 0.1}},
         "inputs": {"data/world/train.images.npy": "f00"},
     }
-    return tracking.open_run(root, key=key, **(arguments | changes))
+    return stage_run.open_run(root, key=key, **(arguments | changes))
 
 
 def stage(root: Path, key: str) -> None:
@@ -71,7 +71,7 @@ def stage(root: Path, key: str) -> None:
 
 def assert_exact(root: Path, key: str) -> None:
     """One FINISHED run of the key, each value once, nothing left RUNNING."""
-    client = mlflow_store.connect(root, mlflow_store.local_uri(root))
+    client = server.connect(root, server.local_uri(root))
     runs = client.search_runs(["1"], f"tags.`covey.key` = '{key}'")
     assert [run.info.status for run in runs] == ["FINISHED"]
     run_id = runs[0].info.run_id
@@ -81,7 +81,7 @@ def assert_exact(root: Path, key: str) -> None:
     assert len(history["seconds"]) == 1
     assert [file.path for file in client.list_artifacts(run_id)] == ["training.json"]
     assert runs[0].data.params == {"epochs": "3", "rate.start": "0.1"}
-    assert not mlflow_store.running(root)
+    assert not server.running(root)
 
 
 def kill_after(event: int) -> None:

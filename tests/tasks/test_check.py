@@ -9,11 +9,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from tasks import check as checking
-from tasks.check import check, measure
-from tasks.pictures import sheet
-from tasks.schema import ParameterError
-from tasks.store import Store, write_json
+from tasks.artifacts.pictures import sheet
+from tasks.project.paths import Store, write_json
+from tasks.settings.schema import ParameterError
+from tasks.stage import dry_run as checking
+from tasks.stage.dry_run import check, measure
 
 ROOT = Path(__file__).parents[2]
 

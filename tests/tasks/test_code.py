@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import code
+from tasks.staleness import code_hash
 
 ROOT = Path(__file__).parents[2]
 METHOD = '''"""A method."""
@@ -30,9 +30,9 @@ def tree(tmp_path):
         "ssl_models/views/crop.py": "def cut():\n    from ssl_models.views.grid import places\n\n    return places\n",
         "ssl_models/views/grid.py": "places = 9\n",
         "ssl_models/views/blur.py": "sigma = 1\n",
-        "tasks/store.py": "root = 1\n",
+        "tasks/project/paths.py": "root = 1\n",
     }
-    files |= {f"tasks/{name}.py": "from tasks.store import root\n" for name in code.STAGES}
+    files |= {f"tasks/{name}.py": "from tasks.project.paths import root\n" for name in code_hash.STAGES}
     for name, text in files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def tree(tmp_path):
 
 
 def test_what_is_imported_is_followed_into_functions_and_further(tree):
-    assert code.reached(tree, {"ssl_models/methods/one.py"}) == {
+    assert code_hash.reached(tree, {"ssl_models/methods/one.py"}) == {
         "ssl_models/methods/one.py",
         "ssl_models/views/__init__.py",
         "ssl_models/views/crop.py",
@@ -59,16 +59,16 @@ def test_what_is_imported_is_followed_into_functions_and_further(tree):
     ],
 )
 def test_an_edit_changes_the_fingerprints_of_those_that_import_it(tree, file, changed):
-    before = code.fingerprints(tree)["method"]
+    before = code_hash.fingerprints(tree)["method"]
     (tree / file).write_text((tree / file).read_text() + "\nadded = 1\n")
-    after = code.fingerprints(tree)["method"]
+    after = code_hash.fingerprints(tree)["method"]
     assert {name for name in before if before[name] != after[name]} == changed
 
 
 def test_plumbing_changes_nothing(tree):
-    before = code.fingerprints(tree)
-    (tree / "tasks/store.py").write_text("root = 2\n")
-    assert code.fingerprints(tree) == before
+    before = code_hash.fingerprints(tree)
+    (tree / "tasks/project/paths.py").write_text("root = 2\n")
+    assert code_hash.fingerprints(tree) == before
 
 
 @pytest.mark.parametrize(
@@ -82,28 +82,28 @@ def test_plumbing_changes_nothing(tree):
     ],
 )
 def test_comments_docstrings_and_blank_lines_change_nothing(tree, edited):
-    before = code.fingerprints(tree)
+    before = code_hash.fingerprints(tree)
     assert edited != METHOD
     (tree / "ssl_models/methods/one.py").write_text(edited)
-    assert code.fingerprints(tree) == before
+    assert code_hash.fingerprints(tree) == before
 
 
 def test_a_string_that_only_looks_like_a_comment_counts():
-    assert code.bare('a = "# one"\n') != code.bare('a = "# two"\n')
-    assert code.bare('a = 1\n"""loose"""\n') == 'a = 1\n"""loose"""'
+    assert code_hash.bare('a = "# one"\n') != code_hash.bare('a = "# two"\n')
+    assert code_hash.bare('a = 1\n"""loose"""\n') == 'a = 1\n"""loose"""'
 
 
 def test_the_command_writes_what_the_tree_says(tree):
     subprocess.run(
         [sys.executable, "-m", "tasks", "code"], cwd=tree, env={"PYTHONPATH": str(ROOT)}, check=True, timeout=60
     )
-    assert json.loads((tree / "code.json").read_text()) == code.fingerprints(tree)
-    assert code.read(tree) == code.fingerprints(tree)
+    assert json.loads((tree / "code.json").read_text()) == code_hash.fingerprints(tree)
+    assert code_hash.read(tree) == code_hash.fingerprints(tree)
     (tree / "code.json").unlink()
-    assert code.read(tree) == {}
+    assert code_hash.read(tree) == {}
 
 
 def test_nothing_that_shapes_an_output_counts_as_plumbing():
     """What plumbing names is there, and no stage's own module is among it."""
-    assert all((ROOT / path).is_file() for path in code.PLUMBING)
-    assert not code.PLUMBING & {f"tasks/{name}.py" for name in code.STAGES}
+    assert all((ROOT / path).is_file() for path in code_hash.PLUMBING)
+    assert not code_hash.PLUMBING & {f"tasks/{name}.py" for name in code_hash.STAGES}

@@ -9,7 +9,8 @@ import yaml
 from dvc.dvcfile import load_file
 from dvc.repo import Repo
 
-from tasks import code, declared, pipeline
+from tasks.staleness import code_hash, graph
+from tasks.staleness import declaration as declared
 from tests.tasks.conftest import make_project
 
 ROOT = Path(__file__).parents[2]
@@ -17,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def stages():
-    return pipeline.graph(ROOT)
+    return graph.graph(ROOT)
 
 
-def declared_code(stage: pipeline.Stage) -> set[str]:
+def declared_code(stage: graph.Stage) -> set[str]:
     """The entries of code.json that a stage depends on."""
     return set(declarations()[stage.name].code)
 
@@ -66,7 +67,7 @@ def test_every_stage_declares_its_own_module_and_what_it_looks_up_by_name(stages
 
 
 def test_every_entry_is_there(stages):
-    now = code.fingerprints(ROOT)
+    now = code_hash.fingerprints(ROOT)
     for stage in stages.values():
         for key in declared_code(stage):
             kind, _, name = key.partition(".")
@@ -106,7 +107,7 @@ def test_a_new_block_adds_its_stages(tmp_path):
     content["clusterfit"] |= {"fresh_cf": {"source": "fresh", "clusters": 3}}
     content["clusterfit"] |= {"fresh_cf_cf": {"source": "fresh_cf", "clusters": 3}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
-    stages = pipeline.graph(tmp_path)
+    stages = graph.graph(tmp_path)
     assert stages["pretrain@fresh"].parents == ("code", "prepare")
     assert set(stages["cluster@fresh_cf"].parents) == {"code", "prepare", "pretrain@fresh", "extract@fresh"}
     assert set(stages["cluster@fresh_cf_cf"].parents) == {
@@ -130,8 +131,8 @@ def test_a_lock_file_that_is_just_being_written_does_not_disturb_a_stage(tmp_pat
 def test_a_torn_lock_file_is_named_with_the_way_out(tmp_path):
     project = make_project(tmp_path)
     (project / "dvc.lock").write_text("stages:")
-    with pytest.raises(pipeline.PipelineError, match=r"(?s)dvc\.lock.*git checkout dvc\.lock"):
-        pipeline.stale(project)
+    with pytest.raises(graph.PipelineError, match=r"(?s)dvc\.lock.*git checkout dvc\.lock"):
+        graph.stale(project)
 
 
 def test_a_fingerprint_changes_with_a_file_a_name_and_a_parameter_and_not_with_compiled_code(tmp_path):

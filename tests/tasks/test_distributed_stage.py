@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import load_file
 
 from ssl_models.trainer import TrainingDivergedError
-from tasks import store, workers
-from tasks.journal import Journal
-from tasks.stage import Context
-from tasks.training import train_encoder
+from tasks.project import paths
+from tasks.stage import torchrun
+from tasks.stage.run import Context
+from tasks.tracking.journal import Journal
+from tasks.training.train import train_encoder
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = {
@@ -42,7 +43,7 @@ class Noted:
 
 
 def context_of(root, run, processes=1, **training):
-    work = store.work_folder(root, f"pretrain@{run}", f"{processes}-{training}")
+    work = paths.work_folder(root, f"pretrain@{run}", f"{processes}-{training}")
     work.mkdir(parents=True, exist_ok=True)
     parameters = json.loads(json.dumps(PARAMETERS))
     parameters["training"] |= training
@@ -61,7 +62,7 @@ def workers_of(folder):
     found = []
     for process in psutil.process_iter():
         try:
-            if process.cwd() == str(folder) and "tasks.workers" in process.cmdline():
+            if process.cwd() == str(folder) and "tasks.stage.torchrun" in process.cmdline():
                 found.append(process.pid)
         except psutil.Error:
             continue
@@ -82,7 +83,7 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("PET_NNODES", raising=False)
-    folder = store.Store(tmp_path, "noise").dataset
+    folder = paths.Store(tmp_path, "noise").dataset
     folder.mkdir(parents=True)
     pictures = numpy.random.default_rng(0).integers(0, 256, (32, 3, 32, 32), dtype=numpy.uint8)
     numpy.save(folder / "train.images.npy", pictures)
@@ -93,8 +94,8 @@ def left(context, result, run):
     encoder = context.store.encoder(run)
     return (
         load_file(encoder / "encoder.safetensors"),
-        store.read_json(context.store.metric(run, "training.json")),
-        [entry.values["loss"] for entry in Journal(context.work / workers.JOURNAL).read()],
+        paths.read_json(context.store.metric(run, "training.json")),
+        [entry.values["loss"] for entry in Journal(context.work / torchrun.JOURNAL).read()],
         sorted(result.summary),
     )
 
@@ -103,13 +104,13 @@ class Here:
     """Stands for torchrun: a group of one process, which is this one."""
 
     def __init__(self, command, cwd, env):
-        assert command[-5:] == ["--standalone", "--nproc-per-node", "2", "--module", "tasks.workers"]
+        assert command[-5:] == ["--standalone", "--nproc-per-node", "2", "--module", "tasks.stage.torchrun"]
         group = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(cwd)
             for name, value in {**env, **group}.items():
                 patch.setenv(name, value)
-            workers._take_part()
+            torchrun._take_part()
         self.answers = [None, 0]
 
     def wait(self, timeout):
@@ -125,7 +126,7 @@ def test_what_the_processes_hand_over_is_what_the_stage_would_have_made(root, mo
     alone = context_of(root, "pirl")
     weights, summary, losses, numbers = left(alone, pretrain(alone, "pirl"), "pirl")
     context = context_of(root, "pirl", 2)
-    monkeypatch.setattr(workers.subprocess, "Popen", Here)
+    monkeypatch.setattr(torchrun.subprocess, "Popen", Here)
     together = left(context, pretrain(context, "pirl"), "pirl")
     assert together[2] == losses
     assert all(torch.equal(together[0][name], value) for name, value in weights.items())
@@ -156,14 +157,14 @@ def test_two_processes_leave_what_one_leaves(root):
 
 
 def test_what_is_not_trained_starts_no_processes(root, monkeypatch):
-    monkeypatch.setattr(workers, "train", None)
+    monkeypatch.setattr(torchrun, "train", None)
     context = context_of(root, "random", 2)
     pretrain(context, "random")
     assert (context.store.encoder("random") / "encoder.safetensors").exists()
 
 
 def test_a_batch_that_cannot_be_shared_starts_no_processes(root, monkeypatch):
-    monkeypatch.setattr(workers, "train", None)
+    monkeypatch.setattr(torchrun, "train", None)
     with pytest.raises(ValueError, match="batch_size 16 cannot be shared equally by 3 processes"):
         pretrain(context_of(root, "pirl", 3), "pirl")
 
@@ -172,27 +173,27 @@ def test_more_processes_than_gpus_are_refused(root, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ValueError, match=r"machine.processes is 4, and this machine has 2 GPUs"):
-        workers.train(context_of(root, "pirl", 4))
+        torchrun.train(context_of(root, "pirl", 4))
 
 
 def test_what_failed_first_is_what_is_told(tmp_path):
     def note(rank, time, kind, words):
-        store.write_json(tmp_path / f"error.{rank}.json", {"rank": rank, "time": time, "kind": kind, "words": words})
+        paths.write_json(tmp_path / f"error.{rank}.json", {"rank": rank, "time": time, "kind": kind, "words": words})
 
-    assert "exit code 1 and no word" in str(workers._reason(tmp_path, 1))
+    assert "exit code 1 and no word" in str(torchrun._reason(tmp_path, 1))
     note(0, 2.0, "RuntimeError", "Connection closed by peer")
-    error = workers._reason(tmp_path, 1)
+    error = torchrun._reason(tmp_path, 1)
     assert str(error) == "process 0 of the training ended with RuntimeError: Connection closed by peer"
     note(1, 1.0, "TrainingDivergedError", "the loss is nan")
-    assert isinstance(workers._reason(tmp_path, 1), TrainingDivergedError)
+    assert isinstance(torchrun._reason(tmp_path, 1), TrainingDivergedError)
     note(2, 0.5, "ValueError", "shuffle_groups is 9")
-    error = workers._reason(tmp_path, 1)
+    error = torchrun._reason(tmp_path, 1)
     assert (type(error), str(error)) == (ValueError, "shuffle_groups is 9")
 
 
 def test_a_process_by_hand_says_who_starts_it(root):
     environment = {name: value for name, value in os.environ.items() if name != "RANK"}
-    command = [sys.executable, "-m", "tasks.workers"]
+    command = [sys.executable, "-m", "tasks.stage.torchrun"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "is started by torchrun; to train, run the stage" in done.stderr
@@ -215,7 +216,7 @@ def test_no_process_outlives_another(root, victim):
         "pretrain(context_of(Path.cwd(), 'pirl', 2, epochs=5000), 'pirl')\n"
     )
     stage = subprocess.Popen([sys.executable, "-c", text], cwd=root, stderr=subprocess.PIPE, text=True)
-    wait_for((context.work / workers.CHECKPOINT).exists)
+    wait_for((context.work / torchrun.CHECKPOINT).exists)
     agent_and_processes = workers_of(root)
     assert len(agent_and_processes) == 3
     if victim == "stage":

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks import experiments, points, store, sweep_results, sweeps
-from tasks.schema import ParameterError
-from tasks.sweeps import Measure
+from tasks.project import paths
+from tasks.settings.schema import ParameterError
+from tasks.sweeps import experiments, points, results
+from tasks.sweeps import sweep as sweeps
+from tasks.sweeps.sweep import Measure
 from tests.tasks.conftest import make_project
 
 CONTENT: dict[str, Any] = {
@@ -81,19 +83,19 @@ def test_points_run_as_experiments_and_share_what_they_have_in_common(
     sweep = sweeps.build(versioned, "try", CONTENT)
     few, many = points.points(versioned, sweep)
     place = experiments.copy(versioned, 0, experiments.baseline(versioned, sweep))
-    environment = {**fork, store.WORK: str(versioned / ".covey/sweeps/work")}
+    environment = {**fork, paths.WORK: str(versioned / ".covey/sweeps/work")}
     logs, records = {}, {}
     for point in (few, many):
         seconds = experiments.run(versioned, place, point, environment)
         revision = experiments.bring_home(versioned, place, point)
-        logs[point.name] = store.log_file(versioned, experiments.log_name(point)).read_text()
+        logs[point.name] = paths.log_file(versioned, experiments.log_name(point)).read_text()
         metrics = experiments.metrics(versioned, revision)
-        records[point.name] = sweep_results.file(versioned, point, metrics, seconds, revision)
+        records[point.name] = results.file(versioned, point, metrics, seconds, revision)
     assert "Running stage 'pretrain@rotation'" in logs[few.name]
     assert "Running stage 'pretrain@rotation'" not in logs[many.name]
     assert "Running stage 'clusterfit@rotation_cf'" in logs[many.name]
     assert set(records[few.name]["spent"]) >= {"pretrain@rotation", "cluster@rotation_cf", "clusterfit@rotation_cf"}
-    assert 0 <= sweep_results.value(records[few.name], Measure("rotation_cf", "knn")) <= 1
+    assert 0 <= results.value(records[few.name], Measure("rotation_cf", "knn")) <= 1
     assert points.record(versioned, few) == json.loads(json.dumps(records[few.name]))
     assert experiments.run(versioned, place, few, environment) < 5  # it is there already
     told = subprocess.run(

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks import findings, report, tables
+from tasks import report
+from tasks.reporting import sections, tables
 from tests.tasks.study import make, parameters, score, written
 
 RUNS = ["random", "supervised", "rotation", "simclr"]
@@ -46,12 +47,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, obj
 def test_pictures_are_those_of_the_best_its_refit_and_the_controls(study: tuple[Path, dict[str, object]]) -> None:
     root, content = study
     (data,) = report.collect(root, content)
-    names = [run.name for run in findings.chosen(data, "cells_detection")]
+    names = [run.name for run in sections.chosen(data, "cells_detection")]
     own = [run for run in data.runs if run.role == "self-supervised"]
     best = max(own, key=lambda run: run.scores("cells_detection")[0].value)
     assert names[0] == best.name
     assert names[-2:] == ["random", "supervised"]
-    shown = findings.pictures(root, data)
+    shown = sections.pictures(root, data)
     assert [run.name for _, run, _ in shown] == names
     assert all(path.name == "detections.png" for _, _, path in shown)
 
@@ -82,5 +83,5 @@ def test_a_protocol_that_left_nothing_has_no_section(tmp_path: Path) -> None:
     content = parameters(["random", "rotation"], ["world"])
     make(tmp_path, "world", content, pictures=False)
     (data,) = report.collect(tmp_path, content)
-    assert findings.sections(tmp_path, data, {}, str) == []
+    assert sections.sections(tmp_path, data, {}, str) == []
     assert '<h3 id="data-1-protocols">' not in written(tmp_path, content)[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.journal import Journal
+from tasks.tracking.journal import Journal
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks import faults, pipeline
+from tasks.process import kill_points
+from tasks.staleness import graph
 from tests.tasks.conftest import edit, make_project, run_stage
 
 STAGE = "pretrain@rotation"
-CASES = [(point, victim) for point in faults.POINTS for victim in ("stage", "dvc")]
+CASES = [(point, victim) for point in kill_points.POINTS for victim in ("stage", "dvc")]
 QUICK = {("after-checkpoint", "stage"), ("before-record", "dvc")}
 
 
@@ -110,7 +111,8 @@ def test_a_kill_leaves_no_trace_in_the_end(point, victim, reference, fork, tmp_p
 
 
 FLOW_CASES = [
-    pytest.param(point, marks=[] if point == "after-metric" else [pytest.mark.exhaustive]) for point in faults.POINTS
+    pytest.param(point, marks=[] if point == "after-metric" else [pytest.mark.exhaustive])
+    for point in kill_points.POINTS
 ]
 
 
@@ -126,7 +128,7 @@ def test_a_killed_flow_goes_on_where_it_was(point, reference, tmp_path):
     assert_one_finished_run(project, STAGE)
     finished = [run for run in mlflow_runs(project) if run.info.status == "FINISHED"]
     stages = [run.data.tags["covey.stage"] for run in finished if "covey.stage" in run.data.tags]
-    assert sorted(stages) == sorted(set(pipeline.graph(project)) - {"code", "prepare"})
+    assert sorted(stages) == sorted(set(graph.graph(project)) - {"code", "prepare"})
     third = covey(project)
     assert "Nothing is stale" in third.stdout
     assert all_are_gone(project)

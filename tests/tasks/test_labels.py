@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import labels
+from tasks.tracking import keys
 
 
 @pytest.mark.parametrize(
@@ -21,19 +21,19 @@ from tasks import labels
 def test_labels(name: str, expected: str) -> None:
     from mlflow.utils.validation import _validate_metric_name
 
-    assert labels.label(name) == expected
-    _validate_metric_name(labels.label(name))
+    assert keys.label(name) == expected
+    _validate_metric_name(keys.label(name))
 
 
 def test_long_labels_stay_apart() -> None:
-    one, other = labels.label("a/" * 200 + "b"), labels.label("a/" * 200 + "c")
+    one, other = keys.label("a/" * 200 + "b"), keys.label("a/" * 200 + "c")
     assert one != other
-    assert len(one) <= labels.KEY_LENGTH
+    assert len(one) <= keys.KEY_LENGTH
 
 
 def test_parameter_texts() -> None:
     nested = {"a": {"b": 1, "c": {"d": True}}, "e": [1, 2], "f": "text", "g": None, "h": {}}
-    assert labels.parameter_texts(nested) == {
+    assert keys.parameter_texts(nested) == {
         "a.b": "1",
         "a.c.d": "true",
         "e": "[1, 2]",
@@ -56,6 +56,6 @@ def test_the_commit_and_whether_it_is_all(tmp_path: Path) -> None:
     git("commit", "-qm", "one")
     git("tag", "-a", "v1", "-m", "one")
     head = git("rev-parse", "HEAD").strip()
-    assert labels.source_commit(tmp_path) == head
+    assert keys.source_commit(tmp_path) == head
     (tmp_path / "file").write_text("2")
-    assert labels.source_commit(tmp_path) == f"{head}-dirty"
+    assert keys.source_commit(tmp_path) == f"{head}-dirty"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.mlflow_store import call, reachable
+from tasks.tracking.server import call, reachable
 
 
 def closed_port() -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import params, sets
-from tasks.params import ParameterError, load
-from tasks.selection import select, select_data, selecting
+from tasks.selection import scope
+from tasks.settings import params
+from tasks.settings.edit import select, select_data, selecting
+from tasks.settings.params import ParameterError, load
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,13 +122,13 @@ def test_refits_and_runs_of_every_kind_are_accepted(project, block, settings):
 
 def test_selecting_runs_changes_one_line_and_is_taken_back_when_refused(project):
     before = (project / "params.yaml").read_text()
-    select(project, sets.RUNS, "all")
+    select(project, scope.RUNS, "all")
     assert (project / "params.yaml").read_text() == before.replace("runs: small\n", "runs: all\n")
     with selecting(project, None, "small") as name:
         assert name is None
     assert (project / "params.yaml").read_text() == before
     with pytest.raises(ParameterError, match="unknown set of runs 'smal'"):
-        select(project, sets.RUNS, "smal")
+        select(project, scope.RUNS, "smal")
     with pytest.raises(ParameterError, match="later"), selecting(project, "cifar10", "all"):
         raise ParameterError("found later")
     assert (project / "params.yaml").read_text() == before

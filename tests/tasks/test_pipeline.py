@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.pipeline import Stage, _reasons, plan
+from tasks.staleness.graph import Stage, _reasons, plan
 
 
 def graph(**parents):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ssl_models.protocols import drawing
-from tasks import plots
-from tasks.tables import Run
+from ssl_models.protocols._common import drawing
+from tasks.reporting import plots
+from tasks.reporting.tables import Run
 
 
 def test_hues_are_one_a_method_and_grey_for_controls() -> None:

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from ssl_models.encoders import build_encoder
-from tasks import tracking
-from tasks.mlflow_store import connect, local_uri
+from tasks.tracking import stage_run
+from tasks.tracking.server import connect, local_uri
 from tests.tasks.records import opened
 
 torch.set_num_threads(1)
@@ -32,18 +32,18 @@ def test_round_trip(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(2):
         run = opened(root, f"key{seed}")
         for _ in range(2):
-            version = tracking.register_encoder(root, "world.rotation", root / f"encoder{seed}", run.run_id)
+            version = stage_run.register_encoder(root, "world.rotation", root / f"encoder{seed}", run.run_id)
             assert version == seed + 1
         run.finish({})
     (root / "sub").mkdir()
     monkeypatch.chdir(root / "sub")
-    newest, first = tracking.load_encoder("world.rotation"), tracking.load_encoder("world.rotation", version=1)
+    newest, first = stage_run.load_encoder("world.rotation"), stage_run.load_encoder("world.rotation", version=1)
     assert not newest.training
     assert torch.equal(newest(images), encoders[1](images))
     assert torch.equal(first(images), encoders[0](images))
     for wanted in (("world.absent", None), ("world.rotation", 7)):
         with pytest.raises(LookupError, match=rf"{wanted[0]}.* is not in the registry .*\['world.rotation'\]"):
-            tracking.load_encoder(*wanted)
+            stage_run.load_encoder(*wanted)
 
 
 def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) 
     images = torch.rand(3, 3, 16, 16)
     encoder = trained(root / "encoder", 0)
     run = opened(root)
-    tracking.register_encoder(root, "world.rotation", root / "encoder", run.run_id, shape=(3, 16, 16))
+    stage_run.register_encoder(root, "world.rotation", root / "encoder", run.run_id, shape=(3, 16, 16))
     monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", local_uri(root))
     model = mlflow.pyfunc.load_model("models:/world.rotation@latest")
     assert torch.equal(torch.from_numpy(model.predict(images.numpy())), encoder(images))
@@ -65,7 +65,7 @@ def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_folder_that_holds_no_encoder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"holds no encoder\.json"):
-        tracking.read_encoder(tmp_path)
+        stage_run.read_encoder(tmp_path)
 
 
 def test_nothing_is_registered_of_files_that_do_not_fit(root: Path) -> None:
@@ -73,5 +73,5 @@ def test_nothing_is_registered_of_files_that_do_not_fit(root: Path) -> None:
     (root / "encoder" / "encoder.json").write_text(json.dumps({"name": "resnet", "settings": {"width": 4}}))
     run = opened(root)
     with pytest.raises(RuntimeError, match=r"size mismatch|Missing key"):
-        tracking.register_encoder(root, "world.rotation", root / "encoder", run.run_id)
+        stage_run.register_encoder(root, "world.rotation", root / "encoder", run.run_id)
     assert run.client.list_artifacts(run.run_id) == []

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks import page, report
-from tasks.stage import Context
+from tasks import report
+from tasks.reporting import page
+from tasks.stage.run import Context
 from tests.tasks.study import LEVELS, make, parameters, written
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import params, schedules
-from tasks.schema import ParameterError
+from tasks.settings import params, schedules
+from tasks.settings.schema import ParameterError
 
 ROOT = Path(__file__).parents[2]
 

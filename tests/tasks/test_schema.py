@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.schema import Field, ParameterError, check_block, keywords, offered, parse_yaml, unknown
+from tasks.settings.schema import Field, ParameterError, check_block, keywords, offered, parse_yaml, unknown
 
 CODE = Path(__file__).parents[2] / "ssl_models"
 METHODS = sorted(path.stem for path in (CODE / "methods").glob("*.py") if path.stem != "__init__")

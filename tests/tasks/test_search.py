@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from tasks import points, search, sweep_results, sweeps, trials
-from tasks.points import Point
-from tasks.schema import ParameterError
-from tasks.sweeps import Measure, Sweep
-from tasks.trials import Study
+from tasks.settings.schema import ParameterError
+from tasks.sweeps import points, results, search, trials
+from tasks.sweeps import sweep as sweeps
+from tasks.sweeps.points import Point
+from tasks.sweeps.sweep import Measure, Sweep
+from tasks.sweeps.trials import Study
 from tests.tasks.conftest import make_project
 
 SPACE: dict[str, Any] = {
@@ -199,7 +200,7 @@ def test_a_trial_s_value_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
     study = Study(tmp_path, hand_made())
     score = {"run": "rotation_cf", "protocol": "knn", "layer": "", "metric": "top1"}
     records = [{"settings": {}, "seed": seed, "scores": [{**score, "value": 0.5 + seed}]} for seed in (0, 1)]
-    assert study.mean(records) == sweep_results.mean([0.5, 1.5])
+    assert study.mean(records) == results.mean([0.5, 1.5])
     assert study.mean(records).value == 1.0
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tasks import sets
-from tasks.schema import ParameterError
+from tasks.selection import scope
+from tasks.settings.schema import ParameterError
 
 RUNS = {
     "pretrain": {"rotation": {}, "moco": {}, "mine": {}},
@@ -27,9 +27,9 @@ RUNS = {
 )
 def test_a_set_brings_the_sources_and_what_no_set_names(selection, expected):
     parameters = RUNS | selection
-    sets.check(parameters)
-    assert sets.chosen(parameters) == expected
-    narrowed = sets.narrowed(parameters)
+    scope.check(parameters)
+    assert scope.chosen(parameters) == expected
+    narrowed = scope.narrowed(parameters)
     assert (*narrowed["pretrain"], *narrowed["clusterfit"]) == expected
     assert "sets" not in narrowed
     assert narrowed.get("runs") == selection.get("runs")
@@ -47,20 +47,20 @@ def test_a_set_brings_the_sources_and_what_no_set_names(selection, expected):
 )
 def test_what_cannot_be_is_refused(change, words):
     with pytest.raises(ParameterError, match=words):
-        sets.check(RUNS | change)
+        scope.check(RUNS | change)
 
 
 def test_protocols_are_selected_as_runs_are():
     measured = {"transfer": {"linear": {}, "finetune": {}}, "targets": {"cells": {"protocol": "detection"}}}
     suites = {"suites": {"quick": ["linear"], "long": ["linear", "finetune", "cells"]}}
     parameters = RUNS | measured | suites | {"protocols": "quick"}
-    sets.check(parameters)
-    assert sets.scope(parameters).protocols == ("linear",)
-    assert sets.narrowed(parameters)["transfer"] == {"linear": {}}
-    assert sets.narrowed(parameters)["targets"] == {}
-    assert "suites" not in sets.narrowed(parameters)
-    assert sets.chosen(parameters | {"protocols": "long"}, sets.PROTOCOLS) == ("linear", "finetune", "cells")
+    scope.check(parameters)
+    assert scope.scope(parameters).protocols == ("linear",)
+    assert scope.narrowed(parameters)["transfer"] == {"linear": {}}
+    assert scope.narrowed(parameters)["targets"] == {}
+    assert "suites" not in scope.narrowed(parameters)
+    assert scope.chosen(parameters | {"protocols": "long"}, scope.PROTOCOLS) == ("linear", "finetune", "cells")
     with pytest.raises(ParameterError, match=r"suites\.quick: unknown protocol 'linaer'. Did you mean 'linear'"):
-        sets.check(parameters | {"suites": {"quick": ["linaer"]}})
+        scope.check(parameters | {"suites": {"quick": ["linaer"]}})
     with pytest.raises(ParameterError, match="protocols: unknown set of protocols 'quik'"):
-        sets.check(parameters | {"protocols": "quik"})
+        scope.check(parameters | {"protocols": "quik"})

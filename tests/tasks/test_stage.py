@@ -9,7 +9,8 @@ import numpy
 import pytest
 from PIL import Image
 
-from tasks import pipeline, store
+from tasks.project import paths
+from tasks.staleness import graph
 from tests.tasks.conftest import edit, run_stage
 
 EDITED = "\nMORE = 1\n"
@@ -26,7 +27,7 @@ def test_code_edited_while_a_stage_runs_fails_it_and_nothing_is_recorded(prepare
     edit(prepared, training={"epochs": 60})
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run_stage, prepared, "pretrain@rotation", fork)
-        work = store.covey_folder(prepared) / "work" / "pretrain@rotation"
+        work = paths.covey_folder(prepared) / "work" / "pretrain@rotation"
         journal = wait_for(lambda: next(work.glob("*/journal.jsonl"), None))
         wait_for(journal.read_bytes)
         code = prepared / "ssl_models" / "methods" / "rotation.py"
@@ -64,7 +65,7 @@ def test_every_refit_of_a_run_goes_through(prepared, fork):
     for run in ("rotation", "teacher"):
         for stage in ("pretrain", "extract"):
             assert run_stage(prepared, f"{stage}@{run}", fork).returncode == 0
-    place = store.Store(prepared, "world")
+    place = paths.Store(prepared, "world")
     for run, shape in (("rotation_cf", None), ("soft", (192, 5)), ("taught", (192, 12)), ("again", None)):
         for stage in ("cluster", "clusterfit", "extract_clusterfit"):
             done = run_stage(prepared, f"{stage}@{run}", fork)
@@ -72,7 +73,7 @@ def test_every_refit_of_a_run_goes_through(prepared, fork):
         targets = place.clusters(run) / "targets.npy"
         assert (numpy.load(targets).shape if targets.exists() else None) == shape
         assert (place.features(run) / "test.pooled.npy").exists()
-        assert store.read_json(place.metric(run, "training.json"))["peak_memory"] > 2**20
+        assert paths.read_json(place.metric(run, "training.json"))["peak_memory"] > 2**20
     logits = numpy.load(place.clusters("taught") / "targets.npy")
     assert numpy.array_equal(logits.argmax(1), numpy.load(place.clusters("taught") / "assignments.npy"))
     assert (place.encoder("teacher") / "head.safetensors").exists()
@@ -88,7 +89,7 @@ def wait_for(found, seconds: float = 60):
 
 
 def test_a_second_start_of_a_running_stage_is_refused(prepared, fork):
-    with open(store.lock_file(prepared, "pretrain@rotation"), "w") as lock:
+    with open(paths.lock_file(prepared, "pretrain@rotation"), "w") as lock:
         lock.write("4711")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -118,7 +119,7 @@ def test_unlabelled_pictures_go_through_and_say_what_they_lack(project, fork, tm
     tail = text[text.index("\nmachine:") :]
     (project / "params.yaml").write_text(f"{head}\n  flat: &flat {block}\ndata: *flat{tail}")
     edit(project, pretrain={"supervised": {"method": "supervised"}}, training={"epochs": 1})
-    for stage in pipeline.graph(project):
+    for stage in graph.graph(project):
         done = run_stage(project, stage, fork)
         assert done.returncode == 0, f"{stage}: {done.stdout}{done.stderr}"
     assert json.loads((project / "metrics/flat/prepare.json").read_text())["skipped"] == ["broken.png"]
@@ -133,7 +134,7 @@ def test_a_half_written_file_is_never_taken_for_a_whole_one(tmp_path):
     path.write_text("old")
 
     def fill_the_disk():
-        with store.whole_file(path) as temporary:
+        with paths.whole_file(path) as temporary:
             temporary.write_text("half")
             raise OSError(28, "No space left on device")
 

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks import studies, study_checks, sweep_results
-from tasks.schema import ParameterError
-from tasks.studies import Named, Study
-from tasks.sweep_results import Mean
-from tasks.sweeps import Measure, Sweep
+from tasks.settings.schema import ParameterError
+from tasks.studies import checks
+from tasks.studies import study as studies
+from tasks.studies.study import Named, Study
+from tasks.sweeps import results
+from tasks.sweeps.results import Mean
+from tasks.sweeps.sweep import Measure, Sweep
 from tests.tasks.conftest import ROOT, SMALL
 
 QUICK: dict[str, Any] = {
@@ -99,13 +101,13 @@ def study(measures: dict[str, Named], rules: list[dict[str, Any]], seeds: int, *
     ],
 )
 def test_a_side_is_a_sum_of_measures_and_numbers(side: str | float, found: list[tuple[int, str | float]]) -> None:
-    assert list(study_checks.terms(side)) == found
+    assert list(checks.terms(side)) == found
 
 
 @pytest.mark.parametrize("side", ["a b", "a * 2", "a +", "a + + b", "(a)", "a, b", "a > b"])
 def test_what_is_no_sum_is_refused(side: str) -> None:
     with pytest.raises(ParameterError, match=r"must be measures and numbers with \+ and - between them"):
-        list(study_checks.terms(side))
+        list(checks.terms(side))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_a_verdict_is_of_all_rules(outcomes: list[str], expected: str) -> None:
 
 def test_students_t_by_hand() -> None:
     """Of 1, 2, 3 the mean is 2, the deviation 1, and t of two degrees of freedom 4.3027."""
-    mean = sweep_results.mean([1.0, 2.0, 3.0])
+    mean = results.mean([1.0, 2.0, 3.0])
     assert mean.value == 2
     assert mean.high - mean.value == pytest.approx(4.302653 / math.sqrt(3), abs=1e-6)
     assert mean.low + mean.high == pytest.approx(4)

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from benchmarks import studies as readme_board
-from tasks import store, study_board, study_numbers, study_plots
-from tasks.schema import ParameterError
+from tasks.project import paths
+from tasks.settings.schema import ParameterError
+from tasks.studies import board, plots
+from tasks.studies import numbers as study_numbers
 from tests.tasks.outcomes import BARS, LINES, POINTS
 
 
@@ -37,7 +39,7 @@ class Page(HTMLParser):
 def root(tmp_path: Path) -> Path:
     """A project with three outcomes, and a study that has not been run."""
     for outcome in (BARS, LINES, POINTS):
-        study_board.file(tmp_path, outcome)
+        board.file(tmp_path, outcome)
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "layers.yaml").write_text("title: Late layers transfer worse\nclaim: A claim.\n")
     return tmp_path
@@ -45,15 +47,15 @@ def root(tmp_path: Path) -> Path:
 
 def drawn(**changes: Any) -> str:
     """The words of the figure of BARS with changes."""
-    return Page(study_plots.figure({**BARS, **changes}, "s")).words
+    return Page(plots.figure({**BARS, **changes}, "s")).words
 
 
 def test_an_outcome_is_kept_with_its_machine_and_read_again(tmp_path: Path) -> None:
-    assert study_board.outcomes(tmp_path) == []
-    path = study_board.file(tmp_path, LINES)
-    study_board.file(tmp_path, BARS)
+    assert board.outcomes(tmp_path) == []
+    path = board.file(tmp_path, LINES)
+    board.file(tmp_path, BARS)
     assert path == tmp_path / "results" / "studies" / "label_noise.json"
-    first, second = study_board.outcomes(tmp_path)
+    first, second = board.outcomes(tmp_path)
     assert (first["name"], second["name"]) == ("label_noise", "refit_gain")
     assert {**first, "machine": ""} == {**LINES, "machine": ""}
     assert re.fullmatch(r".+, \d+ cores", first["machine"])
@@ -61,37 +63,35 @@ def test_an_outcome_is_kept_with_its_machine_and_read_again(tmp_path: Path) -> N
 
 def test_what_is_no_number_is_kept_as_null_and_told(tmp_path: Path) -> None:
     rule = {**POINTS["rules"][0], "difference": math.nan}
-    study_board.file(tmp_path, {**POINTS, "rules": [rule], "seeds": [0, 1]})
-    kept = study_board.outcomes(tmp_path)[0]["rules"][0]
+    board.file(tmp_path, {**POINTS, "rules": [rule], "seeds": [0, 1]})
+    kept = board.outcomes(tmp_path)[0]["rules"][0]
     assert kept["difference"] is None
-    assert study_board.rule_text(kept) == "no number, open"
-    assert study_board.in_words(kept) == "It is open: the difference is no number."
-    assert "no number, open" in study_board.write(tmp_path).read_text()
+    assert board.rule_text(kept) == "no number, open"
+    assert board.in_words(kept) == "It is open: the difference is no number."
+    assert "no number, open" in board.write(tmp_path).read_text()
 
 
 def test_a_file_that_cannot_be_read_is_named(root: Path) -> None:
     broken = root / "results" / "studies" / "label_noise.json"
     broken.write_text("{")
     with pytest.raises(ValueError, match=r"label_noise\.json is no outcome of a study .* run the study again"):
-        study_board.write(root)
+        board.write(root)
 
 
 def test_rules_are_told_with_their_intervals() -> None:
     holds, _ = BARS["rules"]
     fails, opened = LINES["rules"]
-    assert study_board.rule_text(holds) == "+0.031 (+0.012 to +0.051) holds"
-    assert study_board.rule_text(POINTS["rules"][0]) == "-0.120 (one seed) open"
+    assert board.rule_text(holds) == "+0.031 (+0.012 to +0.051) holds"
+    assert board.rule_text(POINTS["rules"][0]) == "-0.120 (one seed) open"
     told = "The difference is +0.031, 95 % interval +0.012 to +0.051. It holds: the interval lies above zero."
-    assert study_board.in_words(holds) == told
-    assert study_board.in_words(fails).endswith("It fails: the interval lies below zero.")
-    assert study_board.in_words(opened).endswith("It is open: the interval holds zero.")
-    assert (
-        study_board.in_words(POINTS["rules"][0]) == "The difference is -0.120. It is open: one seed gives no interval."
-    )
+    assert board.in_words(holds) == told
+    assert board.in_words(fails).endswith("It fails: the interval lies below zero.")
+    assert board.in_words(opened).endswith("It is open: the interval holds zero.")
+    assert board.in_words(POINTS["rules"][0]) == "The difference is -0.120. It is open: one seed gives no interval."
 
 
 def test_the_board_has_a_row_a_study_and_says_what_was_not_run(root: Path) -> None:
-    text = study_board.write(root).read_text()
+    text = board.write(root).read_text()
     words = " ".join(Page(text).words.split())
     assert "Of 4 claims, 1 is reproduced, 1 is not reproduced, 1 is undecided and 1 is not run." in words
     rows = re.findall(r"<tr>.*?</tr>", text[text.index("<tbody>") : text.index("</tbody>")], re.DOTALL)
@@ -109,7 +109,7 @@ def test_the_board_has_a_row_a_study_and_says_what_was_not_run(root: Path) -> No
 
 
 def test_the_page_stands_by_itself_and_its_ids_are_its_own(root: Path) -> None:
-    path = study_board.write(root)
+    path = board.write(root)
     page = Page(path.read_text())
     ids = [named for _, attributes in page.tags if (named := attributes.get("id"))]
     assert len(ids) == len(set(ids))
@@ -118,18 +118,18 @@ def test_the_page_stands_by_itself_and_its_ids_are_its_own(root: Path) -> None:
     assert {link.removeprefix("#") for link in links} <= set(ids)
     assert not re.search(r"https?://|url\((?!#)", path.read_text())
     first = path.read_bytes()
-    assert study_board.write(root).read_bytes() == first
+    assert board.write(root).read_bytes() == first
 
 
 def test_the_report_is_linked_where_there_is_one(tmp_path: Path) -> None:
     link = '<a class="data" href="report.html">'
-    assert link not in study_board.write(tmp_path).read_text()
-    (tmp_path / store.REPORT).write_text("")
-    assert link in study_board.write(tmp_path).read_text()
+    assert link not in board.write(tmp_path).read_text()
+    (tmp_path / paths.REPORT).write_text("")
+    assert link in board.write(tmp_path).read_text()
 
 
 def test_no_study_at_all_is_a_page_too(tmp_path: Path) -> None:
-    assert "There is no study yet." in study_board.write(tmp_path).read_text()
+    assert "There is no study yet." in board.write(tmp_path).read_text()
 
 
 def test_what_a_study_says_is_never_markup(tmp_path: Path) -> None:
@@ -137,8 +137,8 @@ def test_what_a_study_says_is_never_markup(tmp_path: Path) -> None:
     changed = dict.fromkeys(("title", "claim", "source", "remark"), hostile)
     published = {"measure": hostile, "numbers": {hostile: 3, "_hidden": 4}}
     ours = {hostile: {"": [0.5, None, None]}}
-    study_board.file(tmp_path, {**BARS, **changed, "published": published, "ours": ours})
-    page = Page(study_board.write(tmp_path).read_text())
+    board.file(tmp_path, {**BARS, **changed, "published": published, "ours": ours})
+    page = Page(board.write(tmp_path).read_text())
     assert "script" not in {tag for tag, _ in page.tags}
     assert page.words.count(hostile) >= 5
 
@@ -156,32 +156,32 @@ def test_numbers_are_bars_and_shares_per_cent() -> None:
 
 
 def test_lines_stand_on_the_axis_and_what_has_no_place_goes_across() -> None:
-    words = Page(study_plots.figure(LINES, "s")).words
+    words = Page(plots.figure(LINES, "s")).words
     assert words.count("label noise") == 2
     assert all(text in words for text in ("0.25", "0.75", "untrained", "top-1 on ImageNet-9K, linear"))
 
 
 def test_a_correlation_is_drawn_as_points_with_their_names() -> None:
-    words = Page(study_plots.figure(POINTS, "s")).words
+    words = Page(plots.figure(POINTS, "s")).words
     assert all(text in words for text in ("exemplar", "relative position", "pretext accuracy, %", "linear, %"))
     assert "ours, one seed" in words
     alone = {"measure": "rank correlation", "numbers": {"of the paper": 0.3}}
-    words = Page(study_plots.figure({**POINTS, "published": alone}, "s")).words
+    words = Page(plots.figure({**POINTS, "published": alone}, "s")).words
     assert "of the paper" in words
     assert "0.3" in words
     assert "%, rank correlation" not in words
 
 
 def test_a_correlation_of_measures_that_are_not_shown_is_no_plot() -> None:
-    words = Page(study_plots.figure({**POINTS, "ours": {"linear": POINTS["ours"]["linear"]}}, "s")).words
+    words = Page(plots.figure({**POINTS, "ours": {"linear": POINTS["ours"]["linear"]}}, "s")).words
     assert "pretext accuracy, %" not in words
     assert "relative position" in words
 
 
 def test_numbers_have_the_digits_that_they_need() -> None:
-    shown = [study_plots.number(value, False) for value in (58.0, 0.1234567, 16000)]
+    shown = [plots.number(value, False) for value in (58.0, 0.1234567, 16000)]
     assert shown == ["58", "0.1235", "16,000"]
-    assert study_plots.number(58, True) == "58.0"
+    assert plots.number(58, True) == "58.0"
 
 
 def test_a_figure_without_numbers_says_so() -> None:
@@ -211,8 +211,8 @@ def test_the_same_label_has_the_same_colour_however_it_is_spelt() -> None:
 
 
 def test_places_that_would_touch_have_no_number() -> None:
-    assert study_plots._apart({"0": 0, "0.01": 0.01, "0.1": 0.1, "1": 1}) == ["0", "0.1", "1"]
-    assert study_plots._apart({"7": 7}) == ["7"]
+    assert plots._apart({"0": 0, "0.01": 0.01, "0.1": 0.1, "1": 1}) == ["0", "0.1", "1"]
+    assert plots._apart({"7": 7}) == ["7"]
 
 
 RULE = r"rank correlation of pretext\_accuracy with linear \> 0.3: -0.120 (one seed) open"
@@ -227,7 +227,7 @@ def test_the_readme_has_a_row_a_study(tmp_path: Path, capsys: pytest.CaptureFixt
     readme.write_text("# Covey\n\n<!-- studies -->\n<!-- /table -->\nend\n")
     assert readme_board.main([], tmp_path) == 0
     assert "No study has been run yet" in readme.read_text()
-    study_board.file(tmp_path, {**deepcopy(POINTS), "claim": "The last |\none."})
+    board.file(tmp_path, {**deepcopy(POINTS), "claim": "The last |\none."})
     assert readme_board.main(["--check"], tmp_path) == 1
     assert "run `make tables`" in capsys.readouterr().err
     assert readme_board.main([], tmp_path) == 0
@@ -235,7 +235,7 @@ def test_the_readme_has_a_row_a_study(tmp_path: Path, capsys: pytest.CaptureFixt
     assert BOARD in text
     assert text.endswith("<!-- /table -->\nend\n")
     assert readme_board.main(["--check"], tmp_path) == 0
-    study_board.file(tmp_path, LINES)
+    board.file(tmp_path, LINES)
     readme_board.main([], tmp_path)
     assert "(-0.060 to -0.022) fails<br>" in readme.read_text()
 

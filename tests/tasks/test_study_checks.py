@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tasks import studies
-from tasks.schema import ParameterError
+from tasks.settings.schema import ParameterError
+from tasks.studies import study
 from tests.tasks.test_studies import CONTENT, QUICK, load, root  # noqa: F401 - a fixture
 
 WHERE = r"studies/trial\.yaml"
@@ -72,10 +72,10 @@ def test_what_cannot_be_judged_is_refused_before_anything_runs(
 def test_a_study_that_is_not_there_is_told_with_the_closest(root: Path) -> None:  # noqa: F811
     load(root)
     with pytest.raises(ParameterError, match=r"studies/: unknown study 'trail'\. Did you mean 'trial'\?"):
-        studies.load(root, "trail")
+        study.load(root, "trail")
     (root / "studies" / "trial.yaml").write_text("a: [")
     with pytest.raises(ParameterError, match=r"studies/trial\.yaml is not valid YAML"):
-        studies.load(root, "trial")
+        study.load(root, "trial")
     (root / "studies" / "trial.yaml").write_text("- a")
     with pytest.raises(ParameterError, match=r"studies/trial\.yaml must be a mapping"):
-        studies.load(root, "trial")
+        study.load(root, "trial")

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks import points, sweeps
-from tasks.schema import ParameterError
+from tasks.settings.schema import ParameterError
+from tasks.sweeps import points
+from tasks.sweeps import sweep as sweeps
 from tests.tasks.conftest import ROOT, make_project
 
 GOOD: dict[str, Any] = {

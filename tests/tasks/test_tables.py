@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ssl_models.protocols.intervals import wilson
-from ssl_models.protocols.score import Score
-from tasks import tables
-from tasks.tables import DataSet, Run
+from ssl_models.protocols._common.intervals import wilson
+from ssl_models.protocols._common.score import Score
+from tasks.reporting import tables
+from tasks.reporting.tables import DataSet, Run
 
 
 def test_the_difference_is_newcombes() -> None:

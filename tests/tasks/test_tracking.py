@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks import labels, mlflow_store, tracking
-from tasks.journal import Journal
+from tasks.tracking import keys, server, stage_run
+from tasks.tracking.journal import Journal
 from tests.tasks.records import STEPS, assert_exact, execute, fork, kill_after, opened, outcome, stage
 from tests.tasks.test_mlflow_store import closed_port
 
@@ -35,7 +35,7 @@ def test_eight_processes_write_at_once_and_nothing_is_lost(tmp_path: Path, monke
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     def writes(number: int) -> None:
-        tracking.initialise(tmp_path)
+        stage_run.initialise(tmp_path)
         run, journal = opened(tmp_path, f"key{number}"), Journal(tmp_path / "work" / f"key{number}" / "journal.jsonl")
         for step in range(6):
             journal.append(step, {f"value{name}": float(step) for name in range(20)})
@@ -47,7 +47,7 @@ def test_eight_processes_write_at_once_and_nothing_is_lost(tmp_path: Path, monke
     assert execute(tmp_path, "SELECT count(*) FROM metrics") == [(8 * (6 * 20 + 1),)]
     assert execute(tmp_path, "SELECT count(*) FROM runs WHERE status = 'FINISHED'") == [(8,)]
     assert execute(tmp_path, "SELECT name FROM experiments WHERE experiment_id > 0") == [("covey",)]
-    assert [path.name for path in mlflow_store.database(tmp_path).parent.glob("*mlflow.db*")] == ["mlflow.db"]
+    assert [path.name for path in server.database(tmp_path).parent.glob("*mlflow.db*")] == ["mlflow.db"]
 
 
 def test_a_resumed_run_keeps_its_parameters_and_forgets_its_failure(root: Path) -> None:
@@ -76,7 +76,7 @@ def test_tags_say_what_and_for_whom(root: Path, monkeypatch: pytest.MonkeyPatch)
     assert run.info.run_name == tags["covey.stage"] == "pretrain@world-rotation"
     assert (tags["covey.key"], tags["covey.commit"], tags["covey.prefect_run"]) == ("abc", "none", "flow")
     assert (tags["mlflow.parentRunId"], tags["covey.input.a"]) == ("cafe", "1")
-    assert len([name for name in tags if name.startswith("covey.input.")]) == labels.INPUT_TAGS
+    assert len([name for name in tags if name.startswith("covey.input.")]) == keys.INPUT_TAGS
     assert Path(f"{run.info.artifact_uri.removeprefix('file://')}/inputs.json").exists()
 
 
@@ -94,28 +94,28 @@ def test_a_living_owner_keeps_its_run(root: Path) -> None:
     first = opened(root)
     other = opened(root, work=root / "elsewhere")
     assert other.run_id != first.run_id
-    assert tracking.close_dead(root) == []
+    assert stage_run.close_dead(root) == []
 
 
 def test_a_pipelines_run(root: Path) -> None:
-    run_id = tracking.start_pipeline_run(root, "covey run", {"mode": "all"})
+    run_id = stage_run.start_pipeline_run(root, "covey run", {"mode": "all"})
     child = opened(root, parent=run_id)
     assert child.client.get_run(child.run_id).data.tags["mlflow.parentRunId"] == run_id
-    tracking.finish_pipeline_run(root, run_id, "FAILED")
+    stage_run.finish_pipeline_run(root, run_id, "FAILED")
     assert child.client.get_run(run_id).info.status == "FAILED"
 
     def dies() -> None:
-        tracking.start_pipeline_run(root, "covey run")
+        stage_run.start_pipeline_run(root, "covey run")
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert outcome(fork(dies)) == -signal.SIGKILL
-    (closed,) = tracking.close_dead(root)
+    (closed,) = stage_run.close_dead(root)
     assert child.client.get_run(closed).info.status == "KILLED"
 
 
 def test_a_restored_stage_is_recorded_once_also_after_kills(root: Path) -> None:
     def record() -> str:
-        return tracking.record_restored(root, "report", "r1", {"k": 2}, {"accuracy": 0.5}, {"from": "run cache"})
+        return stage_run.record_restored(root, "report", "r1", {"k": 2}, {"accuracy": 0.5}, {"from": "run cache"})
 
     for event in (1, 2, 3):
 
@@ -132,7 +132,7 @@ def test_a_restored_stage_is_recorded_once_also_after_kills(root: Path) -> None:
         ("true",)
     ]
     stage(root, "trained")
-    trained = tracking.record_restored(root, "pretrain", "trained", {}, {})
+    trained = stage_run.record_restored(root, "pretrain", "trained", {}, {})
     assert execute(root, f"SELECT value FROM tags WHERE key = 'covey.key' AND run_uuid = '{trained}'") == [("trained",)]
     assert execute(root, "SELECT count(*) FROM runs") == [(2,)]
 
@@ -143,9 +143,9 @@ def test_a_server_that_is_down_is_replaced_by_the_local_file(
     uri = closed_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     run = opened(root)
-    assert run.uri == mlflow_store.local_uri(root)
+    assert run.uri == server.local_uri(root)
     opened(root)
-    database = mlflow_store.database(root)
+    database = server.database(root)
     assert capsys.readouterr().err == f"MLflow server {uri} does not answer; recording in {database} instead\n"
     stage(root, "abc")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
@@ -161,7 +161,7 @@ def test_a_server_that_goes_down_costs_no_training(root: Path, capsys: pytest.Ca
     assert capsys.readouterr().err.count("stopped answering") == 1
     run.fail("says so and raises nothing")
     run.finish({"seconds": 1.0})
-    assert run.uri == mlflow_store.local_uri(root)
+    assert run.uri == server.local_uri(root)
     assert [m.value for m in run.client.get_metric_history(run.run_id, "loss")] == [0.0, 1.0, 2.0]
     assert run.client.get_run(run.run_id).info.status == "FINISHED"
 

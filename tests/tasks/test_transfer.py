@@ -15,10 +15,10 @@ from ssl_models.encoders import build_encoder
 from ssl_models.errors import NeedsLabels, NeedsTruth
 from ssl_models.method import DataSpec
 from ssl_models.methods.random import Random
-from tasks import store
 from tasks.prepare import prepare, prepare_target
-from tasks.stage import Context, NotApplicable
-from tasks.training import write_encoder
+from tasks.project import paths
+from tasks.stage.run import Context, NotApplicable
+from tasks.training.train import write_encoder
 from tasks.transfer import other_data, own_data, transfer, transfer_target
 
 torch.set_num_threads(1)
@@ -67,7 +67,7 @@ def test_one_extraction_serves_every_frozen_protocol(context: Context, protocol:
     """There is no encoder to run; the features alone answer."""
     assert not context.store.encoder("random").exists()
     result = transfer(context, "random", protocol)
-    record = store.read_json(context.store.metric("random", f"{protocol}.json"))
+    record = paths.read_json(context.store.metric("random", f"{protocol}.json"))
     assert record["protocol"] == protocol
     assert record["scores"][0]["value"] > 0.9
     assert context.store.findings("random", protocol).is_dir()
@@ -78,7 +78,7 @@ def test_pictures_and_curves_are_left_beside_the_record(context: Context) -> Non
     transfer(context, "random", "retrieval")
     transfer(context, "random", "voc_map")
     assert list(context.store.findings("random", "retrieval").glob("*.png"))
-    curves = store.read_json(context.store.findings("random", "voc_map") / "curves.json")
+    curves = paths.read_json(context.store.findings("random", "voc_map") / "curves.json")
     for curve in curves.values():
         assert len({len(column) for column in curve.values()}) == 1
 
@@ -116,14 +116,14 @@ def test_a_refit_s_pseudo_labels_are_its_own_classifier_s(context: Context) -> N
 def test_a_target_is_measured_on_its_own_data(context: Context) -> None:
     with_encoder(context)
     prepare_target(context, "scenes_voc_map")
-    folder = store.target_folder(context.root, "scenes_voc_map")
+    folder = paths.target_folder(context.root, "scenes_voc_map")
     assert numpy.load(folder / "train.boxes.npy").shape[1] == 7
     given = other_data(context, "random", folder)
     assert given.layers == ("conv1", "res2", "res3", "res4", "res5", "pooled")
     assert given.features("test", "pooled").shape == (24, 32)
     assert given.features("test", "pooled") is given.features("test", "pooled")  # extracted once
     transfer_target(context, "random", "scenes_voc_map")
-    record = store.read_json(context.store.metric("random", "scenes_voc_map.json"))
+    record = paths.read_json(context.store.metric("random", "scenes_voc_map.json"))
     assert record["protocol"] == "voc_map"
     assert record["scores"][0]["metric"] == "map"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ssl_models.protocols.score import Score
-from tasks import reading, verdict
-from tasks.tables import DataSet, Run
+from ssl_models.protocols._common.score import Score
+from tasks.reporting import reading, verdict
+from tasks.reporting.tables import DataSet, Run
 
 
 def runs_with(scores: dict[str, Score], method: str = "rotation") -> DataSet:

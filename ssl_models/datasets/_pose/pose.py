@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
-from ssl_models.datasets.split import Dataset, Split
+from ssl_models.datasets._common.split import Dataset, Split
 
 MARGIN = 0.15
 """Of the longer side of the box around the joints: what a crop shows beyond it, on each side."""

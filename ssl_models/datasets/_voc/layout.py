@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssl_models.datasets.archive import members
+from ssl_models.datasets._common.archive import members
 from ssl_models.datasets.folder import SUFFIXES
 
 ANNOTATIONS, IMAGES, LISTS = FOLDERS = ("Annotations", "JPEGImages", "ImageSets/Main")

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_models.datasets.scene import BLOBS, FACTORS, Scene
-from ssl_models.datasets.shapes import CHANNELS, CLASSES, HIGHEST, REACH, RESOLUTION, relief_maps
+from ssl_models.datasets._world.scene import BLOBS, FACTORS, Scene
+from ssl_models.datasets._world.shapes import CHANNELS, CLASSES, HIGHEST, REACH, RESOLUTION, relief_maps
 
 SUPERSAMPLING = 2
 TILT = math.radians(50)

@@ -16,7 +16,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from ssl_models.datasets.shapes import CLASSES
+from ssl_models.datasets._world.shapes import CLASSES
 
 BLOBS = 8
 """Distractor blobs at most; a scene's clutter says what share of them is seen."""

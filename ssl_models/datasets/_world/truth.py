@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_models.datasets.render import SUPERSAMPLING, coverage, object_maps
-from ssl_models.datasets.scene import Scene
-from ssl_models.datasets.shapes import CHANNELS, CLASSES, REACH, RESOLUTION, relief_maps
+from ssl_models.datasets._world.render import SUPERSAMPLING, coverage, object_maps
+from ssl_models.datasets._world.scene import Scene
+from ssl_models.datasets._world.shapes import CHANNELS, CLASSES, REACH, RESOLUTION, relief_maps
 
 POINTS = ("top", "right", "bottom", "left")
 """The ends of the upright object as it is seen; right and left are exchanged where it is mirrored, so that they can be

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols._common.score import Representation
 
 
 def checked_layers(layers: str | list[str], known: tuple[str, ...]) -> list[str]:

@@ -12,7 +12,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.protocols.score import Score
+from ssl_models.protocols._common.score import Score
 
 
 def wilson(hits: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:

@@ -12,13 +12,13 @@ import torch
 from numpy import ndarray
 from torch import Tensor, nn
 
+from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.method import DataSpec
 from ssl_models.methods.supervised import Supervised
-from ssl_models.protocols import adaptation
-from ssl_models.protocols.asked import checked_labels
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols._common import adaptation
+from ssl_models.protocols._common.checks import checked_labels
+from ssl_models.protocols._common.score import Representation
 from ssl_models.trainer import Settings
-from ssl_models.views.bounds import require_fraction, require_positive
 
 WARMUP = 0.1
 """Share of a training in which the learning rate rises."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from numpy import ndarray
 
 from ssl_models.directions import Directions
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols._common.score import Representation
 
 QUERIES = 4096
 GALLERY = 65536

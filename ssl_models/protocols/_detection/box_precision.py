@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.protocols.intervals import bootstrap
-from ssl_models.protocols.score import Score
+from ssl_models.protocols._common.intervals import bootstrap
+from ssl_models.protocols._common.score import Score
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)

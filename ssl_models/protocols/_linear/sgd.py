@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_models.protocols.standardised import Standardised
+from ssl_models.protocols._linear.standardised import Standardised
 
 BATCH = 1024
 BLOCK = 65536

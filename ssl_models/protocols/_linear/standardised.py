@@ -13,7 +13,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols._common.score import Representation
 
 ROWS = 4096
 

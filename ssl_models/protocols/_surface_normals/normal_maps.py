@@ -19,7 +19,7 @@ from ssl_models.decoder import map_shapes
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsTruth
 from ssl_models.method import Method
-from ssl_models.protocols.score import Representation
+from ssl_models.protocols._common.score import Representation
 from ssl_models.views.geometric import as_float
 
 ROWS = 256

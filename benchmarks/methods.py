@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.page import table
-from tasks.project.paths import RUNS, SCORES, whole_file
+from tasks.process.files import whole_file
+from tasks.project.paths import RUNS, SCORES
 
 FOLDER, PAGE = "results/methods", "METHODS.md"
 BLOCK = re.compile(

@@ -23,7 +23,7 @@ from ssl_models.protocols import knn
 from ssl_models.protocols._common.score import Representation
 from ssl_models.views.geometric import as_float
 from ssl_models.views.patches import GRID, cut_tiles, normalise_tiles
-from tasks.project.paths import Store, whole_file
+from tasks.process.files import whole_file
 from tasks.settings import params
 from tasks.tracking.registry import read_encoder
 

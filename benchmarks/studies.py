@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.page import table
-from tasks.project.paths import whole_file
+from tasks.process.files import whole_file
 from tasks.reporting.page import duration
 from tasks.studies import board
 

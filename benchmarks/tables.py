@@ -17,7 +17,8 @@ from statistics import NormalDist
 
 from benchmarks.page import table
 from ssl_models.protocols._common.score import Score
-from tasks.project.paths import SCORES, whole_file
+from tasks.process.files import whole_file
+from tasks.project.paths import SCORES
 from tasks.reporting.tables import DataSet, Measure, Run, best, headline, headline_measures, label, lines, measure
 
 BLOCK = re.compile(r"(<!-- (?P<kind>table|suite):(?P<data>[^ ]+) -->\n)(?P<table>.*?)(<!-- /table -->)", re.DOTALL)

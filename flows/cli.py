@@ -13,14 +13,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.errors import find_root, refusals, run_lock
+from flows.errors import refusals, run_lock
 from flows.run import command, plan
-from flows.run import engine as engines
 from flows.sweep import commands
 from tasks.project import paths
+from tasks.project.project import Project
+from tasks.reporting.terminal import terminal_table
 from tasks.selection import scope
-from tasks.settings import edit, params
-from tasks.staleness import graph as pipeline
+from tasks.settings import edit
+from tasks.settings.schema import ParameterError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -102,15 +103,18 @@ def run(
     in results/NAME.csv of the last commit, by more than its interval, 130 interrupted.
     """
     with refusals():
-        root = find_root()
-        engines.check(engine, scheduler)
-        with run_lock(root):
-            with edit.selecting(root, data, scope.ALL if everything else runs, protocols) as name:
-                work = command.prepare(root, targets or [], name, force)
-            if work is not None:
-                code = command.carry_out(root, targets or [], jobs, force, work, (engine, scheduler)).code
-                if code:
-                    raise typer.Exit(code)
+        project = Project.find()
+        command.scheduler_of(engine, scheduler)
+        asked = command.Asked(tuple(targets or ()), jobs, force, engine, scheduler)
+        with (
+            run_lock(project),
+            edit.selecting(project.root, data, scope.ALL if everything else runs, protocols) as name,
+        ):
+            if name is not None:
+                print(f"Data set: {name}")
+            ending = command.run(project, asked)
+    if ending is not None and ending.code:
+        raise typer.Exit(ending.code)
 
 
 @app.command()
@@ -129,13 +133,8 @@ def status(
     it gets from there comes out different. `fresh`: up to date.
     """
     with refusals():
-        root = find_root()
-        parameters = params.load(root)
-        selected = scope.scope(parameters)
-        graph = plan.narrow(pipeline.graph(root), selected)
-        names = [name for name in graph if plan.in_scope(name, selected)]
-        states = plan.states(graph, pipeline.stale(root, names))
-        states = {name: states[name] for name in names}
+        project = Project.find()
+        states = plan.standing(project)
     if as_json:
         print(json.dumps({name: asdict(entry) for name, entry in states.items()}, indent=1))
         return
@@ -146,7 +145,7 @@ def status(
     Console(width=None if sys.stdout.isatty() else 200).print(table)  # for a pipe: one line a stage
     behind = sum(entry.state != "fresh" for entry in states.values())
     verdict = f"{behind} of {len(states)} stages to run: covey run" if behind else f"All {len(states)} are up to date."
-    print(f"{verdict}{command.others(parameters)}")
+    print(f"{verdict}{command.others(project.parameters)}")
 
 
 @app.command()
@@ -159,14 +158,12 @@ def report() -> None:
 
         xdg-open "$(covey report | tail -n 1)"
     """
-    from tasks.report import terminal_table
-
     with refusals():
-        root = find_root()
-        path = root / paths.REPORT
+        project = Project.find()
+        path = project.root / paths.REPORT
         if not path.exists():
-            raise params.ParameterError(f"there is no report yet ({path}); `covey run` writes it.")
-        print(terminal_table(root))
+            raise ParameterError(f"there is no report yet ({path}); `covey run` writes it.")
+        print(terminal_table(project))
         print(path)
 
 
@@ -183,9 +180,9 @@ def ui() -> None:
     from flows.prefect_server import pages, server
 
     with refusals():
-        root = find_root()
+        project = Project.find()
         print("Starting both pages; this takes some twenty seconds.", flush=True)
-        with server.running(root, pages=True) as prefect, pages.mlflow(root) as mlflow:
+        with server.running(project, pages=True) as prefect, pages.mlflow(project) as mlflow:
             prefect.wait_until_up()
             print(
                 f"MLflow   {mlflow}\nPrefect  {prefect.address.removesuffix('/api')}\nCtrl-C closes both.", flush=True
@@ -209,10 +206,10 @@ def serve(
     Each run does what `covey run` does: only what has changed since the last. Where a run is still at work when the
     next is due, that one is left out, or waits (`overlap: queue`). Times that were missed are made good by one run.
     """
-    from flows.serve import command
+    from flows.serve import command as serve_command
 
     with refusals(), suppress(KeyboardInterrupt):
-        command.serve(find_root(), port)
+        serve_command.serve(Project.find(), port)
 
 
 app.command()(commands.sweep)

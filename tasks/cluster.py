@@ -6,77 +6,69 @@ them the source's soft outputs, those of the softened clustering or those of its
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 
 from ssl_models.clustering import cluster as k_means
 from ssl_models.clustering import normalised_mutual_information, soft_assignments
+from tasks.artifacts import encoders
+from tasks.artifacts.clusters import ASSIGNMENTS, TARGETS, Clusters
+from tasks.artifacts.dataset import Stored
+from tasks.artifacts.features import POOLED, Features
 from tasks.artifacts.pictures import cluster_grid, save_png
 from tasks.process import kill_points
-from tasks.project import paths
+from tasks.process.files import write_json
 from tasks.settings import params
-from tasks.stage.run import Context, Result
+from tasks.stage.context import Context, Result
 
 
 @dataclass(frozen=True)
 class Labels:
     """assignments: (N,) int64. distances: (N,), smaller for samples more typical of theirs. arrays: what to keep."""
 
-    assignments: numpy.ndarray
-    distances: numpy.ndarray
-    arrays: dict[str, numpy.ndarray]
+    assignments: np.ndarray
+    distances: np.ndarray
+    arrays: dict[str, np.ndarray]
     summary: dict[str, Any]
 
 
 def cluster(context: Context, run: str) -> Result:
     """data, features of the source -> runs/<data>/<run>/clusters, metrics/<data>/<run>/{cluster.json,clusters.png}."""
-    block = context.parameters["clusterfit"][run]
-    place = context.store
-    features = numpy.load(place.features(block["source"]) / "train.pooled.npy", mmap_mode="r")
-    started = time.perf_counter()
+    block, places = context.parameters["clusterfit"][run], context.places
+    features, data = Features(places.features(block["source"])).read("train", POOLED), Stored(places.dataset)
     if block.get("outputs") == "classes":
-        found = from_classifier(features, place.encoder(block["source"]))
+        found = from_classifier(features, places.encoder(block["source"]))
     else:
         threads = context.parameters["machine"]["threads"]
         found = from_clusters(features, block, seed=context.parameters["seed"], threads=threads)
-    summary = found.summary | {"nmi": None, "seconds": time.perf_counter() - started}
-    path = place.dataset / "train.labels.npy"
-    if path.exists():
-        summary["nmi"] = normalised_mutual_information(found.assignments, numpy.load(path))
+    labels = data.labels_or_none("train")
+    nmi = None if labels is None else normalised_mutual_information(found.assignments, labels)
+    summary = found.summary | {"nmi": nmi}
     kill_points.point("before-output")
-    for name, array in ({"assignments": found.assignments} | found.arrays).items():
-        with paths.whole_file(place.clusters(run) / f"{name}.npy") as temporary, open(temporary, "wb") as file:
-            numpy.save(file, array)
-    images = numpy.load(place.dataset / "train.images.npy", mmap_mode="r")
-    picture = place.metric(run, "clusters.png")
-    save_png(picture, cluster_grid(images, found.assignments, found.distances))
-    paths.write_json(place.metric(run, "cluster.json"), summary)
-    return Result({name: float(value) for name, value in summary.items() if value is not None}, [picture])
+    Clusters(places.clusters(run)).write({ASSIGNMENTS: found.assignments} | found.arrays)
+    picture = places.metric(run, "clusters.png")
+    save_png(picture, cluster_grid(data.samples("train"), found.assignments, found.distances))
+    write_json(places.metric(run, "cluster.json"), summary)
+    return Result({name: float(value) for name, value in summary.items() if value is not None}, artifacts=[picture])
 
 
-def from_clusters(features: numpy.ndarray, block: Mapping[str, Any], *, seed: int, threads: int) -> Labels:
+def from_clusters(features: np.ndarray, block: Mapping[str, Any], *, seed: int, threads: int) -> Labels:
     """K-means, and where the block says `outputs` its softened form as `targets` (N, K)."""
     found = k_means(features, **params.pick(block, params.cluster_fields()), seed=seed, threads=threads)
     arrays = {"centroids": found.centroids}
     if "outputs" in block:
-        arrays["targets"] = soft_assignments(features, found.centroids, **params.pick(block, params.softening_fields()))
+        arrays[TARGETS] = soft_assignments(features, found.centroids, **params.pick(block, params.softening_fields()))
     return Labels(found.assignments, found.distances, arrays, found.summary())
 
 
-def from_classifier(features: numpy.ndarray, encoder: Path) -> Labels:
+def from_classifier(features: np.ndarray, encoder: Path) -> Labels:
     """The logits of the source's own classifier as `targets` (N, classes), and its decisions."""
-    from safetensors.numpy import load_file
-
-    path = encoder / "head.safetensors"
-    if not path.exists():
+    if not encoders.has_classifier(encoder):
         raise ValueError(f"{encoder} has no classifier; `outputs: clusters` works with any source")
-    head = load_file(path)
-    logits = features.astype(numpy.float32) @ head["weight"].T + head["bias"]
-    decisions = logits.argmax(1)
+    logits = encoders.logits(encoder, features)
     summary = {"clusters": logits.shape[1], "samples": len(logits)}
-    return Labels(decisions, -logits.max(1), {"targets": logits}, summary)
+    return Labels(logits.argmax(1), -logits.max(1), {TARGETS: logits}, summary)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import numpy
-
 from ssl_models.errors import NeedsLabels
-from tasks.stage.run import Context, NotApplicable, Result
+from tasks.artifacts.dataset import Stored
+from tasks.stage.context import Context, NotApplicable, Result
 from tasks.training.train import train_encoder
 
 
 def pretrain(context: Context, run: str) -> Result:
     """data -> runs/<data>/<run>/encoder, metrics/<data>/<run>/training.{json,csv}."""
     block = context.parameters["pretrain"][run]
-    path = context.store.dataset / "train.labels.npy"
+    labels = Stored(context.places.dataset).labels_or_none("train")
     try:
-        labels = numpy.load(path) if path.exists() else None
         return train_encoder(context, run, block["method"], block, labels=labels)
     except NeedsLabels as error:
         raise NotApplicable(str(error)) from error

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.process.git import GitError, git
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
-from tasks.staleness import graph as pipeline
+from tasks.staleness.graph import CODE_STAGE, Graph, outputs_of
 
 SENT = ("params.yaml", "dvc.lock")
 """Files that may differ from the commit: their text goes to the workers as it is."""
@@ -37,16 +38,11 @@ class Source:
         return any(below(file, (path,)) for file in self.files) and not any(below(file, (path,)) for file in self.loose)
 
 
-def travels(graph: Mapping[str, pipeline.Stage], name: str, origin: Source) -> bool:
+def travels(graph: Graph, name: str, origin: Source) -> bool:
     """Whether a worker can get all that a stage reads: from a checkout, or because another stage writes it."""
-    written = outputs(graph)
-    paths = graph[name].deps
-    return name != pipeline.CODE_STAGE and all(below(path, written) or origin.holds(path) for path in paths)
-
-
-def outputs(graph: Mapping[str, pipeline.Stage]) -> set[str]:
-    """All that the stages write."""
-    return {path for stage in graph.values() for path in stage.outs}
+    written = outputs_of(graph)
+    paths = graph[name].paths
+    return name != CODE_STAGE and all(below(path, written) or origin.holds(path) for path in paths)
 
 
 def below(path: str, folders: Collection[str]) -> bool:
@@ -54,15 +50,15 @@ def below(path: str, folders: Collection[str]) -> bool:
     return path in folders or any(parent.as_posix() in folders for parent in Path(path).parents)
 
 
-def read(root: Path, written: Collection[str]) -> Source:
+def read(project: Project, written: Collection[str]) -> Source:
     """The commit that `root` is at; `written` are what stages write, and so may differ from it.
 
     Raises:
         ParameterError: no commit, or files that a checkout of it would have otherwise.
     """
-    commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
-    prefix = _git(root, "rev-parse", "--show-prefix").strip()
-    edited, loose = _unclean(root, prefix)
+    commit = _git(project, "rev-parse", "--verify", "HEAD").strip()
+    prefix = _git(project, "rev-parse", "--show-prefix").strip()
+    edited, loose = _unclean(project, prefix)
     amiss = [path for path in edited if path not in SENT and not below(path, written)]
     amiss += [path for path in loose if below(path, CODE)]
     if amiss:
@@ -71,37 +67,36 @@ def read(root: Path, written: Collection[str]) -> Source:
             f"the workers get the code by git, and these are not as in the last commit: {', '.join(amiss[:5])}{more}. "
             "Commit them first; params.yaml and dvc.lock may differ."
         )
-    project = _git(root, "rev-list", "--max-parents=0", "HEAD").split()[-1][:16]
-    files = tuple(filter(None, _git(root, "ls-files", "-z").split("\0")))
-    return Source(commit, _places(root), prefix, project, files, tuple(loose))
+    first = _git(project, "rev-list", "--max-parents=0", "HEAD").split()[-1][:16]
+    files = tuple(filter(None, _git(project, "ls-files", "-z").split("\0")))
+    return Source(commit, _places(project), prefix, first, files, tuple(loose))
 
 
-def _unclean(root: Path, prefix: str) -> tuple[list[str], list[str]]:
-    """The files that are not as in the commit, and those that git does not know; paths from `root`."""
+def _unclean(project: Project, prefix: str) -> tuple[list[str], list[str]]:
+    """The files that are not as in the commit, and those that git does not know; paths from the project's folder."""
     edited: list[str] = []
     loose: list[str] = []
-    listing = _git(root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", ".")
+    listing = _git(project, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", ".")
     for line in filter(None, listing.split("\0")):
         (loose if line.startswith("??") else edited).append(line[3:].removeprefix(prefix))
     return edited, loose
 
 
-def _places(root: Path) -> tuple[str, ...]:
+def _places(project: Project) -> tuple[str, ...]:
     """This repository's path, for workers that see it, and the address of its origin, where there is one."""
-    top = _git(root, "rev-parse", "--show-toplevel").strip()
-    names = _git(root, "remote").split()
+    top = _git(project, "rev-parse", "--show-toplevel").strip()
+    names = _git(project, "remote").split()
     if "origin" not in names:
         return (top,)
-    origin = _git(root, "remote", "get-url", "origin").strip()
+    origin = _git(project, "remote", "get-url", "origin").strip()
     remote = "://" in origin or re.match(r"[^/]+:", origin)
     return (top, origin if remote else str((Path(top) / origin).resolve()))
 
 
-def _git(root: Path, *words: str) -> str:
+def _git(project: Project, *words: str) -> str:
     try:
-        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", None) or str(error)
+        return git(project.root, *words)
+    except GitError as error:
         raise ParameterError(
-            f"the workers get the code by git, and git cannot tell the commit of {root}: {said.strip()}"
+            f"the workers get the code by git, and git cannot tell the commit of {project.root}: {error}"
         ) from None

@@ -15,19 +15,21 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from flows.dask import checkout
 from flows.dask import worker as remote
-from flows.run import plan
-from flows.run.engine import Ended
-from flows.run.slots import NEEDS_DEVICE, Gate
-from tasks.project import paths
+from flows.run import plan, records
+from flows.run.jobs import Ended
+from flows.run.slots import NEEDS_DEVICE, Slots
+from tasks.project.project import Project
 from tasks.remote import dvc_remote
 from tasks.settings.schema import ParameterError
-from tasks.staleness import code_hash, graph
+from tasks.staleness import code_hash
+from tasks.staleness.dvc_errors import PipelineError, StageFailed
+from tasks.staleness.graph import CODE_STAGE, outputs_of
+from tasks.staleness.reproduce import reproduce
 from tasks.tracking import server
 
 GPU = "GPU"
@@ -37,8 +39,8 @@ CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 5.0
 
 
-class WorkerGate(Gate):
-    """A gate with a place for every thread of a cluster, to which more may come; those of lost workers stay.
+class WorkerSlots(Slots):
+    """Slots with a place for every thread of a cluster, to which more may come; those of lost workers stay.
 
     What then goes in without a thread to run it waits in Dask's own queue.
     """
@@ -71,10 +73,12 @@ class Dask:
     (Slots, because Prefect stores what it finds in the attributes of a flow's arguments.)
     """
 
-    __slots__ = ("_client", "_common", "_done", "_futures", "_guard", "_here", "_lent", "_over", "_root", "_work")
+    __slots__ = ("_client", "_common", "_done", "_futures", "_guard", "_here", "_lent", "_over", "_project", "_work")
 
-    def __init__(self, root: Path, work: plan.Plan, client: Any, origin: checkout.Source, data: dict[str, str]) -> None:
-        self._root, self._work, self._client = root, work, client
+    def __init__(
+        self, project: Project, work: plan.Plan, client: Any, origin: checkout.Source, data: dict[str, str]
+    ) -> None:
+        self._project, self._work, self._client = project, work, client
         self._guard = threading.Lock()
         self._futures: set[Any] = set()
         self._done: set[str] = set()
@@ -82,14 +86,14 @@ class Dask:
         self._here = {name for name in work.names if not checkout.travels(work.graph, name, origin)}
         away = [name for name in work.names if name not in self._here]
         parents = {parent for name in away for parent in work.graph[name].parents}
-        self._lent = parents - {graph.CODE_STAGE}
+        self._lent = parents - {CODE_STAGE}
         self._common = {
             "project": origin.project,
             "sources": origin.places,
             "commit": origin.commit,
             "prefix": origin.prefix,
-            "parameters": (root / "params.yaml").read_text(),
-            "code": code_hash.fingerprints(root),
+            "parameters": (project.root / "params.yaml").read_text(),
+            "code": code_hash.fingerprints(project.root, project.parameters),
             "remote": data,
             "versions": remote.versions(),
         }
@@ -98,43 +102,47 @@ class Dask:
         """Pushes what the stages to come read from stages that are up to date."""
         try:
             if fresh := sorted(self._lent - set(self._work.names)):
-                dvc_remote.push(self._root, fresh)
+                dvc_remote.push(self._project, fresh)
         except RuntimeError as error:
-            raise graph.PipelineError(f"what the workers need could not be sent: {error}") from error
+            raise PipelineError(f"what the workers need could not be sent: {error}") from error
 
-    def gate(self, machine: Mapping[str, Any], jobs: int | None) -> Gate:  # noqa: ARG002
-        gate = WorkerGate(max(1, self._threads()), jobs, self.stop)
+    def slots(self, machine: Mapping[str, Any], jobs: int | None) -> Slots:  # noqa: ARG002
+        slots = WorkerSlots(max(1, self._threads()), jobs, self.stop)
 
         def look() -> None:
             while not self._over.wait(LOOK_SECONDS):
                 with suppress(OSError, RuntimeError, ValueError):  # the scheduler is gone: the stages will say so
-                    gate.grow_to(self._threads())
+                    slots.grow_to(self._threads())
 
         threading.Thread(target=look, name="workers", daemon=True).start()
-        return gate
+        return slots
 
     def reproduce(self, name: str, *, timeout: float | None, environment: Mapping[str, str], force: bool) -> Ended:
-        log = paths.log_file(self._root, name)
+        log = self._project.log(name)
         try:
-            if name in self._here or (not force and dvc_remote.is_at_hand(self._root, name)):
-                outcome = graph.reproduce(self._root, name, timeout=timeout, environment=environment, force=force)
+            if name in self._here or (not force and dvc_remote.is_at_hand(self._project, name)):
+                outcome = reproduce(self._project, name, timeout=timeout, environment=environment, force=force)
                 if name in self._lent:
-                    dvc_remote.push(self._root, [name], log=f"{name}.push")
+                    dvc_remote.push(self._project, [name], log=f"{name}.push")
+                if outcome == "restored":
+                    records.restored(self._project, name)
+                self._project.forget_work(name, only_done=True)
                 return Ended(outcome)
-            log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text("handed to the cluster\n")
             reply = self._ask(name, self._request(name, timeout, environment, force))
             log.write_text(reply.get("log") or reply.get("tail", ""))
             if "failed" in reply:
                 reason = f"{reply['failed']} ({reply['worker']})"
-                raise graph.StageFailed(name, reason, reply["tail"], log, final=reply["final"])
-            dvc_remote.take_over(self._root, name, reply["entry"], reply["files"])
+                raise StageFailed(name, reason, reply["tail"], log, final=reply["final"])
+            dvc_remote.take_over(self._project, name, reply["entry"], reply["files"])
+            # The worker's record is not in this project's MLflow, unless both write to one server: then that one stands.
+            records.restored(self._project, name)
             self._done.add(name)
             return Ended(reply["outcome"], reply["worker"])
         except RuntimeError as error:
-            if isinstance(error, graph.StageFailed):
+            if isinstance(error, StageFailed):
                 raise
-            raise graph.StageFailed(name, "could not be brought home", str(error), log) from error
+            raise StageFailed(name, "could not be brought home", str(error), log) from error
 
     def stop(self) -> None:
         """Cancels what is under way: each worker sees that within a second and ends the stage."""
@@ -148,7 +156,7 @@ class Dask:
         """Pushes what DVC remembers of the run, so that others may restore it; they can do without."""
         try:
             if self._done:
-                dvc_remote.push(self._root, sorted(self._done), runs=True)
+                dvc_remote.push(self._project, sorted(self._done), runs=True)
         except RuntimeError as error:
             print(f"covey: the runs are not remembered in the remote: {error}", file=sys.stderr)
 
@@ -156,11 +164,11 @@ class Dask:
         return sum(self._client.nthreads().values())
 
     def _request(self, name: str, timeout: float | None, environment: Mapping[str, str], force: bool) -> dict[str, Any]:
-        outputs = checkout.outputs(self._work.graph)
+        outputs = outputs_of(self._work.graph)
         own = {
             "stage": name,
-            "inputs": [path for path in self._work.graph[name].deps if checkout.below(path, outputs)],
-            "lock": dvc_remote.read_lock(self._root),
+            "inputs": [path for path in self._work.graph[name].paths if checkout.below(path, outputs)],
+            "lock": dvc_remote.read_lock(self._project),
             "environment": _environment(environment),
             "timeout": timeout,
             "force": force,
@@ -195,7 +203,7 @@ class Dask:
 
 
 @contextmanager
-def joined(root: Path, work: plan.Plan, address: str) -> Iterator[Dask]:
+def joined(project: Project, work: plan.Plan, address: str) -> Iterator[Dask]:
     """The cluster at `address`, for one run.
 
     Raises:
@@ -203,12 +211,12 @@ def joined(root: Path, work: plan.Plan, address: str) -> Iterator[Dask]:
             such with other versions.
         PipelineError: what the stages need could not be pushed to the remote.
     """
-    data = dvc_remote.default_remote(root)
-    origin = checkout.read(root, checkout.outputs(work.graph))
+    data = dvc_remote.default_remote(project)
+    origin = checkout.read(project, outputs_of(work.graph))
     client = _connect(address)
     try:
         _refuse_unfit(client, address)
-        engine = Dask(root, work, client, origin, data)
+        engine = Dask(project, work, client, origin, data)
         try:
             engine.lend()
             yield engine

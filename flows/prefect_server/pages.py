@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flows.prefect_server import server
-from tasks.project import paths
+from tasks.project.project import Project
 from tasks.tracking import server as mlflow_store
 
 STARTUP_SECONDS = 120.0
@@ -25,31 +25,31 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def mlflow(root: Path) -> Iterator[str]:
+def mlflow(project: Project) -> Iterator[str]:
     """Yields the address of a page on the records of this project; a server that MLFLOW_TRACKING_URI names is its own.
 
     Raises:
         ServerError: it ended, or gave no answer in two minutes.
     """
-    records = mlflow_store.choose_uri(root)
+    records = mlflow_store.choose_uri(project)
     if mlflow_store.is_server(records):
         yield records
         return
-    if not mlflow_store.database(root).exists():
-        mlflow_store.initialise(root)
+    if not mlflow_store.database(project).exists():
+        mlflow_store.initialise(project)
     port = server.free_port()
     address = f"http://{server.LOOPBACK}:{port}"
     hosts = [f"{host}:{port}" for host in (server.LOOPBACK, "localhost")]
     options = {
         "--backend-store-uri": records,
-        "--artifacts-destination": (paths.covey_folder(root) / "mlruns").as_uri(),
+        "--artifacts-destination": (project.state / "mlruns").as_uri(),
         "--host": server.LOOPBACK,
         "--port": str(port),
         "--workers": "1",
         "--allowed-hosts": ",".join(hosts),
         "--cors-allowed-origins": ",".join(f"http://{host}" for host in hosts),
     }
-    log = paths.log_file(root, "mlflow-pages")
+    log = project.log("mlflow-pages")
     words = [word for option in options.items() for word in option]
     with leashed([sys.executable, "-m", "mlflow", "server", *words], log) as process:
         _wait(process, f"{address}/health", log)

@@ -23,7 +23,7 @@ from typing import Any
 from uuid import UUID
 
 from tasks.process import identity as processes
-from tasks.project import paths
+from tasks.project.project import Project
 
 OWNER_TAG = "covey-owner:"
 STARTUP_SECONDS = 120
@@ -36,9 +36,9 @@ class ServerError(RuntimeError):
     """Raised where the server does not come up; the text names its log."""
 
 
-def settle(root: Path) -> None:
+def settle(project: Project) -> None:
     """Sets Prefect's environment for this process and its children; what the user has set stays."""
-    home = paths.covey_folder(root.resolve()) / "prefect"
+    home = project.state / "prefect"
     home.mkdir(parents=True, exist_ok=True)
     os.environ["PREFECT_HOME"] = str(home)
     for name, value in {
@@ -88,17 +88,17 @@ class Server:
 
 
 @contextmanager
-def running(root: Path, port: int | None = None, *, pages: bool = False) -> Iterator[Server]:
+def running(project: Project, port: int | None = None, *, pages: bool = False) -> Iterator[Server]:
     """Yields a server that is starting: import prefect (4 s) meanwhile, then call `wait_until_up` (6 s, first time 15).
 
     port: any that is free, if it is left out. pages: with the dashboard and the clock of schedules.
     Where PREFECT_API_URL is set, that server is taken and nothing is started.
     """
-    settle(root)
+    settle(project)
     if given := os.environ.get("PREFECT_API_URL"):
         yield Server(given)
         return
-    server = start(root, port or free_port(), pages=pages)
+    server = start(project, port or free_port(), pages=pages)
     os.environ["PREFECT_API_URL"] = server.address
     try:
         yield server
@@ -107,9 +107,9 @@ def running(root: Path, port: int | None = None, *, pages: bool = False) -> Iter
         server.stop()
 
 
-def start(root: Path, port: int, *, pages: bool = False) -> Server:
+def start(project: Project, port: int, *, pages: bool = False) -> Server:
     """Starts a server that stops when this process ends, however it ends; `pages` adds the dashboard."""
-    log = paths.log_file(root, "prefect-pages" if pages else "prefect-server")
+    log = project.log("prefect-pages" if pages else "prefect-server")
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get("PYTHONPATH")]))

@@ -5,27 +5,31 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from flows.errors import FAILED, REGRESSED
 from flows.prefect_server import server
 from flows.run import plan, retries
+from flows.run.engine import Engine, Local
+from flows.run.jobs import Outcome
+from tasks.process.duration import duration
 from tasks.project import paths
+from tasks.project.project import Project
 from tasks.reporting import regressions
+from tasks.reporting.terminal import terminal_table
 from tasks.selection import scope
-from tasks.settings import params
-from tasks.staleness import graph
-from tasks.tracking import stage_run
+from tasks.settings.schema import ParameterError, unknown
+from tasks.stage import fork_server
+from tasks.stage.apart import call
+from tasks.tracking import pipeline_run
+from tasks.tracking.server import running
 
-if TYPE_CHECKING:
-    from flows.run.flow import Outcome
-
-FAILED, REGRESSED = 1, 4
+LOCAL, DASK = "local", "dask"
+SCHEDULER = "DASK_SCHEDULER_ADDRESS"
 TAIL_LINES = 15
-Where = tuple[str, str | None]
-HERE: Where = ("local", None)
 
 
 @dataclass(frozen=True)
@@ -42,32 +46,32 @@ class Ending:
         return FAILED if self.outcome.failures else REGRESSED if self.worse else 0
 
 
-def prepare(root: Path, targets: list[str], data: str | None, force: bool) -> plan.Plan | None:
-    """The plan, after a look at all settings that it touches; None where there is nothing to do."""
-    if data is not None:
-        print(f"Data set: {data}")
-    parameters = params.load(root)
-    retries.read(parameters)
-    work = plan.make(root, targets, scope=scope.scope(parameters), force=force)
+@dataclass(frozen=True)
+class Asked:
+    """What the options of `covey run` ask for. engine: `local` or `dask`, with the address of Dask's scheduler."""
+
+    targets: tuple[str, ...] = ()
+    jobs: int | None = None
+    force: bool = False
+    engine: str = LOCAL
+    scheduler: str | None = None
+
+
+def run(project: Project, asked: Asked) -> Ending | None:
+    """Brings the project up to date and tells how it ended; None where there was nothing to do."""
+    retries.read(project.parameters)
+    work = plan.make(project, asked.targets, force=asked.force)
     if not work.names:
-        stage_run.close_dead(root)
-        print(f"Nothing is stale: {work.scope} stages are up to date.{others(parameters)}")
+        if running(project):
+            pipeline_run.close_dead(project)
+        print(f"Nothing is stale: {work.scope} stages are up to date.{others(project.parameters)}")
         return None
-    graph.check(root, work.names)
-    return work
-
-
-def carry_out(
-    root: Path, targets: list[str], jobs: int | None, force: bool, work: plan.Plan, where: Where = HERE
-) -> Ending:
-    """Runs a plan and tells how it ended. where: the engine and the scheduler, as `engine.opened` takes them."""
-    print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
     begin = time.monotonic()
-    outcome = _bring_up_to_date(root, targets, jobs, force, work, where)
-    compared = regressions.of_results(root, params.load(root)) if "report" in outcome.ended else []
+    outcome = _bring_up_to_date(project, asked, work)
+    compared = regressions.of_results(project) if plan.REPORT in outcome.ended else []
     worse = tuple(f"{each.data}: {regression.text}" for each in compared for regression in each.worse)
     ending = Ending(outcome, worse, time.monotonic() - begin)
-    _tell(root, ending)
+    _tell(project, ending)
     for comparison in compared:
         if comparison.note:
             print(comparison.note)
@@ -86,41 +90,72 @@ def others(parameters: Mapping[str, Any]) -> str:
     return found
 
 
-def _bring_up_to_date(
-    root: Path, targets: list[str], jobs: int | None, force: bool, work: plan.Plan, where: Where
-) -> Outcome:
-    """Runs the flow beside a Prefect server and a fork server, which start while prefect is imported."""
-    from tasks.stage import fork_server
+def _bring_up_to_date(project: Project, asked: Asked, work: plan.Plan) -> Outcome:
+    """Looks at all settings that the plan touches, then runs the flow beside a Prefect server and a fork server.
 
-    with fork_server.running(root) as environment, server.running(root) as prefect:
+    The servers start while prefect is imported.
+    """
+    with fork_server.running(project) as environment, server.running(project) as prefect:
         os.environ.update(environment)
-        from flows.run.engine import opened
+        call(project, "tasks.stage.dry_run:check", list(work.names))
+        print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
         from flows.run.flow import PipelineFailed, bring_up_to_date
 
-        with opened(root, work, *where) as engine:
+        with _engine(project, asked, work) as engine:
             prefect.wait_until_up()
             try:
-                return bring_up_to_date(root, targets, jobs, force, list(work.names), engine)
+                outcome: Outcome = bring_up_to_date(project, work, asked.jobs, engine)
             except PipelineFailed as failed:
                 return failed.outcome
+        return outcome
+
+
+@contextmanager
+def _engine(project: Project, asked: Asked, work: plan.Plan) -> Iterator[Engine]:
+    """Where the stages of one run are worked on.
+
+    Raises:
+        ParameterError: a cluster that cannot be used (see `flows.dask.engine.joined`).
+    """
+    if asked.engine == LOCAL:
+        yield Local(project)
+        return
+    from flows.dask.engine import joined
+
+    with joined(project, work, scheduler_of(asked.engine, asked.scheduler)) as workers:
+        yield workers
+
+
+def scheduler_of(engine: str, scheduler: str | None) -> str:
+    """The address of Dask's scheduler; empty for the engine `local`. Raises ParameterError where the two do not fit."""
+    if engine not in (LOCAL, DASK):
+        raise unknown("engine", engine, (LOCAL, DASK), "--engine")
+    if engine == LOCAL:
+        if scheduler:
+            raise ParameterError(f"--scheduler is for Dask: say `--engine dask --scheduler {scheduler}`.")
+        return ""
+    address = scheduler or os.environ.get(SCHEDULER)
+    if not address:
+        raise ParameterError(
+            "--engine dask needs a scheduler: `dask scheduler` starts one and prints its address, which goes to "
+            "--scheduler."
+        )
+    return address
 
 
 def _stages(count: int) -> str:
     return f"{count} stage{'s' * (count != 1)}"
 
 
-def _tell(root: Path, ending: Ending) -> None:
+def _tell(project: Project, ending: Ending) -> None:
     """Prints how a run ended; of a stage that failed its name, its log and the log's end."""
-    from flows.run.progress import duration
-    from tasks.report import terminal_table
-
     outcome = ending.outcome
     for name, because in outcome.skipped.items():
         print(f"skipped  {name} because of {because}")
     if not outcome.failures:
         print(f"{_stages(len(outcome.ended))} done in {duration(ending.seconds)}.")
         if "report" in outcome.ended:
-            print(f"\n{terminal_table(root)}\n\nReport: {root / paths.REPORT}")
+            print(f"\n{terminal_table(project)}\n\nReport: {project.root / paths.REPORT}")
         else:
             print("The report is as it was; `covey run report` brings it up to date.")
         return

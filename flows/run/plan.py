@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tasks.project import paths
+from tasks.project.project import Project
 from tasks.selection.scope import Scope
+from tasks.selection.scope import scope as selected
 from tasks.settings.schema import unknown
-from tasks.staleness import graph as pipeline
+from tasks.staleness import pipeline
+from tasks.staleness.graph import Graph, Stage, affected, with_ancestors
+from tasks.staleness.status import stale
 
-if TYPE_CHECKING:
-    from tasks.staleness.graph import Stage
-
-
+REPORT = "report"
 EVERYTHING = Scope()
 
 
@@ -27,12 +27,14 @@ class Plan:
         names: the stages to run.
         forced: those of them that run even where nothing has changed.
         scope: how many stages the targets stand for, fresh ones and ancestors included.
+        targets: the words that were asked for.
     """
 
-    graph: Mapping[str, Stage]
+    graph: Graph
     names: tuple[str, ...]
     forced: frozenset[str]
     scope: int
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,34 +45,35 @@ class Standing:
     reasons: list[str]
 
 
-def make(
-    root: Path,
-    targets: Sequence[str] = (),
-    *,
-    scope: Scope = EVERYTHING,
-    force: bool = False,
-    known: Sequence[str] | None = None,
-) -> Plan:
+def make(project: Project, targets: Sequence[str] = (), *, force: bool = False) -> Plan:
     """The stale stages among the targets and their ancestors, with what hangs below them there.
 
-    `scope`: the runs and protocols that are selected. Others are worked on only where a target names nothing else.
-
-    Forced are the targets themselves, or everything where there are none; not the targets' ancestors. `known` are
-    the names that a plan made just before has found: with them DVC is not asked again (2 s).
+    Runs and protocols that are not selected are worked on only where a target names nothing else. Forced are the
+    targets themselves, or everything where there are none; not the targets' ancestors. The report is forced where its
+    page is gone, which DVC does not know of.
 
     Raises:
         ParameterError: a target that stands for no stage.
     """
-    graph = narrow(pipeline.graph(root), scope)
+    scope = selected(project.parameters)
+    graph = narrow(pipeline.graph(project), scope)
     wanted = resolve(graph, targets, scope) or tuple(name for name in graph if in_scope(name, scope))
     forced = frozenset(wanted) if force else frozenset()
-    everything = pipeline.plan(graph, graph, wanted)
-    if known is None:
-        reasons = dict(pipeline.stale(root, everything))
-        for name in forced:
-            reasons.setdefault(name, ["forced"])
-        known = pipeline.plan(graph, reasons, wanted)
-    return Plan(graph, tuple(known), forced, len(everything))
+    if REPORT in wanted and not (project.root / paths.REPORT).exists():
+        forced |= {REPORT}
+    ancestors = with_ancestors(graph, wanted)
+    everything = [name for name in graph if name in ancestors]
+    changed = {*stale(project, graph, everything), *forced}
+    return Plan(graph, tuple(affected(graph, changed, wanted)), forced, len(everything), tuple(targets))
+
+
+def standing(project: Project) -> dict[str, Standing]:
+    """How each selected stage stands."""
+    scope = selected(project.parameters)
+    graph = narrow(pipeline.graph(project), scope)
+    names = [name for name in graph if in_scope(name, scope)]
+    found = states(graph, stale(project, graph, names))
+    return {name: found[name] for name in names}
 
 
 def belongs(name: str) -> tuple[str, str]:
@@ -88,7 +91,7 @@ def in_scope(name: str, scope: Scope) -> bool:
     return all(not part or parts is None or part in parts for part, parts in selected)
 
 
-def narrow(graph: Mapping[str, Stage], scope: Scope) -> dict[str, Stage]:
+def narrow(graph: Graph, scope: Scope) -> dict[str, Stage]:
     """The graph, in which stages that belong to no run, as the report does, wait for what is selected only."""
     return {
         name: stage
@@ -98,7 +101,7 @@ def narrow(graph: Mapping[str, Stage], scope: Scope) -> dict[str, Stage]:
     }
 
 
-def resolve(graph: Mapping[str, Stage], words: Iterable[str], scope: Scope = EVERYTHING) -> tuple[str, ...]:
+def resolve(graph: Graph, words: Iterable[str], scope: Scope = EVERYTHING) -> tuple[str, ...]:
     """The stages that some words stand for, in the graph's order: those that are selected, if a word has any there.
 
     A word is a stage's name, its command (`pretrain`), its kind (`train`), or a run or protocol in its name:
@@ -116,7 +119,7 @@ def resolve(graph: Mapping[str, Stage], words: Iterable[str], scope: Scope = EVE
     return tuple(name for name in graph if name in found)
 
 
-def states(graph: Mapping[str, Stage], stale: Mapping[str, Sequence[str]]) -> dict[str, Standing]:
+def states(graph: Graph, stale: Mapping[str, Sequence[str]]) -> dict[str, Standing]:
     """How each stage stands, in the graph's order."""
     table: dict[str, Standing] = {}
     for name, stage in graph.items():
@@ -146,7 +149,7 @@ def _stands_for(word: str, name: str, kind: str) -> bool:
     return word in (name, command, kind) or (bool(key) and f"-{word}-" in f"-{key}-")
 
 
-def _known_words(graph: Mapping[str, Stage]) -> set[str]:
+def _known_words(graph: Graph) -> set[str]:
     words: set[str] = set()
     for name in graph:
         command, _, key = name.partition("@")

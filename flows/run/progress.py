@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tasks.project import paths
+from tasks.process.duration import duration
 
 LINE_EVERY_SECONDS = 30.0
 _TAIL_BYTES = 4096
@@ -29,13 +29,12 @@ class Progress:
         every: seconds between two looks at the running stages' logs, where it is none.
     """
 
-    def __init__(self, root: Path, total: int, console: Console, every: float = LINE_EVERY_SECONDS) -> None:
-        self._root = root
+    def __init__(self, total: int, console: Console, every: float = LINE_EVERY_SECONDS) -> None:
         self._total = total
         self._console = console
         self._every = every
         self._lock = threading.Lock()
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, Path]] = {}
         self._ended = 0
         self._over = threading.Event()
         self._live = Live(get_renderable=self._view, console=console, refresh_per_second=4, transient=True)
@@ -57,9 +56,10 @@ class Progress:
         else:
             self._reader.join()
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, log: Path) -> None:
+        """A job has begun; what it prints goes to `log`."""
         with self._lock:
-            self._started[name] = time.monotonic()
+            self._started[name] = time.monotonic(), log
         if not self._console.is_terminal:
             self.say(f"start    {name}")
 
@@ -85,13 +85,13 @@ class Progress:
     def _end(self, name: str, *, final: bool = True) -> float:
         with self._lock:
             self._ended += final
-            return time.monotonic() - self._started.pop(name)
+            return time.monotonic() - self._started.pop(name)[0]
 
     def _running(self) -> list[tuple[str, float, str]]:
         with self._lock:
             started = dict(self._started)
         now = time.monotonic()
-        return [(name, now - since, last_line(paths.log_file(self._root, name))) for name, since in started.items()]
+        return [(name, now - since, last_line(log)) for name, (since, log) in started.items()]
 
     def _view(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
@@ -119,13 +119,3 @@ def last_line(log: Path) -> str:
         return ""
     lines = [_CONTROL.sub("", line).strip() for line in re.split(r"[\r\n]", text)]
     return next(filter(None, reversed(lines)), "")
-
-
-def duration(seconds: float) -> str:
-    """12.3 s, 4 min 05 s or 2 h 07 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

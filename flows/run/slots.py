@@ -1,4 +1,4 @@
-"""The gate: which stages of this process may work at the same time.
+"""Slots: which stages of this process may work at the same time.
 
 Prefect's own limits live in its database and leak when a run is killed, after which the next run waits for ever
 (prefect #17415, #9895). This one lives in memory and dies with its process.
@@ -21,8 +21,8 @@ NEEDS_DEVICE = frozenset({"train", "extract"})
 _NVIDIA_FOLDER = Path("/proc/driver/nvidia/gpus")
 
 
-class GateClosed(RuntimeError):
-    """Raised in every waiter once the gate is closed: the run is being stopped."""
+class SlotsClosed(RuntimeError):
+    """Raised in every waiter once the slots are closed: the run is being stopped."""
 
 
 @dataclass(order=True)
@@ -36,7 +36,7 @@ class _Waiter:
     device: str | None = field(default=None, compare=False)
 
 
-class Gate:
+class Slots:
     """Places for stages: CPU slots and devices, given to the highest priority first.
 
     Args:
@@ -50,7 +50,7 @@ class Gate:
 
     def __init__(self, cpu_slots: int, devices: Sequence[str] = (), *, at_most: int | None = None) -> None:
         if cpu_slots < 1:
-            raise ValueError(f"cpu_slots is {cpu_slots}; a gate needs at least 1 place to let any stage through")
+            raise ValueError(f"cpu_slots is {cpu_slots}; at least 1 place is needed to let any stage through")
         if at_most is not None and at_most < 1:
             raise ValueError(f"at_most is {at_most}; at least 1 stage must be allowed to work")
         self._lock = threading.Lock()
@@ -73,7 +73,7 @@ class Gate:
             self._give_back(waiter)
 
     def close(self) -> None:
-        """Turns every waiter away with GateClosed, now and from now on; those inside stay inside."""
+        """Turns every waiter away with SlotsClosed, now and from now on; those inside stay inside."""
         with self._lock:
             self._closed = True
             for waiter in self._slot_queue + self._device_queue:
@@ -88,7 +88,7 @@ class Gate:
     def _wait(self, kind: str, priority: float) -> _Waiter:
         with self._lock:
             if self._closed:
-                raise GateClosed("the run is being stopped")
+                raise SlotsClosed("the run is being stopped")
             waiter = _Waiter((-priority, next(self._arrival)), self._has_devices and kind in NEEDS_DEVICE)
             heapq.heappush(self._device_queue if waiter.wants_device else self._slot_queue, waiter)
             self._admit()
@@ -98,7 +98,7 @@ class Gate:
             self._withdraw(waiter)
             raise
         if not waiter.inside:
-            raise GateClosed("the run is being stopped")
+            raise SlotsClosed("the run is being stopped")
         return waiter
 
     def _admit(self) -> None:
@@ -136,13 +136,13 @@ class Gate:
             self._give_back(waiter)
 
 
-def of_machine(machine: Mapping[str, Any], jobs: int | None) -> Gate:
-    """The gate of this machine for stages as the block `machine` has them; at most `jobs` at once.
+def of_machine(machine: Mapping[str, Any], jobs: int | None) -> Slots:
+    """The slots of this machine for stages as the block `machine` has them; at most `jobs` at once.
 
     A training in several processes takes as many cores, or GPUs, and so every stage is given as many.
     """
     slots, devices = places(machine)
-    return Gate(slots, devices, at_most=jobs)
+    return Slots(slots, devices, at_most=jobs)
 
 
 def places(machine: Mapping[str, Any]) -> tuple[int, list[str]]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from pathlib import Path
 
 from flows import errors
 from flows.prefect_server import server
 from flows.serve import service
+from tasks.project.project import Project
 from tasks.settings import params, schedules
 
 POLL_SECONDS = 2.0
 
 
-def serve(root: Path, port: int | None = None) -> None:
+def serve(project: Project, port: int | None = None) -> None:
     """Serves the schedules of params.yaml until it is interrupted.
 
     Raises:
@@ -23,17 +23,17 @@ def serve(root: Path, port: int | None = None) -> None:
         Exit: another process serves this project.
         ServerError: the server did not come up, or went away.
     """
-    entries = schedules.read(params.load(root))
+    entries = schedules.read(project.parameters)
     if not entries:
         raise params.ParameterError(
             'params.yaml has no schedules. Add: schedules: {nightly: {cron: "30 2 * * *", run: []}}'
         )
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell in the background has SIGINT ignored
         signal.signal(number, _interrupt)
-    with errors.run_lock(root, "serve"), server.running(root, port, pages=True) as prefect:
+    with errors.run_lock(project, "serve"), server.running(project, port, pages=True) as prefect:
         print("Starting Prefect; this takes some twenty seconds.", flush=True)
         prefect.wait_until_up()
-        with service.Service(root, entries) as served:
+        with service.Service(project, entries) as served:
             served.register()
             served.close_dead()
             print(f"Prefect  {prefect.address.removesuffix('/api')}/deployments")

@@ -20,8 +20,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from fcntl import LOCK_SH, flock
-from pathlib import Path
 from typing import Any, TextIO
 from uuid import UUID
 
@@ -32,13 +30,16 @@ from prefect.states import Cancelled, Completed, Failed
 from flows import errors
 from flows.prefect_server import server
 from flows.run import command
-from flows.serve.service import SKIPPED
-from tasks.project import paths
-from tasks.settings import params, schedules
-from tasks.staleness import graph
+from flows.serve.states import SKIPPED, state_of
+from flows.sweep.commands import run_sweep
+from tasks.process import locks
+from tasks.project.project import Project
+from tasks.settings import schedules
+from tasks.settings.schema import ParameterError
+from tasks.stage.apart import CallFailed
+from tasks.staleness.dvc_errors import PipelineError
 
 FLOW_NAME = "covey-schedule"
-NOTHING_STALE, REGRESSION = "Nothing stale", "Regression"
 _PAUSE_SECONDS = 1.0
 _logger = logging.getLogger("prefect.flow_runs.covey")
 _logger.setLevel(logging.INFO)  # whatever the level of Prefect's own words is
@@ -50,63 +51,46 @@ def refresh(schedule: str) -> Any:
     """What `schedule` of params.yaml says, in the project of the working folder; returns the state that it ends in."""
     with _told_to_prefect(str(runtime.flow_run.id)):
         try:
-            root = errors.find_root()
-            return carry_out(root, schedules.find(params.load(root), schedule))
-        except (params.ParameterError, server.ServerError, graph.PipelineError) as error:
+            project = Project.find()
+            return carry_out(project, schedules.find(project.parameters, schedule))
+        except (ParameterError, errors.ServerError, PipelineError, CallFailed) as error:
             print(f"covey: {error}", file=sys.stderr)
             return Failed(message=str(error))
 
 
-def carry_out(root: Path, entry: schedules.Schedule) -> Any:
+def carry_out(project: Project, entry: schedules.Schedule) -> Any:
     """Runs a schedule's command once nothing else is at work, or not at all; returns a state."""
     while True:
-        state = _sweep(entry.sweep) if entry.sweep else _run(root, list(entry.run))
+        state = _sweep(project, entry.sweep) if entry.sweep else _run(project, tuple(entry.run))
         if state is not None:
             return state
         if entry.overlap == schedules.SKIP:
             return Cancelled(name=SKIPPED, message=f"{entry.command} was left out: another run is at work here.")
         print(f"{entry.command} waits for it.", flush=True)
-        with paths.lock_file(root, "run").open("a+") as lock:
-            flock(lock, LOCK_SH)
+        locks.wait_until_free(project.lock("run"))
         time.sleep(_PAUSE_SECONDS)
 
 
-def _run(root: Path, targets: list[str]) -> Any | None:
+def _run(project: Project, targets: tuple[str, ...]) -> Any | None:
     """`covey run`, as the state that it ends in; None where another one is at work."""
     try:
-        with errors.run_lock(root):
-            work = command.prepare(root, targets, None, False)
-            if work is None:
-                return Completed(name=NOTHING_STALE, message="Every stage is up to date.")
-            return state_of(command.carry_out(root, targets, None, False, work))
+        with errors.run_lock(project):
+            return state_of(command.run(project.reread(), command.Asked(targets)))
     except typer.Exit as ended:
         if ended.exit_code == errors.BUSY:
             return None
         raise
 
 
-def state_of(ending: command.Ending) -> Any:
-    """The state that tells how a run ended."""
-    outcome = ending.outcome
-    if outcome.failures:
-        left = f"; left out because of that: {', '.join(outcome.skipped)}" if outcome.skipped else ""
-        return Failed(message=f"failed: {', '.join(failure.name for failure in outcome.failures)}{left}")
-    if ending.worse:
-        return Failed(name=REGRESSION, message="worse than published: " + "; ".join(ending.worse))
-    return Completed(message=f"{len(outcome.ended)} stages brought up to date.")
-
-
-def _sweep(name: str) -> Any | None:
+def _sweep(project: Project, name: str) -> Any | None:
     """`covey sweep`, as the state that it ends in; None where another run is at work."""
-    from flows import cli
-
     try:
-        code = cli.app(["sweep", name], standalone_mode=False)
-    except SystemExit as ended:
-        code = ended.code
-    if code == errors.BUSY:
-        return None
-    return Failed(message=f"covey sweep {name} ended with exit code {code}") if code else Completed()
+        failed = run_sweep(project.reread(), name, dry_run=False, jobs=None)
+    except typer.Exit as ended:
+        if ended.exit_code == errors.BUSY:
+            return None
+        raise
+    return Failed(message=f"covey sweep {name}: a point failed") if failed else Completed()
 
 
 class _Lines(io.TextIOBase):

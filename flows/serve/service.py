@@ -28,13 +28,13 @@ from typing import Any
 from uuid import UUID
 
 from flows.prefect_server import server
+from flows.serve.states import MISSED, SKIPPED, STOPPED
 from tasks.process import identity as processes
-from tasks.project import paths
+from tasks.project.project import Project
 from tasks.settings import params, schedules
 from tasks.settings.schedules import Schedule
 
 TAG = "covey-schedule"
-MISSED, SKIPPED, STOPPED = "Missed", "Skipped", "Stopped"
 GRACE_SECONDS = 30.0
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -62,12 +62,12 @@ def triage(due: Sequence[Due], entry: Schedule, began: datetime) -> tuple[list[D
 class Service:
     """The deployments of a project, and the processes that carry out their runs."""
 
-    def __init__(self, root: Path, entries: Mapping[str, Schedule]) -> None:
-        self.root, self.entries = root, entries
+    def __init__(self, project: Project, entries: Mapping[str, Schedule]) -> None:
+        self.project, self.entries = project, entries
         self.began = datetime.now(UTC)
         self.deployments: dict[UUID, str] = {}
         self.active: dict[UUID, tuple[str, subprocess.Popen[bytes]]] = {}
-        self._read_at = _modified(root)
+        self._read_at = _modified(project)
         self._stack = ExitStack()
 
     def __enter__(self) -> Service:
@@ -136,7 +136,7 @@ class Service:
         from prefect.states import Pending
 
         self.client.set_flow_run_state(run.id, Pending())
-        log = paths.log_file(self.root, f"schedule-{entry.name}")
+        log = self.project.log(f"schedule-{entry.name}")
         log.parent.mkdir(parents=True, exist_ok=True)
         path = os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get("PYTHONPATH")]))
         command = [sys.executable, "-m", "flows.serve.flow", str(run.id), str(os.getpid())]
@@ -144,7 +144,7 @@ class Service:
             # A session of its own: Ctrl-C must reach this process alone, which ends its runs one by one.
             process = subprocess.Popen(
                 command,
-                cwd=self.root,
+                cwd=self.project.root,
                 env=os.environ | {"PYTHONPATH": path},
                 stdout=output,
                 stderr=output,
@@ -184,11 +184,11 @@ class Service:
 
     def _reread(self) -> None:
         """Takes up schedules that have been edited meanwhile."""
-        if (now := _modified(self.root)) == self._read_at:
+        if (now := _modified(self.project)) == self._read_at:
             return
         self._read_at = now
         try:
-            entries = schedules.read(params.load(self.root))
+            entries = schedules.read(self.project.parameters)
         except params.ParameterError as error:
             print(f"covey: {error} The schedules stay as they were.", file=sys.stderr)
             return
@@ -216,8 +216,8 @@ def _deployment(entry: Schedule) -> Any:
     )
 
 
-def _modified(root: Path) -> int:
-    return (root / "params.yaml").stat().st_mtime_ns
+def _modified(project: Project) -> int:
+    return (project.root / "params.yaml").stat().st_mtime_ns
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -6,19 +6,19 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from flows.prefect_server import server
-from flows.run.progress import duration
+from tasks.process.duration import duration
 from tasks.project import paths
+from tasks.project.project import Project
 from tasks.studies import board
 from tasks.sweeps import points, results
 from tasks.sweeps.points import Point
-from tasks.sweeps.sweep import Sweep
+from tasks.sweeps.settings import Sweep
 
 if TYPE_CHECKING:
     from flows.sweep.flow import Ending
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     Runner = Callable[[Sequence[Sweep], Sequence[Point], int | None], Ending]
 
 
-def todo(root: Path, every: Sequence[Point]) -> list[Point]:
+def todo(project: Project, every: Sequence[Point]) -> list[Point]:
     """Those of the points that have no record yet, each once."""
-    found = {point.key: point for point in every if points.record(root, point) is None}
+    found = {point.key: point for point in every if points.record(project, point) is None}
     return list(found.values())
 
 
-def show_plan(root: Path, every: Sequence[Point]) -> None:
+def show_plan(project: Project, every: Sequence[Point]) -> None:
     """Prints each point with the stages that it would run, and what all that may take."""
-    known = points.known_stages(root)
+    known = points.known_stages(project)
     seen = set(known)
     table = Table("point", "state", "stages to run", box=None, pad_edge=False)
     names: list[str] = []
     for point in every:
-        if points.record(root, point) is not None:
+        if points.record(project, point) is not None:
             table.add_row(str(point), "[green]done[/]", "")
             continue
         new = [name for name, identity in point.stages.items() if identity not in seen]
@@ -53,41 +53,41 @@ def show_plan(root: Path, every: Sequence[Point]) -> None:
 
 
 @contextmanager
-def servers(root: Path) -> Iterator[Runner]:
+def servers(project: Project) -> Iterator[Runner]:
     """Yields what runs new points of some sweeps, beside a Prefect server and a fork server, which start meanwhile."""
     from tasks.stage import fork_server
 
-    with fork_server.running(root) as environment, server.running(root) as prefect:
+    with fork_server.running(project) as environment, server.running(project) as prefect:
         os.environ.update(environment)
         from flows.sweep.flow import run_sweeps
 
         prefect.wait_until_up()
-        yield lambda sweeps, new, jobs: run_sweeps(root, sweeps, new, jobs, environment)
+        yield lambda sweeps, new, jobs: run_sweeps(project, sweeps, new, jobs, environment)
 
 
-def carry_out(root: Path, sweeps: Sequence[Sweep], new: Sequence[Point], jobs: int | None) -> Ending:
+def carry_out(project: Project, sweeps: Sequence[Sweep], new: Sequence[Point], jobs: int | None) -> Ending:
     """Runs new points of some sweeps, and says what became of them."""
-    with servers(root) as run:
+    with servers(project) as run:
         return run(sweeps, new, jobs)
 
 
-def write_table(root: Path, sweep: Sweep, every: Sequence[Point]) -> list[dict[str, Any]]:
+def write_table(project: Project, sweep: Sweep, every: Sequence[Point]) -> list[dict[str, Any]]:
     """Writes the table of what is known of the points, and returns their records."""
-    records = [record for point in every if (record := points.record(root, point)) is not None]
+    records = [record for point in every if (record := points.record(project, point)) is not None]
     if records:
-        results.write_table(root, sweep, records)
+        results.write_table(project, sweep, records)
     return records
 
 
-def finish(root: Path, sweep: Sweep, every: Sequence[Point]) -> list[dict[str, Any]]:
+def finish(project: Project, sweep: Sweep, every: Sequence[Point]) -> list[dict[str, Any]]:
     """Writes the table and the figure of what is known of the points, and returns their records."""
-    records = write_table(root, sweep, every)
+    records = write_table(project, sweep, every)
     if records:
-        results.draw(root, sweep, records)
+        results.draw(project, sweep, records)
     return records
 
 
-def tell(root: Path, sweep: Sweep, records: Sequence[dict[str, Any]]) -> None:
+def tell(project: Project, sweep: Sweep, records: Sequence[dict[str, Any]]) -> None:
     """Prints the metric's mean over seeds for every combination of settings, and where all numbers lie."""
     if sweep.metric is not None and records:
         table = Table("settings", f"{sweep.metric.target} {sweep.metric.metric}".strip(), "95 %", "seeds", box=None)
@@ -96,33 +96,32 @@ def tell(root: Path, sweep: Sweep, records: Sequence[dict[str, Any]]) -> None:
             table.add_row(name or "as they are", f"{mean.value:.4g}", ends, str(mean.seeds))
         Console(width=None if sys.stdout.isatty() else 160).print(table)
     if records:
-        tell_places(root, sweep)
+        tell_places(project, sweep)
 
 
-def tell_places(root: Path, sweep: Sweep) -> None:
+def tell_places(project: Project, sweep: Sweep) -> None:
     """Prints where a sweep's numbers lie."""
-    print(f"All numbers: {root / paths.SWEEPS / sweep.name}.csv")
+    print(f"All numbers: {project.root / paths.SWEEPS / sweep.name}.csv")
     print(f"As experiments: dvc exp show --rev refs/covey/sweeps/{sweep.name}")
 
 
 def tell_failures(ending: Ending) -> None:
     """Prints, for each point that failed, the end of its log and where the whole of it lies."""
-    for _, reason, log in ending.failed.values():
-        print(f"\n{reason}. The end of its log:", file=sys.stderr)
-        text = log.read_text(errors="replace") if log.exists() else ""
-        for line in text.strip().splitlines()[-12:]:
+    for failure in ending.failed:
+        print(f"\n{failure.reason}. The end of its log:", file=sys.stderr)
+        for line in failure.tail.splitlines():
             print(f"    {line}", file=sys.stderr)
-        print(f"The whole log: {log}", file=sys.stderr)
+        print(f"The whole log: {failure.log}", file=sys.stderr)
 
 
-def tell_verdicts(root: Path, names: Sequence[str]) -> None:
+def tell_verdicts(project: Project, names: Sequence[str]) -> None:
     """Prints the board of verdicts, and where the page lies."""
     table = Table("study", "verdict", "seeds", "difference of each rule, 95 %", box=None, pad_edge=False)
     colours = {"reproduced": "green", "not reproduced": "red", "undecided": "yellow"}
-    for outcome in board.outcomes(root):
+    for outcome in board.outcomes(project):
         if outcome["name"] in names:
             rules = "; ".join(board.rule_text(rule) for rule in outcome["rules"])
             shown = f"[{colours[outcome['verdict']]}]{outcome['verdict']}[/]"
             table.add_row(outcome["name"], shown, str(len(outcome["seeds"])), rules)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
-    print(f"Page: {board.write(root)}")
+    print(f"Page: {board.write(project)}")

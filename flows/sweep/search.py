@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,10 +12,11 @@ from rich.table import Table
 
 from flows.run.slots import places
 from flows.sweep import execution
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.sweeps import points
 from tasks.sweeps.points import Point
-from tasks.sweeps.sweep import Sweep, describe
+from tasks.sweeps.settings import Sweep, describe
 from tasks.sweeps.trials import DONE, FAILED, RUNNING, Study, Trial
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ BEST = 5
 class Search:
     """A sweep's search at work: its study, and the servers, which start with the first point that has to be run."""
 
-    def __init__(self, root: Path, sweep: Sweep, jobs: int | None) -> None:
-        self.root, self.sweep, self.jobs = root, sweep, jobs
-        self.study = Study(root, sweep)
+    def __init__(self, project: Project, sweep: Sweep, jobs: int | None) -> None:
+        self.project, self.sweep, self.jobs = project, sweep, jobs
+        self.study = Study(project, sweep)
         self.failed = False
         self._servers = ExitStack()
         self._run: Runner | None = None
@@ -58,16 +58,16 @@ class Search:
 
     def _bring(self, every: Sequence[Point]) -> None:
         """Runs those of the points that have no record."""
-        new = execution.todo(self.root, every)
+        new = execution.todo(self.project, every)
         if not new:
             return
         if self._run is None:
-            self._run = self._servers.enter_context(execution.servers(self.root))
+            self._run = self._servers.enter_context(execution.servers(self.project))
         execution.tell_failures(self._run([self.sweep], new, self.jobs))
 
     def _judge(self, trial: Trial, own: Sequence[Point]) -> None:
         """Tells the study a trial's value. Raises ParameterError where no trial has ever had the metric."""
-        records = [record for point in own if (record := points.record(self.root, point)) is not None]
+        records = [record for point in own if (record := points.record(self.project, point)) is not None]
         if len(records) < len(own):
             self._fail(trial, f"{len(own) - len(records)} of its {len(own)} points have failed.")
             return
@@ -87,24 +87,24 @@ class Search:
         print(f"trial {trial.number}: {describe(trial.settings)}: failed: {reason}", file=sys.stderr)
 
 
-def carry_out(root: Path, sweep: Sweep, jobs: int | None) -> bool:
+def carry_out(project: Project, sweep: Sweep, jobs: int | None) -> bool:
     """Runs a search to its end and prints what it found; whether a trial failed on the way."""
-    work = Search(root, sweep, jobs)
+    work = Search(project, sweep, jobs)
     work.run()
     found: dict[str, Point] = {}
     for trial in work.study.trials():
         found |= {point.key: point for point in _points(work.study, trial)}
-    records = execution.write_table(root, sweep, list(found.values()))
+    records = execution.write_table(project, sweep, list(found.values()))
     _count(work.study)
     _tell_best(work.study, BEST)
     if records:
-        execution.tell_places(root, sweep)
+        execution.tell_places(project, sweep)
     return work.failed
 
 
-def show_plan(root: Path, sweep: Sweep) -> None:
+def show_plan(project: Project, sweep: Sweep) -> None:
     """Prints the space, the trials so far and the best of them."""
-    study = Study(root, sweep, reading=True)
+    study = Study(project, sweep, reading=True)
     space = Table("setting", "drawn from", box=None, pad_edge=False)
     for key, content in study.search.space.items():
         space.add_row(key, _range(content))
@@ -129,7 +129,7 @@ def _tell_best(study: Study, count: int) -> None:
     """Prints the best trials, with the interval over seeds."""
     table = Table("best", "trial", _metric(study.sweep), "95 %", "seeds", box=None, pad_edge=False)
     for trial in study.best()[:count]:
-        records = [points.record(study.root, point) for point in _points(study, trial)]
+        records = [points.record(study.project, point) for point in _points(study, trial)]
         known = [record for record in records if record is not None]
         mean = study.mean(known) if known else None
         ends = f"{mean.low:.4g} to {mean.high:.4g}" if mean is not None and mean.seeds > 1 else ""

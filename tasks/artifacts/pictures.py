@@ -8,7 +8,7 @@ import numpy
 from PIL import Image
 
 from ssl_models.protocols._common.drawing import coloured
-from tasks.project.paths import whole_file
+from tasks.process.files import whole_file
 
 WHITE = 255
 

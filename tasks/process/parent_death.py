@@ -19,6 +19,9 @@ PR_SET_PDEATHSIG = 1
 CLIENT = "COVEY_CLIENT_PID"
 """Set for a stage that runs in a forked process: the process that stands for it in the chain."""
 
+DVC = "COVEY_DVC_PID"
+"""Set for a stage whose dvc is itself a fork: that process."""
+
 
 def die_with_parent() -> None:
     """Asks the kernel for SIGKILL when the parent thread of this process ends (Linux; elsewhere nothing)."""
@@ -42,6 +45,8 @@ def _chain() -> list[psutil.Process]:
 
 def dvc_pid() -> int:
     """The process id of the dvc that runs this stage."""
+    if DVC in os.environ:
+        return int(os.environ[DVC])
     chain = _chain()
     if not chain:
         raise RuntimeError("this process was not started by dvc")

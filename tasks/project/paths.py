@@ -1,28 +1,26 @@
-"""Where everything lies: the only module that knows paths, and how a file is written whole or not at all."""
+"""Where everything lies: the only module that knows the names of folders and files."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 WORK = "COVEY_WORK"
-"""Names the folder of all work folders, where the project's own will not last, as in a point of a sweep."""
+"""Environment variable: the folder of all work folders, where the project's own will not last (points of a sweep)."""
 
+COSTS = "COVEY_COSTS"
+"""Environment variable: the folder of the stages' costs, likewise."""
+
+PARAMETERS = "params.yaml"
+PIPELINE = "dvc.yaml"
+LOCK = "dvc.lock"
+CODE = "code.json"
 REPORT = "results/report.html"
 SCORES = "results/scores.csv"
 RUNS = "results/runs.csv"
-CODE = "code.json"
+COST_TABLE = "results/costs.csv"
 TRAINING = "training"
 """The name of a training's record; no protocol has it."""
-
-SWEEP_FILES, STUDY_FILES = "sweeps", "studies"
-"""The folders of what `covey sweep` and `covey study` run."""
 
 SWEEPS = "results/sweeps"
 STUDIES = "results/studies"
@@ -34,8 +32,8 @@ NOT_APPLICABLE = "NOT_APPLICABLE"
 
 
 @dataclass(frozen=True)
-class Store:
-    """The paths of one project and one data set; `root` is the folder that holds dvc.yaml."""
+class Places:
+    """Where the outputs of one data set lie; `root` is the folder that holds dvc.yaml."""
 
     root: Path
     data: str
@@ -64,65 +62,12 @@ class Store:
         """The folder of a protocol's pictures and curves."""
         return self.metrics / run / protocol
 
+    @property
+    def preparation(self) -> Path:
+        """What is known of the data set once it is prepared."""
+        return self.metrics / "prepare.json"
 
-def target_folder(root: Path, name: str) -> Path:
-    """The data that a target's protocol is measured on."""
-    return root / "data" / "targets" / name
-
-
-def covey_folder(root: Path) -> Path:
-    """State that is no output: checkpoints, logs, locks, the local databases."""
-    return root / ".covey"
-
-
-def work_folder(root: Path, stage: str, key: str) -> Path:
-    """A stage's private folder for one set of inputs: it outlives a kill, and DVC does not know of it."""
-    return Path(os.environ.get(WORK) or covey_folder(root) / "work") / stage / key[:16]
-
-
-def log_file(root: Path, stage: str) -> Path:
-    return covey_folder(root) / "logs" / f"{stage}.log"
-
-
-def lock_file(root: Path, name: str) -> Path:
-    path = covey_folder(root) / "locks" / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def forget_work(root: Path, stage: str, *, only_done: bool = False) -> None:
-    """Drops the checkpoints of a stage, whatever its inputs were, or only those of trainings that came to their end."""
-    for folder in (covey_folder(root) / "work" / stage).glob("*"):
-        if not only_done or (folder / DONE).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def is_temporary(path: Path) -> bool:
-    """Whether a kill left this file behind: `.name.PID.tmp`, never to be read."""
-    return path.name.startswith(".") and path.name.endswith(".tmp")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; what is written there takes the name `path` only when it is complete.
-
-    On an error, a full disk among them, the temporary file is removed and `path` is as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Any) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
+    @property
+    def pictures(self) -> Path:
+        """The folder of pictures of the data set."""
+        return self.metrics / "pictures"

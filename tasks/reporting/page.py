@@ -12,8 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tasks.process.duration import duration
 from tasks.project import paths
-from tasks.project.paths import Store
+from tasks.project.paths import Places
+from tasks.project.project import Project
 from tasks.reporting import graph, plots, reading, regressions, sections, tables, verdict
 from tasks.reporting.tables import DataSet, Run
 
@@ -21,7 +23,7 @@ PICTURE_BYTES = 1_500_000  # what all pictures of a page may take before they ar
 PACKAGES = ("torch", "torchvision", "numpy", "faiss-cpu", "scikit-learn", "dvc", "prefect", "mlflow", "matplotlib")
 
 
-def render(root: Path, parameters: Mapping[str, Any], datasets: list[DataSet], made_at: str) -> str:
+def render(project: Project, parameters: Mapping[str, Any], datasets: list[DataSet], made_at: str) -> str:
     """The page. made_at: the only part that differs between two pages of the same inputs on the same machine."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -33,16 +35,17 @@ def render(root: Path, parameters: Mapping[str, Any], datasets: list[DataSet], m
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    allowance = PICTURE_BYTES // max(1, sum(_pictures(root, data) for data in datasets))
+    allowance = PICTURE_BYTES // max(1, sum(_pictures(project, data) for data in datasets))
     hue = plots.hues([run for data in datasets for run in data.runs])
     runs = {run.name: hue[run.method] for data in datasets for run in data.runs}
     protocols = {name: sections.protocol_of(data, name) for data in datasets for name in data.protocols}
     return environment.get_template("report.html.j2").render(
         sections=[
-            _section(root, data, hue, allowance) | {"alarm": regressions.against_published(root, parameters, data)}
+            _section(project, data, hue, allowance)
+            | {"alarm": regressions.against_published(project, parameters, data)}
             for data in datasets
         ],
-        studies=any((root / paths.STUDIES).glob("*.json")),
+        studies=any((project.root / paths.STUDIES).glob("*.json")),
         hue=runs,
         dag=graph.draw(parameters, runs),
         reading=[(tables.label(name), reading.reading(kind)) for name, kind in protocols.items()],
@@ -53,9 +56,9 @@ def render(root: Path, parameters: Mapping[str, Any], datasets: list[DataSet], m
     )
 
 
-def _section(root: Path, data: DataSet, hue: dict[str, str], allowance: int) -> dict[str, Any]:
+def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: int) -> dict[str, Any]:
     """What the template shows of one data set."""
-    place = Store(root, data.name)
+    place = Places(project.root, data.name)
     shown = tables.headline_measures(data)
     ours, controls = tables.headline(data)
     layered = [measure for measure in shown if len(tables.layers(data, measure)) > 1]
@@ -76,14 +79,14 @@ def _section(root: Path, data: DataSet, hue: dict[str, str], allowance: int) -> 
         "clusters": [
             (run, _picture(place.metric(run.name, "clusters.png"), allowance)) for run in data.runs if run.cluster
         ],
-        "protocols": sections.sections(root, data, hue, lambda path: _picture(path, allowance)),
+        "protocols": sections.sections(project, data, hue, lambda path: _picture(path, allowance)),
         "times": _times(data),
         "numbers": _numbers(data),
     }
 
 
-def _pictures(root: Path, data: DataSet) -> int:
-    return 2 + sum(bool(run.cluster) for run in data.runs) + len(sections.pictures(root, data))
+def _pictures(project: Project, data: DataSet) -> int:
+    return 2 + sum(bool(run.cluster) for run in data.runs) + len(sections.pictures(project, data))
 
 
 def _picture(path: Path, allowance: int) -> dict[str, Any] | None:
@@ -169,16 +172,6 @@ def _how(run: Run) -> str:
         return f"not applicable: {record['not_applicable']}"
     threads = f"{record['threads']} threads" if record.get("threads") else ""
     return ", ".join(str(part) for part in (record.get("device"), record.get("precision"), threads) if part)
-
-
-def duration(seconds: float | None) -> str:
-    """ "12.3 s", "4 min 05 s" or "2 h 07 min"."""
-    if seconds is None:
-        return "–"
-    if seconds < 99.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _settings(parameters: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +22,11 @@ from typing import Any
 import yaml
 
 from ssl_models.protocols._common.score import Score
+from tasks.process.git import GitError, git
 from tasks.project.paths import RUNS, SCORES
+from tasks.project.project import Project
 from tasks.reporting import tables
+from tasks.reporting.csv_files import from_scores
 from tasks.reporting.tables import DataSet, Measure, Record, Run
 from tasks.selection import scope
 from tasks.settings.schema import parse_yaml
@@ -93,33 +95,33 @@ class Comparison:
         )
 
 
-def of_results(root: Path, parameters: Mapping[str, Any]) -> list[Comparison]:
+def of_results(project: Project) -> list[Comparison]:
     """The scores in results/ against the published ones: a comparison for each data set that has been published."""
-    scores = root / SCORES
+    scores = project.root / SCORES
     if not scores.exists():
         return []
-    runs = root / RUNS
+    runs = project.root / RUNS
     found = read(scores.read_text(), runs.read_text() if runs.exists() else "")
-    compared = (against_published(root, parameters, data) for data in found)
+    compared = (against_published(project, project.parameters, data) for data in found)
     return [comparison for comparison in compared if comparison is not None]
 
 
-def against_published(root: Path, parameters: Mapping[str, Any], data: DataSet) -> Comparison | None:
+def against_published(project: Project, parameters: Mapping[str, Any], data: DataSet) -> Comparison | None:
     """The comparison of one data set; None where no scores of it are published, or none that can be read."""
-    published = last_published(root, data.name)
+    published = last_published(project, data.name)
     return None if published is None else compare(published, parameters, data)
 
 
-def last_published(root: Path, name: str) -> Published | None:
+def last_published(project: Project, name: str) -> Published | None:
     """What was committed last of a data set's scores, or None."""
     file = _scores_file(name)
-    commit = (_git(root, "log", "-1", "--format=%H", "HEAD", "--", file) or "").strip()
-    scores = _git(root, "show", f"{commit}:./{file}") if commit else None
+    commit = (_git(project, "log", "-1", "--format=%H", "HEAD", "--", file) or "").strip()
+    scores = _git(project, "show", f"{commit}:./{file}") if commit else None
     if scores is None:
         return None
     try:
-        found = read(scores, _git(root, "show", f"{commit}:./{RUNS}") or "")
-        parameters = parse_yaml(_git(root, "show", f"{commit}:./params.yaml") or "")
+        found = read(scores, _git(project, "show", f"{commit}:./{RUNS}") or "")
+        parameters = parse_yaml(_git(project, "show", f"{commit}:./params.yaml") or "")
     except (KeyError, ValueError, yaml.YAMLError):  # of another version of Covey: there is nothing to hold it against
         return None
     data = next((data for data in found if data.name == name), None)
@@ -128,8 +130,6 @@ def last_published(root: Path, name: str) -> Published | None:
 
 def read(scores: str, runs: str) -> list[DataSet]:
     """Data sets from the texts of a scores.csv and a runs.csv, which may tell nothing of some runs."""
-    from tasks.report import from_scores
-
     trained: dict[tuple[str, str], Record] = {
         (line["data"], line["run"]): {name: line[name] for name in HARDWARE if line.get(name)}
         for line in csv.DictReader(io.StringIO(runs))
@@ -198,10 +198,9 @@ def _scores_file(data: str) -> str:
     return Path(SCORES).with_name(f"{data}.csv").as_posix()
 
 
-def _git(root: Path, *words: str) -> str | None:
+def _git(project: Project, *words: str) -> str | None:
     """What git prints, or None where it fails: no git, no repository, no such file there."""
     try:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
-    except OSError:
+        return git(project.root, *words)
+    except GitError:
         return None
-    return done.stdout if done.returncode == 0 else None

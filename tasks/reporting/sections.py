@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.project.paths import Store, read_json
+from tasks.process.files import read_json
+from tasks.project.paths import Places
+from tasks.project.project import Project
 from tasks.reporting import protocol_plots, reading, tables
 from tasks.reporting.tables import DataSet, Run, best
 
@@ -14,9 +16,9 @@ PROBES = ("invariance",)
 """Protocols whose numbers are shown as a map, and against performance."""
 
 
-def pictures(root: Path, data: DataSet) -> list[tuple[str, Run, Path]]:
+def pictures(project: Project, data: DataSet) -> list[tuple[str, Run, Path]]:
     """The pictures that the report shows: (protocol, run, path) of the runs in `chosen`."""
-    store = Store(root, data.name)
+    store = Places(project.root, data.name)
     return [
         (protocol, run, path)
         for protocol in data.protocols
@@ -39,15 +41,17 @@ def chosen(data: DataSet, protocol: str) -> list[Run]:
     return [*family, *controls]
 
 
-def sections(root: Path, data: DataSet, hue: dict[str, str], embed: Callable[[Path], Any]) -> list[dict[str, Any]]:
+def sections(
+    project: Project, data: DataSet, hue: dict[str, str], embed: Callable[[Path], Any]
+) -> list[dict[str, Any]]:
     """What the template shows of each protocol. embed: a picture's path as the page shows it."""
     found = []
-    drawn = pictures(root, data)
+    drawn = pictures(project, data)
     shown = next(iter(tables.headline_measures(data)), None)
     for protocol in data.protocols:
         kind = protocol_of(data, protocol)
         name = f"{data.name}-{protocol}"
-        plots = [(_curves(root, data, protocol, hue, name), _caption(kind))]
+        plots = [(_curves(project, data, protocol, hue, name), _caption(kind))]
         if kind in PROBES:
             plots.append(
                 (protocol_plots.heat(data, protocol, f"{name}-map"), "Each transform and factor at the last layer.")
@@ -74,8 +78,8 @@ def protocol_of(data: DataSet, name: str) -> str:
     return next((str(r["protocol"]) for run in data.runs if "protocol" in (r := run.protocols.get(name, {}))), name)
 
 
-def _curves(root: Path, data: DataSet, protocol: str, hue: dict[str, str], name: str) -> str:
-    store = Store(root, data.name)
+def _curves(project: Project, data: DataSet, protocol: str, hue: dict[str, str], name: str) -> str:
+    store = Places(project.root, data.name)
     found = []
     for run in data.runs:
         path = store.findings(run.name, protocol) / "curves.json"

@@ -23,7 +23,7 @@ LABELS = {"knn": "k-NN", "voc_map": "VOC SVM", "finetune": "fine-tuned", "embedd
 class Run:
     """One run's records; an empty record was not found.
 
-    source: the run a refit learnt from. method: that of the run at the root of its sources; it decides role and hue.
+    source: the run a refit learnt from. method: that of the run at the project of its sources; it decides role and hue.
     protocols: name -> {"scores": [Score], "seconds": ...} or {"not_applicable": reason} or {}.
     """
 

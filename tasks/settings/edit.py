@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tasks.project.paths import whole_file
+from tasks.process.files import whole_file
 from tasks.selection import scope
 from tasks.selection.scope import Axis
 from tasks.settings.params import check

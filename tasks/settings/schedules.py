@@ -22,14 +22,13 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 
-from tasks.project import paths
 from tasks.selection import scope
+from tasks.settings.kinds import KINDS, SWEEP_FILES
 from tasks.settings.schema import NAME, Field, ParameterError, check_block, check_names, unknown
-from tasks.staleness import graph
 
 BLOCK = "schedules"
 SKIP, QUEUE = "skip", "queue"
@@ -177,15 +176,15 @@ def _check_work(content: Mapping[str, Any], parameters: Mapping[str, Any], root:
         name = content["sweep"]
         if not NAME.fullmatch(name):
             raise ParameterError(f"{where}.sweep: '{name}' is no name of a sweep; give it without folder and .yaml.")
-        if not content.get("paused") and not (root / paths.SWEEP_FILES / f"{name}.yaml").exists():
-            there = [path.stem for path in (root / paths.SWEEP_FILES).glob("*.yaml")]
+        if not content.get("paused") and not (root / SWEEP_FILES / f"{name}.yaml").exists():
+            there = [path.stem for path in (root / SWEEP_FILES).glob("*.yaml")]
             raise unknown("sweep", name, there, f"{where}.sweep")
 
 
 def targets(parameters: Mapping[str, Any], root: Path) -> set[str]:
     """What may be a target of `covey run`, as in `plan.resolve`, told without asking DVC for its graph."""
     commands = (yaml.safe_load((root / "dvc.yaml").read_text()) or {}).get("stages") or {}
-    kinds = set(get_args(graph.Kind))
+    kinds = set(KINDS)
     runs, protocols = scope.members(parameters, scope.RUNS), scope.members(parameters, scope.PROTOCOLS)
     keys = {*runs, *protocols, *(f"{run}-{protocol}" for run in runs for protocol in protocols)}
     return {*keys, *kinds, *commands, *(f"{command}@{key}" for command in commands for key in keys)}

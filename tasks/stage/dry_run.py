@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import inspect
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from tasks.project.paths import Store, read_json
+from tasks.artifacts import readers
+from tasks.artifacts.dataset import Stored
+from tasks.project.project import Project
 from tasks.settings import params
+from tasks.settings.refits import method_of
 from tasks.settings.schema import ParameterError
 
 
-def main(arguments: list[str]) -> int:
-    """`check STAGE ...`: 0 if all would start, else 2 and a message on standard error."""
-    root = Path.cwd()
-    os.environ["OMP_NUM_THREADS"] = "1"  # on a busy machine two threads wait for each other; all here is small
-    try:
-        check(root, params.load(root), arguments[1:])
-    except ParameterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def check(root: Path, parameters: dict[str, Any], stages: list[str]) -> None:
+def check(project: Project, stages: list[str]) -> None:
     """Raises ParameterError for a setting that the method, the protocol, k-means or the trainer would refuse."""
-    samples, shape = measure(root, parameters, "prepare" in stages)
+    parameters = project.parameters
+    samples, shape = measure(project, "prepare" in stages)
     for name, value in parameters["extract"].items():
         if value < 1:
             raise ParameterError(f"extract.{name} is {value}; it must be at least 1")
@@ -42,12 +32,12 @@ def check(root: Path, parameters: dict[str, Any], stages: list[str]) -> None:
                 _check_training(parameters, block["method"], block, samples, shape)
             elif kind == "clusterfit":
                 block = parameters["clusterfit"][run]
-                _check_training(parameters, block.get("method", params.REFIT), block, samples, shape)
+                _check_training(parameters, method_of(block), block, samples, shape)
             elif kind == "cluster":
                 _check_cluster(parameters, parameters["clusterfit"][run], samples, shape)
             elif kind == "prepare_target":
                 where = f"targets.{run}"
-                _counted(root, parameters["targets"][run]["data"], parameters["seed"])
+                _counted(project, parameters["targets"][run]["data"], parameters["seed"])
             elif kind.startswith("transfer") and protocol not in looked_at:
                 looked_at.add(protocol)
                 block = "targets" if protocol in parameters["targets"] else "transfer"
@@ -59,27 +49,20 @@ def check(root: Path, parameters: dict[str, Any], stages: list[str]) -> None:
             raise ParameterError(f"{where}: {error}") from error
 
 
-def measure(root: Path, parameters: dict[str, Any], fresh: bool) -> tuple[int, tuple[int, ...]]:
+def measure(project: Project, fresh: bool) -> tuple[int, tuple[int, ...]]:
     """Training samples and the shape of one: from the prepared data, or if they are to be made, from their reader."""
-    block = parameters["data"]
-    prepared = Store(root, block["name"]).dataset / "dataset.json"
-    if prepared.exists() and not fresh:
-        content = read_json(prepared)
-        return content["train"], tuple(content["shape"])
-    import inspect
-
-    samples, reader, settings = _counted(root, block, parameters["seed"])
+    block, stored = project.parameters["data"], Stored(project.places.dataset)
+    if stored.prepared and not fresh:
+        return stored.description["train"], tuple(stored.description["shape"])
+    samples, reader, settings = _counted(project, block, project.parameters["seed"])
     size = settings.get("size", inspect.signature(reader.load).parameters["size"].default)
     channels = reader.channels(**settings) if hasattr(reader, "channels") else 3
     return samples, (channels, size, size)
 
 
-def _counted(root: Path, block: dict[str, Any], seed: int) -> tuple[int, Any, dict[str, Any]]:
+def _counted(project: Project, block: dict[str, Any], seed: int) -> tuple[int, Any, dict[str, Any]]:
     """Training samples that a data set's reader will give, the reader, and its settings."""
-    from tasks.prepare import reader_settings
-
-    reader = import_module(f"ssl_models.datasets.{block['reader']}")
-    settings = reader_settings(root, block, seed)
+    reader, settings = readers.reader_of(block), readers.reader_settings(project.root, block, seed)
     try:
         samples, _ = reader.count(**settings)
     except (ValueError, OSError) as error:
@@ -129,7 +112,7 @@ def _check_teacher(parameters: dict[str, Any], source: str, samples: int, shape:
 
     refit = source in parameters["clusterfit"]
     block = parameters["clusterfit" if refit else "pretrain"][source]
-    name = block.get("method", params.REFIT)
+    name = method_of(block)
     labels = torch.arange(samples) % 2
     data = DataSpec(samples, shape, labels, 2, torch.randn(samples, 2) if "outputs" in block else None)
     if build_method(parameters, name, block, data, seed=0).classifier() is None:

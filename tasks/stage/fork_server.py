@@ -1,9 +1,11 @@
-"""A process with the slow imports done, which forks one stage after another: a start costs milliseconds, not seconds.
+"""A process with the slow imports done, which forks one piece of work after another: a start costs milliseconds.
 
-The server holds third-party packages only, never the project's own modules: a stage always runs the code as it lies
-on the disk. `python -m tasks ...` is the client: it hands over its arguments, folder, environment and its three
-standard streams, and waits for the exit code. When the client goes, for whatever reason, the forked stage is killed;
-when the server goes, the kernel kills its forks.
+It is given `python -m tasks ...` as a list of words (see tasks/process/fork_client.py), with a folder, an environment
+and three standard streams, and answers with the fork's process id, then with its exit code. When the client goes, for
+whatever reason, the fork is killed; when the server goes, the kernel kills its forks.
+
+The project's own modules are imported beforehand too, and what params.yaml and the code say is read. A fork that finds
+one of these modules' files changed imports them anew: a stage runs the code as it lies on the disk.
 """
 
 from __future__ import annotations
@@ -18,32 +20,32 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import psutil
+from tasks.process.fork_client import ADDRESS
+from tasks.process.parent_death import die_with_parent
+from tasks.project.project import Project
+from tasks.tracking import server as tracking_server
 
-from tasks.process.parent_death import CLIENT, die_with_parent
-from tasks.project.paths import log_file
-from tasks.tracking import server as mlflow_store
-
-ADDRESS = "COVEY_FORKSERVER"
 PRELOAD = (
     "numpy",
     "torch",
     "torch._dynamo",  # the first optimiser of a process imports it: four seconds
     "safetensors.torch",
     "dvc.repo",
+    "dvc.repo.reproduce",
+    "dvc.stage.cache",
     "faiss",
     "scipy.optimize",
 )
-STARTING = 60.0
+OWN = ("flows", "tasks", "ssl_models")
 
 
 @contextmanager
-def running(root: Path) -> Iterator[dict[str, str]]:
+def running(project: Project) -> Iterator[dict[str, str]]:
     """Runs a fork server while the block lasts; yields the environment that makes stages use it.
 
     Where processes cannot be forked soundly (anything but Linux) it is empty, and stages start by themselves.
@@ -51,15 +53,13 @@ def running(root: Path) -> Iterator[dict[str, str]]:
     if sys.platform != "linux":
         yield {}
         return
-    address = f"\0covey-{os.getpid()}-{time.monotonic_ns()}"  # abstract: leaves no file, has no length limit of a path
+    address = f"covey-{os.getpid()}-{time.monotonic_ns()}"  # abstract: leaves no file, has no length limit of a path
     # Two libraries would start a thread of their own on import, and a fork takes along only the thread that forks.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
-    log = log_file(root, "forkserver")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "wb") as output:
+    with open(project.log("forkserver"), "wb") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", "tasks.stage.fork_server", address[1:], str(os.getpid())],
-            cwd=root,
+            [sys.executable, "-m", "tasks.stage.fork_server", address, str(os.getpid())],
+            cwd=project.root,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -67,50 +67,10 @@ def running(root: Path) -> Iterator[dict[str, str]]:
             start_new_session=True,
         )
     try:
-        yield {ADDRESS: f"{server.pid}:{address[1:]}"}
+        yield {ADDRESS: f"{server.pid}:{address}"}
     finally:
         server.kill()
         server.wait()
-
-
-def delegate(arguments: list[str]) -> int | None:
-    """Has the fork server run `python -m tasks <arguments>`; its exit code, or None where there is no server."""
-    pid, _, name = os.environ.get(ADDRESS, "").partition(":")
-    if not name or (connection := _connect(int(pid), f"\0{name}")) is None:
-        return None
-    environment = {**os.environ, CLIENT: str(os.getpid())}
-    message = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": environment}).encode()
-    socket.send_fds(connection, [len(message).to_bytes(4, "big")], [0, 1, 2])
-    connection.sendall(message)
-    answer = connection.recv(16)
-    return int(answer) if answer else 128 + signal.SIGKILL
-
-
-def _connect(server: int, address: str) -> socket.socket | None:
-    """A connection to the server, which may still be importing; None if it is gone."""
-    deadline = time.monotonic() + STARTING
-    while True:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.connect(address)
-            return connection
-        except OSError:
-            connection.close()
-            if time.monotonic() > deadline or not _lives(server):
-                return None
-            time.sleep(0.1)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _user(connection: socket.socket) -> int:
-    """The user id of the process at the other end."""
-    return struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[1]
 
 
 def serve(address: str, owner: int) -> None:
@@ -118,9 +78,7 @@ def serve(address: str, owner: int) -> None:
     die_with_parent()
     if os.getppid() != owner:
         return
-    for name in PRELOAD:
-        import_module(name)
-    mlflow_store.preload()
+    own = _preload()
     if (others := threading.active_count() - 1) > 0:
         print(f"{others} threads run in the fork server: a fork may hang", [t.name for t in threading.enumerate()])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -129,18 +87,59 @@ def serve(address: str, owner: int) -> None:
         listener.listen(64)
         while True:
             connection, _ = listener.accept()
-            if _user(connection) != os.getuid():  # an abstract address has no permissions of its own
+            user, client = _peer(connection)
+            if user != os.getuid():  # an abstract address has no permissions of its own
                 connection.close()
                 continue
             if os.fork() == 0:
                 listener.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                os._exit(_child(connection))
+                os._exit(_child(connection, client, own))
             connection.close()
 
 
-def _child(connection: socket.socket) -> int:
-    """One stage, in a fork: takes over the client's streams, folder and environment, and answers with its exit code."""
+def _preload() -> dict[str, tuple[int, ...]]:
+    """Imports packages and the project's modules, and reads its settings; path -> state of each of its own files."""
+    for name in PRELOAD:
+        import_module(name)
+    tracking_server.preload()
+    from tasks.stage import warm
+
+    with suppress(Exception):  # what is wrong with the project is for the stages to say
+        warm.up(Project(Path.cwd()))
+    return {path: _state(path) for path in _own_files()}
+
+
+def _own_files() -> list[str]:
+    modules = [(name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items())]
+    return [file for name, file in modules if file and name.partition(".")[0] in OWN]
+
+
+def _state(path: str) -> tuple[int, ...]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _forget_changed(own: dict[str, tuple[int, ...]], folder: str) -> None:
+    """Drops all of the project's modules where one has changed on the disk, or another project's are wanted."""
+    elsewhere = any(not Path(path).is_relative_to(folder) for path in own)
+    if elsewhere or any(_state(path) != state for path, state in own.items()):
+        for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
+            del sys.modules[name]
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """User id and process id of the other end."""
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    process, user, _ = struct.unpack("3i", found)
+    return user, process
+
+
+def _child(connection: socket.socket, client: int, own: dict[str, tuple[int, ...]]) -> int:
+    """One piece of work, in a fork: takes over the client's streams, folder and environment, and answers."""
     die_with_parent()
     length, streams, _, _ = socket.recv_fds(connection, 4, 3)
     message = _receive(connection, int.from_bytes(length, "big"))
@@ -150,15 +149,15 @@ def _child(connection: socket.socket) -> int:
     os.chdir(message["folder"])
     os.environ.clear()
     os.environ.update(message["environment"])
-    os.environ.pop(ADDRESS, None)
+    _join_group(client, leads=message["arguments"][:1] == ["reproduce"])
     sys.argv = ["tasks", *message["arguments"]]
     sys.path[0] = message["folder"]
-    for name in [name for name in sys.modules if name.partition(".")[0] == "tasks"]:
-        del sys.modules[name]  # the stage shall run what lies on the disk now
+    _forget_changed(own, message["folder"])
+    connection.sendall(f"{os.getpid()}\n".encode())
     threading.Thread(target=_die_with_client, args=(connection,), daemon=True).start()
     code = 1
     try:
-        from tasks.__main__ import run
+        from tasks.stage.dispatch import run
 
         code = run(message["arguments"])
     except SystemExit as stop:
@@ -169,8 +168,18 @@ def _child(connection: socket.socket) -> int:
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
-    connection.sendall(str(code).encode())
+    from tasks.process import fork_client
+
+    connection.sendall(f"{code} {fork_client.told()}\n".encode())
     return code
+
+
+def _join_group(client: int, *, leads: bool) -> None:
+    """A stage goes into the group of the dvc that asked for it, and gets the same signals; a dvc leads a group."""
+    with suppress(PermissionError, ProcessLookupError):
+        os.setpgid(0, 0 if leads else os.getpgid(client))
+        return
+    os.setpgid(0, 0)
 
 
 def _receive(connection: socket.socket, length: int) -> dict[str, Any]:
@@ -180,7 +189,8 @@ def _receive(connection: socket.socket, length: int) -> dict[str, Any]:
         if not part:
             os._exit(1)
         parts += part
-    return json.loads(parts)
+    content: dict[str, Any] = json.loads(parts)
+    return content
 
 
 def _die_with_client(connection: socket.socket) -> None:

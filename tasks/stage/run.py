@@ -2,123 +2,108 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from tasks.process import kill_points
+from tasks.process import files, kill_points, locks
 from tasks.project import paths
-from tasks.settings import params
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
-from tasks.staleness import declaration as declared
+from tasks.stage.context import Context, NotApplicable, Result, Work
+from tasks.stage.settings_of import settings_of
+from tasks.staleness import declaration, pipeline
+from tasks.staleness.graph import Stage
+from tasks.tracking import registry, stage_run
+from tasks.tracking.stage_run import StageRun
 
-if TYPE_CHECKING:
-    from tasks.tracking.stage_run import StageRun
-
-
-class NotApplicable(Exception):
-    """A stage has nothing to do on these data; the text says why. Its outputs say so too, and so do its descendants."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a stage's work is given: where things lie, what was asked for, and who takes notes."""
-
-    root: Path
-    stage: str
-    parameters: dict[str, Any]
-    work: Path
-    record: StageRun
-
-    @property
-    def store(self) -> paths.Store:
-        return paths.Store(self.root, self.parameters["data"]["name"])
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a stage wants remembered: numbers, files, and the encoder it made, by the name it is registered under."""
-
-    summary: dict[str, float] = field(default_factory=dict)
-    artifacts: list[Path] = field(default_factory=list)
-    encoder: tuple[str, Path] | None = None
-
-
-Work = Callable[..., Result]
+WAIT_SECONDS = 10.0
+"""How long a stage waits for an earlier start of itself that is ending."""
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one stage, `["pretrain", "rotation"]`, in this process; returns its exit code."""
+    """Runs one stage, `["pretrain", "rotation"]`, in this process; returns its exit code.
+
+    2: it would end so again, as for a setting that cannot be used. 1: anything else that went wrong.
+    """
     if not arguments:
         print("usage: python -m tasks STAGE [RUN [PROTOCOL]]", file=sys.stderr)
         return 2
-    stage = arguments[0] + ("@" + "-".join(arguments[1:]) if arguments[1:] else "")
-    root = Path.cwd()
+    name = arguments[0] + ("@" + "-".join(arguments[1:]) if arguments[1:] else "")
+    project = Project(Path.cwd())
     for signalled in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signalled, _stop)
     try:
-        with _alone(root, stage):
-            _run(root, stage, arguments)
+        with locks.held(project.lock(name), wait=WAIT_SECONDS):
+            _run(project, name, arguments)
     except ParameterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except locks.LockedError as error:
+        print(f"error: {name} is already being run by process {error.owner}; wait for it or stop it", file=sys.stderr)
+        return 1
     except Exception as error:
         expected = isinstance(error, (ValueError, RuntimeError, OSError, *_foreign_errors()))
         if not expected or os.environ.get("COVEY_TRACEBACK"):
             raise
-        print(f"error: {stage}: {error}", file=sys.stderr)
-        return 2 if type(error).__name__ == "TrainingDivergedError" else 1  # 2: it would end so again
+        print(f"error: {name}: {error}", file=sys.stderr)
+        return 2 if type(error).__name__ == "TrainingDivergedError" else 1
     return 0
 
 
-def _run(root: Path, stage: str, arguments: list[str]) -> None:
-    params.load(root)  # says what is wrong with params.yaml better than DVC does
-    declaration = declared.read(root, stage)
-    inputs = declaration.fingerprint()
-    parameters = params.load(root)  # after the fingerprint: what is used is never older than what is vouched for
-    key = declaration.key(inputs)
+def work_of(command: str) -> Work:
+    """The function that does the work of a command of dvc.yaml; a stage of a refit is one of any run.
+
+    "transfer_clusterfit" -> tasks/transfer.py, "prepare_target" -> tasks/targets/prepare.py.
+    """
+    word, _, other = command.removesuffix("_clusterfit").partition("_")
+    module = import_module(f"tasks.targets.{word}" if other == "target" else f"tasks.{word}")
+    work: Work = getattr(module, word)
+    return work
+
+
+def _run(project: Project, name: str, arguments: list[str]) -> None:
+    parameters = project.parameters  # says what is wrong with params.yaml better than DVC does
+    stage = pipeline.stage(project.root, name)
+    inputs = declaration.fingerprint(project.root, stage, parameters)
+    key = declaration.key_of(name, inputs)
     _set_threads(parameters["machine"]["threads"])
-    work = paths.work_folder(root, stage, key)
-    work.mkdir(parents=True, exist_ok=True)
-    with _first_come(work), _recorded(root, stage, key, work, inputs, parameters) as record:
-        context = Context(root, stage, parameters, work, record)
+    work = project.work(name, key)
+    # Two points of a sweep may work on the same inputs in the same folder: the second waits.
+    with locks.held(work / "lock", wait=None), _recorded(project, stage, key, work, inputs) as record:
         started = time.perf_counter()
         try:
-            _refuse_unfit(root, declaration)
-            module = import_module(f"tasks.{arguments[0].partition('_')[0]}")
-            result: Result = getattr(module, arguments[0])(context, *arguments[1:])
+            _refuse_unfit(project, stage)
+            result = work_of(arguments[0])(Context(project, name, work, record), *arguments[1:])
         except NotApplicable as reason:
-            result = _mark(root, declaration, str(reason))
+            result = _mark(project, stage, str(reason))
         kill_points.point("after-output")
-        _refuse_changed(declaration, inputs)
+        _refuse_changed(project, stage, inputs)
+        costs = {**result.costs, "seconds": time.perf_counter() - started}
+        files.write_json(project.costs(name), {"key": key, **costs})
         kill_points.point("before-record")
-        record.finish({**result.summary, "seconds": time.perf_counter() - started}, result.artifacts)
-        if result.encoder is not None and paths.WORK not in os.environ:  # the newest is not to be some sweep's
-            register(root, record.run_id, *result.encoder)
-        _refuse_changed(declaration, inputs)
+        record.finish({**result.summary, **costs}, result.artifacts)
+        if result.encoder is not None and paths.WORK not in os.environ:  # a point of a sweep registers nothing
+            register(project, record.run_id, *result.encoder)
+        _refuse_changed(project, stage, inputs)
         (work / paths.DONE).touch()
         kill_points.point("after-record")
 
 
 @contextmanager
-def _recorded(
-    root: Path, stage: str, key: str, work: Path, inputs: dict[str, str], parameters: dict[str, Any]
-) -> Iterator[StageRun]:
-    """A run of the tracking store for the length of the block; it never stays open, unless the process is killed."""
-    from tasks.tracking.stage_run import open_run
-
-    machine = {f"covey.{name}": str(value) for name, value in parameters["machine"].items()}
-    shown = relevant(stage, parameters)
-    record = open_run(root, stage=stage, key=key, work=work, parameters=shown, inputs=inputs, tags=machine)
+def _recorded(project: Project, stage: Stage, key: str, work: Path, inputs: Mapping[str, str]) -> Iterator[StageRun]:
+    """A run of the tracking store for the length of the block; it stays open only if the process is killed."""
+    machine = {f"covey.{name}": str(value) for name, value in project.parameters["machine"].items()}
+    shown = settings_of(stage.name, project.parameters)
+    record = stage_run.open_run(
+        project, stage=stage.name, key=key, work=work, parameters=shown, inputs=inputs, tags=machine
+    )
     try:
         yield record
     except (KeyboardInterrupt, SystemExit):
@@ -129,56 +114,10 @@ def _recorded(
         raise
 
 
-def register(root: Path, run_id: str, name: str, folder: Path) -> None:
+def register(project: Project, run_id: str, name: str, folder: Path) -> None:
     """Registers an encoder under its name; its run is finished by then, and so lies where it will stay."""
-    from tasks.tracking.registry import register_encoder
-
-    shape = tuple(paths.read_json(folder / "encoder.json")["shape"])
-    register_encoder(root, name, folder, run_id, shape=shape)
-
-
-def relevant(stage: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that a stage's record shows: its own block, the data set, and the shared ones that shape it."""
-    kind, _, names = stage.partition("@")
-    run, _, protocol = names.partition("-")
-    shown: dict[str, Any] = {"seed": parameters["seed"], "data": parameters["data"]}
-    for block in ("pretrain", "clusterfit"):
-        if run in parameters[block]:
-            shown[run] = parameters[block][run]
-    if kind in ("pretrain", "clusterfit"):
-        shown |= {"training": parameters["training"], "encoder": parameters["encoder"]}
-    if protocol:
-        shown[protocol] = (parameters["transfer"] | parameters["targets"])[protocol]
-    if kind == "prepare_target":
-        shown[run] = parameters["targets"][run]
-    return shown
-
-
-@contextmanager
-def _alone(root: Path, stage: str) -> Iterator[None]:
-    """Holds the stage's lock: a second start of it waits for a dying first one, then gives up."""
-    with open(paths.lock_file(root, stage), "a+") as file:
-        for _ in range(50):
-            with suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            time.sleep(0.2)
-        else:
-            file.seek(0)
-            raise RuntimeError(f"it is already being run by process {file.read().strip()}; wait for it or stop it")
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-@contextmanager
-def _first_come(work: Path) -> Iterator[None]:
-    """Waits where another project works on the same inputs in the same folder, as two points of a sweep may."""
-    with open(work / "lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    shape = tuple(files.read_json(folder / "encoder.json")["shape"])
+    registry.register_encoder(project, name, folder, run_id, shape=shape)
 
 
 def _set_threads(threads: int) -> None:
@@ -191,23 +130,23 @@ def _set_threads(threads: int) -> None:
         sys.modules["faiss"].omp_set_num_threads(threads)
 
 
-def _refuse_unfit(root: Path, declaration: declared.Declared) -> None:
+def _refuse_unfit(project: Project, stage: Stage) -> None:
     """Passes on what an input says of itself: where a parent had nothing to do, this stage has nothing either."""
-    for path in declaration.paths:
-        mark = root / path / paths.NOT_APPLICABLE
+    for path in stage.paths:
+        mark = project.root / path / paths.NOT_APPLICABLE
         if mark.is_file():
             raise NotApplicable(mark.read_text().strip())
 
 
-def _mark(root: Path, declaration: declared.Declared, reason: str) -> Result:
+def _mark(project: Project, stage: Stage, reason: str) -> Result:
     """Writes the reason into every declared output, so that DVC has them and the report can say it."""
     print(f"not applicable: {reason}")
-    for output in declaration.outputs:
-        path = root / output
+    for output in stage.outputs:
+        path = project.root / output
         if path.suffix == ".json":
-            paths.write_json(path, {"not_applicable": reason})
+            files.write_json(path, {"not_applicable": reason})
         elif path.suffix:
-            with paths.whole_file(path) as temporary:
+            with files.whole_file(path) as temporary:
                 temporary.write_text("")
         else:
             path.mkdir(parents=True, exist_ok=True)
@@ -215,17 +154,17 @@ def _mark(root: Path, declaration: declared.Declared, reason: str) -> Result:
     return Result()
 
 
-def _refuse_changed(declaration: declared.Declared, inputs: dict[str, str]) -> None:
+def _refuse_changed(project: Project, stage: Stage, inputs: Mapping[str, str]) -> None:
     """Fails, and takes the outputs away, if an input is not what it was when the stage started."""
     try:
-        now = declared.read(declaration.root, declaration.stage).fingerprint()
+        now = declaration.fingerprint(project.root, pipeline.stage(project.root, stage.name))
         changed = sorted(name for name in inputs.keys() | now.keys() if inputs.get(name) != now.get(name))
-    except declared.CodeChangedError:
+    except declaration.CodeChangedError:
         changed = ["the code"]
     if not changed:
         return
-    for output in declaration.outputs:
-        path = declaration.root / output
+    for output in stage.outputs:
+        path = project.root / output
         if path.is_dir():
             shutil.rmtree(path)
         else:

@@ -22,16 +22,15 @@ import subprocess
 import sys
 import time
 import traceback
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from tasks.process import files
 from tasks.process.parent_death import die_with_parent
-from tasks.project import paths
 from tasks.tracking.journal import Journal
 
 if TYPE_CHECKING:
-    from tasks.stage.run import Context
+    from tasks.stage.context import Context
 
 JOB, AGENT = "COVEY_JOB", "COVEY_AGENT_PID"
 """In the environment: the file that says what to train, and the torchrun that a process must not outlive."""
@@ -46,8 +45,8 @@ def wanted(context: Context) -> bool:
     return context.parameters["machine"].get("processes", 1) > 1 or NODES in os.environ
 
 
-def train(context: Context) -> dict[str, Any]:
-    """Has the stage's training done by `machine.processes` processes; what rank 0 handed over.
+def train(context: Context) -> tuple[dict[str, Any], dict[str, float]]:
+    """Has the stage's training done by `machine.processes` processes; the summary and the costs that rank 0 left.
 
     Raises ValueError for more processes than GPUs, and what ended a process first: TrainingDivergedError and ValueError
     as they were, all else as RuntimeError.
@@ -57,12 +56,12 @@ def train(context: Context) -> dict[str, Any]:
     job = context.work / "job.json"
     for left in (context.work / TRAINED, *context.work.glob("error.*.json")):
         left.unlink(missing_ok=True)
-    paths.write_json(job, {"stage": context.stage, "work": str(context.work), "parameters": context.parameters})
+    files.write_json(job, {"stage": context.stage, "work": str(context.work), "parameters": context.parameters})
     alone = [] if NODES in os.environ else ["--standalone"]
     words = [*alone, "--nproc-per-node", str(processes), "--module", "tasks.stage.torchrun"]
     process = subprocess.Popen(
         [sys.executable, "-m", "tasks.stage.torchrun", str(os.getpid()), *words],
-        cwd=context.root,
+        cwd=context.project.root,
         env={**os.environ, JOB: str(job)},
     )
     try:
@@ -73,12 +72,13 @@ def train(context: Context) -> dict[str, Any]:
             process.wait()
     if code:
         raise _reason(context.work, code)
-    return dict(paths.read_json(context.work / TRAINED))
+    found = files.read_json(context.work / TRAINED)
+    return dict(found["summary"]), dict(found["costs"])
 
 
-def hand_over(context: Context, summary: dict[str, Any]) -> None:
-    """Rank 0 leaves its summary to the stage; the method itself is in the last checkpoint."""
-    paths.write_json(context.work / TRAINED, summary)
+def hand_over(context: Context, summary: dict[str, Any], costs: dict[str, float]) -> None:
+    """Rank 0 leaves its summary and costs to the stage; the method itself is in the last checkpoint."""
+    files.write_json(context.work / TRAINED, {"summary": summary, "costs": costs})
 
 
 def _refuse_without_gpus(processes: int) -> None:
@@ -108,7 +108,7 @@ def _reason(work: Path, code: int) -> Exception:
     """What the process that failed first left a note of: the others then failed for want of it."""
     from ssl_models.trainer import TrainingDivergedError
 
-    notes = sorted((paths.read_json(path) for path in work.glob("error.*.json")), key=lambda note: note["time"])
+    notes = sorted((files.read_json(path) for path in work.glob("error.*.json")), key=lambda note: note["time"])
     if not notes:
         return RuntimeError(f"the processes of the training ended with exit code {code} and no word; see above")
     kind, words = notes[0]["kind"], notes[0]["words"]
@@ -149,7 +149,7 @@ def run_process() -> int:
         if JOB in os.environ:
             rank = int(os.environ["RANK"])
             note = {"time": time.time(), "rank": rank, "kind": type(error).__name__, "words": str(error)}
-            paths.write_json(Path(os.environ[JOB]).with_name(f"error.{rank}.json"), note)
+            files.write_json(Path(os.environ[JOB]).with_name(f"error.{rank}.json"), note)
         return 1
     return 0
 
@@ -158,21 +158,24 @@ def _take_part() -> None:
     import torch
 
     from ssl_models.hardware import pick_device
-    from ssl_models.parallel import processes as distributed
-    from tasks.stage.run import Context
+    from ssl_models.parallel import processes as ranks
+    from tasks.project.project import Project
+    from tasks.stage.context import Context
+    from tasks.stage.run import work_of
 
-    with distributed.joining():
-        own = paths.read_json(Path(os.environ[JOB])) if JOB in os.environ else None
-        job = distributed.from_first(own, pick_device())
+    with ranks.joining():
+        own = files.read_json(Path(os.environ[JOB])) if JOB in os.environ else None
+        job = ranks.from_first(own, pick_device())
         if job is None:
             raise ValueError(
                 "process 0 was not started by a stage; run the stage on the machine of node rank 0 (PET_NODE_RANK=0)"
             )
         torch.set_num_threads(job["parameters"]["machine"]["threads"])
         record = cast(Any, _Unrecorded())
-        context = Context(Path.cwd(), job["stage"], job["parameters"], Path(job["work"]), record)
-        kind, _, run = job["stage"].partition("@")
-        getattr(import_module(f"tasks.{kind}"), kind)(context, run)
+        project = Project.given(Path.cwd(), job["parameters"])
+        context = Context(project, job["stage"], Path(job["work"]), record)
+        command, _, run = job["stage"].partition("@")
+        work_of(command)(context, run)
 
 
 class _Unrecorded:

@@ -1,44 +1,35 @@
-"""Stage `code`: one fingerprint for everything that a stage looks up by name, of exactly the code that it imports.
+"""Stage `code`: for each stage of the pipeline a hash of exactly the code that computes it, in code.json.
 
-code.json holds, for each method, protocol, encoder, reader and stage, a hash of its file and of all first-party files
-that it imports, directly or not; for a protocol that runs an encoder, and for a target, of every encoder's too. Stages
-depend on their own entries of it, as on parameters. So a shared file makes those stale that really import it and no
-others, nothing has to be listed by hand, and a comment makes nothing stale.
+The hash of the stage COMMAND@RUN-PROTOCOL stands under COMMAND.RUN.PROTOCOL, and the stage depends on it as on a
+parameter. It covers the stage's own module, what params.yaml names for it (a method, an encoder, a protocol, a reader)
+and every first-party file that these import, directly or not. So a shared file makes those stages stale that really
+import it, nothing has to be listed by hand, and a comment makes nothing stale.
+
+Machinery, told by its folder (tasks/staleness/sources.py), is left out. Training in several processes adds
+ssl_models/parallel: there the order of additions is another one.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import io
 import json
-import tokenize
-from collections.abc import Callable, Collection, Mapping
-from functools import lru_cache, partial
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tasks.project.paths import CODE, whole_file
+from tasks.process.files import whole_file
+from tasks.project.paths import CODE, PARAMETERS
+from tasks.settings.refits import method_of
 from tasks.settings.schema import parse_yaml
+from tasks.staleness.sources import Sources
 
-FOLDERS = {"method": "methods", "encoder": "encoders", "protocol": "protocols", "reader": "datasets"}
-STAGES = ("prepare", "pretrain", "extract", "cluster", "clusterfit", "transfer", "report")
-PLUMBING = {
-    f"tasks/{name}.py"
-    for name in (
-        *("code", "declared", "faults", "journal", "labels", "lifeline", "mlflow_store", "params", "process"),
-        *("registry", "runs", "schema", "stage", "store", "tracking", "workers"),
-    )
-}
-"""What carries, checks and records, and does not shape an output: a change there makes nothing stale."""
-
-ENCODERS = "ssl_models/encoders"
-EXTRACTION = "ssl_models/extraction.py"
-Fingerprints = dict[str, dict[str, str]]
+PARALLEL = "ssl_models/parallel"
+Fingerprints = dict[str, Any]
+Files = Callable[[], list[str]]
 
 
 def main(arguments: list[str]) -> int:  # noqa: ARG001
-    """ssl_models/, tasks/ -> code.json. It takes a moment and is made of the tree alone: nothing is recorded of it."""
+    """ssl_models/, tasks/, params.yaml -> code.json. It takes a moment: nothing is recorded of it."""
     write(Path.cwd())
     return 0
 
@@ -57,122 +48,105 @@ def read(root: Path) -> Fingerprints:
 
 
 def fingerprints(
-    root: Path, targets: Mapping[str, Any] | None = None, wanted: Collection[str] | None = None
+    root: Path, parameters: Mapping[str, Any] | None = None, wanted: Collection[str] | None = None
 ) -> Fingerprints:
-    """Kind -> name -> 16 hexadecimal digits, of the code as it is now.
+    """Command -> run -> protocol -> 16 hexadecimal digits, of the code as it is now; fewer levels for fewer names.
 
-    targets: their blocks, else those of params.yaml. wanted: "kind" or "kind.name" of what is asked for; else all.
+    parameters: the content of params.yaml, else that of the file. wanted: dotted keys of what is asked for; else all.
     """
+    if parameters is None:
+        parameters = parse_yaml((root / PARAMETERS).read_text()) or {}
+    sources = Sources(root)
     found: Fingerprints = {}
-    for (kind, name), files in _files(root, targets).items():
-        if wanted is None or kind in wanted or f"{kind}.{name}" in wanted:
-            found.setdefault(kind, {})[name] = fingerprint(root, *files())
+    for names, files in _stages(sources, parameters):
+        if wanted is None or ".".join(names) in wanted:
+            block = found
+            for name in names[:-1]:
+                block = block.setdefault(name, {})
+            block[names[-1]] = sources.fingerprint(files())
     return found
 
 
-def _files(root: Path, targets: Mapping[str, Any] | None) -> dict[tuple[str, str], Callable[[], list[str]]]:
-    """Kind and name of every entry -> what tells the files that it begins with."""
-    found: dict[tuple[str, str], Callable[[], list[str]]] = {}
-    for kind, folder in FOLDERS.items():
-        for file in sorted((root / "ssl_models" / folder).glob("[!_]*.py")):
-            own = f"ssl_models/{folder}/{file.name}"
-            found[kind, file.stem] = partial(_of_protocol, root, own) if kind == "protocol" else partial(list, [own])
-    for name in STAGES:
-        found["stage", name] = partial(list, [f"tasks/{name}.py"])
-    for name, protocol in _protocols(root, _targets(root) if targets is None else targets).items():
-        found["target", name] = partial(_of_target, root, protocol)
-    return found
+def _stages(sources: Sources, parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Files]]:
+    """The names of every stage, and what tells the files that its hash begins with.
+
+    A block that params.yaml cannot hold is passed over: its faults are told elsewhere.
+    """
+    pretrain, refits = _blocks(parameters, "pretrain"), _blocks(parameters, "clusterfit")
+    transfer, targets = _blocks(parameters, "transfer"), _blocks(parameters, "targets")
+    yield ("prepare",), partial(_module_and, "tasks/prepare.py", _reader(parameters.get("data")))
+    for name, block in targets.items():
+        yield ("prepare_target", name), partial(_module_and, "tasks/targets/prepare.py", _reader(block.get("data")))
+    for blocks, word, suffix in ((pretrain, "pretrain", ""), (refits, "clusterfit", "_clusterfit")):
+        for run, block in blocks.items():
+            method = str(block.get("method", "")) if word == "pretrain" else method_of(block)
+            encoder = _encoder(parameters)
+            yield (word, run), partial(_training, word, method, encoder, parameters)
+            network = partial(_network, sources, method, encoder)
+            yield (f"extract{suffix}", run), partial(_module_and, "tasks/extract.py", network)
+            for protocol in transfer:
+                yield (
+                    (f"transfer{suffix}", run, protocol),
+                    partial(_measured, sources, "tasks/transfer.py", protocol, network),
+                )
+            for target, own in targets.items():
+                protocol = str(own.get("protocol", ""))
+                yield (
+                    (f"transfer_target{suffix}", run, target),
+                    partial(_module_and, "tasks/targets/transfer.py", _protocol(protocol), network),
+                )
+    for run in refits:
+        yield ("cluster", run), partial(_module_and, "tasks/cluster.py")
+    yield ("report",), partial(_module_and, "tasks/report.py", partial(_protocols, sources))
 
 
-def _of_protocol(root: Path, file: str) -> list[str]:
-    return [file, *(_encoders(root) if "encoder" in needs((root / file).read_text()) else [])]
+def _blocks(parameters: Mapping[str, Any], name: str) -> dict[str, Any]:
+    blocks = parameters.get(name) or {}
+    return {run: block for run, block in blocks.items() if isinstance(block, dict)} if isinstance(blocks, dict) else {}
 
 
-def _of_target(root: Path, protocol: str) -> list[str]:
-    return [f"ssl_models/protocols/{protocol}.py", EXTRACTION, *_encoders(root)]
+def _module_and(module: str, *named: str | Files) -> list[str]:
+    """A stage's module, and what params.yaml names for it."""
+    return [module, *(file for one in named for file in ([one] if isinstance(one, str) else one()))]
 
 
-def needs(text: str) -> tuple[str, ...]:
-    """What a protocol's source says that it needs, read without importing it."""
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "NEEDS" for t in node.targets):
-            return tuple(ast.literal_eval(node.value))
-    return ()
+def _reader(data: Any) -> str:
+    return f"ssl_models/datasets/{data.get('reader', '') if isinstance(data, dict) else ''}.py"
 
 
-def _encoders(root: Path) -> list[str]:
-    return [f"{ENCODERS}/{file.name}" for file in sorted((root / ENCODERS).glob("[!_]*.py"))]
+def _encoder(parameters: Mapping[str, Any]) -> str:
+    encoder = parameters.get("encoder")
+    return f"ssl_models/encoders/{encoder.get('name', '') if isinstance(encoder, dict) else ''}.py"
 
 
-def _targets(root: Path) -> dict[str, Any]:
-    path = root / "params.yaml"
-    return ((parse_yaml(path.read_text()) or {}).get("targets") if path.exists() else None) or {}
+def _protocol(name: str) -> str:
+    return f"ssl_models/protocols/{name}.py"
 
 
-def _protocols(root: Path, blocks: Mapping[str, Any]) -> dict[str, str]:
-    """Target -> its protocol, for those whose protocol there is; params.yaml's faults are told elsewhere."""
-    named = {name: block.get("protocol", "") for name, block in blocks.items() if isinstance(block, dict)}
-    return {
-        name: protocol for name, protocol in named.items() if (root / f"ssl_models/protocols/{protocol}.py").is_file()
+def _training(word: str, method: str, encoder: str, parameters: Mapping[str, Any]) -> list[str]:
+    """With several processes, also the code by which they share the work: they add in another order than one."""
+    machine = parameters.get("machine") or {}
+    shared = [f"{PARALLEL}/processes.py", f"{PARALLEL}/encoder_shards.py"] if machine.get("processes", 1) > 1 else []
+    return [f"tasks/{word}.py", f"ssl_models/methods/{method}.py", encoder, *shared]
+
+
+def _network(sources: Sources, method: str, encoder: str) -> list[str]:
+    """The files that build a run's encoder: what params.yaml names, or what the method makes of it."""
+    own = {
+        file
+        for file in sources.reached([f"ssl_models/methods/{method}.py"])
+        if file.startswith("ssl_models/encoders/") and "\nENCODER = " in (sources.text(file) or "")
     }
+    return [encoder, *sorted(own - {encoder})]
 
 
-def fingerprint(root: Path, *files: str) -> str:
-    """One hash of some files and of all that they import."""
-    digest = hashlib.sha256()
-    for path in sorted(reached(root, set(files))):
-        digest.update(f"{path}\0{bare((root / path).read_text())}\0".encode())
-    return digest.hexdigest()[:16]
+def _measured(sources: Sources, module: str, protocol: str, network: Files) -> list[str]:
+    """A protocol on extracted features; where it asks for the encoder, the encoder's code too."""
+    file = _protocol(protocol)
+    needs = sources.constants(file).get("NEEDS", ())
+    return [module, file, *(network() if "encoder" in needs else [])]
 
 
-def reached(root: Path, files: set[str]) -> set[str]:
-    """`files` and the first-party files that they import, directly or not, plumbing left out."""
-    done: set[str] = set()
-    todo = set(files)
-    while todo:
-        path = todo.pop()
-        done.add(path)
-        todo |= imported(root, path) - done - PLUMBING
-    return done
-
-
-def imported(root: Path, path: str) -> set[str]:
-    """The first-party files that a file imports, at its top or inside functions; not those for type checkers only."""
-    names = {name.replace(".", "/") for name in modules((root / path).read_text())}
-    candidates = {f"{name}.py" for name in names} | {f"{name}/__init__.py" for name in names}
-    return {name for name in candidates if (root / name).is_file()}
-
-
-@lru_cache(maxsize=1024)
-def modules(text: str) -> frozenset[str]:
-    """Every dotted name that a source might import as a module."""
-    found: set[str] = set()
-
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
-        elif isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(ast.parse(text))
-    return frozenset(found)
-
-
-@lru_cache(maxsize=1024)
-def bare(text: str) -> str:
-    """A source without comments, docstrings, blank lines and blanks at the ends of lines."""
-    lines = text.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
-            first = node.body[0]
-            for row in range(first.lineno, (first.end_lineno or first.lineno) + 1):
-                lines[row - 1] = ""
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+def _protocols(sources: Sources) -> list[str]:
+    """What the report says of every protocol stands in the protocol's file, which it reads and does not import."""
+    return [f"={file.relative_to(sources.root)}" for file in (sources.root / "ssl_models/protocols").glob("[!_]*.py")]

@@ -1,4 +1,4 @@
-"""What a stage declares in dvc.yaml, and a fingerprint of it.
+"""A fingerprint of what a stage declares in dvc.yaml: its paths, its parameters, its code.
 
 DVC hashes a stage's inputs after its command has ended (iterative/dvc#11058): code or parameters edited during an
 hour's training would be recorded as the inputs of the old output. So a stage takes this fingerprint as its first act
@@ -9,66 +9,62 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dvc.dvcfile import load_file
-from dvc.repo import Repo
-from dvc.stage import PipelineStage
-
-from tasks.project.paths import CODE, is_temporary
+from tasks.process.files import is_temporary
+from tasks.project import paths
 from tasks.settings.schema import parse_yaml
 from tasks.staleness import code_hash
+from tasks.staleness.graph import Stage
 
 
 class CodeChangedError(RuntimeError):
     """Code was edited after code.json was written."""
 
 
-@dataclass(frozen=True)
-class Declared:
-    """A stage's declared inputs: paths relative to the root, keys of params.yaml and of code.json; and its outputs."""
+def fingerprint(root: Path, stage: Stage, parameters: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Input -> SHA-256 of its content as it is now ("missing" where there is none); of code, what is imported now.
 
-    root: Path
-    stage: str
-    paths: tuple[str, ...]
-    parameters: tuple[str, ...]
-    code: tuple[str, ...]
-    outputs: tuple[str, ...]
+    parameters: the content of params.yaml where the caller has just read it.
 
-    def fingerprint(self) -> dict[str, str]:
-        """Input -> SHA-256 of its content as it is now ("missing" where there is none); of code, what is imported now.
+    Raises:
+        CodeChangedError: the code is not what code.json says, which DVC goes by.
+    """
+    found = {path: hash_path(root / path) for path in stage.paths}
+    content = parse_yaml((root / paths.PARAMETERS).read_text()) if parameters is None else parameters
+    found |= {f"params:{key}": _hash_value(content, key) for key in stage.parameters}
+    if stage.code:
+        now, noted = code_hash.fingerprints(root, wanted=stage.code), code_hash.read(root)
+        for key in stage.code:
+            found[f"code:{key}"] = _hash_value(now, key)
+            if _hash_value(noted, key) != found[f"code:{key}"]:
+                raise CodeChangedError(
+                    f"the code of {key.replace('.', ' ')} is not what {paths.CODE} says; `dvc repro code` or "
+                    "`covey run` brings that up to date"
+                )
+    return found
 
-        Raises:
-            CodeChangedError: the code is not what code.json says, which DVC goes by.
-        """
-        found = {path: hash_path(self.root / path) for path in self.paths}
-        content = parse_yaml((self.root / "params.yaml").read_text())
-        found |= {f"params:{key}": _hash_value(content, key) for key in self.parameters}
-        if self.code:
-            now, noted = code_hash.fingerprints(self.root, wanted=self.code), code_hash.read(self.root)
-            for key in self.code:
-                found[f"code:{key}"] = _hash_value(now, key)
-                if _hash_value(noted, key) != found[f"code:{key}"]:
-                    raise CodeChangedError(
-                        f"the code of {key.replace('.', ' ')} is not what {CODE} says; `dvc repro code` or `covey run` "
-                        "brings that up to date"
-                    )
-        return found
 
-    def key(self, fingerprint: dict[str, str]) -> str:
-        """One hash for the stage and all its inputs: equal keys promise equal outputs."""
-        return hashlib.sha256(json.dumps([self.stage, fingerprint], sort_keys=True).encode()).hexdigest()
+def key_of(stage: str, fingerprint: Mapping[str, str]) -> str:
+    """One hash for a stage and all its inputs: equal keys promise equal outputs."""
+    return hashlib.sha256(json.dumps([stage, fingerprint], sort_keys=True).encode()).hexdigest()
 
 
 def hash_path(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's names and contents (compiled Python apart)."""
-    if not path.exists():
+    """SHA-256 of a file, or of a folder's names and contents (compiled Python apart); "missing" for nothing.
+
+    A file that has not been touched since it was hashed in this process is not read again.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
         return "missing"
-    if path.is_file():
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    if not path.is_dir():
+        return _hash_file(path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     digest = hashlib.sha256()
     for member in sorted(path.rglob("*")):
         if member.is_file() and "__pycache__" not in member.parts and not is_temporary(member):
@@ -76,29 +72,11 @@ def hash_path(path: Path) -> str:
     return digest.hexdigest()
 
 
-def of_stage(stage: PipelineStage, root: Path) -> Declared:
-    """The declaration of a stage that DVC has parsed."""
-    paths: list[str] = []
-    parameters: list[str] = []
-    keys: list[str] = []
-    for dependency in stage.deps:
-        if hasattr(dependency, "params"):
-            (keys if _relative(dependency.fs_path, root) == CODE else parameters).extend(dependency.params)
-        else:
-            paths.append(_relative(dependency.fs_path, root))
-    outputs = tuple(_relative(output.fs_path, root) for output in stage.outs)
-    inputs = [tuple(sorted(names)) for names in (paths, parameters, keys)]
-    return Declared(root, stage.name, inputs[0], inputs[1], inputs[2], outputs)
-
-
-def read(root: Path, stage: str) -> Declared:
-    """The declaration of one stage, as DVC resolves it from dvc.yaml and params.yaml.
-
-    dvc.lock is left alone: another stage's dvc may be writing it, in place, at this very moment.
-    """
-    with Repo(str(root)) as repo:
-        file = load_file(repo, str(root / "dvc.yaml"))
-        return of_stage(file.LOADER(file, file.contents, {})[stage], root)
+@lru_cache(maxsize=100_000)
+def _hash_file(path: Path, *_state: int) -> str:
+    """`_state`: what the system changes when the file changes; it is part of the key."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def value(content: Any, key: str) -> Any:
@@ -111,8 +89,3 @@ def value(content: Any, key: str) -> Any:
 def _hash_value(content: Any, key: str) -> str:
     """SHA-256 of what stands under a dotted key; nothing there counts as null."""
     return hashlib.sha256(json.dumps(value(content, key), sort_keys=True).encode()).hexdigest()
-
-
-def _relative(path: str, root: Path) -> str:
-    full = Path(path)
-    return full.relative_to(root).as_posix() if full.is_relative_to(root) else full.as_posix()

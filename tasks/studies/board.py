@@ -10,7 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tasks.process import files
+from tasks.process.duration import duration
 from tasks.project import paths
+from tasks.project.project import Project
+from tasks.settings.kinds import STUDY_FILES
 from tasks.studies import study
 from tasks.sweeps import sweep
 
@@ -27,20 +31,20 @@ ONE_SEED = "It is open: one seed gives no interval."
 NO_NUMBER = "It is open: the difference is no number."
 
 
-def file(root: Path, outcome: dict[str, Any]) -> Path:
+def file(project: Project, outcome: dict[str, Any]) -> Path:
     """Keeps an outcome as results/studies/NAME.json, with the machine that it comes from."""
-    path = root / paths.STUDIES / f"{outcome['name']}.json"
+    path = project.root / paths.STUDIES / f"{outcome['name']}.json"
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    paths.write_json(path, _without_nan({**outcome, "machine": machine}))
+    files.write_json(path, _without_nan({**outcome, "machine": machine}))
     return path
 
 
-def outcomes(root: Path) -> list[dict[str, Any]]:
+def outcomes(project: Project) -> list[dict[str, Any]]:
     """Every outcome that is kept, by name. Raises ValueError naming a file that cannot be read."""
     found = []
-    for path in sorted((root / paths.STUDIES).glob("*.json")):
+    for path in sorted((project.root / paths.STUDIES).glob("*.json")):
         try:
-            found.append(paths.read_json(path))
+            found.append(files.read_json(path))
         except ValueError as error:
             raise ValueError(f"{path} is no outcome of a study ({error}); delete it and run the study again") from error
     return found
@@ -53,19 +57,17 @@ def rule_text(rule: dict[str, Any]) -> str:
     return f"{_number(rule['difference'])} ({_ends(rule) or 'one seed'}) {rule['outcome']}"
 
 
-def write(root: Path) -> Path:
+def write(project: Project) -> Path:
     """The page, results/studies.html. It is made of the studies and their outcomes alone, and so are its bytes."""
-    page = render(root)
-    with paths.whole_file(root / PAGE) as temporary:
+    page = render(project)
+    with files.whole_file(project.root / PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="")
-    return root / PAGE
+    return project.root / PAGE
 
 
-def render(root: Path) -> str:
+def render(project: Project) -> str:
     """The page's text: the board, and a section for each study that has an outcome."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    from tasks.reporting.page import duration
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parents[1] / "reporting" / "templates"),
@@ -74,22 +76,22 @@ def render(root: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    entries = board(root)
+    entries = board(project)
     return environment.get_template("studies.html.j2").render(
         entries=[_shown(place, entry) for place, entry in enumerate(entries, start=1)],
         summary=summary(entries),
         marks=MARKS,
-        report=Path(paths.REPORT).name if (root / paths.REPORT).exists() else "",
+        report=Path(paths.REPORT).name if (project.root / paths.REPORT).exists() else "",
         duration=duration,
     )
 
 
-def board(root: Path) -> list[dict[str, Any]]:
+def board(project: Project) -> list[dict[str, Any]]:
     """An entry a study, by name: its outcome, or what its file says where it has not been run."""
-    found = {outcome["name"]: outcome for outcome in outcomes(root)}
-    for name in study.known(root):
+    found = {outcome["name"]: outcome for outcome in outcomes(project)}
+    for name in study.known(project):
         if name not in found:
-            content = sweep.read_yaml(root / paths.STUDY_FILES / f"{name}.yaml", "study", [])
+            content = sweep.read_yaml(project.root / STUDY_FILES / f"{name}.yaml", "study", [])
             said = {key: str(content.get(key, "")) for key in ("claim", "source", "remark")}
             found[name] = {"name": name, "title": str(content.get("title", name)), "verdict": NOT_RUN, **said}
     return [found[name] for name in sorted(found)]

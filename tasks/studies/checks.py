@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tasks.settings.schema import Field, ParameterError, check_block, unknown
-from tasks.sweeps import sweep
+from tasks.sweeps.settings import short
 
 if TYPE_CHECKING:
     from tasks.studies.study import Named, Study
@@ -46,7 +46,7 @@ def check_numbers(content: Any, where: str) -> None:
 
 def check(study: Study, where: str) -> None:
     """Refuses measures that no target provides, places that the grid does not have, and rules that say nothing."""
-    grid = {sweep.short(key): [str(value) for value in values] for key, values in study.sweep.grid.items()}
+    grid = {short(key): [str(value) for value in values] for key, values in study.sweep.grid.items()}
     if study.axis and study.axis not in grid:
         raise unknown("setting of the grid", study.axis, grid, f"{where}: axis")
     for name, named in study.measures.items():

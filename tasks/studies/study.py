@@ -17,16 +17,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from tasks.project import paths
+from tasks.project.project import Project
+from tasks.settings.kinds import STUDY_FILES
 from tasks.settings.schema import Field, ParameterError, check_block
 from tasks.studies.checks import check, check_numbers, terms
 from tasks.sweeps import results
 from tasks.sweeps import sweep as sweeps
 from tasks.sweeps.results import Mean, Record
-from tasks.sweeps.sweep import Measure, Sweep
+from tasks.sweeps.settings import BEST, Measure, Sweep, short
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 HOLDS, FAILS, OPEN = "holds", "fails", "open"
@@ -81,21 +81,21 @@ class Study:
         return str(self.content.get("axis", ""))
 
 
-def known(root: Path) -> list[str]:
+def known(project: Project) -> list[str]:
     """The names of the studies there are."""
-    return sorted(path.stem for path in (root / paths.STUDY_FILES).glob("*.yaml"))
+    return sorted(path.stem for path in (project.root / STUDY_FILES).glob("*.yaml"))
 
 
-def load(root: Path, name: str, setting: str = "quick") -> Study:
+def load(project: Project, name: str, setting: str = "quick") -> Study:
     """A checked study. Raises ParameterError for whatever can be known to be wrong before anything runs."""
-    where = f"{paths.STUDY_FILES}/{name}.yaml"
-    content = sweeps.read_yaml(root / where, "study", known(root))
+    where = f"{STUDY_FILES}/{name}.yaml"
+    content = sweeps.read_yaml(project.root / where, "study", known(project))
     check_block(content, FIELDS, where)
     check_block(content["published"], PUBLISHED, f"{where}: published")
     check_numbers(content["published"]["numbers"], f"{where}: published.numbers")
     measures = {key: _measure(block, f"{where}: measures.{key}") for key, block in content["measures"].items()}
     for other in SETTINGS:  # the one that is not asked for must not rot
-        sweep = sweeps.build(root, f"{name}_{other}", content[other], f"{where}: {other}")
+        sweep = sweeps.build(project, f"{name}_{other}", content[other], f"{where}: {other}")
         study = Study(name, other, content, sweep, measures)
         check(study, where)
         if other == setting:
@@ -170,7 +170,7 @@ def _several(study: Study, term: str, records: Sequence[Record], seed: int) -> l
     named = study.measures[name]
     at = {**named.at, **({study.axis: place} if place else {})}
     for record in records:
-        settings = {sweeps.short(key): value for key, value in record["settings"].items()}
+        settings = {short(key): value for key, value in record["settings"].items()}
         if record["seed"] == seed and all(str(settings.get(key)) == str(value) for key, value in at.items()):
             return [results.value(record, measure) for measure in named.measures]
     raise ParameterError(f"study {study.name}: no point has {at} and seed {seed}.")
@@ -197,7 +197,7 @@ def _word(named: Named, measure: Measure, place: str) -> str:
 
 
 def _places(study: Study) -> list[str]:
-    return [str(v) for key, values in study.sweep.grid.items() if sweeps.short(key) == study.axis for v in values]
+    return [str(v) for key, values in study.sweep.grid.items() if short(key) == study.axis for v in values]
 
 
 def _measure(block: Any, where: str) -> Named:
@@ -206,7 +206,7 @@ def _measure(block: Any, where: str) -> Named:
     check_block(block, MEASURE, where)
     if ("run" in block) == ("runs" in block):
         raise ParameterError(f"{where}: give either 'run' or 'runs'.")
-    layers = block.get("layers") or [block.get("layer", sweeps.BEST)]
+    layers = block.get("layers") or [block.get("layer", BEST)]
     runs = block.get("runs") or [block["run"]]
     if len(runs) > 1 and len(layers) > 1:
         raise ParameterError(f"{where}: give several runs or several layers, not both.")

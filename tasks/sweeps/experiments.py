@@ -10,9 +10,7 @@ start in one at the same moment race for its refs (dvc#10673).
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -21,19 +19,23 @@ from typing import Any
 
 import yaml
 
+from tasks.process import files
+from tasks.process.command import command_environment, run_command
+from tasks.process.git import GitError
+from tasks.process.git import git as run_git
 from tasks.project import paths
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
-from tasks.staleness import graph
-from tasks.staleness.graph import PipelineError, StageFailed
+from tasks.staleness.dvc_errors import PipelineError, StageFailed
 from tasks.sweeps.points import Point
-from tasks.sweeps.sweep import Sweep
+from tasks.sweeps.settings import Sweep
 
 CODE = ("flows", "ssl_models", "tasks", "dvc.yaml")
 NOBODY = {"NAME": "covey", "EMAIL": "covey@localhost"}
 IDENTITY = {f"GIT_{who}_{what}": text for who in ("AUTHOR", "COMMITTER") for what, text in NOBODY.items()}
 
 
-def baseline(root: Path, sweep: Sweep) -> str:
+def baseline(project: Project, sweep: Sweep) -> str:
     """The commit that the sweep's experiments start from, kept alive by the ref refs/covey/sweeps/NAME.
 
     The same tree on the same HEAD gives the same commit.
@@ -41,47 +43,52 @@ def baseline(root: Path, sweep: Sweep) -> str:
     Raises:
         ParameterError: code that git does not know would not travel.
     """
-    if unknown := git(root, "ls-files", "--others", "--exclude-standard", "--", *CODE).split():
+    if unknown := git(project.root, "ls-files", "--others", "--exclude-standard", "--", *CODE).split():
         raise ParameterError(f"git does not know {', '.join(unknown)}, so no experiment would have it: `git add` it.")
-    index = paths.covey_folder(root) / "sweeps" / f"{sweep.name}.index"
+    index = project.state / "sweeps" / f"{sweep.name}.index"
     index.parent.mkdir(parents=True, exist_ok=True)
-    head = git(root, "rev-parse", "HEAD")
-    when = git(root, "show", "-s", "--format=%ct +0000", "HEAD")
+    head = git(project.root, "rev-parse", "HEAD")
+    when = git(project.root, "show", "-s", "--format=%ct +0000", "HEAD")
     settings = {"GIT_INDEX_FILE": str(index), "GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when, **IDENTITY}
-    git(root, "read-tree", "HEAD", **settings)
-    git(root, "add", "--update", **settings)
-    git(root, "rm", "--cached", "--quiet", "--ignore-unmatch", "dvc.lock", **settings)
-    text = yaml.safe_dump(_from_anywhere(root, sweep.parameters), sort_keys=False)
-    blob = git(root, "hash-object", "-w", "--stdin", given=text)
-    git(root, "update-index", "--add", "--cacheinfo", f"100644,{blob},params.yaml", **settings)
-    tree = git(root, "write-tree", **settings)
-    commit = git(root, "commit-tree", tree, "-p", head, "-m", f"sweep {sweep.name}", **settings)
-    git(root, "update-ref", f"refs/covey/sweeps/{sweep.name}", commit)
+    git(project.root, "read-tree", "HEAD", **settings)
+    git(project.root, "add", "--update", **settings)
+    git(project.root, "rm", "--cached", "--quiet", "--ignore-unmatch", "dvc.lock", **settings)
+    text = yaml.safe_dump(_from_anywhere(project, sweep.parameters), sort_keys=False)
+    blob = git(project.root, "hash-object", "-w", "--stdin", given=text)
+    git(project.root, "update-index", "--add", "--cacheinfo", f"100644,{blob},params.yaml", **settings)
+    tree = git(project.root, "write-tree", **settings)
+    commit = git(project.root, "commit-tree", tree, "-p", head, "-m", f"sweep {sweep.name}", **settings)
+    git(project.root, "update-ref", f"refs/covey/sweeps/{sweep.name}", commit)
     index.unlink()
     return commit
 
 
-def _from_anywhere(root: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _from_anywhere(project: Project, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters with whole paths for data that git does not have, such as a folder of images."""
     found: dict[str, Any] = json.loads(json.dumps(parameters))
     targets = [block["data"] for block in found["targets"].values()]
     for block in (found["data"], *found["datasets"].values(), *targets):
-        if not git(root, "ls-files", "--", block["source"]):
-            block["source"] = str((root / block["source"]).resolve())
+        if not git(project.root, "ls-files", "--", block["source"]):
+            block["source"] = str((project.root / block["source"]).resolve())
     return found
 
 
-def copy(root: Path, number: int, commit: str) -> Path:
+def copy(project: Project, number: int, commit: str) -> Path:
     """The clone of one worker, with the commit checked out and the project's cache."""
-    place = paths.covey_folder(root.resolve()) / "sweeps" / f"copy-{number}"
+    place = project.state / "sweeps" / f"copy-{number}"
     if not (place / ".git").exists():
         shutil.rmtree(place, ignore_errors=True)
-        git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root.resolve()), str(place))
+        git(project.root, "clone", "--quiet", "--shared", "--no-checkout", str(project.root.resolve()), str(place))
     git(place, "checkout", "--quiet", "--force", "--detach", commit)  # it shares the project's objects
     shutil.rmtree(place / ".dvc/tmp/exps", ignore_errors=True)  # what a kill left behind
     (place / ".dvc/tmp/rwlock").unlink(missing_ok=True)
-    (place / ".dvc/config.local").write_text(f"[cache]\n    dir = {_cache(root)}\n")
+    (place / ".dvc/config.local").write_text(f"[cache]\n    dir = {_cache(project)}\n")
     return place
+
+
+def costs_folder(project: Project, point: Point) -> Path:
+    """Where the stages of a point leave what they cost."""
+    return project.state / "sweeps" / "costs" / point.name
 
 
 def log_name(point: Point) -> str:
@@ -89,7 +96,9 @@ def log_name(point: Point) -> str:
     return f"sweep-{point.name}"
 
 
-def run(root: Path, place: Path, point: Point, environment: Mapping[str, str], timeout: float | None = None) -> float:
+def run(
+    project: Project, place: Path, point: Point, environment: Mapping[str, str], timeout: float | None = None
+) -> float:
     """Runs a point in a copy, unless its experiment is there already; returns the seconds it took.
 
     Raises:
@@ -97,12 +106,14 @@ def run(root: Path, place: Path, point: Point, environment: Mapping[str, str], t
     """
     begun = time.monotonic()
     if revision(place, point.name) is None:
-        log = paths.log_file(root, log_name(point))
-        log.parent.mkdir(parents=True, exist_ok=True)
+        log = project.log(log_name(point))
         settings = [word for override in point.overrides for word in ("--set-param", override)]
         command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", point.name, *settings, *point.targets]
+        costs = str(costs_folder(project, point).resolve())
         with open(log, "wb") as output:
-            code = graph.run_command(command, place, output, graph.command_environment(environment), timeout)
+            code = run_command(
+                command, place, output, command_environment({**environment, paths.COSTS: costs}), timeout
+            )
         if code != 0 or revision(place, point.name) is None:
             text = log.read_text(errors="replace")
             reason = "took too long" if code is None else f"failed (exit code {code})"
@@ -111,7 +122,7 @@ def run(root: Path, place: Path, point: Point, environment: Mapping[str, str], t
     return time.monotonic() - begun
 
 
-def bring_home(root: Path, place: Path, point: Point) -> str:
+def bring_home(project: Project, place: Path, point: Point) -> str:
     """Fetches the experiment's commit into the project, where `dvc exp show --rev BASELINE` lists it; returns it.
 
     Not for two at once.
@@ -121,7 +132,7 @@ def bring_home(root: Path, place: Path, point: Point) -> str:
         raise PipelineError(f"the experiment {point.name} has left no commit in {place}")
     for line in git(place, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines():
         if line.endswith(f"/{point.name}"):
-            git(root, "fetch", "--quiet", "--no-write-fetch-head", str(place), f"+{line}:{line}")
+            git(project.root, "fetch", "--quiet", "--no-write-fetch-head", str(place), f"+{line}:{line}")
     return found
 
 
@@ -134,31 +145,28 @@ def revision(place: Path, name: str) -> str | None:
     return None
 
 
-def metrics(root: Path, commit: str) -> dict[str, Any]:
+def metrics(project: Project, commit: str) -> dict[str, Any]:
     """Path -> content of every metric file of an experiment, from its dvc.lock and the cache."""
-    lock = yaml.load(git(root, "show", f"{commit}:dvc.lock"), Loader=yaml.CSafeLoader)
-    cache, found = _cache(root), {}
+    lock = yaml.load(git(project.root, "show", f"{commit}:dvc.lock"), Loader=yaml.CSafeLoader)
+    cache, found = _cache(project), {}
     for stage in lock["stages"].values():
         for output in stage.get("outs", ()):
             path, digest = output["path"], output.get("md5", "")
             if path.startswith("metrics/") and path.endswith(".json"):
-                found[path] = paths.read_json(cache / "files/md5" / digest[:2] / digest[2:])
+                found[path] = files.read_json(cache / "files/md5" / digest[:2] / digest[2:])
     return found
 
 
-def _cache(root: Path) -> Path:
+def _cache(project: Project) -> Path:
     from dvc.repo import Repo
 
-    with Repo(str(root)) as repo:
+    with Repo(str(project.root)) as repo:
         return Path(repo.cache.local.path).parent.parent
 
 
 def git(place: Path, *words: str, given: str | None = None, **settings: str) -> str:
     """What a git command prints. Raises PipelineError with git's own words."""
-    environment = {**os.environ, **settings}
-    done = subprocess.run(
-        ["git", *words], cwd=place, env=environment, input=given, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise PipelineError(f"git {' '.join(words[:2])} in {place}: {(done.stderr or done.stdout).strip()}")
-    return done.stdout.strip()
+    try:
+        return run_git(place, *words, given=given, **settings).strip()
+    except GitError as error:
+        raise PipelineError(f"git {' '.join(words[:2])} in {place}: {error}") from error

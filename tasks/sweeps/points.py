@@ -19,13 +19,14 @@ from typing import Any
 
 import yaml
 
+from tasks.process import files
 from tasks.project import paths
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError, unknown
-from tasks.staleness import code_hash
-from tasks.staleness import declaration as declared
-from tasks.staleness import graph as pipeline
-from tasks.sweeps import sweep as sweeps
-from tasks.sweeps.sweep import Sweep
+from tasks.staleness import code_hash, declaration, pipeline
+from tasks.staleness.graph import CODE_STAGE, Graph, Stage, with_ancestors
+from tasks.sweeps import settings as sweep_settings
+from tasks.sweeps.settings import Sweep
 
 RECORDS = "points"
 SCRATCH = ("dvc.yaml", paths.CODE)
@@ -56,25 +57,16 @@ class Point:
         return f"{self.sweep}-{self.key[:10]}"
 
     def __str__(self) -> str:
-        return sweeps.describe(self.settings, self.seed)
+        return sweep_settings.describe(self.settings, self.seed)
 
 
-@dataclass(frozen=True)
-class Node:
-    """A stage of the resolved pipeline: what it waits for and what it declares."""
-
-    parents: tuple[str, ...]
-    declaration: declared.Declared
-
-
-def points(root: Path, sweep: Sweep, combinations: Iterable[tuple[Mapping[str, Any], int]] = ()) -> list[Point]:
+def points(project: Project, sweep: Sweep, combinations: Iterable[tuple[Mapping[str, Any], int]] = ()) -> list[Point]:
     """The points of the grid, or of the given combinations of settings and seed.
 
     Raises:
         ParameterError: settings that params.yaml could not hold, or two points that would make the same.
     """
-    now = code_hash.fingerprints(root, sweep.parameters["targets"])
-    found = [_point(root, sweep, settings, seed, now) for settings, seed in combinations or sweep.combinations()]
+    found = [_point(project, sweep, settings, seed) for settings, seed in combinations or sweep.combinations()]
     first: dict[str, Point] = {}
     for point in found:
         if (other := first.setdefault(point.key, point)) is not point:
@@ -84,94 +76,82 @@ def points(root: Path, sweep: Sweep, combinations: Iterable[tuple[Mapping[str, A
     return found
 
 
-def _point(root: Path, sweep: Sweep, settings: Mapping[str, Any], seed: int, now: code_hash.Fingerprints) -> Point:
-    parameters = sweeps.point(root, sweep, settings, seed)
-    graph = _graph(root, json.dumps(_shape(parameters), sort_keys=True))
-    targets = tuple(_stage(target, graph) for target in sweep.targets)
+def _point(project: Project, sweep: Sweep, settings: Mapping[str, Any], seed: int) -> Point:
+    parameters = sweep_settings.point(project, sweep, settings, seed)
+    stages = _stages(project, json.dumps(_shape(parameters), sort_keys=True))
+    now = code_hash.fingerprints(project.root, parameters)
+    targets = tuple(_stage(target, stages) for target in sweep.targets)
+    wanted = with_ancestors(stages, targets)
     identities: dict[str, str] = {}
-    wanted = set(targets)
-    for name in reversed(graph):
+    for name, stage in stages.items():
         if name in wanted:
-            wanted.update(graph[name].parents)
-    for name, node in graph.items():
-        if name in wanted:
-            identities[name] = _identity(root, name, node, parameters, now, identities, graph)
+            identities[name] = _identity(project, stage, stages, parameters, now, identities)
     overrides = tuple(_differences(sweep.parameters, parameters))
     return Point(sweep.name, dict(settings), seed, identities, targets, overrides)
 
 
-def _stage(target: str, graph: Mapping[str, Node]) -> str:
+def _stage(target: str, stages: Graph) -> str:
     """ "rotation-linear" -> "transfer@rotation-linear", "rotation" -> "pretrain@rotation"."""
     trained = ("transfer",) if "-" in target else ("pretrain", "clusterfit")
-    for name in graph:
+    for name in stages:
         command, _, key = name.partition("@")
         if key == target and command.startswith(trained):
             return name
-    raise unknown("target", target, [name.partition("@")[2] for name in graph if "@" in name], "sweep")
+    raise unknown("target", target, [name.partition("@")[2] for name in stages if "@" in name], "sweep")
 
 
 def _identity(
-    root: Path,
-    name: str,
-    node: Node,
+    project: Project,
+    stage: Stage,
+    stages: Graph,
     parameters: Mapping[str, Any],
     now: code_hash.Fingerprints,
     known: Mapping[str, str],
-    graph: Mapping[str, Node],
 ) -> str:
-    made = {path for parent in node.parents for path in graph[parent].declaration.outputs}
-    sources = {path: _of_source(root / path) for path in node.declaration.paths if path not in made}
+    """What DVC would take for the stage's inputs, before the stages above it have run."""
+    parents = [name for name in stage.parents if name != CODE_STAGE]
+    made = {path for parent in parents for path in stages[parent].outputs}
     return _hash(
         [
-            name,
-            {key: declared.value(parameters, key) for key in node.declaration.parameters},
-            {key: declared.value(now, key) for key in node.declaration.code},
-            sources,
-            [known[parent] for parent in node.parents],
+            stage.name,
+            {key: declaration.value(parameters, key) for key in stage.parameters},
+            {key: declaration.value(now, key) for key in stage.code},
+            {path: _of_source(project.root / path) for path in stage.paths if path not in made},
+            [known[parent] for parent in parents],
         ]
     )
 
 
 def _shape(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters with what dvc.yaml looks at, and no other value: points of one shape have one graph."""
-    kept = {"data": _picked(parameters["data"], "name", "source", "reader"), "encoder": parameters["encoder"]["name"]}
-    kept["pretrain"] = {name: _picked(block, "method") for name, block in parameters["pretrain"].items()}
-    kept["clusterfit"] = {name: _picked(block, "source") for name, block in parameters["clusterfit"].items()}
-    kept["transfer"] = {name: {} for name in parameters["transfer"]}
-    kept["targets"] = {
-        name: {"data": _picked(block["data"], "source", "reader"), "protocol": block["protocol"]}
-        for name, block in parameters["targets"].items()
+    return {
+        "data": {name: parameters["data"][name] for name in ("name", "source")},
+        "pretrain": {name: {} for name in parameters["pretrain"]},
+        "clusterfit": {name: {"source": block["source"]} for name, block in parameters["clusterfit"].items()},
+        "transfer": {name: {} for name in parameters["transfer"]},
+        "targets": {
+            name: {"data": {"source": block["data"]["source"]}} for name, block in parameters["targets"].items()
+        },
     }
-    return kept
-
-
-def _picked(block: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: block[name] for name in names}
 
 
 @cache
-def _graph(root: Path, shape: str) -> dict[str, Node]:
-    """DVC's own reading of dvc.yaml for parameters of a shape, in a folder where nothing else is; without `code`."""
-    content = json.loads(shape)
-    content["encoder"] = {"name": content["encoder"]}
+def _stages(project: Project, shape: str) -> dict[str, Stage]:
+    """DVC's own reading of dvc.yaml for parameters of a shape, in a folder where nothing else is."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()
         (place / ".dvc").mkdir()
         (place / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
-        shutil.copy(root / "dvc.yaml", place / "dvc.yaml")
-        (place / "params.yaml").write_text(yaml.safe_dump(content))
-        stages = pipeline.resolved(place)
-    return {
-        name: Node(tuple(parent for parent in parents if parent != pipeline.CODE_STAGE), declaration)
-        for name, (parents, declaration) in stages.items()
-        if name != pipeline.CODE_STAGE
-    }
+        shutil.copy(project.root / paths.PIPELINE, place / paths.PIPELINE)
+        (place / paths.PARAMETERS).write_text(yaml.safe_dump(json.loads(shape)))
+        found = pipeline.resolved(place)
+    return {name: stage for name, stage in found.items() if name != CODE_STAGE}
 
 
 def _of_source(path: Path) -> str:
     """A file's hash; of a folder, of its names, sizes and times: hashing a million images again would take minutes."""
     if not path.is_dir():
-        return declared.hash_path(path)
+        return declaration.hash_path(path)
     members = sorted(member for member in path.rglob("*") if member.is_file())
     return _hash([[str(m.relative_to(path)), m.stat().st_size, m.stat().st_mtime_ns] for m in members])
 
@@ -201,22 +181,22 @@ def _text(value: Any) -> str:
     return json.dumps(value)
 
 
-def record_path(root: Path, key: str) -> Path:
+def record_path(project: Project, key: str) -> Path:
     """Where a finished point's record lies."""
-    return paths.covey_folder(root) / "sweeps" / RECORDS / f"{key}.json"
+    return project.state / "sweeps" / RECORDS / f"{key}.json"
 
 
-def record(root: Path, point: Point) -> dict[str, Any] | None:
+def record(project: Project, point: Point) -> dict[str, Any] | None:
     """What is known of a finished point: scores, stages, seconds, revision; None where it has not been run."""
-    path = record_path(root, point.key)
-    return dict(paths.read_json(path)) if path.exists() else None
+    path = record_path(project, point.key)
+    return dict(files.read_json(path)) if path.exists() else None
 
 
-def known_stages(root: Path) -> dict[str, dict[str, float]]:
+def known_stages(project: Project) -> dict[str, dict[str, float]]:
     """Identity -> {stage's name: its seconds} of every stage of a finished point."""
     found: dict[str, dict[str, float]] = {}
-    for path in sorted((paths.covey_folder(root) / "sweeps" / RECORDS).glob("*.json")):
-        content = paths.read_json(path)
+    for path in sorted((project.state / "sweeps" / RECORDS).glob("*.json")):
+        content = files.read_json(path)
         for name, identity in content["stages"].items():
             found[identity] = {name: float(content["spent"].get(name, 0.0))}
     return found

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tasks.process import files
 from tasks.project import paths
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.sweeps import experiments, points
 from tasks.sweeps.points import Point
-from tasks.sweeps.sweep import BEST, Measure, Sweep, describe, short
+from tasks.sweeps.settings import BEST, Measure, Sweep, describe, short
 
 COLUMNS = ("run", "protocol", "layer", "metric", "value", "low", "high")
 RUNNING = re.compile(r"^Running stage '(.+?)'", re.MULTILINE)
@@ -30,9 +32,9 @@ class Mean(NamedTuple):
     seeds: int
 
 
-def file(root: Path, point: Point, metrics: Mapping[str, Any], seconds: float, revision: str) -> Record:
+def file(project: Project, point: Point, metrics: Mapping[str, Any], seconds: float, revision: str) -> Record:
     """Writes and returns a finished point's record. metrics: path -> content."""
-    log = paths.log_file(root, experiments.log_name(point))
+    log = project.log(experiments.log_name(point))
     ran = RUNNING.findall(log.read_text(errors="replace")) if log.exists() else []
     record = {
         "sweep": point.sweep,
@@ -42,25 +44,24 @@ def file(root: Path, point: Point, metrics: Mapping[str, Any], seconds: float, r
         "revision": revision,
         "seconds": seconds,
         "stages": dict(point.stages),
-        "spent": spent([name for name in ran if name in point.stages], metrics, seconds),
+        "spent": spent([name for name in ran if name in point.stages], _costs(project, point), seconds),
         "scores": [score for path, content in sorted(metrics.items()) for score in scores(path, content)],
     }
-    paths.write_json(points.record_path(root, point.key), record)
+    files.write_json(points.record_path(project, point.key), record)
     return record
 
 
-def spent(ran: Sequence[str], metrics: Mapping[str, Any], seconds: float) -> dict[str, float]:
+def _costs(project: Project, point: Point) -> dict[str, float]:
+    """Stage -> the seconds that it took, of those that ran for this point."""
+    found = experiments.costs_folder(project, point).glob("*/*.json")
+    return {path.stem: float(files.read_json(path)["seconds"]) for path in found}
+
+
+def spent(ran: Sequence[str], costs: Mapping[str, float], seconds: float) -> dict[str, float]:
     """Stage -> seconds of those that ran: as they recorded it, and what is left over shared by all alike."""
-    own: dict[str, float] = {}
-    for path, content in metrics.items():
-        run, _, name = path.removesuffix(".json").split("/", 1)[1].partition("/")[2].rpartition("/")
-        for stage in ran:
-            command, _, key = stage.partition("@")
-            trained = command in ("pretrain", "clusterfit") and name == paths.TRAINING and key == run
-            if trained or (command.startswith("transfer") and key == f"{run}-{name}"):
-                own[stage] = float(content.get("seconds", 0.0))
+    own = {stage: costs.get(stage, 0.0) for stage in ran}
     rest = max(0.0, seconds - sum(own.values())) / max(1, len(ran))
-    return {stage: own.get(stage, 0.0) + rest for stage in ran}
+    return {stage: taken + rest for stage, taken in own.items()}
 
 
 def scores(path: str, content: Mapping[str, Any]) -> list[Record]:
@@ -101,11 +102,11 @@ def mean(values: Sequence[float]) -> Mean:
     return Mean(centre, centre - half, centre + half, len(values))
 
 
-def write_table(root: Path, sweep: Sweep, records: Iterable[Record]) -> Path:
+def write_table(project: Project, sweep: Sweep, records: Iterable[Record]) -> Path:
     """The table results/sweeps/NAME.csv: a row a score, with its point's settings and seed; returns its path."""
-    path = root / paths.SWEEPS / f"{sweep.name}.csv"
+    path = project.root / paths.SWEEPS / f"{sweep.name}.csv"
     keys = list(sweep.grid or sweep.search.get("space", {}))
-    with paths.whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+    with files.whole_file(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["point", "seed", *map(short, keys), *COLUMNS])
         for record in records:
@@ -123,7 +124,7 @@ def averages(records: Iterable[Record], measure: Measure) -> dict[str, tuple[dic
     return {name: (settings, mean(values)) for name, (settings, values) in found.items()}
 
 
-def draw(root: Path, sweep: Sweep, records: Sequence[Record]) -> Path | None:
+def draw(project: Project, sweep: Sweep, records: Sequence[Record]) -> Path | None:
     """The figure results/sweeps/NAME.svg: the metric's mean and interval against the first of the grid's settings.
 
     A line for each combination of the others. None where the sweep names no metric.
@@ -161,8 +162,8 @@ def draw(root: Path, sweep: Sweep, records: Sequence[Record]) -> Path | None:
         if any(lines):
             axes.legend(fontsize=7)
         figure.tight_layout(pad=0.4)
-    path = root / paths.SWEEPS / f"{sweep.name}.svg"
-    with paths.whole_file(path) as temporary:
+    path = project.root / paths.SWEEPS / f"{sweep.name}.svg"
+    with files.whole_file(path) as temporary:
         temporary.write_text(drawn[0])
     return path
 

@@ -18,13 +18,13 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tasks.project.paths import TRAINING
+from tasks.project.project import Project
 from tasks.settings.schema import Field, ParameterError, check_block, unknown
-from tasks.sweeps import sweep as sweeps
-from tasks.sweeps.sweep import BEST, Sweep
+from tasks.sweeps import settings as sweep_settings
+from tasks.sweeps.settings import BEST, Sweep
 
 FIELDS = {
     "trials": Field("int", True),
@@ -47,7 +47,7 @@ class Search:
     goal: str = GOALS[0]
 
 
-def check(root: Path, sweep: Sweep, where: str) -> None:
+def check(project: Project, sweep: Sweep, where: str) -> None:
     """Raises ParameterError for a search that cannot be run: every end of the space is tried on params.yaml."""
     check_block(sweep.search, FIELDS, f"{where}: search")
     search = Search(**sweep.search)
@@ -65,7 +65,7 @@ def check(root: Path, sweep: Sweep, where: str) -> None:
     for key, content in search.space.items():
         _check_range(content, f"{where}: search.space.{key}")
     for settings in ends(search.space):
-        sweeps.point(root, sweep, settings, sweep.seeds[0], where)
+        sweep_settings.point(project, sweep, settings, sweep.seeds[0], where)
 
 
 def _check_range(content: Any, where: str) -> None:

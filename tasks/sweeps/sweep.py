@@ -10,19 +10,19 @@ search: {trials: 20, ...}                          instead of a grid: see tasks/
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tasks.project.paths import SWEEP_FILES, TRAINING
-from tasks.selection.scope import with_sources
+from tasks.project.project import Project
 from tasks.settings import params
+from tasks.settings.kinds import SWEEP_FILES
 from tasks.settings.schema import Field, ParameterError, check_block, parse_yaml, unknown
+from tasks.sweeps import search
+from tasks.sweeps.settings import NAMED, Measure, Sweep, changed, narrowed, point
 
 FIELDS = {
     "base": Field("dict", False),
@@ -38,58 +38,17 @@ METRIC = {
     "metric": Field("str", False),
     "layer": Field("str", False),
 }
-NAMED = ("datasets", "pretrain", "clusterfit", "transfer", "targets")
-"""Blocks of params.yaml to which `base` may add an entry."""
-LEFT_OUT = ("sets", "suites", "orchestration", "schedules")
-BEST = "best"
 
 
-@dataclass(frozen=True)
-class Measure:
-    """One number of a point: a run's score by a protocol; of its best layer, or the one named. "": the first metric.
-
-    protocol "training" stands for the record of the run's training: its last loss, accuracy and so on.
-    """
-
-    run: str
-    protocol: str
-    metric: str = ""
-    layer: str = BEST
-
-    @property
-    def target(self) -> str:
-        """What must have been run."""
-        return self.run if self.protocol == TRAINING else f"{self.run}-{self.protocol}"
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What a file asks for; `parameters` are params.yaml with `base` in it, narrowed to what the targets need."""
-
-    name: str
-    parameters: Mapping[str, Any]
-    grid: Mapping[str, list[Any]]
-    seeds: tuple[int, ...]
-    targets: tuple[str, ...]
-    metric: Measure | None = None
-    search: Mapping[str, Any] = field(default_factory=dict)
-
-    def combinations(self) -> Iterator[tuple[dict[str, Any], int]]:
-        """Settings and seed of every point; seeds change fastest, so that what runs side by side shares nothing."""
-        for values in itertools.product(*self.grid.values()):
-            for seed in self.seeds:
-                yield dict(zip(self.grid, values, strict=True)), seed
-
-
-def load(root: Path, name: str) -> Sweep:
+def load(project: Project, name: str) -> Sweep:
     """The sweep of sweeps/NAME.yaml. Raises ParameterError for whatever can be known to be wrong beforehand."""
-    path = root / SWEEP_FILES / f"{name}.yaml"
-    return build(root, name, read_yaml(path, "sweep", known(root)))
+    path = project.root / SWEEP_FILES / f"{name}.yaml"
+    return build(project, name, read_yaml(path, "sweep", known(project)))
 
 
-def known(root: Path) -> list[str]:
+def known(project: Project) -> list[str]:
     """The names of the sweeps there are."""
-    return sorted(path.stem for path in (root / SWEEP_FILES).glob("*.yaml"))
+    return sorted(path.stem for path in (project.root / SWEEP_FILES).glob("*.yaml"))
 
 
 def read_yaml(path: Path, kind: str, others: list[str]) -> dict[str, Any]:
@@ -105,7 +64,7 @@ def read_yaml(path: Path, kind: str, others: list[str]) -> dict[str, Any]:
     return content
 
 
-def build(root: Path, name: str, content: Mapping[str, Any], where: str = "") -> Sweep:
+def build(project: Project, name: str, content: Mapping[str, Any], where: str = "") -> Sweep:
     """A checked sweep of a file's content. where: what errors call the place."""
     where = where or f"{SWEEP_FILES}/{name}.yaml"
     check_block(content, FIELDS, where)
@@ -123,79 +82,17 @@ def build(root: Path, name: str, content: Mapping[str, Any], where: str = "") ->
             f"{where}: grid.data puts a whole data set in place of base's {lost[0]}; set it per data set:"
             f" datasets.NAME.{lost[0].removeprefix('data.')}."
         )
-    every = changed(params.load(root), content.get("base") or {}, f"{where}: base")
+    every = changed(project.parameters, content.get("base") or {}, f"{where}: base")
     parameters = narrowed(every, targets, where)
     _check_needed(grid, every, parameters, where)
-    params.check(parameters, root)
+    params.check(parameters, project.root)
     metric = _metric(content.get("metric"), targets, where)
     sweep = Sweep(name, parameters, grid, seeds, targets, metric, content.get("search") or {})
     if "search" in content:
-        from tasks.sweeps import search  # which is made of sweeps itself
-
-        search.check(root, sweep, where)
+        search.check(project, sweep, where)
     for settings, seed in sweep.combinations():
-        point(root, sweep, settings, seed, where)
+        point(project, sweep, settings, seed, where)
     return sweep
-
-
-def point(root: Path, sweep: Sweep, settings: Mapping[str, Any], seed: int, where: str = "") -> dict[str, Any]:
-    """The checked parameters of one point. Raises ParameterError for settings that params.yaml could not hold."""
-    where = where or f"{SWEEP_FILES}/{sweep.name}.yaml"
-    block = "search.space" if sweep.search else "grid"
-    parameters = changed(sweep.parameters, {**settings, "seed": seed}, f"{where}: {block}")
-    try:
-        params.check(parameters, root)
-    except ParameterError as error:
-        raise ParameterError(f"{where}: the point {describe(settings, seed)}: {error}") from None
-    return parameters
-
-
-def describe(settings: Mapping[str, Any], seed: int | None = None) -> str:
-    """ "clusters 64, seed 1": settings by the last parts of their names."""
-    parts = [f"{short(key)} {value}" for key, value in settings.items()]
-    return ", ".join(parts + ([] if seed is None else [f"seed {seed}"]))
-
-
-def short(key: str) -> str:
-    """The last part of a dotted name."""
-    return key.rpartition(".")[2]
-
-
-def changed(parameters: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A copy of the parameters with settings by dotted names in it; `data: NAME` names one of the data sets.
-
-    What is new must be a named block of its own (`pretrain.mine: {...}`) or a setting of one that is there.
-    """
-    found: dict[str, Any] = json.loads(json.dumps(parameters))  # a copy in which no two blocks are one object
-    for key, value in settings.items():
-        *folders, last = str(key).split(".")
-        block = found
-        for depth, part in enumerate(folders):
-            if not isinstance(block.get(part), dict):
-                raise unknown("setting", part, block, f"{where}: {'.'.join(folders[: depth + 1])}")
-            block = block[part]
-        if last not in block and (not folders or (len(folders) == 1 and folders[0] not in NAMED)):
-            raise unknown("setting", last, block, f"{where}: {key}")
-        block[last] = _data_set(found, value, where) if key == "data" and isinstance(value, str) else value
-    return found
-
-
-def narrowed(parameters: Mapping[str, Any], targets: tuple[str, ...], where: str) -> dict[str, Any]:
-    """The parameters with the runs and protocols that the targets need, and nothing else, so that DVC is quick."""
-    runs = [target.partition("-")[0] for target in targets]
-    protocols = [target.partition("-")[2] for target in targets if "-" in target]
-    known_runs = [*parameters["pretrain"], *parameters["clusterfit"]]
-    known_protocols = [*parameters["transfer"], *parameters["targets"]]
-    for names, known_names, kind in ((runs, known_runs, "run"), (protocols, known_protocols, "protocol")):
-        for name in names:
-            if name not in known_names:
-                raise unknown(kind, name, known_names, f"{where}: targets")
-    kept = {key: value for key, value in parameters.items() if key not in LEFT_OUT}
-    needed = with_sources(runs, parameters["clusterfit"])
-    for blocks, wanted in ((("pretrain", "clusterfit"), needed), (("transfer", "targets"), set(protocols))):
-        for block in blocks:
-            kept[block] = {name: content for name, content in parameters[block].items() if name in wanted}
-    return kept | {"sets": {}, "suites": {}, "runs": "all", "protocols": "all"}
 
 
 def _check_needed(grid: Mapping[str, Any], every: Mapping[str, Any], needed: Mapping[str, Any], where: str) -> None:
@@ -205,12 +102,6 @@ def _check_needed(grid: Mapping[str, Any], every: Mapping[str, Any], needed: Map
         name = rest.partition(".")[0]
         if block in NAMED and name in every[block] and name not in needed[block]:
             raise ParameterError(f"{where}: grid: no target needs {block}.{name}, so {key} changes nothing.")
-
-
-def _data_set(parameters: Mapping[str, Any], name: str, where: str) -> Any:
-    if name not in parameters["datasets"]:
-        raise unknown("data set", name, parameters["datasets"], f"{where}: data")
-    return dict(parameters["datasets"][name])
 
 
 def _seeds(values: list[Any], where: str) -> tuple[int, ...]:

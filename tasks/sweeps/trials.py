@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.project import paths
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.sweeps import points, results, search
 from tasks.sweeps.points import Point
 from tasks.sweeps.results import Mean, Record
-from tasks.sweeps.sweep import Sweep
+from tasks.sweeps.settings import Sweep
 
 if TYPE_CHECKING:
     import optuna
@@ -55,10 +55,10 @@ class Study:
         ParameterError: no target depends on some setting of the space.
     """
 
-    def __init__(self, root: Path, sweep: Sweep, *, reading: bool = False) -> None:
-        self.root, self.sweep, self.search = root, sweep, search.Search(**sweep.search)
+    def __init__(self, project: Project, sweep: Sweep, *, reading: bool = False) -> None:
+        self.project, self.sweep, self.search = project, sweep, search.Search(**sweep.search)
         self.distributions = {key: _distribution(content) for key, content in self.search.space.items()}
-        self._study = _open(journal(root, sweep.name), self._name(), self.search.goal, reading)
+        self._study = _open(journal(project, sweep.name), self._name(), self.search.goal, reading)
 
     def trials(self) -> list[Trial]:
         """All trials so far, in the order in which they were asked for."""
@@ -86,7 +86,7 @@ class Study:
 
     def points(self, trial: Trial) -> list[Point]:
         """A trial's points, one a seed. Raises ParameterError for settings that do not go together."""
-        return points.points(self.root, self.sweep, [(trial.settings, seed) for seed in self.sweep.seeds])
+        return points.points(self.project, self.sweep, [(trial.settings, seed) for seed in self.sweep.seeds])
 
     def mean(self, records: Sequence[Record]) -> Mean:
         """The metric's mean over a trial's records. Raises ParameterError where a point has no such number."""
@@ -127,13 +127,13 @@ class Study:
     def _name(self) -> str:
         asked = [self.search.space, self.search.sampler, self.search.goal]
         combinations = [(settings, seed) for settings in search.ends(self.search.space) for seed in self.sweep.seeds]
-        made = [point.key for point in points.points(self.root, self.sweep, combinations)]
+        made = [point.key for point in points.points(self.project, self.sweep, combinations)]
         return f"{self.sweep.name}-{_hash([asked, str(self.sweep.metric), made])[:12]}"
 
 
-def journal(root: Path, name: str) -> Path:
+def journal(project: Project, name: str) -> Path:
     """Where the trials of a sweep lie."""
-    return paths.covey_folder(root.resolve()) / "sweeps" / "searches" / f"{name}.log"
+    return project.state / "sweeps" / "searches" / f"{name}.log"
 
 
 def _open(path: Path, name: str, goal: str, reading: bool) -> optuna.Study | None:

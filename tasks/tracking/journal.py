@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.project.paths import whole_file
+from tasks.process.files import whole_file
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import os
 import posixpath
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+from tasks.project.project import Project
 
 KEY_LENGTH = 250
 INPUT_TAGS = 40
@@ -44,11 +45,11 @@ def input_tags(inputs: Mapping[str, str]) -> tuple[dict[str, str], bool]:
     return tags, len(paths) > INPUT_TAGS
 
 
-def source_commit(root: Path) -> str:
+def source_commit(project: Project) -> str:
     """The commit checked out at `root`, with "-dirty" after it where tracked files differ; "none" outside of git."""
     import subprocess
 
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = ["git", "-C", str(project.root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     # Without it, looking for changes takes git's index lock, and stages that start together would see it taken.
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
     try:

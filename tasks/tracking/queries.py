@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from tasks.process.identity import identity, is_alive
+from tasks.project.project import Project
 from tasks.tracking.keys import label, source_commit
 from tasks.tracking.server import call, experiment_id
 
@@ -16,17 +16,17 @@ METRICS_A_BATCH = 1000
 TEXTS_A_BATCH = 100
 
 
-def situation(root: Path, parent: str | None) -> dict[str, str]:
-    """Tags that say who writes, from which commit, on whose behalf."""
+def situation(project: Project, parent: str | None, owner: int | None = None) -> dict[str, str]:
+    """Tags that say who writes (this process, or `owner`), from which commit, on whose behalf."""
     parent = parent or os.environ.get("COVEY_PARENT_RUN")
     flow = os.environ.get("PREFECT__FLOW_RUN_ID") or os.environ.get("COVEY_PREFECT_RUN")
-    tags = {"covey.owner": json.dumps(identity()), "covey.commit": source_commit(root)}
+    tags = {"covey.owner": json.dumps(identity(owner)), "covey.commit": source_commit(project)}
     tags |= {"mlflow.parentRunId": parent} if parent else {}
     return tags | ({"covey.prefect_run": flow} if flow else {})
 
 
-def create(root: Path, client: Any, name: str, tags: dict[str, str]) -> str:
-    return str(call(client.create_run, experiment_id(root, client), tags=tags, run_name=name).info.run_id)
+def create(project: Project, client: Any, name: str, tags: dict[str, str]) -> str:
+    return str(call(client.create_run, experiment_id(project, client), tags=tags, run_name=name).info.run_id)
 
 
 def log(
@@ -64,17 +64,17 @@ def active(client: Any, run_id: str) -> Any | None:
     return run if run.info.lifecycle_stage == "active" else None
 
 
-def search(root: Path, client: Any, condition: str) -> list[Any]:
+def search(project: Project, client: Any, condition: str) -> list[Any]:
     """The runs of this experiment that fulfil the condition, newest first; at most a thousand."""
-    return list(call(client.search_runs, [experiment_id(root, client)], condition, max_results=1000))
+    return list(call(client.search_runs, [experiment_id(project, client)], condition, max_results=1000))
 
 
-def abandoned(root: Path, client: Any, key: str, *, restored: bool = False) -> Any | None:
+def abandoned(project: Project, client: Any, key: str, *, restored: bool = False) -> Any | None:
     """A run of this key that a kill cut off before its id was noted; `restored`: while `record_restored` wrote it.
 
     A stage's run with metrics had a work folder, which is gone: its curve cannot be continued; it is passed over.
     """
-    for run in search(root, client, f"tags.`covey.key` = '{key}' and attributes.status != 'FINISHED'"):
+    for run in search(project, client, f"tags.`covey.key` = '{key}' and attributes.status != 'FINISHED'"):
         if ("covey.restored" in run.data.tags) != restored or (run.data.metrics and not restored):
             continue
         if run.info.status in ("RUNNING", "KILLED") and is_orphan(run):

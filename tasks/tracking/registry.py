@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import tempfile
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.project.paths import covey_folder
+from tasks.artifacts.encoders import read_encoder
+from tasks.project.paths import PIPELINE
+from tasks.project.project import Project
 from tasks.tracking.server import call, choose_uri, connect, database, local_uri, locked
 
 if TYPE_CHECKING:
@@ -21,35 +22,22 @@ ARTIFACT = "encoder"
 REQUIREMENTS = ("torch", "numpy", "safetensors")
 
 
-def read_encoder(folder: Path) -> Encoder:
-    """The encoder in `folder` (encoder.safetensors, encoder.json), on the CPU and in evaluation mode."""
-    from safetensors.torch import load_file
-
-    from ssl_models.encoders import build_encoder
-
-    description = folder / "encoder.json"
-    if not description.exists():
-        raise FileNotFoundError(f"{folder} holds no encoder.json: it is not the folder of a trained encoder")
-    content = json.loads(description.read_text())
-    encoder = build_encoder(content["name"], **content["settings"])
-    encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
-    return encoder.eval()
-
-
-def register_encoder(root: Path, name: str, folder: Path, run_id: str, *, shape: tuple[int, ...] | None = None) -> int:
+def register_encoder(
+    project: Project, name: str, folder: Path, run_id: str, *, shape: tuple[int, ...] | None = None
+) -> int:
     """Stores the encoder in `folder` with its run and in the registry as `name`; gives the version's number.
 
     A run has one version at most: called again, this stores the files anew and gives the same number. The newest
     version is models:/<name>@latest, an alias that MLflow keeps itself. shape: of one sample, (3, 32, 32); where it is
     given, the model has a signature.
     """
-    client = _holder(root, run_id)
+    client = _holder(project, run_id)
     dim = read_encoder(folder).dim  # also shows, before anything is stored, that the files can be read
     call(client.log_artifacts, run_id, str(folder), ARTIFACT)
     with tempfile.TemporaryDirectory() as model:
         _write_model(Path(model), run_id, dim, shape)
         call(client.log_artifacts, run_id, model, ARTIFACT)
-    with locked(root):
+    with locked(project):
         found = call(client.search_model_versions, f"name = '{name}' and run_id = '{run_id}'", max_results=1)
         if not found:
             _ensure_name(client, name)
@@ -65,8 +53,8 @@ def load_encoder(name: str, version: int | None = None, root: Path | None = None
     """
     from mlflow.exceptions import MlflowException
 
-    root = _project() if root is None else root
-    client = connect(root, choose_uri(root))
+    project = Project(root or _root())
+    client = connect(project, choose_uri(project))
     try:
         if version is None:
             chosen = call(client.get_model_version_by_alias, name, "latest")
@@ -126,19 +114,19 @@ def _signature(dim: int, shape: tuple[int, ...] | None) -> Any | None:
     return ModelSignature(Schema([TensorSpec(single, (-1, *shape))]), Schema([TensorSpec(single, (-1, dim))]))
 
 
-def _holder(root: Path, run_id: str) -> Any:
+def _holder(project: Project, run_id: str) -> Any:
     """A client of the store that has the run: the local file if it is there, else the one in use."""
     from mlflow.exceptions import MlflowException
 
-    uri = local_uri(root) if database(root).exists() else choose_uri(root)
-    client = connect(root, uri)
+    uri = local_uri(project) if database(project).exists() else choose_uri(project)
+    client = connect(project, uri)
     try:
         call(client.get_run, run_id)
     except MlflowException:
-        chosen = choose_uri(root)
+        chosen = choose_uri(project)
         if chosen == uri:
             raise
-        client = connect(root, chosen)
+        client = connect(project, chosen)
     return client
 
 
@@ -152,10 +140,10 @@ def _ensure_name(client: Any, name: str) -> None:
             raise
 
 
-def _project() -> Path:
+def _root() -> Path:
     """The project's folder: the nearest one upwards that holds dvc.yaml or .covey, else this one."""
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").exists() or covey_folder(folder).is_dir():
+        if (folder / PIPELINE).exists() or Project(folder).state.is_dir():
             return folder
     return here

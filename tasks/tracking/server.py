@@ -18,7 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tasks.project.paths import covey_folder, lock_file, whole_file
+from tasks.process.files import whole_file
+from tasks.project.project import Project
 
 EXPERIMENT = "covey"
 SETTINGS = {
@@ -55,12 +56,12 @@ def preload() -> None:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
-def database(root: Path) -> Path:
-    return covey_folder(root.resolve()) / "mlflow.db"
+def database(project: Project) -> Path:
+    return project.state / "mlflow.db"
 
 
-def local_uri(root: Path) -> str:
-    return f"sqlite:///{database(root)}"
+def local_uri(project: Project) -> str:
+    return f"sqlite:///{database(project)}"
 
 
 def is_server(uri: str) -> bool:
@@ -92,15 +93,15 @@ def _answers(uri: str, seconds: float) -> bool:
         return False
 
 
-def choose_uri(root: Path) -> str:
+def choose_uri(project: Project) -> str:
     """MLFLOW_TRACKING_URI, or the local file where that is unset or names a server that does not answer."""
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        return local_uri(root)
+        return local_uri(project)
     if reachable(uri):
         return uri
-    say_once(f"MLflow server {uri} does not answer; recording in {database(root)} instead")
-    return local_uri(root)
+    say_once(f"MLflow server {uri} does not answer; recording in {database(project)} instead")
+    return local_uri(project)
 
 
 def say_once(line: str) -> None:
@@ -109,34 +110,34 @@ def say_once(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def connect(root: Path, uri: str) -> Any:
+def connect(project: Project, uri: str) -> Any:
     """An MlflowClient of tracking and registry. A SQLite file that is not there yet is made."""
     preload()
     from mlflow import MlflowClient
 
     if uri.startswith("sqlite:///"):
-        _ensure_database(root, Path(uri.removeprefix("sqlite:///")))
+        _ensure_database(project, Path(uri.removeprefix("sqlite:///")))
     return call(MlflowClient, uri, uri)
 
 
-def initialise(root: Path) -> str:
+def initialise(project: Project) -> str:
     """Makes the database, where it is a local one, and the experiment; gives the address. Call it before a fan-out.
 
     Any number of processes may call it at once; it costs 1.5 s the first time and milliseconds after.
     """
-    uri = choose_uri(root)
-    experiment_id(root, connect(root, uri))
+    uri = choose_uri(project)
+    experiment_id(project, connect(project, uri))
     return uri
 
 
-def experiment_id(root: Path, client: Any) -> str:
+def experiment_id(project: Project, client: Any) -> str:
     """The experiment's id; it is created where it is missing."""
     found = call(client.get_experiment_by_name, EXPERIMENT)
     if found is None:
-        with locked(root):
+        with locked(project):
             found = call(client.get_experiment_by_name, EXPERIMENT)
             if found is None:
-                place = None if is_server(client.tracking_uri) else _artifacts(root)
+                place = None if is_server(client.tracking_uri) else _artifacts(project)
                 return str(call(client.create_experiment, EXPERIMENT, artifact_location=place))
     if found.lifecycle_stage != "active":
         call(client.restore_experiment, found.experiment_id)
@@ -144,9 +145,9 @@ def experiment_id(root: Path, client: Any) -> str:
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
+def locked(project: Project) -> Iterator[None]:
     """Holds the project's lock on its MLflow records; the system frees it when the holder dies."""
-    with open(lock_file(root, "mlflow"), "w") as file:
+    with open(project.lock("mlflow"), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -165,33 +166,33 @@ def call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         time.sleep(random.SystemRandom().uniform(0.02, 0.2))
 
 
-def running(root: Path) -> bool:
+def running(project: Project) -> bool:
     """Whether the local file holds a RUNNING run; asked of SQLite itself, since importing MLflow takes seconds."""
     import sqlite3
 
-    if not database(root).exists():
+    if not database(project).exists():
         return False
     try:
-        with closing(sqlite3.connect(database(root), timeout=20)) as connection:
+        with closing(sqlite3.connect(database(project), timeout=20)) as connection:
             return connection.execute("SELECT 1 FROM runs WHERE status = 'RUNNING' LIMIT 1").fetchone() is not None
     except sqlite3.Error:
         return True  # not for this function to judge: MLflow will say what is wrong
 
 
-def _artifacts(root: Path) -> str:
-    return (covey_folder(root.resolve()) / "mlruns").as_uri()
+def _artifacts(project: Project) -> str:
+    return (project.state / "mlruns").as_uri()
 
 
-def _ensure_database(root: Path, path: Path) -> None:
+def _ensure_database(project: Project, path: Path) -> None:
     """Builds the file under another name: a kill in the midst of MLflow's migrations would leave half a schema."""
     if path.exists():
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    with locked(root):
+    with locked(project):
         if path.exists():
             return
         with whole_file(path) as temporary:
-            store = SqlAlchemyStore(f"sqlite:///{temporary}", _artifacts(root))
-            store.create_experiment(EXPERIMENT, artifact_location=_artifacts(root))
+            store = SqlAlchemyStore(f"sqlite:///{temporary}", _artifacts(project))
+            store.create_experiment(EXPERIMENT, artifact_location=_artifacts(project))
             store.engine.dispose()

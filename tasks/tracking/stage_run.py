@@ -15,40 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.project.paths import read_json, whole_file
+from tasks.process.files import read_json, whole_file
+from tasks.project.project import Project
 from tasks.tracking.journal import Journal
 from tasks.tracking.keys import input_tags, label, parameter_texts
-from tasks.tracking.queries import abandoned, active, create, is_orphan, log, search, situation
-from tasks.tracking.registry import load_encoder, read_encoder, register_encoder
+from tasks.tracking.queries import abandoned, active, create, log, search, situation
 from tasks.tracking.server import (
     call,
     choose_uri,
     connect,
     database,
     experiment_id,
-    initialise,
     local_uri,
     locked,
-    preload,
     reachable,
-    running,
     say_once,
 )
-
-__all__ = [
-    "StageRun",
-    "close_dead",
-    "finish_pipeline_run",
-    "initialise",
-    "load_encoder",
-    "open_run",
-    "preload",
-    "reachable",
-    "read_encoder",
-    "record_restored",
-    "register_encoder",
-    "start_pipeline_run",
-]
 
 
 @dataclass
@@ -58,7 +40,7 @@ class StageRun:
     journal: what `finish` sends the rest of; the work folder's journal.jsonl unless `sync` was given another one.
     """
 
-    root: Path
+    project: Project
     stage: str
     key: str
     work: Path
@@ -101,8 +83,8 @@ class StageRun:
             if not path.exists():
                 raise FileNotFoundError(f"{self.stage}: {path} is to be recorded as an artifact, but is not there")
         if not reachable(self.uri):
-            say_once(f"MLflow server {self.uri} stopped answering; recording in {database(self.root)} instead")
-            self._open(local_uri(self.root), None)
+            say_once(f"MLflow server {self.uri} stopped answering; recording in {database(self.project)} instead")
+            self._open(local_uri(self.project), None)
         self.sync(self.journal)  # a kill between the last checkpoint and its sync left something to send
         stored = self.work / "mlflow_summary"
         if not stored.exists():
@@ -133,13 +115,13 @@ class StageRun:
 
     def _open(self, uri: str, known: str | None) -> None:
         """Resumes the run `known`, or adopts one whose process died, or creates one; notes which, and describes it."""
-        self.client, self.uri = connect(self.root, uri), uri
+        self.client, self.uri = connect(self.project, uri), uri
         run = active(self.client, known) if known else None
         tags, many = self._all_tags()
         if run is None:
-            run = abandoned(self.root, self.client, self.key)
+            run = abandoned(self.project, self.client, self.key)
         if run is None:
-            self.run_id = create(self.root, self.client, self.stage, tags)
+            self.run_id = create(self.project, self.client, self.stage, tags)
             present: set[str] = set()
         else:
             self.run_id, present = run.info.run_id, set(run.data.params)
@@ -157,7 +139,7 @@ class StageRun:
     def _all_tags(self) -> tuple[dict[str, str], bool]:
         """The run's tags, and whether its inputs are too many to be tags."""
         inputs, many = input_tags(self.inputs)
-        tags = {"covey.stage": self.stage, "covey.key": self.key, **situation(self.root, self.parent), **inputs}
+        tags = {"covey.stage": self.stage, "covey.key": self.key, **situation(self.project, self.parent), **inputs}
         return tags | {label(name): str(value) for name, value in self.tags.items()}, many
 
     def _last_sent(self) -> int:
@@ -177,7 +159,7 @@ class StageRun:
 
 
 def open_run(
-    root: Path,
+    project: Project,
     *,
     stage: str,
     key: str,
@@ -192,56 +174,16 @@ def open_run(
     parameters: nested or flat; must follow from `key`, since MLflow writes them once. What varies from machine to
     machine belongs into `tags`. inputs: path -> hash. parent: id of the pipeline's run, else COVEY_PARENT_RUN.
     """
-    run = StageRun(root, stage, key, work, dict(parameters), dict(inputs), dict(tags or {}), parent)
+    run = StageRun(project, stage, key, work, dict(parameters), dict(inputs), dict(tags or {}), parent)
     note = _read_note(work / "mlflow_run")
     # A run that began in the local file stays there, also when the server is back: it shall not be in both.
-    uri = local_uri(root) if note.get("uri") == local_uri(root) else choose_uri(root)
+    uri = local_uri(project) if note.get("uri") == local_uri(project) else choose_uri(project)
     run._open(uri, note.get("run") if note.get("uri") == uri else None)
     return run
 
 
-def start_pipeline_run(root: Path, name: str, tags: Mapping[str, str] | None = None) -> str:
-    """Creates the run that the stages' runs hang under (pass it on as COVEY_PARENT_RUN); gives its id."""
-    client = connect(root, choose_uri(root))
-    given = {label(key): str(value) for key, value in (tags or {}).items()}
-    return create(root, client, name, {"covey.pipeline": name, **situation(root, None), **given})
-
-
-def describe(root: Path, run_id: str, parameters: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-    """Adds settings and final numbers to a run that is at work."""
-    client = connect(root, choose_uri(root))
-    log(client, run_id, parameters=parameter_texts(parameters), metrics=[(0, time.time() * 1000, metrics)])
-
-
-def finish_pipeline_run(root: Path, run_id: str, status: str) -> None:
-    """Ends it as FINISHED, FAILED or KILLED, wherever it was started."""
-    for uri in _places(root):
-        client = connect(root, uri)
-        if active(client, run_id) is not None:
-            call(client.set_terminated, run_id, status)
-            return
-    say_once(f"MLflow does not know the pipeline's run {run_id}, so it was not told that it is {status}")
-
-
-def close_dead(root: Path) -> list[str]:
-    """Marks as KILLED what is RUNNING though its process is dead (of this host); gives the ids.
-
-    Cheap where nothing is RUNNING in a local file: MLflow is then not even imported.
-    """
-    closed: list[str] = []
-    for uri in _places(root):
-        if uri == local_uri(root) and not running(root):
-            continue
-        client = connect(root, uri)
-        for run in search(root, client, "attributes.status = 'RUNNING' and tags.`covey.owner` LIKE '{%'"):
-            if is_orphan(run):
-                call(client.set_terminated, run.info.run_id, "KILLED")
-                closed.append(run.info.run_id)
-    return closed
-
-
 def record_restored(
-    root: Path,
+    project: Project,
     stage: str,
     key: str,
     parameters: Mapping[str, Any],
@@ -252,25 +194,19 @@ def record_restored(
 
     Where a FINISHED run of this key is there already, restored or trained, that one stands.
     """
-    client = connect(root, choose_uri(root))
-    experiment_id(root, client)  # before the lock, which it takes itself
-    described = {"covey.stage": stage, "covey.key": key, "covey.restored": "true", **situation(root, None)}
+    client = connect(project, choose_uri(project))
+    experiment_id(project, client)  # before the lock, which it takes itself
+    described = {"covey.stage": stage, "covey.key": key, "covey.restored": "true", **situation(project, None)}
     described |= {label(name): str(value) for name, value in (tags or {}).items()}
-    with locked(root):
-        for run in search(root, client, f"tags.`covey.key` = '{key}' and attributes.status = 'FINISHED'"):
+    with locked(project):
+        for run in search(project, client, f"tags.`covey.key` = '{key}' and attributes.status = 'FINISHED'"):
             return str(run.info.run_id)
-        cut_off = abandoned(root, client, key, restored=True)
-        run_id = cut_off.info.run_id if cut_off else create(root, client, stage, described)
+        cut_off = abandoned(project, client, key, restored=True)
+        run_id = cut_off.info.run_id if cut_off else create(project, client, stage, described)
         started = call(client.get_run, run_id).info.start_time  # not the present: what a kill cut off is sent again
         log(client, run_id, parameters=parameter_texts(parameters), metrics=[(0, started, summary)])
         call(client.set_terminated, run_id, "FINISHED")
     return str(run_id)
-
-
-def _places(root: Path) -> list[str]:
-    """Every address that may hold runs of this project: the one in use, and the local file where there is one."""
-    chosen, local = choose_uri(root), local_uri(root)
-    return [chosen] if chosen == local or not database(root).exists() else [chosen, local]
 
 
 def _read_note(path: Path) -> dict[str, Any]:

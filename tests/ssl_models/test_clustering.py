@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ssl_models.clustering import Clustering, cluster, normalised_mutual_information
+from ssl_models.clustering import Clustering, cluster, normalised_mutual_information, refuse_settings
+from ssl_models.two_level_clustering import shares
 
 
 @pytest.fixture(scope="module")
@@ -14,10 +15,19 @@ def blobs():
     return (points * draws.uniform(0.5, 5, size=(300, 1))).astype(np.float16), labels
 
 
+@pytest.fixture(scope="module")
+def mixture():
+    """(6000, 16) float16, 40 overlapping Gaussians of unequal shares."""
+    draws = np.random.default_rng(2)
+    centres, labels = draws.normal(size=(40, 16)), draws.choice(40, size=6000, p=draws.dirichlet(np.full(40, 3.0)))
+    return (centres[labels] + 0.6 * draws.normal(size=(6000, 16))).astype(np.float16)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
 @pytest.mark.parametrize("components", [0, 5])
-def test_separate_blobs_are_found(blobs, components):
+def test_separate_blobs_are_found(blobs, components, levels):
     features, labels = blobs
-    found = cluster(features, clusters=6, seed=0, components=components, redo=5)
+    found = cluster(features, clusters=6, seed=0, components=components, redo=5, levels=levels)
     assert normalised_mutual_information(found.assignments, labels) == pytest.approx(1.0)
     assert found.sizes.tolist() == [50] * 6
     assert found.balance == pytest.approx(1.0)
@@ -37,11 +47,96 @@ def test_inertia_and_assignments_belong_to_the_centroids(blobs):
     assert found.sizes.tolist() == np.bincount(found.assignments).tolist()
 
 
-def test_same_seed_same_clusters(blobs):
-    first, again = (cluster(blobs[0], clusters=20, seed=3, threads=1) for _ in range(2))
-    assert (first.assignments == again.assignments).all()
-    assert (first.centroids == again.centroids).all()
-    other = cluster(blobs[0], clusters=20, seed=4, threads=1)
+def flat(features, clusters, seed):
+    """Ids and centroids as faiss by itself finds them in all of the features' directions."""
+    import faiss
+
+    points = features.astype(np.float32)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    settings = {"min_points_per_centroid": 1, "max_points_per_centroid": len(points)}
+    kmeans = faiss.Kmeans(points.shape[1], clusters, niter=50, seed=seed, **settings)
+    kmeans.train(points)
+    return kmeans.assign(points)[1], kmeans.centroids
+
+
+@pytest.mark.parametrize("settings", [{}, {"levels": 1}])
+def test_one_level_is_the_flat_k_means_of_faiss(blobs, settings):
+    before = cluster(blobs[0], clusters=20, seed=3, threads=1, **settings)
+    assignments, centroids = flat(blobs[0], 20, 3)
+    assert before.assignments.tobytes() == assignments.tobytes()
+    assert before.centroids.tobytes() == centroids.tobytes()
+
+
+@pytest.mark.parametrize("components", [0, 8])
+def test_two_levels_come_near_the_flat_inertia_with_every_cluster_in_use(mixture, components):
+    once, twice = (
+        cluster(mixture, clusters=100, seed=0, components=components, threads=1, levels=levels) for levels in (1, 2)
+    )
+    assert (twice.clusters, twice.asked, twice.empty) == (100, 100, 0)
+    assert sorted(set(twice.assignments.tolist())) == list(range(100))
+    assert twice.inertia < 1.02 * once.inertia
+    distances = ((twice.centroids[:, None] - twice.centroids[None]) ** 2).sum(2) + 9 * np.eye(100)
+    assert distances.min() > 0
+
+
+def test_a_sample_that_sees_few_centroids_moves_nearly_as_far(mixture, monkeypatch):
+    every = cluster(mixture, clusters=100, seed=0, threads=1, levels=2)
+    monkeypatch.setattr("ssl_models.two_level_clustering.CANDIDATES", 10)
+    few = cluster(mixture, clusters=100, seed=0, threads=1, levels=2)
+    assert few.inertia == pytest.approx(every.inertia, rel=0.02)
+    assert few.inertia != every.inertia
+
+
+def test_two_levels_leave_repeated_samples_in_one_cluster():
+    draws = np.random.default_rng(0)
+    features = np.concatenate([np.tile(draws.normal(size=(1, 8)), (900, 1)), draws.normal(size=(120, 8))])
+    found = cluster(features, clusters=60, seed=0, levels=2)
+    assert len(set(found.assignments[:900].tolist())) == 1
+    assert found.clusters == 60
+    assert cluster(features, clusters=120, seed=0, levels=2).clusters == 120
+
+
+def test_two_levels_read_a_memory_map(mixture, tmp_path):
+    np.save(tmp_path / "features.npy", mixture)
+    stored = np.load(tmp_path / "features.npy", mmap_mode="r")
+    first, again = (cluster(given, clusters=30, seed=0, threads=1, levels=2) for given in (mixture, stored))
+    assert first.centroids.tobytes() == again.centroids.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "limits", "clusters", "expected"),
+    [
+        ([50, 30, 20], [50, 30, 20], 10, [5, 3, 2]),
+        ([48, 33, 19], [48, 33, 19], 10, [5, 3, 2]),  # 4.8, 3.3 and 1.9: the remainders .8 and .9 take one more
+        ([10, 10, 10], [10, 10, 10], 4, [2, 1, 1]),  # equal remainders: the first
+        ([90, 5, 5], [3, 5, 5], 10, [3, 4, 3]),  # 9, .5 and .5, but 3 at most: the other 7 are 3.5 and 3.5
+        ([90, 6, 4], [2, 6, 4], 12, [2, 6, 4]),  # all that there are
+        ([97, 3, 0], [97, 3, 0], 5, [4, 1, 0]),  # 4.85 and .15: none would be left without, but one without samples
+    ],
+)
+def test_shares_by_hand(sizes, limits, clusters, expected):
+    assert shares(np.array(sizes), np.array(limits), clusters).tolist() == expected
+
+
+def test_shares_sum_to_the_clusters_and_keep_their_limits():
+    draws = np.random.default_rng(0)
+    for _ in range(200):
+        sizes = (draws.pareto(0.7, size=9) * 3).astype(np.int64)
+        limits = np.minimum(sizes, draws.integers(1, 40, size=9))
+        clusters = int(draws.integers(9, max(10, limits.sum() + 1)))
+        if limits.sum() >= clusters:
+            found = shares(sizes, limits, clusters)
+            assert found.sum() == clusters
+            assert (found <= limits).all()
+            assert ((found > 0) == (sizes > 0)).all()
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_same_seed_same_clusters(blobs, levels):
+    first, again = (cluster(blobs[0], clusters=20, seed=3, threads=1, levels=levels) for _ in range(2))
+    assert first.assignments.tobytes() == again.assignments.tobytes()
+    assert first.centroids.tobytes() == again.centroids.tobytes()
+    other = cluster(blobs[0], clusters=20, seed=4, threads=1, levels=levels)
     assert (first.assignments != other.assignments).any()
 
 
@@ -60,8 +155,9 @@ def test_fewer_distinct_points_than_clusters_leave_no_empty_ids(components):
     assert (found.sizes == 20).all()
 
 
-def test_no_warning_of_faiss_reaches_the_terminal(blobs, capfd):
-    cluster(blobs[0], clusters=100, seed=0)
+@pytest.mark.parametrize("levels", [1, 2])
+def test_no_warning_of_faiss_reaches_the_terminal(blobs, capfd, levels):
+    cluster(blobs[0], clusters=100, seed=0, levels=levels)
     output = capfd.readouterr()
     assert output.out + output.err == ""
 
@@ -113,6 +209,9 @@ def test_mutual_information_equals_scikit_learn():
         ({"clusters": 11}, "more than the 10 samples"),
         ({"iterations": 0}, "iterations = 0"),
         ({"redo": 0}, "redo = 0"),
+        ({"levels": 0}, r"levels = 0 must be 1 \(flat\) or 2"),
+        ({"levels": 3, "clusters": 5}, r"levels = 3 must be 1 \(flat\) or 2"),
+        ({"levels": 2, "clusters": 3}, "levels = 2 needs clusters of at least 4, not 3"),
         ({"threads": -1}, "threads = -1"),
         ({"components": 5}, r"components = 5 must lie between 0 \(no projection\) and 4: there are 10 samples of 4"),
         ({"components": -1}, "components = -1"),
@@ -121,6 +220,10 @@ def test_mutual_information_equals_scikit_learn():
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         cluster(np.random.default_rng(0).normal(size=(10, 4)), **{"clusters": 2, "seed": 0, **settings})
+
+
+def test_settings_may_be_checked_without_levels():
+    refuse_settings((10, 4), clusters=2, iterations=50, components=0, redo=1, threads=1)
 
 
 def test_features_that_cannot_be_clustered_are_refused():

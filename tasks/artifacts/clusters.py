@@ -1,0 +1,39 @@
+"""A clustering on disk: the cluster of each sample, centroids, and soft outputs where a refit asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tasks.process.files import whole_file
+
+ASSIGNMENTS, TARGETS = "assignments", "targets"
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The clustering in a folder."""
+
+    folder: Path
+
+    @property
+    def assignments(self) -> np.ndarray:
+        """(N,) int64."""
+        return np.asarray(np.load(self._path(ASSIGNMENTS)))
+
+    @property
+    def targets(self) -> np.ndarray | None:
+        """(N, K) logits of a teacher, or None."""
+        path = self._path(TARGETS)
+        return np.asarray(np.load(path)) if path.exists() else None
+
+    def write(self, arrays: Mapping[str, np.ndarray]) -> None:
+        for name, array in arrays.items():
+            with whole_file(self._path(name)) as temporary, open(temporary, "wb") as file:
+                np.save(file, array)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npy"

@@ -1,0 +1,69 @@
+"""Trained encoders on disk: encoder.safetensors, encoder.json to build it again, and head.safetensors of a classifier."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.process.files import whole_file, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ssl_models.encoders.encoder import Encoder
+    from ssl_models.method import Method
+
+WEIGHTS, DESCRIPTION, HEAD = "encoder.safetensors", "encoder.json", "head.safetensors"
+
+
+def write_encoder(folder: Path, method: Method, shape: tuple[int, ...]) -> None:
+    """A method's encoder; the same weights give the same bytes. shape: of one sample.
+
+    A method's classifier goes beside it: distillation asks a teacher for its outputs.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder, head = method.encoder, method.classifier()
+    for name, module in ((WEIGHTS, encoder), (HEAD, head)):
+        if module is not None:
+            tensors = {key: value.contiguous().cpu() for key, value in module.state_dict().items()}
+            with whole_file(folder / name) as temporary:
+                save_file(tensors, temporary)
+    write_json(folder / DESCRIPTION, {"name": encoder.name, "settings": encoder.settings, "shape": list(shape)})
+
+
+def read_encoder(folder: Path) -> Encoder:
+    """The encoder in `folder`, on the CPU and in evaluation mode. Raises FileNotFoundError where there is none."""
+    from safetensors.torch import load_file
+
+    from ssl_models.encoders import build_encoder
+
+    description = folder / DESCRIPTION
+    if not description.exists():
+        raise FileNotFoundError(f"{folder} holds no {DESCRIPTION}: it is not the folder of a trained encoder")
+    content = json.loads(description.read_text())
+    encoder = build_encoder(content["name"], **content["settings"])
+    encoder.load_state_dict(load_file(folder / WEIGHTS))
+    return encoder.eval()
+
+
+def sample_shape(folder: Path) -> tuple[int, ...]:
+    """The shape of the samples that the encoder in `folder` was trained on."""
+    return tuple(json.loads((folder / DESCRIPTION).read_text())["shape"])
+
+
+def has_classifier(folder: Path) -> bool:
+    """Whether the encoder in `folder` has a classifier of its own."""
+    return (folder / HEAD).exists()
+
+
+def logits(folder: Path, features: np.ndarray) -> np.ndarray:
+    """(N, D) pooled features -> (N, K): what the classifier in `folder` says of them, in float32."""
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    head = load_file(folder / HEAD)
+    found: np.ndarray = features.astype(np.float32) @ head["weight"].T + head["bias"]
+    return found

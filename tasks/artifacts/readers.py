@@ -1,0 +1,39 @@
+"""Data sets as their readers load them: the reader that a block names, called with the block's settings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ssl_models.datasets._common.split import Dataset
+
+
+def reader_of(block: Mapping[str, Any]) -> Any:
+    """The module ssl_models/datasets/<reader>.py."""
+    return import_module(f"ssl_models.datasets.{block['reader']}")
+
+
+def reader_settings(root: Path, block: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """What the reader's `load` is called with; `source` counts from the project's folder."""
+    accepted = inspect.signature(reader_of(block).load).parameters
+    settings = {name: value for name, value in block.items() if name in accepted} | {"seed": seed}
+    if "source" in settings:
+        settings["source"] = str(root / settings["source"])
+    return settings
+
+
+def load(root: Path, block: Mapping[str, Any], seed: int) -> Dataset:
+    """The data set of a block, and a line for each entry that the reader left out."""
+    dataset: Dataset = reader_of(block).load(**reader_settings(root, block, seed))
+    for name in dataset.skipped:
+        print(f"skipped: {name}")
+    return dataset
+
+
+def counts(dataset: Dataset) -> dict[str, float]:
+    """How many samples there are, and how many entries were left out."""
+    return {"train": len(dataset.train), "test": len(dataset.test), "skipped": len(dataset.skipped)}

@@ -1,0 +1,59 @@
+"""A run's representation as protocols are given it: features, the encoder, and what is known of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ssl_models.errors import NeedsTruth
+from ssl_models.protocols._common.score import Representation
+from tasks.artifacts import encoders
+from tasks.artifacts.dataset import FACTORS, SAMPLES, Stored
+
+if TYPE_CHECKING:
+    from tasks.stage.context import Context
+
+CLUSTERS = "clusters"
+
+
+def representation(
+    context: Context,
+    run: str,
+    data: Stored,
+    layers: tuple[str, ...],
+    features: Callable[[str, str], np.ndarray],
+) -> Representation:
+    """A run's encoder on some data. features: (split, layer) -> (N, D)."""
+    description, folder = data.description, context.places.encoder(run)
+
+    def truth(split: str, kind: str) -> Any:
+        if kind == FACTORS:
+            return data.factors(split)
+        if kind == CLUSTERS:
+            return _pseudo_labels(context, run, features(split, layers[-1]))
+        return data.array(split, kind)
+
+    classes = tuple(description["classes"])
+    return Representation(
+        layers,
+        features,
+        data.labels,
+        len(classes),
+        classes,
+        tuple(description.get("points", ())),
+        lambda: encoders.read_encoder(folder),
+        lambda split: data.array(split, SAMPLES),
+        truth,
+        context.parameters["machine"]["precision"],
+    )
+
+
+def _pseudo_labels(context: Context, run: str, features: np.ndarray) -> np.ndarray:
+    """(N,): which cluster a refit's own classifier puts each sample into."""
+    folder = context.places.encoder(run)
+    if run not in context.parameters["clusterfit"] or not encoders.has_classifier(folder):
+        raise NeedsTruth(f"'{run}' has not learnt from clusters")
+    decisions: np.ndarray = encoders.logits(folder, features).argmax(1)
+    return decisions

@@ -1,0 +1,14 @@
+"""What a block under `clusterfit` means where it leaves something out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+REFIT = "supervised"
+"""The method of a refit that does not name one: plain cross entropy on the cluster ids (ClusterFit)."""
+
+
+def method_of(block: Mapping[str, Any]) -> str:
+    """The method that a refit is trained with; its code is in the refit's hash under this name."""
+    return str(block.get("method", REFIT))

@@ -1,0 +1,71 @@
+"""Calls that are carried out apart: in a fork of the fork server, which has the slow imports done, or in a new process.
+
+A function "MODULE:NAME" is called with the project and arguments that JSON knows; so is what it returns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tasks.process.command import command_environment, run_command
+from tasks.process.files import write_json
+from tasks.process.fork_client import Fork, fork_server, tell
+from tasks.project.project import Project
+from tasks.settings.schema import ParameterError
+
+ANSWER = "COVEY_ANSWER"
+"""Environment variable: the file for the answer of a call in a new process."""
+
+
+class CallFailed(RuntimeError):
+    """A call did not come to its end; the text is the end of what it said."""
+
+
+def call(project: Project, function: str, *arguments: Any) -> Any:
+    """What a function returns that is carried out apart.
+
+    Raises:
+        ParameterError: as the function raised it.
+        CallFailed: it ended in any other way.
+    """
+    words, environment = ["call", function, json.dumps(arguments)], command_environment({})
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as folder:
+        server = fork_server()
+        if server:
+            with Fork(server, words, project.root, environment, output.fileno()) as fork:
+                code, answer = fork.wait(), fork.answer
+        else:
+            path = Path(folder) / "answer"
+            environment[ANSWER] = str(path)
+            command = [sys.executable, "-m", "tasks", *words]
+            code = run_command(command, project.root, output, environment, None)
+            answer = path.read_text() if path.exists() else ""
+        output.seek(0)
+        said = output.read().decode(errors="replace").strip()
+    found = json.loads(answer) if answer else {}
+    if "refused" in found:
+        raise ParameterError(found["refused"])
+    if code or "returned" not in found:
+        raise CallFailed("\n".join(said.splitlines()[-12:]) or f"{function} ended with exit code {code}")
+    return found["returned"]
+
+
+def main(arguments: list[str]) -> int:
+    """`call MODULE:NAME ARGUMENTS` in the process that carries it out."""
+    module, _, name = arguments[0].partition(":")
+    os.environ["OMP_NUM_THREADS"] = "1"  # on a busy machine two threads wait for each other; all here is small
+    try:
+        answer = {"returned": getattr(import_module(module), name)(Project(Path.cwd()), *json.loads(arguments[1]))}
+    except ParameterError as error:
+        answer = {"refused": str(error)}
+    if ANSWER in os.environ:
+        write_json(Path(os.environ[ANSWER]), answer)
+    else:
+        tell(json.dumps(answer))
+    return 0

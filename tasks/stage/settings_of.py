@@ -1,0 +1,23 @@
+"""The part of params.yaml that a stage's record shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def settings_of(stage: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's own block, the data set, and the shared blocks that shape it."""
+    kind, _, names = stage.partition("@")
+    run, _, protocol = names.partition("-")
+    shown: dict[str, Any] = {"seed": parameters["seed"], "data": parameters["data"]}
+    for block in ("pretrain", "clusterfit"):
+        if run in parameters[block]:
+            shown[run] = parameters[block][run]
+    if kind in ("pretrain", "clusterfit"):
+        shown |= {"training": parameters["training"], "encoder": parameters["encoder"]}
+    if protocol:
+        shown[protocol] = (parameters["transfer"] | parameters["targets"])[protocol]
+    if kind == "prepare_target":
+        shown[run] = parameters["targets"][run]
+    return shown

@@ -1,0 +1,177 @@
+"""All that Covey knows of DVC's inside: a stage alone is read, asked about, run and recorded, whatever else there is.
+
+DVC's own commands parse dvc.lock whole and write it whole: 2.8 s of 3.4 at each stage where it has 13,000 lines. Here
+only one stage's entry is parsed and written. This leans on functions that DVC does not promise to keep, so `usable`
+compares what it needs; where DVC differs, callers use its public commands, which do the same more slowly.
+
+DVC's Python API is used in a process of its own or from one thread: its locks go by process id.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tasks.project import paths
+from tasks.staleness import lock_file
+
+TESTED = "3.67."
+"""The versions of DVC that the tests of this module have passed with."""
+
+
+@cache
+def version() -> str:
+    from dvc import __version__
+
+    return str(__version__)
+
+
+@cache
+def usable() -> bool:
+    """Whether this DVC has inside what this module uses."""
+    from dvc.dvcfile import Lockfile, ProjectFile
+    from dvc.repo.reproduce import _reproduce_stage  # noqa: F401
+    from dvc.stage import PipelineStage
+    from dvc.stage import run as stage_run
+
+    needed = (
+        version().startswith(TESTED),
+        list(inspect.signature(Lockfile.dump_stages).parameters)[:2] == ["self", "stages"],
+        {"contents", "resolver", "lockfile_contents", "_dump_lockfile"} <= set(dir(ProjectFile)),
+        {"changed", "reproduce", "status", "dump"} <= set(dir(PipelineStage)),
+        list(inspect.signature(stage_run._run).parameters)[:2] == ["executable", "cmd"],
+    )
+    return all(needed)
+
+
+def resolve(root: Path, names: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Stage -> its entry of dvc.yaml with all parameters filled in; of all stages where `names` is None.
+
+    dvc.lock is not read. Raises DvcException, KeyError for a name that there is not.
+    """
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        resolver = _project_file(repo).resolver
+        every = list(resolver.get_keys())
+        if names is not None and (lost := set(names) - set(every)):
+            raise KeyError(f"dvc.yaml has no stage {sorted(lost)[0]}")
+        return {name: resolver.resolve_one(name)[name] for name in (every if names is None else names)}
+
+
+def status(root: Path, names: Collection[str]) -> dict[str, list[Any]]:
+    """Stage -> what `dvc status` says of it, for those of the stages that something has changed for."""
+    from dvc.repo import Repo, lock_repo
+
+    found: dict[str, list[Any]] = {}
+    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+        for stage in _stages(repo, names):
+            found |= {name.rpartition(":")[2]: reasons for name, reasons in stage.status(check_updates=True).items()}
+    return found
+
+
+def reproduce(root: Path, name: str, *, force: bool, run: Callable[[str, dict[str, str]], int]) -> str:
+    """Brings one stage up to date, as `dvc repro --single-item NAME` does; what DVC says goes to standard output.
+
+    run: carries out a stage's command in an environment and returns the exit code. Returns "ran", "restored" (from
+    DVC's run cache) or "unchanged". Raises DvcException.
+    """
+    from dvc.repo import Repo, lock_repo
+    from dvc.repo.reproduce import _reproduce_stage
+    from dvc.repo.scm_context import scm_context
+
+    ran: list[str] = []
+    with Repo(str(root), _wait_for_lock=True) as repo, _commands_run_by(run, ran), lock_repo(repo):
+        (stage,) = _stages(repo, [name])
+        done = scm_context(lambda _repo: _reproduce_stage(stage, force=force, interactive=False, upstream=[]))(repo)
+    return "unchanged" if done is None else "ran" if ran else "restored"
+
+
+def at_hand(root: Path, name: str) -> bool:
+    """Whether a stage is up to date, or DVC's run cache holds what it would write."""
+    from dvc.repo import Repo, lock_repo
+    from dvc.stage.cache import RunCacheNotFoundError
+
+    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+        (stage,) = _stages(repo, [name])
+        if not stage.changed():
+            return True
+        stage.save_deps()
+        try:
+            repo.stage_cache.restore(stage, dry=True)
+        except RunCacheNotFoundError:
+            return False
+        return True
+
+
+def fetch(root: Path, name: str) -> None:
+    """Brings a stage's outputs home from the remote, as its entry in dvc.lock says, and puts it into the run cache."""
+    from dvc.repo import Repo, lock_repo
+
+    with Repo(str(root), _wait_for_lock=True) as repo:
+        repo.pull(targets=[name], force=True)
+        with lock_repo(repo):
+            (stage,) = _stages(repo, [name])
+            if all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs):  # as dvc itself does
+                repo.stage_cache.save(stage)
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Holds the lock under which every dvc of this project writes dvc.lock."""
+    from dvc.repo import Repo, lock_repo
+
+    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+        yield
+
+
+def _project_file(repo: Any) -> Any:
+    from dvc.dvcfile import load_file
+
+    return load_file(repo, os.path.join(repo.root_dir, paths.PIPELINE))
+
+
+def _stages(repo: Any, names: Collection[str]) -> list[Any]:
+    """DVC's own objects of some stages, each with its entry of dvc.lock, which it also writes back alone."""
+    from dvc.utils.serialize import parse_yaml
+
+    file = _project_file(repo)
+    lock = Path(repo.root_dir) / paths.LOCK
+    entries = lock_file.read(lock, names)
+    parsed = {name: parse_yaml(text, str(lock))[name] for name, text in entries.items()}
+    loader = file.LOADER(file, file.contents, {"stages": parsed})
+    file.__dict__["_dump_lockfile"] = lambda stages, **keywords: _dump(repo, lock, stages, **keywords)
+    return [loader[name] for name in names]
+
+
+def _dump(repo: Any, lock: Path, stages: Collection[Any], **keywords: Any) -> None:
+    """Writes stages' entries into dvc.lock, each in the place of its old one, all else as it is to the byte."""
+    from dvc.stage.serialize import to_lockfile
+
+    for stage in stages:
+        lock_file.write(lock, stage.name, to_lockfile(stage, **keywords)[stage.name])
+    repo.scm_context.track_file(os.path.relpath(lock))
+
+
+@contextmanager
+def _commands_run_by(run: Callable[[str, dict[str, str]], int], ran: list[str]) -> Iterator[None]:
+    """Has DVC hand the commands of stages to `run`; those that were run are added to `ran`."""
+    from dvc.stage import run as stage_run
+    from dvc.stage.exceptions import StageCmdFailedError
+
+    def handed_over(_executable: str | None, command: str, *, env: Mapping[str, str], **_: Any) -> None:
+        ran.append(command)
+        if code := run(command, dict(env)):
+            raise StageCmdFailedError(command, code)
+
+    own = stage_run._run
+    stage_run._run = handed_over
+    try:
+        yield
+    finally:
+        stage_run._run = own

@@ -1,0 +1,114 @@
+"""The stages of dvc.yaml with this params.yaml, as DVC resolves them; remembered until one of the two changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tasks.process import files
+from tasks.project import paths
+from tasks.project.project import Project
+from tasks.settings.kinds import kind_of
+from tasks.staleness import dvc_errors, dvc_internals
+from tasks.staleness.graph import Stage, ordered, parents_of
+
+FORMAT = 1
+"""Raise it when what is remembered of a stage changes."""
+
+
+def graph(project: Project) -> dict[str, Stage]:
+    """Every stage of dvc.yaml, parents before children.
+
+    Raises:
+        ParameterError: dvc.yaml cannot be resolved with this params.yaml; PipelineError: DVC cannot work here.
+    """
+    memory = project.state / "graph.json"
+    key = _key(project.root)
+    if memory.exists() and (content := _read(memory)).get("key") == key:
+        return {stage["name"]: Stage.from_json(stage) for stage in content["stages"]}
+    found = resolved(project.root)
+    files.write_json(memory, {"key": key, "stages": [stage.to_json() for stage in found.values()]})
+    return found
+
+
+def stage(root: Path, name: str) -> Stage:
+    """One stage as dvc.yaml and params.yaml have it now; its parents are not looked for.
+
+    Raises:
+        KeyError: there is no such stage.
+    """
+    texts = [(root / file).read_text() for file in (paths.PIPELINE, paths.PARAMETERS)]
+    return _one(root, name, *texts)
+
+
+def resolved(root: Path) -> dict[str, Stage]:
+    """Every stage of the dvc.yaml in `root`, parents before children."""
+    entries = dvc_errors.readable(lambda: dvc_internals.resolve(root))
+    found = {name: _stage(name, entry) for name, entry in entries.items()}
+    parents = parents_of(
+        {name: one.paths + ((paths.CODE,) if one.code else ()) for name, one in found.items()},
+        {name: one.outputs for name, one in found.items()},
+    )
+    return {
+        name: Stage(**{**vars(found[name]), "parents": parents[name]}) for name in ordered(parents) if name in found
+    }
+
+
+@lru_cache(maxsize=64)
+def _one(root: Path, name: str, _pipeline: str, _parameters: str) -> Stage:
+    """The texts are part of the key: with other texts it is another stage."""
+    return _stage(name, dvc_internals.resolve(root, [name])[name])
+
+
+def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
+    """A stage from its entry of dvc.yaml, in which DVC has filled in all parameters; without its parents."""
+    parameters: list[str] = []
+    code: list[str] = []
+    for item in entry.get("params", ()):
+        if isinstance(item, str):
+            parameters.append(item)
+            continue
+        for file, keys in item.items():
+            (code if file == paths.CODE else parameters).extend(keys or ())
+    outputs: list[str] = []
+    uncached: list[str] = []
+    for block in ("outs", "metrics", "plots"):
+        for path, settings in _listed(entry.get(block, ())):
+            outputs.append(path)
+            if settings.get("cache") is False:
+                uncached.append(path)
+    return Stage(
+        name,
+        str(entry.get("cmd", "")),
+        kind_of(name),
+        (),
+        tuple(sorted(path for path, _ in _listed(entry.get("deps", ())))),
+        tuple(sorted(parameters)),
+        tuple(sorted(code)),
+        tuple(outputs),
+        tuple(uncached),
+    )
+
+
+def _listed(items: Iterable[Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """dvc.yaml lists a path alone, or as the only key of its settings."""
+    return [(item, {}) if isinstance(item, str) else next(iter(item.items())) for item in items]
+
+
+def _key(root: Path) -> str:
+    digest = hashlib.sha256(f"{FORMAT} {dvc_internals.version()}".encode())
+    for name in (paths.PIPELINE, paths.PARAMETERS):
+        digest.update((root / name).read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except ValueError:
+        return {}
+    return content

@@ -1,0 +1,110 @@
+"""One stage brought up to date: by DVC in a fork of the fork server, or, where there is none, by DVC's own command."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tasks.process.command import command_environment, run_command
+from tasks.process.fork_client import Fork, fork_server, tell
+from tasks.process.parent_death import DVC
+from tasks.project.project import Project
+from tasks.staleness import dvc_internals, lock_file
+from tasks.staleness.dvc_errors import MEND, StageFailed, is_locked, is_torn
+
+LOCK_ATTEMPTS = 20
+
+
+def reproduce(
+    project: Project,
+    name: str,
+    *,
+    timeout: float | None = None,
+    environment: Mapping[str, str] = {},
+    force: bool = False,
+) -> str:
+    """Brings one stage up to date; what it prints goes to the stage's log.
+
+    Returns "ran", "unchanged" (its inputs came out as they were) or "restored" (from DVC's run cache). After `timeout`
+    seconds the stage and dvc are killed. force: run it though nothing has changed, from the start.
+
+    Raises:
+        StageFailed: it did not end well.
+    """
+    if force:
+        project.forget_work(name)
+    log = project.log(name)
+    for attempt in range(LOCK_ATTEMPTS):
+        with open(log, "wb") as output:
+            code, outcome = _attempt(project, name, output, command_environment(environment), timeout, force)
+        text = log.read_text(errors="replace")
+        if code == 0 or not is_locked(text):
+            break
+        time.sleep(0.2 + 0.1 * attempt)
+    if code != 0:
+        reason = f"took longer than {timeout:.0f} s" if code is None else f"failed (exit code {code})"
+        tail = "\n".join(text.strip().splitlines()[-12:]) + (f"\n{MEND}" if is_torn(text) else "")
+        raise StageFailed(name, reason, tail, log, final="exited with 2" in text)
+    return outcome or _outcome(text)
+
+
+def _attempt(
+    project: Project, name: str, output: Any, environment: dict[str, str], timeout: float | None, force: bool
+) -> tuple[int | None, str]:
+    """The exit code, None after a timeout, and the outcome where the fork server told it."""
+    if (server := fork_server(environment)) and dvc_internals.usable():
+        words = ["reproduce", name, *(["--force"] if force else [])]
+        with suppress(OSError), Fork(server, words, project.root, environment, output.fileno()) as fork:
+            return fork.wait(timeout), fork.answer
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", name, *(["--force"] if force else [])]
+    return run_command(command, project.root, output, environment, timeout), ""
+
+
+def _outcome(log: str) -> str:
+    """What DVC's own command says that it has done."""
+    if "Running stage" in log:
+        return "ran"
+    return "restored" if "is cached - skipping run" in log else "unchanged"
+
+
+def main(arguments: list[str]) -> int:
+    """`reproduce STAGE [--force]` in a fork of the fork server; prints what DVC says; returns its exit code."""
+    from dvc.exceptions import DvcException
+    from dvc.logger import setup
+
+    name, force = arguments[0], "--force" in arguments
+    setup(logging.INFO)
+    try:
+        outcome = dvc_internals.reproduce(Path.cwd(), name, force=force, run=_run_here)
+    except (DvcException, lock_file.OddLockFile) as error:
+        cause = f" - {error.__cause__}" if error.__cause__ else ""
+        print(f"ERROR: {error}{cause}", flush=True)
+        return 1
+    tell(outcome)
+    return 0
+
+
+def _run_here(command: str, environment: dict[str, str]) -> int:
+    """A stage's command: one of Covey's own in a fork of the same server, any other in a shell.
+
+    Ctrl-C reaches the stage itself, which is in this process's group: it has its end to write, and DVC waits for it.
+    """
+    words = shlex.split(command)
+    server = fork_server(environment) if words[:3] == ["python", "-m", "tasks"] else None
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        if server is None:
+            return subprocess.run(command, shell=True, env=environment, check=False).returncode
+        with Fork(server, words[3:], Path.cwd(), {**environment, DVC: str(os.getpid())}, 1) as fork:
+            return fork.wait() or 0
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,124 @@
+"""The project's sources: what a file imports, and one hash of files with all that they import."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import tokenize
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+MACHINERY = (
+    *(f"tasks/{room}/" for room in ("process", "settings", "project", "staleness", "tracking", "stage", "remote")),
+    "ssl_models/parallel/",
+)
+"""Folders of what carries, checks and records, and does not shape an output: their files are not followed."""
+
+
+class Sources:
+    """The sources below `root`, each read once: make a new one to see edits."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._texts: dict[str, str | None] = {}
+        self._imports: dict[str, frozenset[str]] = {}
+        self._hashes: dict[frozenset[str], str] = {}
+
+    def text(self, path: str) -> str | None:
+        """The content of a file, None where there is none."""
+        if path not in self._texts:
+            file = self.root / path
+            self._texts[path] = file.read_text() if file.is_file() else None
+        return self._texts[path]
+
+    def constants(self, path: str) -> dict[str, Any]:
+        """The constants in capitals that a file states at its top and whose value is written out."""
+        return constants(self.text(path) or "")
+
+    def fingerprint(self, files: Iterable[str]) -> str:
+        """16 hexadecimal digits of some files and of all that they import; of "=FILE", of its constants alone."""
+        wanted = frozenset(files)
+        if wanted not in self._hashes:
+            digest = hashlib.sha256()
+            for path in sorted(self.reached(file for file in wanted if not file.startswith("="))):
+                digest.update(f"{path}\0{bare(self.text(path) or '')}\0".encode())
+            for path in sorted(file.removeprefix("=") for file in wanted if file.startswith("=")):
+                digest.update(f"{path}\0{sorted(self.constants(path).items())}\0".encode())
+            self._hashes[wanted] = digest.hexdigest()[:16]
+        return self._hashes[wanted]
+
+    def reached(self, files: Iterable[str]) -> set[str]:
+        """`files`, as far as they are there, and all that they import, directly or not; machinery only if given."""
+        done: set[str] = set()
+        todo = {file for file in files if self.text(file) is not None}
+        while todo:
+            path = todo.pop()
+            done.add(path)
+            todo |= self.imported(path) - done
+        return done
+
+    def imported(self, path: str) -> frozenset[str]:
+        """The first-party files outside of machinery that a file imports, at its top or inside functions.
+
+        A module's packages are imported with it. Imports for type checkers only do not count.
+        """
+        if path not in self._imports:
+            names = {name.replace(".", "/") for name in modules(self.text(path) or "")}
+            packages = {str(parent) for name in names for parent in (Path(name), *Path(name).parents)} - {"."}
+            candidates = {f"{name}.py" for name in names} | {f"{name}/__init__.py" for name in packages}
+            found = (file for file in candidates if not file.startswith(MACHINERY) and self.text(file) is not None)
+            self._imports[path] = frozenset(found)
+        return self._imports[path]
+
+
+@lru_cache(maxsize=1024)
+def constants(text: str) -> dict[str, Any]:
+    """The constants in capitals that a source states at its top and whose value is written out."""
+    found: dict[str, Any] = {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and target.id.isupper():
+                    try:
+                        found[target.id] = ast.literal_eval(node.value)
+                    except ValueError:
+                        continue
+    return found
+
+
+@lru_cache(maxsize=1024)
+def modules(text: str) -> frozenset[str]:
+    """Every dotted name that a source might import as a module."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(text))
+    return frozenset(found)
+
+
+@lru_cache(maxsize=1024)
+def bare(text: str) -> str:
+    """A source without comments, docstrings, blank lines and blanks at the ends of lines."""
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            first = node.body[0]
+            for row in range(first.lineno, (first.end_lineno or first.lineno) + 1):
+                lines[row - 1] = ""
+    return "\n".join(line.rstrip() for line in lines if line.strip())

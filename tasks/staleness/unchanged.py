@@ -1,0 +1,91 @@
+"""Stages that DVC has called up to date and of which nothing has been touched since: DVC need not be asked again.
+
+.covey/fresh.json holds one signature a stage: its command, the values of its parameters, its entry of dvc.lock, and for
+each file that it reads or writes what the system changes whenever the file changes (size, times, inode). It is taken
+before DVC is asked, and kept if DVC finds nothing changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.process import files
+from tasks.project import paths
+from tasks.project.project import Project
+from tasks.staleness import lock_file
+from tasks.staleness.declaration import value
+from tasks.staleness.graph import Stage
+
+Signatures = dict[str, str]
+
+
+class Looker:
+    """One look at a project: every file and folder is looked at once, whoever asks."""
+
+    def __init__(self, project: Project, code: Mapping[str, Any]) -> None:
+        self._root, self._parameters, self._code = project.root, project.parameters, code
+        self._seen: dict[str, str] = {}
+        try:
+            self._lock = lock_file.entry_texts(project.root / paths.LOCK)
+        except lock_file.OddLockFile:
+            self._lock = {}
+
+    def signature(self, stage: Stage) -> str | None:
+        """A hash of all that DVC's answer for this stage depends on; None for a stage that dvc.lock does not know."""
+        if stage.name not in self._lock:
+            return None
+        content = [
+            stage.command,
+            {key: value(self._parameters, key) for key in stage.parameters},
+            {key: value(self._code, key) for key in stage.code},
+            self._lock[stage.name],
+            {path: self._look(path) for path in (*stage.paths, *stage.outputs)},
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _look(self, path: str) -> str:
+        if path not in self._seen:
+            self._seen[path] = " ".join(_states(self._root / path))
+        return self._seen[path]
+
+
+def remembered(project: Project) -> Signatures:
+    """The signatures that DVC has last called up to date."""
+    path = _memory(project)
+    try:
+        return dict(files.read_json(path)) if path.exists() else {}
+    except ValueError:
+        return {}
+
+
+def remember(project: Project, known: Signatures, fresh: Mapping[str, str | None], stale: Collection[str]) -> None:
+    """Adds what DVC has just said: signatures of stages found up to date, and names of those that are not."""
+    new = known | {name: text for name, text in fresh.items() if text is not None}
+    new = {name: text for name, text in new.items() if name not in stale}
+    if new != known:
+        files.write_json(_memory(project), new)
+
+
+def _memory(project: Project) -> Path:
+    return project.state / "fresh.json"
+
+
+def _states(path: Path) -> list[str]:
+    """One text a file: its name in the folder, size, times of change and inode."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ["missing"]
+    own = f"{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}.{found.st_ino}"
+    if not path.is_dir():
+        return [own]
+    states = []
+    with os.scandir(path) as members:
+        for member in sorted(members, key=lambda entry: entry.name):
+            states += [f"{member.name}/{state}" for state in _states(Path(member.path))]
+    return states

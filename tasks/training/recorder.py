@@ -1,0 +1,63 @@
+"""What is kept of a training while it runs: checkpoints, a journal, a line of progress, and copies for MLflow."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import torch
+
+from tasks.process import kill_points
+from tasks.process.files import whole_file
+from tasks.stage import torchrun
+from tasks.stage.context import Context
+from tasks.tracking.journal import Journal
+
+
+class Recorder:
+    """Keeps a training's checkpoints and journal in the stage's work folder, shows progress, and feeds the tracking.
+
+    The order makes the effect exactly once: the journal first, then the checkpoint, then the tracking store. What a
+    kill leaves in the journal after the last checkpoint is cut off on resuming and written anew.
+    """
+
+    def __init__(self, context: Context, journal: Journal, device: torch.device) -> None:
+        self.context, self.journal, self.device = context, journal, device
+        self.path = context.work / torchrun.CHECKPOINT
+        self.shown = self.started = time.monotonic()
+        self.first_step: int | None = None
+
+    def load(self) -> dict[str, Any] | None:
+        checkpoint = None
+        if self.path.exists():
+            checkpoint = torch.load(self.path, map_location=self.device, weights_only=True)
+            print(f"resuming at step {checkpoint['step']}")
+        self.journal.cut(checkpoint["step"] if checkpoint else -1)
+        return checkpoint
+
+    def epoch(self, step: int, values: dict[str, float]) -> None:
+        kill_points.point("before-metric")
+        self.journal.append(step, values)
+        kill_points.point("after-metric")
+
+    def save(self, step: int, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        kill_points.point("before-checkpoint")
+        with whole_file(self.path) as temporary:
+            torch.save(checkpoint, temporary)
+        kill_points.point("after-checkpoint")
+        self.context.record.sync(self.journal)
+
+    def progress(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
+        now, terminal = time.monotonic(), sys.stdout.isatty()
+        if self.first_step is None:
+            self.first_step, self.started = step, now
+        if now - self.shown < (0.2 if terminal else 5) and step < steps:
+            return
+        self.shown = now
+        left = (now - self.started) / max(1, step - self.first_step) * (steps - step)
+        line = (
+            f"{100 * step // steps:3d} % · step {step} of {steps} · loss {loss:.4f} · "
+            f"{images_per_second:,.0f} images/s · {int(left) // 60}:{int(left) % 60:02d} left"
+        )
+        print(f"\r{line}   " if terminal else line, end="" if terminal and step < steps else "\n", flush=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.measuring import Effort, compare, seconds_of, spread
 from benchmarks.page import Page
 from benchmarks.rows import Row, Target
+from tasks.project.project import Project
 from tasks.stage import fork_server
 from tasks.staleness import graph
 from tests.tasks.conftest import SMALL, make_project
@@ -32,7 +33,7 @@ def measure(effort: Effort, page: Page) -> None:
     clusterfit = {f"{source}_cf": {"source": source, "clusters": 5}}
     with tempfile.TemporaryDirectory(prefix="covey-bench-") as folder:
         root = make_project(Path(folder) / "project", pretrain=pretrain, clusterfit=clusterfit)
-        with fork_server.running(root) as environment:
+        with fork_server.running(Project(root)) as environment:
             stages = graph.graph(root)
             print(f"bringing a small project of {len(stages)} stages up to date ...", flush=True)
             for name in stages:

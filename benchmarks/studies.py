@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.page import table
 from tasks.process.files import whole_file
+from tasks.project.project import Project
 from tasks.reporting.page import duration
 from tasks.studies import board
 
@@ -84,7 +85,7 @@ def _read(root: Path) -> tuple[str, list[dict[str, Any]]]:
     path = root / "README.md"
     if not path.exists():
         raise BoardError(f"there is no {path}")
-    readme, outcomes = path.read_text(encoding="utf-8"), board.outcomes(root)
+    readme, outcomes = path.read_text(encoding="utf-8"), board.outcomes(Project(root))
     if outcomes and not BLOCK.search(readme):
         raise BoardError(f"{path} has no place for the board of studies: {PLACE}")
     return readme, outcomes

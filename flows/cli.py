@@ -18,7 +18,6 @@ from flows.run import command, plan
 from flows.sweep import commands
 from tasks.project import paths
 from tasks.project.project import Project
-from tasks.reporting.terminal import terminal_table
 from tasks.selection import scope
 from tasks.settings import edit
 from tasks.settings.schema import ParameterError
@@ -158,6 +157,8 @@ def report() -> None:
 
         xdg-open "$(covey report | tail -n 1)"
     """
+    from tasks.reporting.terminal import terminal_table
+
     with refusals():
         project = Project.find()
         path = project.root / paths.REPORT

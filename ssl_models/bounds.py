@@ -1,4 +1,4 @@
-"""The ranges that hyper-parameters may lie in; each function refuses a value outside with a ValueError naming it."""
+"""Checks of hyper-parameters. Each function raises a ValueError that names the parameter and its value."""
 
 from __future__ import annotations
 

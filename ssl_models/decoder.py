@@ -1,4 +1,4 @@
-"""The way back from a representation's map to a picture, thrown away after training like a head; and its error."""
+"""Decoders from a layer's map to a picture, which are removed after training like a head; and their error."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ssl_models.encoders.encoder import Encoder
 
 NARROWEST = 16
 SMALLEST_VARIANCE = 1e-3
-"""Of what is to be painted: a blank picture, or a batch of them, is not blown up beyond this (8 of 255 steps)."""
+"""The least variance that a target is divided by (8 of 255 steps), so that a blank picture is not amplified."""
 
 
 class Decoder(nn.Module):
-    """(B, dim, h, w) maps -> (B, channels, H, W) for any `side`, H = W = side or (H, W); no range is enforced.
+    """(B, dim, h, w) maps -> (B, channels, H, W), H = W = side or (H, W) = side; the range is not limited.
 
-    A 1x1 convolution to `width` channels, then for each doubling but the last: nearest-neighbour enlargement, a 3x3
-    convolution, batch normalisation and ReLU, half as many channels as before but at least 16. Enlargement and
-    convolution rather than a transposed convolution, whose overlaps print a chequered pattern (Odena et al. 2016). In
-    the last doubling a 1x1 convolution gives each position its four pixels (Shi et al. 2016, arXiv:1609.05158), for a
-    third of the time of the whole, as nothing is then convolved at full size.
+    A 1x1 convolution to `width` channels. For each doubling but the last: nearest-neighbour enlargement, a 3x3
+    convolution, batch normalisation and ReLU, with half as many channels as before but at least 16. A transposed
+    convolution would overlap unevenly and leave a chequered pattern (Odena et al. 2016). In the last doubling a 1x1
+    convolution computes the four pixels of each position (Shi et al. 2016, arXiv:1609.05158): no convolution runs at
+    full size, and the whole takes a third of the time.
     """
 
     def __init__(self, dim: int, channels: int, side: int | tuple[int, int], *, start: int, width: int = 64) -> None:
-        """start: height h of the maps that it will be given; H is reached by doublings and a last interpolation."""
+        """start: height h of the maps that it is given. Doublings, and an interpolation at the end, lead to H."""
         super().__init__()
         self.size = (side, side) if isinstance(side, int) else side
         self.narrow = nn.Sequential(nn.Conv2d(dim, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
@@ -57,7 +57,7 @@ class Decoder(nn.Module):
 def map_shapes(encoder: Encoder, shape: tuple[int, ...]) -> dict[str, tuple[int, int, int]]:
     """Layer -> (channels, h, w) of its map of a sample of `shape`, from first to last.
 
-    Asked from a copy without data, so that nothing is computed and no statistic moves.
+    It uses a copy on the meta device: nothing is computed, and no statistic changes.
     """
     hollow = deepcopy(encoder).to("meta").eval()
     maps = hollow.layers(torch.empty(1, *shape, device="meta"))
@@ -65,11 +65,11 @@ def map_shapes(encoder: Encoder, shape: tuple[int, ...]) -> dict[str, tuple[int,
 
 
 def painting_target(pictures: Tensor, colour: Tensor, normalise: bool) -> Tensor:
-    """(B, C, H, W) in [0, 1] and colours (B, C, 1, 1) -> what a decoder is to paint, (B, C, H, W) about 0.
+    """(B, C, H, W) in [0, 1] and colours (B, C, 1, 1) -> what a decoder is to predict, (B, C, H, W) about 0.
 
-    normalise: each picture without its colour and over its deviation from it, so that a bright or motley picture counts
-    as much as a pale one and shapes decide, as He et al. 2022 (arXiv:2111.06377) do it for patches. Without
-    it the picture with mean 1/2 and deviation 1/4 taken out.
+    normalise: subtract the picture's colour and divide by the deviation from it, so that pale and contrasty pictures
+        count the same, and shapes decide, as He et al. 2022 (arXiv:2111.06377) do for patches. Otherwise subtract 1/2
+        and divide by 1/4.
     """
     if not normalise:
         return 4 * pictures - 2
@@ -78,10 +78,11 @@ def painting_target(pictures: Tensor, colour: Tensor, normalise: bool) -> Tensor
 
 
 def unexplained(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """`sum w (x - z)^2 / sum w (x - m)^2`: the squared error as a share of the best constant's, so 1 knows nothing.
+    """`sum w (x - z)^2 / sum w (x - m)^2`: the squared error divided by that of the best constant, which gives 1.
 
-    (B, C, H, W) each, or what broadcasts for the weight; m is the weighted mean of each channel of the batch's target.
-    The division rids the loss of the pictures' contrast and of the number of values; computed in float32.
+    (B, C, H, W) each; the weight may have any shape that broadcasts. m is the weighted mean of each channel of the
+    batch's target. So the loss does not depend on the contrast of the pictures or the number of values. Computed in
+    float32.
     """
     prediction, target = prediction.float(), target.float()
     weight = weight.float().expand_as(target)

@@ -1,11 +1,11 @@
-"""What a method or a protocol may lack."""
+"""Errors for data that lack what a method or a protocol needs."""
 
 from __future__ import annotations
 
 
 class NeedsTruth(ValueError):
-    """A protocol measures against annotations (boxes, keypoints, ...) that the data do not have."""
+    """A protocol needs annotations (boxes, keypoints, ...) that the data do not have."""
 
 
 class NeedsLabels(NeedsTruth):
-    """A method or a protocol that learns from labels was given data that have none."""
+    """A method or a protocol learns from labels, and the data have none."""

@@ -1,4 +1,4 @@
-"""Where and in which precision to compute."""
+"""The device and the precision to compute with."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import nn
 
 PRECISIONS = ("auto", "bf16", "float32")
 
 
 def pick_device() -> torch.device:
-    """The graphics card that this process may use, else the CPU."""
+    """The GPU that this process may use, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """ "auto" -> "bf16" where the hardware multiplies it natively, else "float32"; the others stand as they are."""
+    """ "auto" -> "bf16" where the hardware multiplies it natively, else "float32"; other names stay as they are."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision '{precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
     if precision != "auto":
@@ -24,6 +25,13 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "bf16" if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "float32"
+
+
+def place(module: nn.Module, device: torch.device, *, channels_last: bool) -> None:
+    """Moves a module to `device`, in place. channels_last: stores convolution weights in the order (O, H, W, I)."""
+    module.to(device)
+    if channels_last:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:

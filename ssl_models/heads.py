@@ -1,4 +1,4 @@
-"""Heads: what stands between an encoder's vector and a loss, and is thrown away after training."""
+"""Heads: the layers between an encoder's vector and a loss. They are removed after training."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def projection_mlp(dim: int, hidden: int, projection: int) -> nn.Sequential:
 
 
 def centred(head: nn.Module, projection: int, centre: bool) -> nn.Sequential:
-    """A head, and after it where `centre` a batch normalisation without parameters, (B, projection) as before.
+    """A head, followed by a batch normalisation without parameters where `centre`, (B, projection) as before.
 
-    It takes the component that all samples share out of their vectors, so that these spread over the sphere from the
-    first step; SimCLR's code ends its head like this.
+    It removes the component that the vectors of all samples share, so that they spread over the sphere from the first
+    step. SimCLR's code ends its head with one too.
     """
     return nn.Sequential(head, nn.BatchNorm1d(projection, affine=False)) if centre else nn.Sequential(head)
 
@@ -49,8 +49,8 @@ class TilesProjection(nn.Module):
 class TilesClassifier(nn.Module):
     """(B * tiles, dim) -> (B, classes): the tiles' vectors concatenated, one hidden layer, one logit a class.
 
-    Noroozi & Favaro 2016 (arXiv:1603.09246, section 3.1): the outputs of the shared part "are concatenated and given
-    as input to fc7", which fc8 follows.
+    Noroozi & Favaro 2016 (arXiv:1603.09246, section 3.1): the outputs of the shared part "are concatenated and given as
+    input to fc7", which is followed by fc8.
     """
 
     def __init__(self, dim: int, hidden: int, classes: int, tiles: int) -> None:

@@ -1,4 +1,4 @@
-"""The memory that a method keeps between steps: a bank with one feature a sample, or a queue of the newest features."""
+"""Features that a method keeps between steps: a bank with one of each sample, or a queue of the newest."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class MemoryBank(nn.Module):
     def negatives(self, count: int, generator: Generator) -> Tensor:
         """(count,) int64 row numbers, uniform with replacement; all rows in order where count is their number.
 
-        They are shared by a batch, so that comparing is one matrix product. A batch's own rows may be among them:
-        `logits` excludes, for each sample, its own.
+        A batch shares them, so that the comparison is one matrix product. They may include rows of the batch itself:
+        `logits` excludes each sample's own row.
         """
         if count == len(self.rows):
             return torch.arange(count, device=self.rows.device)
@@ -50,7 +50,8 @@ class MemoryBank(nn.Module):
     def logits(self, query: Tensor, index: Tensor, negatives: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         """Unit queries (B, D) of samples `index` against the bank: (B,) with their own row, (B, N) with `negatives`.
 
-        Cosine similarities over temperature, float32; a negative that is the sample's own row has the logit EXCLUDED.
+        Cosine similarities divided by temperature, float32. A negative that is the sample's own row has the logit
+        EXCLUDED.
         """
         positive = (query.float() * self.rows[index]).sum(1) / temperature
         negative = similarity(query, self.rows[negatives]) / temperature
@@ -58,7 +59,7 @@ class MemoryBank(nn.Module):
 
 
 def rows_compared(negatives: int | None, samples: int) -> tuple[int, int]:
-    """How many rows of a bank a batch is compared with, and how many of them are others than a sample's own at least.
+    """The number of rows that a batch is compared with, and the least number of them that are not a sample's own.
 
     negatives: None for 1,024, or all where there are fewer; 0 for all. Raises ValueError for more than there are.
     """
@@ -70,10 +71,10 @@ def rows_compared(negatives: int | None, samples: int) -> tuple[int, int]:
 
 
 class Queue(nn.Module):
-    """The newest K keys, first in, first out: buffers `rows` (K, D) of unit vectors and `pointer`, the oldest's place.
+    """The newest K keys, first in, first out: buffers `rows` (K, D) of unit vectors, and `pointer` to the oldest row.
 
-    He et al. 2020 (arXiv:1911.05722, section 3.2): the dictionary is larger than a batch, and its oldest batch, which
-    agrees least with the encoder as it is now, leaves first. It has K rows from the start, random unit vectors from
+    He et al. 2020 (arXiv:1911.05722, section 3.2): the queue can be larger than a batch, and the oldest batch, which is
+    least consistent with the present encoder, is replaced first. It has K rows from the start: random unit vectors from
     `generator` or the global one, which the first K keys replace.
     """
 
@@ -87,9 +88,10 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def push(self, keys: Tensor) -> None:
-        """Puts (B, D) unit vectors in the places of the B oldest; of more than K keys, the last K.
+        """Writes (B, D) unit vectors over the B oldest rows; of more than K keys, only the last K are kept.
 
-        The places go round the end, so B need not divide K. The pointer stays on the device: nothing waits for it.
+        Rows are used in a circle, so B need not divide K. The pointer stays on the device, so that nothing waits for
+        it.
         """
         keys = keys[-len(self.rows) :]
         places = (self.pointer + torch.arange(len(keys), device=self.rows.device)) % len(self.rows)

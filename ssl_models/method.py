@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Generator, Tensor, nn
 
@@ -30,12 +30,36 @@ class DataSpec:
     targets: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Scored:
+    """What `Method.loss` returns for a batch.
+
+    terms: named scalars. Those with a gradient are summed and minimised. Detached ones (an accuracy) are only logged.
+    handed_over: what `Method.after_step` is given after the optimiser step, e.g. the features for a memory bank.
+    chance: the chance level of the loss for this batch, where it depends on the size of the batch.
+    """
+
+    terms: dict[str, Tensor]
+    handed_over: Any = None
+    chance: float | None = None
+
+    @classmethod
+    def of(cls, found: dict[str, Tensor] | Scored) -> Scored:
+        """The result of any `Method.loss`: a method may return its terms alone."""
+        return found if isinstance(found, Scored) else cls(found)
+
+
 class Method(nn.Module, ABC):
     """A self-supervised objective around one encoder.
 
-    A subclass takes `(encoder, data, *, hyper-parameters)`: the keyword-only part of the signature is the schema of
-    the method's block in params.yaml. All state (heads, banks, queues, teachers) is in parameters and buffers, so
-    that it is checkpointed and moves with `.to()`.
+    A subclass takes `(encoder, data, *, hyper-parameters)`. The keyword-only part of the signature is the schema of the
+    method's block in params.yaml. All state (heads, banks, queues, teachers) is in parameters and buffers, so that it
+    is checkpointed and moves with `.to()`.
+
+    The docstring of a subclass has a line for each hyper-parameter: its name, its meaning, the default here, and the
+    value in the paper that `reference` names. "Own" says that the paper has no such parameter. Where no value of the
+    paper is given, the paper states none, or none was found. "See Augmentation" (or MildViews) refers to the class that
+    documents parameters which several methods share.
     """
 
     family: ClassVar[str]
@@ -45,7 +69,10 @@ class Method(nn.Module, ABC):
     """The paper that it comes from, as "Gidaris et al. 2018, arXiv:1803.07728"; empty for a control."""
 
     chance: float | None = None
-    """The loss of a network that knows nothing, e.g. log(classes); None where there is no such level."""
+    """The loss of a network that has learned nothing, e.g. log(classes), set in __init__.
+
+    None where there is no such level, or where it depends on the batch: `loss` then returns it in a Scored.
+    """
 
     trains: bool = True
     """False for a control that is saved as it was initialised."""
@@ -59,22 +86,26 @@ class Method(nn.Module, ABC):
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, ...) uint8 samples -> views, each (B, ...) or (B * k, ...), float in [0, 1], on the same device.
 
-        Every random number comes from `generator`, which lives on that device.
+        Every random number is drawn from `generator`, which is on that device. A view may also hold int64 numbers, such
+        as labels of the pretext task.
         """
 
     @abstractmethod
-    def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
-        """Named scalars for a batch; `index` (B,) int64 says which samples it holds.
+    def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor] | Scored:
+        """The terms of the loss for a batch of samples `index` (B,) int64, see Scored; alone where they are all.
 
-        Terms that carry a gradient are summed and minimised; a detached one (an accuracy) is only logged.
+        Sets no attribute of the method: what later steps need is handed over to `after_step`, or is in a buffer.
         """
 
     def classifier(self) -> nn.Linear | None:
         """The head that gives the classes of `data.labels` from the encoder's vectors, where there is one."""
         return None
 
-    def after_step(self, progress: float) -> None:
-        """Moves banks, queues and teachers after an optimiser step; `progress` runs from 0 to 1 over a training."""
+    def after_step(self, handed_over: Any, progress: float) -> None:
+        """Updates banks, queues and teachers after an optimiser step.
+
+        handed_over: what `loss` handed over in this step. progress: share of the training that is done, in (0, 1].
+        """
 
 
 def method_class(name: str) -> type[Method]:

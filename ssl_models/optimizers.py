@@ -1,4 +1,4 @@
-"""Optimisers by name, with weight decay kept off biases and norms, and the learning-rate schedule."""
+"""Optimisers by name, without weight decay on biases and norms; and the learning-rate schedule."""
 
 from __future__ import annotations
 

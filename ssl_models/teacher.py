@@ -1,4 +1,4 @@
-"""The teacher: a copy of a network that follows it slowly and is never trained itself."""
+"""The teacher: a copy of a network that follows it slowly and is not trained by gradients."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ssl_models.bounds import require_fraction
 class Teacher(nn.Module):
     """A momentum copy of a module: it starts equal, follows by `update`, and takes no gradient.
 
-    He et al. 2020 (arXiv:1911.05722, eq. 2). Its parameters need no gradient, so that no optimiser holds them, but they
-    are parameters and in the state dict. Its buffers are its own: as in the authors' code, `update` leaves them, and a
-    batch norm's running statistics come from the teacher's own forward passes in training mode, for which it
-    normalises by its own batch. A source's statistics would belong to activations of other weights.
+    He et al. 2020 (arXiv:1911.05722, eq. 2). Its parameters need no gradient, so no optimiser holds them, but they are
+    in the state dict. `update` leaves its buffers alone, as the authors' code does: in training mode the teacher
+    normalises by its own batch, and its running statistics come from its own forward passes. The statistics of the
+    source would belong to other weights.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -26,7 +26,7 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, *inputs: Tensor) -> Any:
-        """What the copied module gives, without gradient."""
+        """The output of the copied module, without gradient."""
         return self.module(*inputs)
 
     @torch.no_grad()

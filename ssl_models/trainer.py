@@ -1,8 +1,9 @@
-"""The one training loop: any method, on data that lie in memory, stopped and resumed at any step without a trace.
+"""The one training loop: any method, on data that lie in memory. It can be stopped and resumed at any step.
 
-Nothing random outlives a step: the order of an epoch is drawn from (seed, epoch), a step's views from (seed, step).
-So a checkpoint is the method, the optimiser, the step and the running sums of the epoch, and no generator's state.
-Several processes train as one does, with the same batches and views: see ssl_models/parallel/processes.py and sharing.py.
+A resumed training ends with the same bytes. No state of a random generator outlives a step: the order of an epoch is
+drawn from (seed, epoch), and the views of a step from (seed, step). A checkpoint holds the method, the optimiser, the
+step and the running sums of the epoch. Several processes train like one, with the same batches and views, see
+ssl_models/parallel.
 """
 
 from __future__ import annotations
@@ -16,22 +17,28 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ssl_models.hardware import autocast, resolve_precision
-from ssl_models.method import Method
+from ssl_models.hardware import autocast, place, resolve_precision
+from ssl_models.method import Method, Scored
 from ssl_models.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
 from ssl_models.parallel import processes
 from ssl_models.parallel.encoder_shards import sharing
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss is no longer a number."""
+    """The loss is infinite or not a number."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a method is trained. learning_rate is for a batch of 256 and scales with the batch (Goyal 2017).
+    """How a method is trained.
 
-    batch_size is that of the whole batch, however many processes share it.
+    epochs: passes over the data.
+    batch_size: of the whole batch, however many processes share it.
+    optimizer: one of OPTIMIZERS.
+    learning_rate: its peak for a batch of 256; it is scaled with the batch (Goyal et al. 2017, arXiv:1706.02677).
+    momentum: of SGD and LARS, and beta 1 of AdamW.
+    weight_decay: of weights; biases and norms are not decayed.
+    warmup_epochs: epochs of linear warm-up before the cosine.
     """
 
     epochs: int = 12
@@ -48,20 +55,20 @@ class Settings:
         for name, lowest in (("epochs", 1), ("batch_size", 2), ("warmup_epochs", 0), ("weight_decay", 0)):
             if not lowest <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {lowest}")
-        if not 0 < self.learning_rate < math.inf or not 0 <= self.momentum < 1:
-            raise ValueError(
-                f"learning_rate {self.learning_rate} must be over 0, and momentum {self.momentum} in [0, 1)"
-            )
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate {self.learning_rate} must be over 0, and finite")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum {self.momentum} must lie in [0, 1)")
 
 
 class Observer(Protocol):
-    """Who is told of a training's course, and keeps its checkpoints."""
+    """Is called in the course of a training, and keeps its checkpoints."""
 
     def load(self) -> dict[str, Any] | None:
         """The last checkpoint, or None."""
 
     def epoch(self, step: int, values: dict[str, float]) -> None:
-        """An epoch has ended at `step`; `values` are its means."""
+        """Called at the end of an epoch, at `step`. `values` are the means of the epoch."""
 
     def save(self, step: int, checkpoint: dict[str, Any]) -> None:
         """Keeps a checkpoint, whole or not at all."""
@@ -87,18 +94,19 @@ class Silent:
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed from numbers and words: different parts give unrelated seeds, equal ones the same everywhere."""
+    """A 63-bit seed from numbers and words: unrelated for different parts, and the same on every machine."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 class Training:
-    """One method's training over `images` (N, ...) uint8, which stay where they are or lie on the device already.
+    """One method's training over `images` (N, ...) uint8, which stay on their device.
 
-    checkpoint_steps: a checkpoint every so many steps (default: every epoch), and at the end.
-    Of several processes, which all are given the same, only the first talks to its observer.
-    Raises ValueError if a batch is larger than the data or cannot be shared equally, TrainingDivergedError on a loss
-    that is no number.
+    Several processes are all given the same arguments, and only the first calls its observer. Raises ValueError if a
+    batch is larger than the data or cannot be shared equally, TrainingDivergedError on a loss that is infinite or not a
+    number.
+
+    checkpoint_steps: number of steps between two checkpoints (default: an epoch); there is one at the end too.
     """
 
     def __init__(
@@ -118,10 +126,8 @@ class Training:
         processes.require_shares(settings.batch_size, processes.world())
         self.device = torch.device(device)
         self.precision = resolve_precision(precision, self.device)
-        self.method = method.to(self.device)
-        if images.ndim == 4:
-            self.method = self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.images, self.settings, self.seed = images, settings, seed
+        self.method, self.images, self.settings, self.seed = method, images, settings, seed
+        place(method, self.device, channels_last=method.encoder.convolutional)
         self.steps_per_epoch = len(images) // settings.batch_size
         self.steps = self.steps_per_epoch * settings.epochs
         self.checkpoint_steps = checkpoint_steps or self.steps_per_epoch
@@ -139,7 +145,7 @@ class Training:
         self._start_clock()
 
     def run(self, stop_after: int | None = None) -> None:
-        """Trains from the last checkpoint, or the start, to the end, or until step `stop_after` has been done."""
+        """Trains from the last checkpoint, or from the start, to the end, or to step `stop_after`."""
         told = f"{self.settings}, seed {self.seed}, precision {self.precision}"
         processes.require_same(lambda: f"{told}, {processes.describe(self.method, self.images, self.device)}")
         if (checkpoint := processes.from_first(self.observer.load(), self.device)) is not None:
@@ -156,9 +162,9 @@ class Training:
             if self.step % self.steps_per_epoch == 0 or self.step == started_at:
                 order = self._order(self.step // self.steps_per_epoch)
             position = self.step % self.steps_per_epoch * self.settings.batch_size
-            self._train_step(order[position : position + self.settings.batch_size])
+            chance = self._train_step(order[position : position + self.settings.batch_size])
             if self.step % self.steps_per_epoch == 0:
-                self._end_epoch()
+                self._end_epoch(chance)
             if self.step % self.checkpoint_steps == 0 or self.step == self.steps:
                 processes.agree(self.method)
                 self.observer.save(self.step, self.checkpoint())
@@ -166,7 +172,7 @@ class Training:
                 return
 
     def checkpoint(self) -> dict[str, Any]:
-        """All that a resumed run needs: tensors and numbers only, so that torch loads it with weights_only."""
+        """What a resumed run needs: only tensors and numbers, so that torch loads it with weights_only."""
         return {
             "step": self.step,
             "views_seen": self.views_seen,
@@ -176,7 +182,7 @@ class Training:
         }
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Takes up a checkpoint that `checkpoint` made."""
+        """Restores a checkpoint that `checkpoint` made."""
         self.method.load_state_dict(checkpoint["method"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.step, self.views_seen = checkpoint["step"], checkpoint["views_seen"]
@@ -186,7 +192,8 @@ class Training:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
         return torch.randperm(len(self.images), generator=generator)
 
-    def _train_step(self, index: Tensor) -> None:
+    def _train_step(self, index: Tensor) -> float | None:
+        """Trains on the samples `index` (B,). Returns the chance level of this batch's loss, if it has one."""
         rate = learning_rate_at(
             self.step,
             steps=self.steps,
@@ -201,7 +208,8 @@ class Training:
         batch = self.images[index.to(self.images.device)].to(self.device, non_blocking=True)
         views = self.method.views(batch, generator)
         with autocast(self.precision, self.device):
-            terms = self.method.loss(*views, index=index.to(self.device))
+            scored = Scored.of(self.method.loss(*views, index=index.to(self.device)))
+        terms = scored.terms
         loss = torch.stack([term.float() for term in terms.values() if term.requires_grad]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -210,9 +218,10 @@ class Training:
         gradient_norm = torch.stack(torch._foreach_norm(gradients)).norm()
         self.optimizer.step()
         self.step += 1
-        self.method.after_step(self.step / self.steps)
+        self.method.after_step(scored.handed_over, self.step / self.steps)
         self.views_seen += sum(len(view) for view in views if view.is_floating_point())
         self._account({"loss": loss, **terms, "gradient_norm": gradient_norm}, rate)
+        return self.method.chance if scored.chance is None else scored.chance
 
     def _account(self, values: dict[str, Tensor], rate: float) -> None:
         for name, value in values.items():
@@ -230,12 +239,12 @@ class Training:
                 )
             self.observer.progress(self.step, self.steps, loss, self._images_per_second())
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, chance: float | None) -> None:
         means = {name: float(total / count) for name, (total, count) in self.sums.items()}
         means["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         means["images_per_second"] = self._images_per_second()
-        if self.method.chance is not None:
-            means["chance"] = self.method.chance
+        if chance is not None:
+            means["chance"] = chance
         self.observer.epoch(self.step, means)
         self.sums = {}
         self._start_clock()

@@ -15,7 +15,6 @@ from ssl_models.encoders import build_encoder
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.method import DataSpec
 from ssl_models.methods.random import Random
-from tasks.project.paths import Store
 from tasks.training.train import write_encoder
 from tests.tasks.conftest import make_project
 

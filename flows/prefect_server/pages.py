@@ -1,7 +1,7 @@
 """The two pages of `covey ui`: MLflow's and Prefect's, each on a free port of the loopback interface.
 
-Run as a program it is a leash: `python -m flows.prefect_server.pages PID COMMAND...` runs the command and ends it, with all that it
-has started, when the process PID ends.
+Run as a program it is a leash: `python -m flows.prefect_server.pages PID COMMAND...` runs the command. When the process
+PID ends, it ends the command and everything that the command has started.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from flows.errors import ServerError
 from flows.prefect_server import server
 from tasks.project.project import Project
 from tasks.tracking import server as mlflow_store
@@ -81,7 +82,7 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     while not server.answers(address):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise server.ServerError(f"MLflow's page did not come up. Its log, {log}, says why.")
+            raise ServerError(f"MLflow's page did not come up. Its log, {log}, says why.")
         time.sleep(0.2)
 
 

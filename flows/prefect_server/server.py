@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from flows.errors import ServerError
 from tasks.process import identity as processes
 from tasks.project.project import Project
 
@@ -30,10 +31,6 @@ STARTUP_SECONDS = 120
 LOOPBACK = "127.0.0.1"
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _ORPHAN_CHECK_SECONDS = 0.5
-
-
-class ServerError(RuntimeError):
-    """Raised where the server does not come up; the text names its log."""
 
 
 def settle(project: Project) -> None:

@@ -18,8 +18,6 @@ from flows.run.jobs import Outcome
 from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.project import Project
-from tasks.reporting import regressions
-from tasks.reporting.terminal import terminal_table
 from tasks.selection import scope
 from tasks.settings.schema import ParameterError, unknown
 from tasks.stage import fork_server
@@ -68,7 +66,11 @@ def run(project: Project, asked: Asked) -> Ending | None:
         return None
     begin = time.monotonic()
     outcome = _bring_up_to_date(project, asked, work)
-    compared = regressions.of_results(project) if plan.REPORT in outcome.ended else []
+    compared = []
+    if plan.REPORT in outcome.ended:
+        from tasks.reporting import regressions
+
+        compared = regressions.of_results(project)
     worse = tuple(f"{each.data}: {regression.text}" for each in compared for regression in each.worse)
     ending = Ending(outcome, worse, time.monotonic() - begin)
     _tell(project, ending)
@@ -95,7 +97,8 @@ def _bring_up_to_date(project: Project, asked: Asked, work: plan.Plan) -> Outcom
 
     The servers start while prefect is imported.
     """
-    with fork_server.running(project) as environment, server.running(project) as prefect:
+    trains = any(work.graph[name].kind == "train" for name in work.names)
+    with fork_server.running(project, trains=trains) as environment, server.running(project) as prefect:
         os.environ.update(environment)
         call(project, "tasks.stage.dry_run:check", list(work.names))
         print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
@@ -154,7 +157,9 @@ def _tell(project: Project, ending: Ending) -> None:
         print(f"skipped  {name} because of {because}")
     if not outcome.failures:
         print(f"{_stages(len(outcome.ended))} done in {duration(ending.seconds)}.")
-        if "report" in outcome.ended:
+        if plan.REPORT in outcome.ended:
+            from tasks.reporting.terminal import terminal_table
+
             print(f"\n{terminal_table(project)}\n\nReport: {project.root / paths.REPORT}")
         else:
             print("The report is as it was; `covey run report` brings it up to date.")

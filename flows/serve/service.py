@@ -188,7 +188,7 @@ class Service:
             return
         self._read_at = now
         try:
-            entries = schedules.read(self.project.parameters)
+            entries = schedules.read(self.project.reread().parameters)
         except params.ParameterError as error:
             print(f"covey: {error} The schedules stay as they were.", file=sys.stderr)
             return

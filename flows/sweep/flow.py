@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,6 @@ from tasks.project import paths
 from tasks.project.project import Project
 from tasks.sweeps import experiments, results
 from tasks.sweeps.points import Point
-from tasks.sweeps.settings import Sweep
 from tasks.tracking.server import local_uri
 
 POLICY = Policy(retries=1, retry_delay=5.0)

@@ -22,11 +22,10 @@ TRAIN, TEST = 50_000, 10_000
 def load(*, seed: int, source: str = "", size: int = 32) -> Dataset:
     """Images (N, 3, size, size) uint8 and labels (N,), the classes in alphabetical order.
 
-    Read from the first of these that is there: `source`, where it is a folder (any layout that folder.py reads;
-    `seed` splits it where it has no splits); $COVEY_DATA/cifar10/{train,test}/CLASS/*; the same in
-    $COVEY_DATA/cifar10.tar.gz, which is not unpacked. Else torchvision downloads it to $COVEY_DOWNLOADS, by default
-    .covey/downloads.
-    Raises FileNotFoundError where none of these can be had; ValueError for a size below 1 or a broken archive.
+    The first of these that exists is read: the folder `source` (any layout that folder.py reads; `seed` splits it where
+    it has no splits); $COVEY_DATA/cifar10/{train,test}/CLASS/*; the same layout in $COVEY_DATA/cifar10.tar.gz, which is
+    not unpacked. Otherwise torchvision downloads the data to $COVEY_DOWNLOADS, by default .covey/downloads. Raises
+    FileNotFoundError where none of these succeeds; ValueError for a size below 1 or a broken archive.
     """
     if size < 1:
         raise ValueError(f"size = {size} must be at least 1 pixel")
@@ -39,7 +38,7 @@ def load(*, seed: int, source: str = "", size: int = 32) -> Dataset:
 
 
 def count(*, source: str = "", size: int = 32, seed: int = 0) -> tuple[int, int]:  # noqa: ARG001 - as load
-    """How many images `load` would open for train and test; nothing is downloaded to find out."""
+    """How many images `load` would open for train and test; nothing is downloaded."""
     if place := _local_folder(source):
         return folder.count(source=str(place), seed=seed)
     packed = _archive()
@@ -63,7 +62,7 @@ def _archive() -> Path | None:
 
 
 def _list_archive(path: Path) -> Listing:
-    """The members .../{train,test}/CLASS/NAME.png with their bytes, sorted; anything else in it is passed over."""
+    """The members .../{train,test}/CLASS/NAME.png with their bytes, sorted; other members are skipped."""
     found: dict[str, list[tuple[str, str, bytes]]] = {"train": [], "test": []}
     for name, content in archive.members(path, _is_image):
         parts = PurePosixPath(name).parts[-3:]
@@ -89,7 +88,7 @@ def _downloaded(size: int) -> Dataset:
     root = Path(os.environ.get("COVEY_DOWNLOADS") or ".covey/downloads")
     try:
         train, test = _torchvision_sets(root)
-    except Exception as error:  # no network, a proxy's page, a wrong checksum, no torchvision: all end the same way
+    except Exception as error:  # no network, a proxy's error page, a wrong checksum, or no torchvision
         data = os.environ.get("COVEY_DATA")
         place = f"'{data}'" if data else "not set"
         raise FileNotFoundError(

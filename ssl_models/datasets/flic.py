@@ -33,11 +33,12 @@ FILE = "examples.mat"
 
 
 def load(*, seed: int, source: str = "", size: int = 64) -> Dataset:  # noqa: ARG001 - the split is as published
-    """Images (N, 3, size, size) uint8, points (N, 11, 3), extent (N,): the torso's length, 0 where it is not known.
+    """Images (N, 3, size, size) uint8, points (N, 11, 3), extent (N,): the torso's length, 0 where it is unknown.
 
-    Read from the folder `source`, $COVEY_DATA/flic or $COVEY_DATA/FLIC: images/ and examples.mat, whose struct array
-    `examples` has filepath, coords (2, 29), istrain and istest; who is in neither split is passed over.
-    Raises FileNotFoundError where there is no such folder; ValueError for a size below 1 or another layout.
+    The first of these folders that exists is read: `source`, $COVEY_DATA/flic, $COVEY_DATA/FLIC. It holds images/ and
+    examples.mat, whose struct array `examples` has filepath, coords (2, 29), istrain and istest. People in neither
+    split are skipped. Raises FileNotFoundError where there is no such folder; ValueError for a size below 1 or another
+    layout.
     """
     pose.check_size(size)
     train, test, place = _people(source)
@@ -45,7 +46,7 @@ def load(*, seed: int, source: str = "", size: int = 64) -> Dataset:  # noqa: AR
 
 
 def count(*, source: str = "", size: int = 64, seed: int = 0) -> tuple[int, int]:  # noqa: ARG001 - as load
-    """How many people `load` would look at for train and test; it leaves out those whose picture is missing."""
+    """How many people `load` would read for train and test, with those whose picture is missing."""
     pose.check_size(size)
     train, test, _ = _people(source)
     return len(train), len(test)

@@ -1,4 +1,4 @@
-"""A folder of images of any kind and size, with class folders, or splits, or neither."""
+"""A folder of images of any kind and size, with class folders, with splits, or with neither."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 TEST_NAMES = ("test", "val", "valid", "validation")
-"""The folders next to train/ that are taken as the test split: the first of them that is there."""
+"""Names of the test split's folder, next to train/; the first that exists is read."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def load(*, seed: int, source: str, size: int = 32, test_fraction: float = 0.2, 
       train/CLASS/* and test/CLASS/* (or val/, valid/, validation/; only the first of them that is there is read);
       CLASS/*, of which test_fraction of each class, drawn with `seed`, is the test split;
       images only: no labels, split in the same way. train/* and test/* without class folders have no labels either.
-    Files whose suffix is not in SUFFIXES, and hidden ones, are not images and are passed over.
+    Files whose suffix is not in SUFFIXES, and hidden ones, are not images and are skipped.
     unreadable: "skip" names images that cannot be decoded in `Dataset.skipped`, "refuse" raises at the first.
-    A class that only the test split has raises: nothing could learn it. One that only train has is kept.
+    A class that only the test split has is an error: it could not be learned. One that only train has is kept.
     Raises FileNotFoundError for a missing folder; ValueError for settings out of range, a mixed or nested layout,
     and a split without a readable image.
     """
@@ -85,7 +85,7 @@ def read(listing: Listing, source: str, size: int, unreadable: str) -> Dataset:
 
 
 def list_images(root: Path, seed: int, test_fraction: float) -> Listing:
-    """Finds out the layout of a folder and lists its images; opens none of them."""
+    """Determines the layout of a folder and lists its images, without opening them."""
     if not root.is_dir():
         raise FileNotFoundError(f"'{root}' is not a folder; `source` must name a folder of images")
     folders = _folders(root)
@@ -95,7 +95,7 @@ def list_images(root: Path, seed: int, test_fraction: float) -> Listing:
     by_class = _by_class(root)
     if not by_class:
         raise ValueError(f"'{root}' holds no images; files are taken by their suffix: {', '.join(sorted(SUFFIXES))}")
-    classes = tuple(by_class) if len(by_class) > 1 else ()  # one subfolder alone tells nothing apart
+    classes = tuple(by_class) if len(by_class) > 1 else ()  # one subfolder alone makes no classes
     train: list[Entry] = []
     test: list[Entry] = []
     for label, files in enumerate(by_class.values()):
@@ -130,7 +130,7 @@ def _as_rgb(image: Image) -> Image:
         grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) // 257
         return pillow.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise ValueError("an image of floating-point numbers has no known white")
+        raise ValueError("the range of an image of floating-point numbers is unknown; save it with 8 or 16 bits")
     if image.has_transparency_data:
         white = pillow.new("RGBA", image.size, "white")
         return pillow.alpha_composite(white, image.convert("RGBA")).convert("RGB")
@@ -156,12 +156,12 @@ def _decode_all(entries: Sequence[Entry], size: int, unreadable: str) -> tuple[T
 
 
 def _try_decode(entry: Entry, size: int) -> ndarray | str:
-    """The image, or why it cannot be read."""
+    """The image, or the reason why it cannot be read."""
     try:
         return decode(entry.content, size)
     except MemoryError:
         raise
-    except Exception as error:  # broken files make Pillow raise nearly anything: OSError, SyntaxError, struct.error
+    except Exception as error:  # Pillow raises many types for broken files: OSError, SyntaxError, struct.error
         return f"{type(error).__name__}: {error}"
 
 
@@ -229,7 +229,7 @@ def _entries(root: Path, files: list[Path], label: int) -> list[Entry]:
 
 
 def _chosen_for_test(samples: int, test_fraction: float, seed: tuple[int, int]) -> set[int]:
-    """Which of the samples of a class are for testing: at least one, and never all of them."""
+    """The test samples of a class: at least one, and not all."""
     wanted = min(samples - 1, max(1, round(samples * test_fraction)))
     return set(np.random.default_rng(seed).permutation(samples)[:wanted].tolist())
 

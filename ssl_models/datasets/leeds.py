@@ -37,14 +37,14 @@ FILES = dict[str, Path | bytes]
 
 
 def load(*, seed: int, source: str = "", size: int = 64) -> Dataset:  # noqa: ARG001 - the split is as published
-    """Images (N, 3, size, size) uint8, points (N, 14, 3), extent (N,): the torso's length, 0 where it is not known.
+    """Images (N, 3, size, size) uint8, points (N, 14, 3), extent (N,): the torso's length, 0 where it is unknown.
 
-    The first half of the people is for training, the second for testing, as published for the 2,000. Read from the
-    first that is there: the folder `source`, $COVEY_DATA/lsp, $COVEY_DATA/lsp.tar.gz, which is not unpacked. It holds
-    images/imNNNN.jpg and joints.mat, whose `joints` are (14, 3, N): x, y, and 1 where the joint was annotated (the
-    extended set); or (3, 14, N), whose third row is 1 where the joint is hidden: there all are annotated, and all are
-    scored, as published (the 2,000).
-    Raises FileNotFoundError where there is none of these; ValueError for a size below 1 or another layout.
+    The first half of the people is for training, the second for testing, as published for the 2,000. The first of these
+    that exists is read: the folder `source`; $COVEY_DATA/lsp; $COVEY_DATA/lsp.tar.gz, which is not unpacked. It holds
+    images/imNNNN.jpg and joints.mat. The entry `joints` is (14, 3, N) in the extended set: x, y, and 1 where the joint
+    was annotated. It is (3, 14, N) in the 2,000: the third row is 1 where the joint is hidden; all joints are annotated
+    there, and all are scored, as published. Raises FileNotFoundError where none of these exists; ValueError for a size
+    below 1 or another layout.
     """
     pose.check_size(size)
     people, place = _people(source)
@@ -53,7 +53,7 @@ def load(*, seed: int, source: str = "", size: int = 64) -> Dataset:  # noqa: AR
 
 
 def count(*, source: str = "", size: int = 64, seed: int = 0) -> tuple[int, int]:  # noqa: ARG001 - as load
-    """How many people `load` would look at for train and test; it leaves out those whose picture is missing."""
+    """How many people `load` would read for train and test, with those whose picture is missing."""
     pose.check_size(size)
     people, _ = _people(source)
     return len(people) // 2, len(people) - len(people) // 2

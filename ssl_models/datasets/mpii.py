@@ -38,21 +38,21 @@ HEAD = 0.6
 
 
 def load(*, seed: int, source: str = "", size: int = 64, test_fraction: float = 0.2) -> Dataset:
-    """Images (N, 3, size, size) uint8, points (N, 16, 3), extent (N,): the head's length, 0 where it is not known.
+    """Images (N, 3, size, size) uint8, points (N, 16, 3), extent (N,): the head's length, 0 where it is unknown.
 
-    Only the training pictures' joints were published: `test_fraction` of their videos (of the pictures, where no
-    video is named), drawn with `seed`, are the test split, so that no video is in both. Only people that stand
-    apart from others are taken, as in the benchmark's single-person part (single_person); joints that are hidden
-    are scored too, as there. PCKh is customarily read at 0.5 of the extent.
-    Read from the folder `source`, $COVEY_DATA/mpii or $COVEY_DATA/MPII: images/ and mpii_human_pose_v1_u12_1.mat.
-    Raises FileNotFoundError where there is no such folder; ValueError for settings out of range or another layout.
+    Only the joints of the training pictures were published. The test split is a share `test_fraction` of their videos,
+    drawn with `seed`, so that no video is in both splits; where no video is named, a picture counts as one. Only people
+    that stand apart from others are taken, as in the benchmark's single-person part (single_person). Hidden joints are
+    scored, as there. PCKh is usually reported at 0.5 of the extent. The first of these folders that exists is read:
+    `source`, $COVEY_DATA/mpii, $COVEY_DATA/MPII. It holds images/ and mpii_human_pose_v1_u12_1.mat. Raises
+    FileNotFoundError where there is no such folder; ValueError for settings out of range or another layout.
     """
     train, test, place = _people(source, size, test_fraction, seed)
     return pose.read(train, test, JOINTS, size, place)
 
 
 def count(*, source: str = "", size: int = 64, test_fraction: float = 0.2, seed: int = 0) -> tuple[int, int]:
-    """How many people `load` would look at for train and test; it leaves out those whose picture is missing."""
+    """How many people `load` would read for train and test, with those whose picture is missing."""
     train, test, _ = _people(source, size, test_fraction, seed)
     return len(train), len(test)
 

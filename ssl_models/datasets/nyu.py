@@ -1,7 +1,7 @@
-"""NYU-Depth v2 (Silberman et al. 2012): 1,449 indoor scenes seen by a Kinect, with surface normals out of its depths.
+"""NYU-Depth v2 (Silberman et al. 2012): 1,449 indoor scenes of a Kinect, with surface normals from its depths.
 
-The labelled part, nyu_depth_v2_labeled.mat, is a MATLAB 7.3 file, which is HDF5 with MATLAB's axes in reverse order.
-Legend: N frames, W = 640 and H = 480 their sides, S the side of what is made of them.
+The labelled part, nyu_depth_v2_labeled.mat, is a MATLAB 7.3 file: HDF5, with MATLAB's axes in reverse order.
+Legend: N frames, W = 640 and H = 480 their sides, S the side of the resulting pictures.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ window that is wider than WINDOW because a pixel of the result is, and as much m
 
 def load(*, seed: int, source: str = "", size: int = 64, test_fraction: float = 0.45) -> Dataset:
     """Images (N, 3, size, size) uint8 without labels, and `normals` where the Kinect has measured: `rawDepths` over 0,
-    since filled-in depths are no truth (Fouhey 2016, "Evaluating surface normal predictions"); in a file without
+    since filled-in depths are not measured (Fouhey 2016, "Evaluating surface normal predictions"); in a file without
     rawDepths, wherever `depths` are over 0.
 
     source: nyu_depth_v2_labeled.mat or a folder that holds it; where it is neither, the folder $COVEY_DATA/nyu or
@@ -57,7 +57,7 @@ def load(*, seed: int, source: str = "", size: int = 64, test_fraction: float = 
 
 
 def count(*, source: str = "", size: int = 64, test_fraction: float = 0.45, seed: int = 0) -> tuple[int, int]:
-    """How many frames `load` would give for train and test; none is read."""
+    """How many frames `load` would give for train and test; no frame is read."""
     path = _check(source, size, test_fraction)
     with _opened(path) as file:
         train, test = _parts(path, len(file["images"]), seed, test_fraction)
@@ -85,7 +85,7 @@ def normals(depths: ndarray, measured: ndarray, size: int) -> Tensor:
     u, v = points[0, usable], points[1, usable]
     along_z = inverse - slope_u * (u - CENTER_X) - slope_v * (v - CENTER_Y)
     found = torch.zeros(3, size, size, dtype=torch.float64)
-    # Of the surface's two sides the one that is seen, so against d; and z turned from away from the viewer to him.
+    # Of both directions, the one towards the camera, against d; and z is turned to point to the viewer.
     found[:, usable] = functional.normalize(torch.stack([-slope_u * FOCAL_X, -slope_v * FOCAL_Y, along_z]), dim=0)
     return found.float()
 
@@ -135,7 +135,7 @@ def _split(file: h5py.File, frames: ndarray, size: int) -> Split:
         picture = torch.from_numpy(file["images"][frame].transpose(0, 2, 1)[:, down, across].astype(np.float32))
         images[place] = functional.adaptive_avg_pool2d(picture, size).round_().to(torch.uint8)
         depths = file["depths"][frame].T[down, across].astype(np.float64)
-        # `depths` are filled in where the Kinect saw nothing, and a filled-in surface is no truth.
+        # `depths` are filled in where the Kinect measured nothing, and are not ground truth there.
         raw = file["rawDepths"][frame].T[down, across] if "rawDepths" in file else depths
         measured = np.isfinite(depths) & (depths > 0) & (raw > 0)
         found[place] = normals(depths, measured, size).to(torch.float16)

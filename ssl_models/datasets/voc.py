@@ -47,10 +47,11 @@ def load(
 ) -> Dataset:
     """Images (N, 3, size, size) uint8, boxes and which classes are present; no labels. Classes in alphabetical order.
 
-    A picture keeps its proportions: its long side is scaled to `size`, the rest is grey on both sides alike. Boxes move
-    with it. VOC counts pixels from 1 and both ends of a box belong to it, so it reaches from xmin - 1 to xmax.
+    A picture keeps its proportions: its long side is scaled to `size`, and it lies in the middle of a grey square.
+    Boxes are moved with it. VOC counts pixels from 1, and both ends of a box belong to it, so a box reaches from
+    xmin - 1 to xmax.
 
-    Read from the first of these that is there: `source`, where it is a folder with Annotations/, JPEGImages/ and
+    The first of these that exists is read: `source`, where it is a folder with Annotations/, JPEGImages/ and
     ImageSets/Main/, or one or two levels above such folders, which are joined (VOC2007 and VOC2012: "07+12");
     $COVEY_DATA/<archive less its suffixes>, the same; $COVEY_DATA/<archive>, which is not unpacked.
     train, test: the lists in ImageSets/Main, such as "trainval", or "VOC2007/trainval+VOC2012/train"; a list without a
@@ -60,7 +61,7 @@ def load(
     `Dataset.skipped` names what is left out: listed pictures without an annotation or an image, or which cannot be
     read; boxes without area or wholly outside the picture; those of a class that no training picture shows. A box that
     lies partly outside is clipped, one with exchanged corners put right.
-    Raises FileNotFoundError where there is nothing, ValueError for settings out of range, another layout, a broken
+    Raises FileNotFoundError where no data are found, ValueError for settings out of range, another layout, a broken
     archive, a picture in both splits, and a split without a readable picture.
     """
     _check_size(size)
@@ -114,7 +115,7 @@ def letterbox(image: Image, size: int) -> tuple[ndarray, ndarray, ndarray]:
 
 
 def _read(listed: Listed, size: int) -> _Read:
-    """One picture and its boxes, which lie in [0, size]; what is wrong is told, not raised."""
+    """One picture and its boxes, which lie in [0, size]. Errors are returned as texts."""
     from PIL import Image as pillow  # noqa: N813 - as above
 
     try:
@@ -124,7 +125,7 @@ def _read(listed: Listed, size: int) -> _Read:
             picture, scale, offset = letterbox(image, size)
     except MemoryError:
         raise
-    except Exception as error:  # broken files make Pillow raise nearly anything
+    except Exception as error:  # Pillow raises many types for broken files
         return _Read(None, skipped=[f"{listed.name}: {type(error).__name__}: {error}"])
     found = _Read(picture)
     for number, element in enumerate(annotation.findall("object"), 1):

@@ -1,8 +1,8 @@
-"""The embedded world: shaded objects of twelve shapes, rendered with every nuisance factor known.
+"""The rendered world: shaded objects of twelve shapes. Every nuisance factor is known.
 
-An instrument, not a benchmark: it makes every protocol run offline in minutes and lets invariance be measured factor by
-factor. Classes differ by shape alone; pose, light, colours and background are drawn independently of the class. The
-upright of an object, within the range of its orientation, is told by the object only.
+It is an instrument, not a benchmark. Every protocol runs on it offline in minutes, and invariance can be measured for
+each factor. Classes differ in shape alone; pose, light, colours and background are drawn independently of the class.
+Only the object itself tells which way is up, within the range of its orientation.
 """
 
 from __future__ import annotations
@@ -73,13 +73,13 @@ def count(
     depth: bool = False,  # noqa: ARG001 - as load
     **dials: float,
 ) -> tuple[int, int]:
-    """Number of training and test samples that `load` would give for these settings, by the same rules."""
+    """Number of training and test samples that `load` gives for these settings; checks them in the same way."""
     _check(seed, train, test, size, dials)
     return train, test
 
 
 def channels(*, depth: bool = False, **_: float) -> int:
-    """Number of channels that the images of `load` have for these settings."""
+    """Number of channels of the images that `load` gives for these settings."""
     return 4 if depth else 3
 
 

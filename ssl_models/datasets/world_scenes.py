@@ -1,7 +1,7 @@
-"""The world at large: pictures of one or several of its objects, with boxes, masks, points and normals.
+"""Scenes of the rendered world: pictures of one or several of its objects, with boxes, masks, points and normals.
 
-The same objects, light and colours as in world.py; a representation that was trained there is measured here. With one
-object a picture has a class and named points; with several it shows some of the classes.
+Objects, light and colours are those of world.py, so a representation that was trained there is measured here. With one
+object a picture has a class and named points. With several it shows some of the classes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contract of an encoder: a vector for a sample, and the layers on the way to it."""
+"""The contract of an encoder: the representation of a sample, and the layers that lead to it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ class Encoder(nn.Module, ABC):
     name: ClassVar[str]
     """The file of ssl_models/encoders that offers it."""
 
+    convolutional: ClassVar[bool] = False
+    """Whether it computes faster with its weights and maps in memory as (B, H, W, C), see `hardware.place`."""
+
     dim: int
     settings: dict[str, Any]
     """With `build_encoder(name, **settings)` an encoder of the same shape is made."""
 
     @abstractmethod
     def standardise(self, inputs: Tensor) -> Tensor:
-        """(B, ...) as the data have them -> what the first block takes."""
+        """(B, ...) in the range of the data -> the input of the first block."""
 
     @abstractmethod
     def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """Layer name -> what makes its activations from those of the layer before, from first to last."""
+        """Layer name -> the function from the activations of the layer before to its own, from first to last."""
 
     def layers(self, inputs: Tensor) -> dict[str, Tensor]:
         """(B, ...) -> the activations of each named layer, from first to last; images: (B, channels, H', W')."""

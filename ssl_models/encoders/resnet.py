@@ -11,11 +11,12 @@ from torch.nn import functional
 
 from ssl_models.encoders.encoder import Encoder
 
+STEMS = ("small", "imagenet")
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Group normalisation of `channels`: 32 groups as in the paper, fewer where a group would have less than 4."""
+    """Group normalisation of `channels`: 32 groups as in the paper, fewer where a group would have under 4 channels."""
     return nn.GroupNorm(math.gcd(32, channels, max(1, channels // 4)), channels)
 
 
@@ -23,7 +24,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "group"
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a short cut: (B, C, H, W) -> (B, channels, H / stride, W / stride)."""
+    """Two 3x3 convolutions and a shortcut: (B, C, H, W) -> (B, channels, H / stride, W / stride)."""
 
     def __init__(self, channels_in: int, channels: int, stride: int, norm: str = "batch") -> None:
         super().__init__()
@@ -42,18 +43,39 @@ class BasicBlock(nn.Module):
         return functional.relu(self.norm2(self.conv2(hidden)) + self.shortcut(inputs), inplace=True)
 
 
-class ResNet(Encoder):
-    """A ResNet of basic blocks; layers conv1, res2 .. res5 are what the per-layer protocols read.
+def stage(channels_in: int, channels: int, stride: int, *, blocks: int, norm: str) -> nn.Sequential:
+    """Basic blocks one after another: (B, channels_in, H, W) -> (B, channels, H / stride, W / stride)."""
+    first = BasicBlock(channels_in, channels, stride, norm)
+    return nn.Sequential(first, *(BasicBlock(channels, channels, 1, norm) for _ in range(blocks - 1)))
 
-    depth: 10, 18 or 34. width: channels of conv1 and res2, doubled at each later stage (the paper's is 64).
-    stem: "small" is one 3x3 convolution of `stem_stride`; "imagenet" is the paper's: 7x7, then a 3x3 maximum, both of
-    stride 2.
-    channels: of the input.
-    norm: "batch", or "group" for group normalisation (Wu & He 2018, arXiv:1803.08494), which
-    knows no other sample of the batch; groups of 4 channels or more, at most 32 of them.
+
+def require_settings(*, depth: int, width: int, stem: str, stem_stride: int, norm: str) -> None:
+    """Refuses settings that no ResNet can be built from."""
+    if depth not in BLOCKS:
+        raise ValueError(f"encoder depth is {depth}; choose one of {', '.join(map(str, BLOCKS))}")
+    if stem not in STEMS:
+        raise ValueError(f"encoder stem is '{stem}'; choose one of {', '.join(STEMS)}")
+    if norm not in NORMS:
+        raise ValueError(f"encoder norm is '{norm}'; choose one of {', '.join(NORMS)}")
+    if width < 1 or stem_stride < 1:
+        raise ValueError(f"encoder width is {width} and stem_stride is {stem_stride}; both must be at least 1")
+
+
+class ResNet(Encoder):
+    """A ResNet of basic blocks. The protocols measure its layers conv1 and res2 to res5.
+
+    depth: 10, 18 or 34 layers. Default 18. Paper 18 to 152; depth 10 has one block a stage.
+    width: channels of conv1 and res2, doubled at each later stage. Default 16. Paper 64.
+    stem: "small": one 3x3 convolution. "imagenet": the paper's, a 7x7 convolution and a 3x3 maximum, both of stride 2.
+        Default "small".
+    stem_stride: stride of the "small" stem. Default 2.
+    channels: of the input. Default 3.
+    norm: "batch", or "group" for group normalisation (Wu & He 2018, arXiv:1803.08494), which does not depend on other
+        samples of the batch. Default "batch", as in the paper.
     """
 
     name = "resnet"
+    convolutional = True
 
     def __init__(
         self,
@@ -66,14 +88,7 @@ class ResNet(Encoder):
         norm: str = "batch",
     ) -> None:
         super().__init__()
-        if depth not in BLOCKS:
-            raise ValueError(f"encoder depth {depth} is unknown; choose one of {sorted(BLOCKS)}")
-        if stem not in ("small", "imagenet"):
-            raise ValueError(f"encoder stem '{stem}' is unknown; choose small or imagenet")
-        if norm not in NORMS:
-            raise ValueError(f"encoder norm '{norm}' is unknown; choose one of {', '.join(NORMS)}")
-        if width < 1 or stem_stride < 1:
-            raise ValueError(f"encoder width {width} and stem_stride {stem_stride} must be at least 1")
+        require_settings(depth=depth, width=width, stem=stem, stem_stride=stem_stride, norm=norm)
         self.dim = 8 * width
         self.settings = {
             "depth": depth,
@@ -87,30 +102,14 @@ class ResNet(Encoder):
         self.deviation: Tensor
         self.register_buffer("mean", torch.tensor(0.5), persistent=False)
         self.register_buffer("deviation", torch.tensor(0.25), persistent=False)
-        if stem == "small":
-            convolution: list[nn.Module] = [nn.Conv2d(channels, width, 3, stem_stride, 1, bias=False)]
-            maximum: nn.Module = nn.Identity()
-        else:
-            convolution, maximum = [nn.Conv2d(channels, width, 7, 2, 3, bias=False)], nn.MaxPool2d(3, 2, 1)
-        self.conv1 = nn.Sequential(*convolution, NORMS[norm](width), nn.ReLU(inplace=True))
-        self.maximum = maximum
+        kernel, stride = (3, stem_stride) if stem == "small" else (7, 2)
+        convolution = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
+        self.conv1 = nn.Sequential(convolution, NORMS[norm](width), nn.ReLU(inplace=True))
+        self.maximum: nn.Module = nn.Identity() if stem == "small" else nn.MaxPool2d(3, 2, 1)
         channels_in = width
-        for stage, blocks in enumerate(BLOCKS[depth]):
-            channels_out, stride = width * 2**stage, 1 if stage == 0 else 2
-            self.add_module(
-                f"res{stage + 2}",
-                nn.Sequential(
-                    *(
-                        BasicBlock(
-                            channels_in if block == 0 else channels_out,
-                            channels_out,
-                            stride if block == 0 else 1,
-                            norm,
-                        )
-                        for block in range(blocks)
-                    )
-                ),
-            )
+        for number, blocks in enumerate(BLOCKS[depth]):
+            channels_out, stride = width * 2**number, 1 if number == 0 else 2
+            self.add_module(f"res{number + 2}", stage(channels_in, channels_out, stride, blocks=blocks, norm=norm))
             channels_in = channels_out
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -1,7 +1,7 @@
-"""Two residual networks of half the width side by side, each of which sees its own part of the channels.
+"""Two residual networks of half the width side by side, each for its own part of the channels.
 
-Zhang, Isola & Efros 2017 (arXiv:1611.09842), section 3.2: a network is split in two along the channels of every layer,
-no connection leads from one half to the other, and the representation of a layer is both halves' maps, concatenated.
+Zhang, Isola & Efros 2017 (arXiv:1611.09842), section 3.2: a network is split in two along the channels of every layer.
+No connection leads from one half to the other. The representation of a layer is the maps of both halves, concatenated.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ssl_models.encoders.resnet import ResNet
 from ssl_models.views.lab import rgb_to_lab
 
 SPACES = {"lab": (1, 2), "depth": (1, 3)}
-"""How many channels each half sees: lightness and colour, or nearness and RGB."""
+"""Space -> number of channels of each half: lightness and colour, or nearness and RGB."""
 
 LIGHTNESS_SCALE, COLOUR_SCALE = 100.0, 220.0
 """L* is in [0, 100], and a* and b* of sRGB in [-108, 99]; divided by these, and 1/2 added to colours, all in [0, 1]."""
@@ -25,13 +25,15 @@ LIGHTNESS_SCALE, COLOUR_SCALE = 100.0, 220.0
 class SplitResNet(Encoder):
     """Two ResNets; a layer's map holds the first half's channels and then as many of the second's.
 
-    space: "lab" takes RGB, of which the first half sees lightness and the second the colours a and b; "depth" takes
-    RGB and nearness as a fourth channel, of which the first half sees nearness and the second RGB.
-    width: of the whole, so that `dim` and every layer's channels are those of a ResNet of this width; even.
-    depth, stem, stem_stride, norm: of both halves, see ResNet. channels: of the input, 3 for lab and 4 for depth.
+    depth, stem, stem_stride, norm: of both halves, see ResNet.
+    width: of the whole, so that `dim` and every layer's channels are those of a ResNet of this width; even. Default 16.
+    channels: of the input, 3 for "lab" and 4 for "depth". Default 3.
+    space: "lab": the input is RGB; the first half sees lightness, the second the colours a and b. "depth": the input is
+        RGB, and nearness as a fourth channel; the first half sees nearness, the second RGB. Default "lab".
     """
 
     name = "split"
+    convolutional = True
 
     def __init__(
         self,
@@ -61,19 +63,19 @@ class SplitResNet(Encoder):
         self.settings = self.first.settings | {"width": width, "channels": channels, "space": space}
 
     def parts(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, channels, H, W) in [0, 1] -> what each half sees, in [0, 1] too: (B, 1, H, W), (B, 2 or 3, H, W)."""
+        """(B, channels, H, W) in [0, 1] -> the inputs of both halves, in [0, 1]: (B, 1, H, W), (B, 2 or 3, H, W)."""
         if self.space == "depth":
             return inputs[:, 3:], inputs[:, :3]
         lab = rgb_to_lab(inputs)
         return lab[:, :1] / LIGHTNESS_SCALE, lab[:, 1:] / COLOUR_SCALE + 0.5
 
     def standardise(self, inputs: Tensor) -> Tensor:
-        """(B, channels, H, W) in [0, 1] -> both parts, each standardised by its half, one behind the other."""
+        """(B, channels, H, W) in [0, 1] -> both parts, each standardised by its half, in one tensor."""
         first, second = self.parts(inputs)
         return torch.cat([self.first.standardise(first), self.second.standardise(second)], dim=1)
 
     def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """conv1, res2, res3, res4, res5, each made of both halves' block: (B, C, H, W) -> (B, channels, H', W')."""
+        """conv1, res2, res3, res4, res5, each made of both halves' blocks: (B, C, H, W) -> (B, channels, H', W')."""
         first, second = self.first.blocks(), self.second.blocks()
         return {layer: side_by_side(first[layer], second[layer], layer == "conv1") for layer in first}
 
@@ -85,7 +87,10 @@ class SplitResNet(Encoder):
 def side_by_side(
     first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor], inputs: bool
 ) -> Callable[[Tensor], Tensor]:
-    """A block of two: the first takes the front half of the channels (of the `inputs` one), the second the others."""
+    """A block of two. The first takes the first half of the channels, the second the others.
+
+    inputs: whether the block takes the network's input, of whose channels the first half of the network sees one.
+    """
 
     def block(hidden: Tensor) -> Tensor:
         front = 1 if inputs else hidden.shape[1] // 2

@@ -35,7 +35,7 @@ def nt_xent_logits(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
 
 def partners(batch: int, device: torch.device) -> Tensor:
-    """(2B,) int64: where in a batch of two views each sample's other view stands."""
+    """(2B,) int64: the index, in a batch of two views, of each sample's other view."""
     return torch.arange(2 * batch, device=device).roll(batch)
 
 

@@ -17,8 +17,8 @@ from ssl_models.losses.contrastive import similarity, unit
 def euclidean_distance(first: Tensor, second: Tensor) -> Tensor:
     """(B, D) and (N, D) -> (B, N) Euclidean distances, in float32.
 
-    Each from its own differences: from products of vectors, small distances would drown in rounding. Where two
-    vectors are equal, the gradient is 0.
+    Each is computed from the differences of its vectors: from products of vectors, rounding would dominate small
+    distances. Where two vectors are equal, the gradient is 0.
     """
     return torch.cdist(first.float(), second.float(), compute_mode="donot_use_mm_for_euclid_dist")
 
@@ -26,8 +26,8 @@ def euclidean_distance(first: Tensor, second: Tensor) -> Tensor:
 def cosine_energy(first: Tensor, second: Tensor) -> Tensor:
     """(B, D) and (N, D) -> (B, N) energies `1 - cosine` in [0, 2], in float32.
 
-    A Euclidean distance can be had by making vectors short (near zero all are alike) or long (there any two are far
-    apart), and neither says anything about the samples; a cosine knows no lengths.
+    A Euclidean distance can be changed by making vectors short (near zero all are close) or long (any two are far
+    apart), which tells nothing about the samples. A cosine does not depend on lengths.
     """
     return 1 - similarity(unit(first), unit(second))
 
@@ -43,10 +43,10 @@ def margin_loss(similar: Tensor, dissimilar: Tensor, margin: float) -> tuple[Ten
 
 
 def margin_loss_chance(margin: float) -> float:
-    """The least that a similar and a dissimilar pair cost together if their distances are equal: margin^2 / 4.
+    """The least sum of the losses of a similar and a dissimilar pair of equal distance: margin^2 / 4.
 
-    D^2 / 2 + max(0, m - D)^2 / 2 is least at D = m / 2. So whoever pays less tells similar pairs from dissimilar ones.
-    Who maps all to one point pays twice as much.
+    D^2 / 2 + max(0, m - D)^2 / 2 is least at D = m / 2. A lower loss is possible only where similar pairs are closer
+    than dissimilar ones. Mapping everything to one point costs twice as much.
     """
     return margin**2 / 4
 
@@ -64,8 +64,8 @@ def n_pair(anchor: Tensor, positive: Tensor) -> Tensor:
 def n_pair_penalty(anchor: Tensor, positive: Tensor) -> Tensor:
     """Half the mean squared length of all 2B vectors, (B, D) and (B, D), a scalar.
 
-    Sohn 2016, section 3.2.2: a product grows with the lengths, although directions alone should decide; but normalised
-    vectors would bound it by 1 and so the loss from below. So length is allowed, at a price.
+    Sohn 2016, section 3.2.2: a product grows with the lengths of the vectors, although only directions should decide.
+    Normalised vectors would bound it by 1, and so bound the loss from below. So lengths are allowed, with a penalty.
     """
     return torch.cat([anchor, positive]).float().square().sum(1).mean() / 2
 

@@ -1,7 +1,7 @@
 """Noise-contrastive estimation with a constant normaliser, as pure functions. Letters: B samples, m negatives, n rows.
 
-Wu et al. 2018 (arXiv:1805.01978, section 3.2). Telling a feature's own row from m rows of noise gives the model
-P(i | v) = exp(s(v_i, v) / t) / Z at a cost that does not grow with n, once Z is taken to be one number.
+Wu et al. 2018 (arXiv:1805.01978, section 3.2). A feature's own row is told from m rows of noise. This fits the model
+P(i | v) = exp(s(v_i, v) / t) / Z at a cost that does not grow with n, if Z is taken to be constant.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Contrastive pairs: views of one picture are pulled together, views of two pictures pushed apart up to a margin.
 
 Hadsell, Chopra & LeCun 2006, "Dimensionality reduction by learning an invariant mapping" (CVPR). Both pictures of a
-pair go through one network (a "siamese" one). Pulling alone would be content with a network that maps everything to
-one point, so dissimilar pairs are pushed; the margin says when they are far enough apart to be left alone.
+pair go through one network. With attraction alone, the network could map everything to one point. So dissimilar pairs
+repel each other as long as they are closer than the margin.
 """
 
 from __future__ import annotations
@@ -15,31 +15,33 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import projection_mlp
 from ssl_models.losses.metric import cosine_energy, euclidean_distance, margin_loss, margin_loss_chance
 from ssl_models.method import DataSpec, Method
+from ssl_models.modalities.image import to_float
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.geometric import as_float
 
 ENERGIES = {"cosine": (cosine_energy, 1.0), "euclidean": (euclidean_distance, 10.0)}
-"""How the distance of two embeddings is measured, and the margin where none is given."""
+"""Energy -> function of the distance of two embeddings, and the margin where none is given."""
 
 
 class ContrastivePairs(Method):
-    """Eq. 4 of the paper over all pairs of a batch's 2B views: the mean over similar plus that over dissimilar pairs.
+    """Eq. 4 of the paper over all pairs of a batch's 2B views: mean over similar plus mean over dissimilar pairs.
 
-    Chance is margin^2 / 4, the least that a network pays whose distances do not depend on which pairs are similar: all
-    of them margin / 2. One that maps all to one point pays margin^2 / 2. Among the hardest negatives alone, a network
-    that knows much can pay more than that, so there `chance` is None.
+    Chance is margin^2 / 4: the least loss where distances do not depend on which pairs are similar, reached with all
+    distances at margin / 2. A network that maps everything to one point has the loss margin^2 / 2. With the nearest
+    negatives alone, a network that has learned much can have a larger loss than that, so there `chance` is None. In the
+    paper pairs are given (neighbours in a list, or in pose) instead of augmented views. Its networks have 2 or 3
+    outputs, which are the representation, and no head.
 
-    The paper: Euclidean distance, given pairs (neighbours in a list, or in pose) instead of augmented views, and
-    networks with 2 or 3 outputs, which are the representation: no head.
-    energy: "cosine", 1 - cosine in [0, 2], or "euclidean". With the latter a network can lower its loss by making
-    vectors short or long, which tells nothing about the pictures, see `cosine_energy`.
-    margin: None for 1 (a right angle) with cosine, and 10 with Euclidean distance. The latter must be over the
-    distances that an untrained head makes, about 4: with less there is only pull at first, and the network shrank to
-    chance and stayed there. The cosine's loss is small (chance 1/4), and so are its gradients: AdamW does not mind, but
-    SGD learned little in 200 steps with a learning rate of 0.1, and much more with 1.
-    negatives: how many dissimilar pairs count for each view, the nearest; 0, or more than there are, for all 2B - 2.
-    hidden, projection: widths of the head, which is SimCLR's. smallest_crop: least area of the crop. flip: probability.
-    strength, hue, grey: of the colour jitter.
+    energy: how distances are measured. Default "cosine": 1 - cosine, in [0, 2]. "euclidean" can be lowered by short or
+        long vectors, whatever the pictures, see `cosine_energy`. Paper "euclidean".
+    margin: distance from which on dissimilar pairs are left alone. Default None: 1 (a right angle) for "cosine", 10 for
+        "euclidean". The latter must be larger than the distances of an untrained head, about 4; otherwise there is only
+        attraction at first, and the network collapsed to chance. The loss of "cosine" is small (chance 1/4), and so are
+        its gradients: AdamW is not affected, but SGD learned little in 200 steps with a learning rate of 0.1, and much
+        more with 1.
+    negatives: how many dissimilar pairs count for each view, the nearest first; 0 for all 2B - 2. Default 0.
+    hidden: width of the head's hidden layer; the head is that of SimCLR. Default 256. Own.
+    projection: outputs of the head. Default 64. Paper 2 or 3.
+    smallest_crop, flip, strength, hue, grey: of the views, see Augmentation.
     """
 
     family = "contrastive"
@@ -55,11 +57,11 @@ class ContrastivePairs(Method):
         negatives: int = 0,
         hidden: int = 256,
         projection: int = 64,
-        smallest_crop: float = 0.2,
-        flip: float = 0.5,
-        strength: float = 0.5,
-        hue: float = 0.5,
-        grey: float = 0.2,
+        smallest_crop: float = Augmentation.smallest_crop,
+        flip: float = Augmentation.flip,
+        strength: float = Augmentation.strength,
+        hue: float = Augmentation.hue,
+        grey: float = Augmentation.grey,
     ) -> None:
         super().__init__(encoder)
         require_picture(data.shape, "contrastive_pairs")
@@ -68,7 +70,7 @@ class ContrastivePairs(Method):
         self.margin = usual_margin if margin is None else margin
         require_positive(margin=self.margin, hidden=hidden, projection=projection)
         if energy == "cosine" and self.margin > 2:
-            raise ValueError(f"margin is {margin}; a cosine energy goes up to 2, and no pair is further apart")
+            raise ValueError(f"margin is {margin}; a cosine energy is at most 2, so it must not be larger")
         most = 2 * data.samples - 2
         if not 0 <= negatives <= most:
             raise ValueError(f"negatives is {negatives}; {data.samples} samples allow 1 to {most}, or 0 for all")
@@ -79,7 +81,7 @@ class ContrastivePairs(Method):
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> two views of the same shape."""
-        pictures = as_float(images)
+        pictures = to_float(images)
         return self.augment(pictures, generator), self.augment(pictures, generator)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002

@@ -1,8 +1,8 @@
-"""CPC on images: what the rows of patches above say of the rows below (van den Oord et al. 2018).
+"""CPC on images: rows of patches predict the rows below (van den Oord et al. 2018, arXiv:1807.03748, section 3.2).
 
-arXiv:1807.03748, section 3.2; version 2 is Hénaff et al. 2020 (arXiv:1905.09272). Every patch of an overlapping grid
-is encoded by itself; a context that sees its own row and those above predicts the vectors of the rows below, which
-must be told from the vectors of other patches of the same picture and of others.
+Version 2 is Hénaff et al. 2020 (arXiv:1905.09272). Every patch of an overlapping grid is encoded by itself. A context
+network sees a row and those above it, and predicts the vectors of the rows below. A predicted vector must be told from
+those of other patches, of the same picture and of others.
 
 Letters: B pictures, G rows and columns of the grid, D numbers of an encoder's vector, P of a projection, Q predictions,
 N negatives.
@@ -19,18 +19,18 @@ from torch.nn import functional
 from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
-from ssl_models.method import DataSpec, Method
-from ssl_models.views.geometric import as_float, random_crop_flip
+from ssl_models.method import DataSpec, Method, Scored
+from ssl_models.modalities.image import MildViews
 from ssl_models.views.patch_grid import crop_patches, cut_patches, require_patch_grid
 from ssl_models.views.photometric import colour_jitter, random_grey, require_jitter
 
 
 class MaskedBlock(nn.Module):
-    """(B, G, G, D) -> the same shape: a residual bottleneck that reads a row and the one above it, three columns wide.
+    """(B, G, G, D) -> the same shape: a residual bottleneck that sees a row and the one above it, three columns wide.
 
-    As the context network of arXiv:1905.09272 (appendix): 1x1, three columns, two rows of which the upper is padded,
-    1x1; the middle two are one convolution here, a 3x3 one without its last row. layer_norm: over the D numbers of a
-    position, so that it knows no other position.
+    As in the context network of arXiv:1905.09272 (appendix): 1x1; three columns; two rows, padded above; 1x1. The
+    middle two are one convolution here, a 3x3 one without its last row.
+    layer_norm: over the D numbers of a position, so that it depends on no other position.
     """
 
     def __init__(self, dim: int, hidden: int, *, layer_norm: bool) -> None:
@@ -49,7 +49,7 @@ class MaskedBlock(nn.Module):
 class RowPredictor(nn.Module):
     """(B, G, G, D) vectors -> for k = 1 .. steps the predictions W_k c, (B, G - k, G, P): row i is for row i + k.
 
-    The context c of row i sees the rows 0 to i; each block adds a row above and a column on either side.
+    The context c of row i sees the rows 0 to i. Each block adds one row above, and one column on either side.
     """
 
     def __init__(self, dim: int, projection: int, *, steps: int, blocks: int, hidden: int, layer_norm: bool) -> None:
@@ -67,25 +67,37 @@ class RowPredictor(nn.Module):
 class CPCImage(Method):
     """InfoNCE of predicted patches against `negatives` others. Chance is log(negatives + 1).
 
-    The papers: 256 px, 7 x 7 patches of 64 px, five rows predicted, Adam 2e-4, pictures grey, patches cropped to 60 of
-    64 px (version 1, without any batch norm); layer norm, four directions, patches flipped and their colours changed
-    (version 2, whose pseudo-code predicts the third row below only).
-    version: 1 predicts downwards from a context without norms. 2 has layer norms in it, predicts down, left, up and
-    right, each with its own context, and flips and colours each patch by itself. Of its patch augmentations these are
-    here: no elastic deformation, no shearing, and grey in place of dropping two of three channels.
-    grid: rows and columns of patches. tile: side that they are scaled to. At 32 px a grid of 3 learns about as much an
-    epoch as one of 4 and costs half. steps: rows predicted, less than `grid`; the first overlaps the context by half,
-    yet leaving it out did not help here.
-    negatives: other patches of the batch, drawn anew for each, also from the same picture; 0: all of them.
-    projection: P; predictions and targets are unit vectors and compared at `temperature`, where the papers have bare
-    products z W_k c, with which version 2 learned much more slowly here.
-    blocks, hidden: depth and width of the context.
-    smallest_crop, flip, grey: of the picture. smallest_patch: least area of a patch that is shown (paper 1: 0.88).
-    patch_flip, strength, hue, patch_grey: of each patch, in version 2 only.
+    The papers have pictures of 256 px, and Adam with a learning rate of 2e-4. Version 1 has grey pictures, patches
+    cropped to 60 of 64 px, and no batch norm. Version 2 has layer norm, four directions, and patches that are flipped
+    and change colour.
 
-    Two weaknesses. An encoder with batch norm lets patches know each other by their common statistics, past any mask;
-    one with `norm: group` does not. And the encoder sees scaled patches here and whole pictures wherever it is used.
-    Version 1 learns little at 32 px, for colour and brightness alone tell which patches belong together.
+    Limits. In an encoder with batch norm, patches influence each other through their common statistics, whatever the
+    context is masked to see; one with `norm: group` has no such path. The encoder is trained on scaled patches and is
+    used on whole pictures. Version 1 learns little at 32 px: colour and brightness alone tell which patches belong
+    together.
+
+    version: of the context network and the patches. Default 2: layer norms in the context; predictions down, left, up
+        and right, each with its own context; each patch is flipped and its colours changed. No elastic deformation and
+        no shearing are done, and patches become grey instead of losing two of three channels. 1: predictions downwards,
+        from a context without norms.
+    grid: rows and columns of patches. Default 3: at 32 px it learns about as much an epoch as 4, at half the cost.
+        Paper 7.
+    tile: side in pixels that patches are scaled to. Default 16. Paper 64, unscaled.
+    steps: rows predicted, less than `grid`. Default 2. The first overlaps the context by half; leaving it out did not
+        help here. Paper 5; the pseudo-code of version 2 predicts the third row below only.
+    negatives: other patches of the batch, drawn anew for each batch, also from the same picture; 0 for all. Default
+        127.
+    temperature: divides the cosine similarities. Default 0.2. The papers have plain products z W_k c, with which
+        version 2 learned much more slowly here.
+    projection: P, the length of predictions and targets, which are unit vectors. Default 64. Own.
+    blocks: depth of the context. Default 2.
+    hidden: width of the context. Default 64.
+    smallest_crop, flip: of the picture, see MildViews.
+    grey: probability of a grey picture. Default 0. Paper 1 in version 1.
+    smallest_patch: least area of a patch that is shown. Default 0.5. Paper 0.88 in version 1 (60 of 64 px).
+    patch_flip: probability that a patch is flipped, in version 2 only. Default 0.5.
+    strength, hue: of the colour jitter of each patch, in version 2 only; see Augmentation.
+    patch_grey: probability that a patch becomes grey, in version 2 only. Default 0.2.
     """
 
     family = "contrastive"
@@ -105,8 +117,8 @@ class CPCImage(Method):
         projection: int = 64,
         blocks: int = 2,
         hidden: int = 64,
-        smallest_crop: float = 0.5,
-        flip: float = 0.5,
+        smallest_crop: float = MildViews.smallest_crop,
+        flip: float = MildViews.flip,
         grey: float = 0.0,
         smallest_patch: float = 0.5,
         patch_flip: float = 0.5,
@@ -126,13 +138,12 @@ class CPCImage(Method):
                 f"negatives is {negatives}; {patches} patches in all allow 1 to {patches - 1}, or 0 for all"
             )
         require_positive(temperature=temperature, projection=projection, blocks=blocks, hidden=hidden)
-        require_positive(smallest_crop=smallest_crop, smallest_patch=smallest_patch)
-        require_fraction(smallest_crop=smallest_crop, flip=flip, grey=grey)
-        require_fraction(smallest_patch=smallest_patch, patch_flip=patch_flip, patch_grey=patch_grey)
+        require_positive(smallest_patch=smallest_patch)
+        require_fraction(grey=grey, smallest_patch=smallest_patch, patch_flip=patch_flip, patch_grey=patch_grey)
         require_jitter(strength, hue)
         self.version, self.grid, self.tile = version, grid, tile
         self.negatives, self.temperature = negatives, temperature
-        self.smallest_crop, self.flip, self.grey = smallest_crop, flip, grey
+        self.mild_views, self.grey = MildViews(smallest_crop, flip), grey
         self.smallest_patch, self.patch_flip = smallest_patch, patch_flip
         self.strength, self.hue, self.patch_grey = strength, hue, patch_grey
         self.chance = info_nce_chance(negatives) if negatives else None
@@ -145,7 +156,7 @@ class CPCImage(Method):
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> patches (B G G, C, tile, tile), a picture's next to each other, row by row, and the
         numbers of negatives + 1 different ones of them, int64."""
-        pictures = random_crop_flip(as_float(images), generator, smallest=self.smallest_crop, flip=self.flip)
+        pictures = self.mild_views(images, generator)
         patches = cut_patches(random_grey(pictures, generator, self.grey), grid=self.grid)  # (B, G, G, C, h, w)
         flip = self.patch_flip if self.version == 2 else 0.0
         tiles = crop_patches(patches, generator, tile=self.tile, smallest=self.smallest_patch, flip=flip)
@@ -154,7 +165,7 @@ class CPCImage(Method):
         return tiles, self.draw(len(tiles), generator)
 
     def draw(self, patches: int, generator: Generator) -> Tensor:
-        """(N + 1,) int64 different patches of a batch's: one more than is compared with, see `exclude_own`."""
+        """(N + 1,) int64 different patches of a batch, one more than are compared, see `exclude_own`."""
         if self.negatives >= patches:
             raise ValueError(
                 f"negatives is {self.negatives}, and a batch of {patches // self.grid**2} pictures has only {patches} "
@@ -174,7 +185,7 @@ class CPCImage(Method):
                 own.append(rows[:, k:].flatten())
         return torch.cat(predicted), torch.cat(own)
 
-    def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
+    def loss(self, *views: Tensor, index: Tensor) -> Scored:
         """InfoNCE, mean over all predictions, and how often the patch itself is the nearest (only logged)."""
         tiles, drawn = views
         vectors = self.encoder(tiles)  # (B G G, D)
@@ -183,16 +194,16 @@ class CPCImage(Method):
         predicted = unit(predicted) / self.temperature  # (Q, P)
         positive = (predicted * targets[own]).sum(1)
         negative = exclude_own(similarity(predicted, targets[drawn]), own, drawn, len(targets))
-        self.chance = info_nce_chance(len(drawn) - 1)
         accuracy = (positive > negative.amax(1)).float().mean().detach()
-        return {"loss": info_nce(positive, negative).mean(), "accuracy": accuracy}
+        terms = {"loss": info_nce(positive, negative).mean(), "accuracy": accuracy}
+        return Scored(terms, chance=info_nce_chance(len(drawn) - 1))
 
 
 def exclude_own(logits: Tensor, own: Tensor, drawn: Tensor, patches: int) -> Tensor:
     """(Q, N + 1) logits against the patches `drawn` -> the same, changed in place, with N that count in each row.
 
-    Minus infinity is written over a row's own patch `own` (Q,) where it was drawn and over the last one where it was
-    not, so that every row has N negatives and chance is exact.
+    A row's own patch `own` (Q,) becomes minus infinity where it was drawn, and the last patch where it was not. So
+    every row has N negatives, and chance is exact.
     """
     column = torch.full((patches,), len(drawn) - 1, device=drawn.device)
     column[drawn] = torch.arange(len(drawn), device=drawn.device)

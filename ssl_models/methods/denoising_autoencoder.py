@@ -1,8 +1,8 @@
-"""Denoising autoencoders: what was the picture before it was damaged? (Vincent et al. 2010, JMLR 11, 3371-3408)
+"""Denoising autoencoders: what was the picture before noise was added? (Vincent et al. 2010, JMLR 11, 3371-3408)
 
-An autoencoder that may see all can copy; one that is shown noise must know what pictures look like. The paper's are
-single layers put on top of one another, each trained as a denoising autoencoder of what the layer below makes of an
-undamaged picture (section 3.5: `stacked`). By default the whole encoder is one autoencoder, trained end to end.
+An autoencoder that is given the whole picture can learn to copy it. One that is given a corrupted picture must know
+what pictures look like. The paper stacks single layers, each trained as a denoising autoencoder of the clean output of
+the layer below (section 3.5; here `stacked`). By default the whole encoder is one autoencoder, trained end to end.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -19,8 +20,8 @@ from ssl_models.bounds import require_choice, require_fraction, require_picture,
 from ssl_models.decoder import Decoder, map_shapes, painting_target, unexplained
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.method import DataSpec, Method
+from ssl_models.modalities.image import MildViews
 from ssl_models.views.corruption import NOISES, mean_colour
-from ssl_models.views.geometric import as_float, random_crop_flip
 
 OBJECTIVES = ("squared", "cross_entropy")
 LARGEST_SEED = 2**62
@@ -28,7 +29,7 @@ LARGEST_SEED = 2**62
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while: no statistics move, and afterwards every part is in the mode that it was in."""
+    """Within this context no statistic of a module changes: it is in evaluation mode. Each part's mode is restored."""
     training = [part for part in module.modules() if part.training]
     for part in training:
         part.training = False
@@ -40,24 +41,28 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 class DenoisingAutoencoder(Method):
-    """`alpha sum_J l(x, z) + beta sum_rest l(x, z)` (section 3.4), J being the values corrupted. Chance 1 or log 2.
+    """The emphasised error `alpha sum_J l(x, z) + beta sum_rest l(x, z)` (section 3.4), J being the corrupted values.
 
-    The sum is divided by what a constant picture costs for "squared" (chance 1, see `unexplained`), and by the sum of
-    the weights for "cross_entropy", where a z of 1/2 everywhere costs log 2.
-    The paper: masking noise of 10 to 40 % (table 3), layers of 1,000 to 3,000 sigmoid units, plain SGD.
-    "squared" compares each picture without its mean colour and over its deviation: with the values as they are, which
-    the paper takes, the background's colour decides the error and the features are worse here.
+    For "squared" it is divided by the error of the best constant (see `unexplained`), and chance is 1. For
+    "cross_entropy" it is divided by the sum of the weights, and chance is log 2, the cost of z = 1/2 everywhere. The
+    paper has layers of 1,000 to 3,000 sigmoid units, trained with plain SGD.
 
-    noise: "gaussian", "masking" (values set to 0) or "salt_and_pepper" (to 0 or 1), all for single values.
-    level: share of the values, or the Gaussian's deviation for values in [0, 1]. objective: l, "squared" or
-    "cross_entropy". alpha, beta: weights of the corrupted and of the untouched values; 1 and 0 is "full emphasis".
-    Gaussian noise leaves none untouched. normalise: compare differences from the mean colour over the deviation, as
-    above, or the values; for "squared" only.
-    stacked: one layer after another, see `layer_at` for how long, the layers below frozen; a map's bounds for noise are
-    those of each channel in its batch. On 32-px pictures the last layer's features then are little better than
-    untrained ones, though the error falls to a third of chance.
-    decoder_width: channels of a decoder's first layer. smallest_crop: least area of the random crop, 1 for none.
-    flip: probability of a left-right flip.
+    noise: "masking": values become 0; "salt_and_pepper": values become 0 or 1; "gaussian": noise is added. Each value
+        is drawn by itself. Default "masking". Paper all three (section 3.3).
+    level: share of the values that are corrupted, or the Gaussian's deviation for values in [0, 1]. Default 0.5. Paper
+        0.1 to 0.4 for masking (table 3).
+    objective: l, "squared" or "cross_entropy". Default "squared". Paper both.
+    alpha: weight of the corrupted values. Default 1. With beta 0 this is the paper's "full emphasis".
+    beta: weight of the values that were left. Default 1. Gaussian noise leaves none.
+    normalise: for "squared" only: whether each picture is compared without its mean colour and divided by its
+        deviation. Default True: with the values as they are, the background's colour decides the error, and the
+        features are worse. Paper: the values as they are.
+    stacked: whether one layer is trained after another, the layers below frozen, see `layer_at` for how long. Default
+        False. A map's bounds for noise are those of each channel in its batch. On 32-px pictures the last layer's
+        features are then little better than untrained ones, though the error falls to a third of chance. Paper: yes
+        (section 3.5).
+    decoder_width: channels of a decoder's first layer. Default 64. Own.
+    smallest_crop, flip: see MildViews.
     """
 
     family = "predictive"
@@ -76,21 +81,24 @@ class DenoisingAutoencoder(Method):
         normalise: bool = True,
         stacked: bool = False,
         decoder_width: int = 64,
-        smallest_crop: float = 0.5,
-        flip: float = 0.5,
+        smallest_crop: float = MildViews.smallest_crop,
+        flip: float = MildViews.flip,
     ) -> None:
         super().__init__(encoder)
         channels, height, width = require_picture(data.shape, "denoising_autoencoder")
         require_choice("noise", noise, tuple(NOISES))
         require_choice("objective", objective, OBJECTIVES)
-        require_positive(smallest_crop=smallest_crop, decoder_width=decoder_width)
-        require_fraction(level=level, smallest_crop=smallest_crop, flip=flip)
+        require_positive(decoder_width=decoder_width)
+        require_fraction(level=level)
         require_emphasis(alpha, beta, untouched=noise != "gaussian" and level < 1, corrupted=level > 0)
         if stacked and objective == "cross_entropy":
-            raise ValueError("objective is 'cross_entropy'; maps are not in [0, 1], choose squared where stacked")
+            raise ValueError(
+                "objective is 'cross_entropy', which needs values in [0, 1], and the maps of layers exceed it; choose "
+                "'squared' where stacked"
+            )
         self.noise, self.level, self.objective = noise, level, objective
         self.alpha, self.beta, self.normalise, self.stacked = alpha, beta, normalise, stacked
-        self.smallest_crop, self.flip = smallest_crop, flip
+        self.mild_views = MildViews(smallest_crop, flip)
         self.chance = math.log(2) if objective == "cross_entropy" else 1.0
         shapes = list(map_shapes(encoder, data.shape).values())
         if not stacked:
@@ -106,16 +114,19 @@ class DenoisingAutoencoder(Method):
         self.register_buffer("layer", torch.tensor(0))
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """(B, C, H, W) uint8 -> damaged pictures and whole ones, of the same shape, and which values were corrupted,
-        int64. Stacked: whole pictures, and the seed (1,) int64 of the noise for a map that is not known yet."""
-        pictures = random_crop_flip(as_float(images), generator, smallest=self.smallest_crop, flip=self.flip)
+        """(B, C, H, W) uint8 -> corrupted and clean pictures of that shape, and a mask of the corrupted values, int64.
+
+        Stacked: clean pictures, and the seed (1,) int64 of the noise, because the map that it is for is computed in
+        `loss`.
+        """
+        pictures = self.mild_views(images, generator)
         if self.stacked:
             return pictures, torch.randint(LARGEST_SEED, (1,), generator=generator, device=generator.device)
         corrupted, touched = NOISES[self.noise](pictures, generator, self.level)
         return corrupted, pictures, touched.long()
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
-        """The emphasised error; stacked: of the layer in training, whose number from 0 is logged."""
+        """The emphasised error. Stacked: that of the layer in training, whose number (from 0) is logged."""
         if self.stacked:
             return {"reconstruction": self.layer_error(*views), "layer": self.layer.float()}
         corrupted, pictures, touched = views
@@ -128,7 +139,7 @@ class DenoisingAutoencoder(Method):
         return {"reconstruction": (weight * error).sum() / weight.sum().clamp_min(1e-6)}
 
     def layer_error(self, pictures: Tensor, seed: Tensor) -> Tensor:
-        """The error of the layer in training at undoing noise in the map of the layer below, or in the picture."""
+        """The error of the layer in training: it removes noise from the map of the layer below, or from the picture."""
         layer = int(self.layer)
         below = self.map_below(pictures, layer)
         low = below.amin((0, 2, 3), keepdim=True) if layer else 0.0
@@ -140,7 +151,7 @@ class DenoisingAutoencoder(Method):
         return unexplained(output, below if layer else self.target(pictures), self.weight(touched))
 
     def map_below(self, pictures: Tensor, layer: int) -> Tensor:
-        """What the frozen layers below `layer` make of undamaged pictures, float32; the pictures themselves for 0."""
+        """The output of the frozen layers below `layer` for clean pictures, float32; for layer 0 the pictures."""
         if layer == 0:
             return pictures
         with torch.no_grad(), evaluating(self.encoder):
@@ -156,24 +167,24 @@ class DenoisingAutoencoder(Method):
         """alpha where a value was corrupted, beta elsewhere."""
         return torch.where(touched.bool(), self.alpha, self.beta)
 
-    def after_step(self, progress: float) -> None:
-        """Stacked: goes on to the next layer when its part of the training begins."""
+    def after_step(self, handed_over: Any, progress: float) -> None:  # noqa: ARG002
+        """Stacked: begins with the next layer when its share of the training is reached."""
         if self.stacked:
             self.layer.fill_(layer_at(progress, len(self.decoders)))
 
 
 def layer_at(progress: float, layers: int) -> int:
-    """The number from 0 of the layer in training: each has the same sum of learning rates under half a cosine.
+    """The number, from 0, of the layer in training: each has the same sum of learning rates under half a cosine.
 
     The integral of (1 + cos pi p) / 2 is half of p + sin(pi p) / pi, so five layers begin at 0, 0.10, 0.21, 0.33 and
-    0.48. In equal parts the last would have 1 % of the rates' sum, and its error stayed above chance.
+    0.48. With equal parts the last layer would have 1 % of the sum of the rates, and its error stayed above chance.
     """
     done = progress + math.sin(math.pi * progress) / math.pi
     return min(int(done * layers), layers - 1)
 
 
 def require_emphasis(alpha: float, beta: float, *, untouched: bool, corrupted: bool) -> None:
-    """Refuses weights below 0, and weights that leave nothing to compare."""
+    """Refuses weights below 0, and weights that leave no value to compare."""
     for name, value in (("alpha", alpha), ("beta", beta)):
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} is {value}; it must be at least 0")

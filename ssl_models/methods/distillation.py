@@ -1,9 +1,9 @@
-"""Distillation: a fresh encoder learns what a teacher said of each picture (Hinton et al. 2015, arXiv:1503.02531).
+"""Distillation: a fresh encoder learns the outputs of a teacher (Hinton et al. 2015, arXiv:1503.02531).
 
-The teacher's probabilities tell which classes resemble one another, where a label only names one. It is ClusterFit's
-control (Yan et al. 2020, arXiv:1912.03330): both refit a fresh network to a trained one, but this one stays in the
-space of the teacher's labels, which clusters leave. Label smoothing is its simplest form, a teacher that is equally
-unsure of all other classes.
+A label names one class; the teacher's probabilities also tell which classes resemble each other. Distillation is a
+control for ClusterFit (Yan et al. 2020, arXiv:1912.03330). Both refit a fresh network to a trained one. Distillation
+stays in the space of the teacher's classes, and clusters do not. Label smoothing is its simplest form: a teacher that
+finds all other classes equally likely.
 """
 
 from __future__ import annotations
@@ -18,19 +18,25 @@ from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsLabels
 from ssl_models.method import DataSpec, Method
-from ssl_models.views.geometric import as_float, random_crop_flip
+from ssl_models.modalities.image import MildViews
 
 
 class Distillation(Method):
-    """`(1 - hard_weight) * soft + hard_weight * hard`, of a linear classifier on the encoder.
+    """The sum `(1 - hard_weight) * soft + hard_weight * hard`, for a linear classifier on the encoder.
 
-    soft: `distillation_loss` on the teacher's logits. hard: cross entropy of data.labels at temperature 1; a refit's
-    data.labels are what its source decided, not what the data set says.
-    Chance is the loss of equal logits: temperature^2 * (log K - mean entropy of p), and log K for the hard part.
-    temperature: the paper finds much the same for all above 8 where the student is wide, and 2.5 to 4 best for a very
-    narrow one. hard_weight: 0 for soft targets alone (the paper: best when "considerably lower" than the other).
-    smallest_crop, flip: as in `supervised`. The teacher's row is one for a picture, however that is cropped.
-    Raises ValueError where the data have no teacher's logits, NeedsLabels where hard_weight finds no labels.
+    soft is `distillation_loss` on the teacher's logits. hard is the cross entropy of data.labels at temperature 1. In a
+    refit, data.labels are the decisions of its source, and not the labels of the data set.
+
+    Chance is the loss of equal logits: temperature^2 * (log K - mean entropy of p), and log K for the hard part. A
+    picture has one row of logits, however its view is cropped.
+
+    Raises ValueError where the data have no teacher's logits, NeedsLabels where hard_weight is over 0 without labels.
+
+    temperature: divides the logits of teacher and student. Default 4. Paper: above 8 there is little difference where
+        the student is wide; 2.5 to 4 is best for a very narrow one.
+    hard_weight: weight of the hard part, 0 for soft targets alone. Default 0. Paper: best where it is "considerably
+        lower".
+    smallest_crop, flip: see MildViews.
     """
 
     family = "refit"
@@ -43,16 +49,16 @@ class Distillation(Method):
         *,
         temperature: float = 4.0,
         hard_weight: float = 0.0,
-        smallest_crop: float = 0.5,
-        flip: float = 0.5,
+        smallest_crop: float = MildViews.smallest_crop,
+        flip: float = MildViews.flip,
     ) -> None:
         super().__init__(encoder)
-        require_fraction(hard_weight=hard_weight, smallest_crop=smallest_crop, flip=flip)
-        require_positive(temperature=temperature, smallest_crop=smallest_crop)
+        require_fraction(hard_weight=hard_weight)
+        require_positive(temperature=temperature)
         targets = required_targets(data)  # (N, K)
         classes = targets.shape[1]
         self.temperature, self.hard_weight = temperature, hard_weight
-        self.smallest_crop, self.flip = smallest_crop, flip
+        self.mild_views = MildViews(smallest_crop, flip)
         self.head = nn.Linear(encoder.dim, classes)
         self.targets: Tensor
         self.labels: Tensor | None
@@ -63,10 +69,10 @@ class Distillation(Method):
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> one view of the same shape: a mild crop and a flip."""
-        return (random_crop_flip(as_float(images), generator, smallest=self.smallest_crop, flip=self.flip),)
+        return (self.mild_views(images, generator),)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
-        """The weighted parts, and how often the student's first class is the teacher's (only logged)."""
+        """The weighted parts, and how often student and teacher have the same first class (only logged)."""
         logits = self.head(self.encoder(views[0])).float()  # (B, K)
         targets = self.targets[index]
         terms = {
@@ -83,11 +89,12 @@ class Distillation(Method):
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """(B, K) logits of each (student: or (1, K) for all) -> temperature^2 * KL(p || q), a scalar, averaged over B.
+    """Logits (B, K) of each -> temperature^2 * KL(p || q), averaged over B, a scalar; the student's may be (1, K).
 
-    p and q are the softmax of teacher / temperature and student / temperature. The paper's cross entropy of p and q
-    is this plus the entropy of p, which no student can change: the gradients are the same, and here the optimum is 0.
-    Gradients shrink as 1 / temperature^2, which the square makes good (Hinton et al. 2015, section 2).
+    p and q are the softmax of teacher / temperature and student / temperature. The paper's loss is the cross entropy of
+    p and q: this plus the entropy of p, which does not depend on the student. The gradients are the same, and the
+    minimum is 0 here. Gradients shrink as 1 / temperature^2; the factor compensates for that (Hinton et al. 2015,
+    section 2).
     """
     expected = (teacher / temperature).log_softmax(1)
     found = (student / temperature).log_softmax(1).expand_as(expected)
@@ -95,7 +102,7 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> T
 
 
 def required_targets(data: DataSpec) -> Tensor:
-    """The teacher's logits (N, K) in float32, refusing what is none."""
+    """The teacher's logits (N, K) in float32. Raises ValueError where there are none, or invalid ones."""
     targets = data.targets
     if targets is None:
         raise ValueError(
@@ -113,7 +120,7 @@ def required_targets(data: DataSpec) -> Tensor:
 
 
 def required_labels(data: DataSpec, classes: int) -> Tensor:
-    """The data's labels (N,), refusing those that are not of the teacher's classes."""
+    """The labels of the data (N,). Raises where there are none, or where they are not among the teacher's classes."""
     if data.labels is None:
         raise NeedsLabels("hard_weight of the method 'distillation' needs labels, and these data have none")
     if len(data.labels) != data.samples:

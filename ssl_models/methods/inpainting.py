@@ -1,7 +1,8 @@
-"""Context encoders: what was in the hole? A decoder paints it from the rest (Pathak et al. 2016, arXiv:1604.07379).
+"""Context encoders: what was in the hole? A decoder predicts it from the rest (Pathak et al. 2016, arXiv:1604.07379).
 
-The error alone gives the mean of all that could have been there, a blur; a discriminator that must tell paintings from
-pictures punishes that. For features the paper does without it: with AlexNet the game did not converge (section 5.2).
+The squared error alone leads to the mean of everything that could have been there, which is blurred. A discriminator
+between predicted and real pictures penalises that. For learning features the paper leaves it out: with AlexNet the
+adversarial training did not converge (section 5.2).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from ssl_models.decoder import Decoder, map_shapes, painting_target, unexplained
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.resnet import group_norm
 from ssl_models.method import DataSpec, Method
+from ssl_models.modalities.image import MildViews
 from ssl_models.views.corruption import block_mask, centre_mask, mean_colour, require_hole
-from ssl_models.views.geometric import as_float, random_crop_flip
 
 REGIONS = ("centre", "blocks")
 OVERLAP_WEIGHT = 10
@@ -27,11 +28,11 @@ SMALLEST_JUDGED = 8
 
 
 class Discriminator(nn.Module):
-    """(B, channels, H, W) -> (B,) logits, positive for a picture and negative for a painting.
+    """(B, channels, H, W) -> (B,) logits, positive for a real picture and negative for a predicted one.
 
-    Convolutions of stride 2 down to 4 px as in DCGAN (Radford et al. 2016, arXiv:1511.06434), whose architecture the
-    paper takes, but with group normalisation: batch statistics would tell real batches from painted ones, and would
-    move when the decoder is scored.
+    Convolutions of stride 2 down to 4 px, as in DCGAN (Radford et al. 2016, arXiv:1511.06434), which the paper follows.
+    It has group normalisation instead of batch normalisation: batch statistics differ between real and predicted
+    batches, and would change while the decoder is scored.
     """
 
     def __init__(self, channels: int, side: int, width: int) -> None:
@@ -49,26 +50,35 @@ class Discriminator(nn.Module):
 
 
 class Inpainting(Method):
-    """`||M (x - F((1 - M) x))||^2` (eq. 1) over what painting the mean costs. Chance is 1, with a game see below.
+    """The squared error in the hole (eq. 1), divided by that of the best constant. Chance is 1; adversarial see below.
 
-    The paper: the hole filled with the mean colour, a quarter of the picture, 7 px of 227 overlap weighted tenfold for
-    the centre, weights 0.999 and 0.001 of error and game, Adam with a rate ten times the discriminator's. Its blocks
-    gave better features than its centre (section 3.3).
-    Here the hole is filled with the mean colour of the rest of its picture, and what is painted is the difference from
-    it over the picture's deviation: untreated, the colour of the background decides the error, and in a short training
-    the encoder learned no shape (k-NN as before training). What is visible weighs a tenth, as holes alone are little to
-    learn from in so short a time (k-NN 4 to 16 points over untrained with 0, 12 to 21 with 0.1, three seeds each).
-    The game is two loss terms of one optimiser. `discriminator` has the discriminator's gradient alone and `fooling`
-    the encoder's and decoder's, through a discriminator whose weights stand still; its rate is theirs. It judges the
-    hidden values with blanks around them, so that no seam between hole and context gives a painting away. If nobody
-    can tell, `1 - adversarial + (1 + adversarial) log 2` is chance.
+    The hole is filled with the mean colour of the rest of its picture. The paper fills it with the mean colour. The
+    decoder predicts the difference from that colour, divided by the picture's deviation. Without this the background's
+    colour decides the error: in a short training the encoder learned no shape (k-NN as before training). The paper
+    trains with Adam and a learning rate ten times that of the discriminator. Its blocks gave better features than its
+    centre (section 3.3).
 
-    region: "centre", or "blocks" drawn for each sample. hidden: share of the picture's area, for blocks the most.
-    blocks: their number. overlap: pixels around the hole that are painted too, each weighing ten (paper 7 of 227, for
-    the centre). context: weight of all other visible values (eq. 1: 0; the authors' code for random regions: 1, or 10).
-    adversarial: weight of the game, 0 for none (paper 0.001). normalise: paint the difference over the deviation, as
-    above, or the values as they are. decoder_width, discriminator_width: channels of the first layer.
-    smallest_crop: least area of the random crop, 1 for none. flip: probability of a left-right flip.
+    The adversarial part is two more terms of the same optimiser, so both sides have the same learning rate.
+    "discriminator" has gradients for the discriminator only. "fooling" has gradients for the encoder and the decoder
+    only: the discriminator's weights are constant in it. The discriminator is shown the hidden values on a blank
+    background, so that no seam between the hole and its context tells it the answer. Where nobody can tell real from
+    predicted, the loss is `1 - adversarial + (1 + adversarial) log 2`, which is then the chance.
+
+    region: of the hole. Default "blocks", drawn for each sample. "centre": one rectangle in the middle. Paper both.
+    hidden: share of the picture's area that is hidden; for blocks the most that can be. Default 0.25. Paper 0.25
+        (section 3.3).
+    blocks: number of blocks. Default 8. Paper "a number" (section 3.3).
+    overlap: width in pixels of the margin around the hole that is predicted too, with weight 10. Default 0. Paper 7 of
+        227 px for the centre.
+    context: weight of all other visible values. Default 0.1: in so short a time holes alone teach little (k-NN 4 to 16
+        points over untrained with 0, 12 to 21 with 0.1, three seeds each). Paper 0 (eq. 1); the authors' code for
+        random regions 1, or 10.
+    adversarial: weight of the adversarial part, 0 for none. Default 0. Paper 0.001, and 0 for features.
+    normalise: whether differences over the deviation are predicted, as above, or the values as they are. Default True.
+        Paper: the values.
+    decoder_width: channels of the decoder's first layer. Default 64. Own.
+    discriminator_width: channels of the discriminator's first layer. Default 16. Own.
+    smallest_crop, flip: see MildViews.
     """
 
     family = "predictive"
@@ -88,21 +98,20 @@ class Inpainting(Method):
         normalise: bool = True,
         decoder_width: int = 64,
         discriminator_width: int = 16,
-        smallest_crop: float = 0.5,
-        flip: float = 0.5,
+        smallest_crop: float = MildViews.smallest_crop,
+        flip: float = MildViews.flip,
     ) -> None:
         super().__init__(encoder)
         channels, height, width = require_picture(data.shape, "inpainting")
         require_choice("region", region, REGIONS)
         require_hole(height, width, share=hidden, blocks=blocks if region == "blocks" else 1, name="hidden")
         require_positive(decoder_width=decoder_width, discriminator_width=discriminator_width)
-        require_positive(smallest_crop=smallest_crop)
-        require_fraction(context=context, adversarial=adversarial, smallest_crop=smallest_crop, flip=flip)
+        require_fraction(context=context, adversarial=adversarial)
         if not 0 <= overlap < min(height, width):
             raise ValueError(f"overlap is {overlap}; it must be at least 0 and less than the picture's side")
         self.region, self.hidden, self.blocks = region, hidden, blocks
         self.overlap, self.context, self.normalise = overlap, context, normalise
-        self.adversarial, self.smallest_crop, self.flip = adversarial, smallest_crop, flip
+        self.adversarial, self.mild_views = adversarial, MildViews(smallest_crop, flip)
         dim, start, _ = list(map_shapes(encoder, data.shape).values())[-1]
         self.decoder = Decoder(dim, channels, (height, width), start=start, width=decoder_width)
         self.chance = 1.0
@@ -119,7 +128,7 @@ class Inpainting(Method):
         """(B, C, H, W) uint8 -> pictures with their holes filled, the whole pictures, both of that shape, and the holes
         (B, 1, H, W) int64, 1 where hidden."""
         batch, _, height, width = images.shape
-        pictures = random_crop_flip(as_float(images), generator, smallest=self.smallest_crop, flip=self.flip)
+        pictures = self.mild_views(images, generator)
         if self.region == "centre":
             hole = centre_mask(batch, height, width, share=self.hidden, device=images.device)
         else:
@@ -127,7 +136,7 @@ class Inpainting(Method):
         return torch.where(hole, mean_colour(pictures, hole), pictures), pictures, hole.long()
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
-        """The error in the hole; with a game also both its sides, and how often the discriminator is right (logged)."""
+        """The error in the hole; adversarial: also both sides' losses, and the discriminator's accuracy (logged)."""
         filled, pictures, hole = views
         maps = self.encoder.layers(filled)
         painted = self.decoder(maps[next(reversed(maps))]).float()  # (B, C, H, W)
@@ -144,7 +153,9 @@ class Inpainting(Method):
         return hidden + OVERLAP_WEIGHT * (grown - hidden) + self.context * (1 - grown)
 
     def game(self, real: Tensor, painted: Tensor) -> dict[str, Tensor]:
-        """Both sides of eq. 2, the decoder's as "fool it" (Goodfellow et al. 2014, arXiv:1406.2661, section 3)."""
+        """Both sides of eq. 2. The decoder's is the non-saturating one (Goodfellow et al. 2014, arXiv:1406.2661,
+        section 3).
+        """
         fixed = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
         judged: Tensor = functional_call(self.discriminator, fixed, (painted,))
         on_real, on_painted = self.discriminator(torch.cat([real, painted.detach()])).chunk(2)  # (B,) each

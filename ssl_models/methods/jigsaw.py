@@ -1,8 +1,8 @@
-"""Jigsaw puzzles: which of P known orders are the nine tiles shown in? (Noroozi & Favaro 2016, arXiv:1603.09246)
+"""Jigsaw puzzles: in which of P known orders are the nine tiles shown? (Noroozi & Favaro 2016, arXiv:1603.09246)
 
-Three guards against short cuts (section 3.3): a random gap between tiles, so that edges do not continue; each tile
-normalised by itself, so that its mean and contrast tell nothing; grey pictures now and then, so that colour alone (and
-the lens's chromatic aberration) does not solve it.
+Three measures keep the network from solving it without recognising parts (section 3.3). A random gap between tiles:
+edges do not continue from tile to tile. Each tile is normalised by itself: its mean and contrast tell nothing. Some
+pictures are grey: colour alone, and the chromatic aberration of the lens, are not enough.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import TilesClassifier
 from ssl_models.method import DataSpec, Method
-from ssl_models.views.geometric import as_float, random_crop_flip
+from ssl_models.modalities.image import MildViews
 from ssl_models.views.patches import (
     TILES,
     cut_tiles,
@@ -31,14 +31,19 @@ from ssl_models.views.photometric import random_grey
 
 
 class Jigsaw(Method):
-    """A classifier of permutations over the shared encoder's nine vectors. Chance is log(permutations).
+    """A classifier of permutations, from the nine vectors of one shared encoder. Chance is log(permutations).
 
-    permutations: how many orders are told apart, at most 9! (the paper: 100 to 1,000; Goyal et al. 2019,
-    arXiv:1905.01235: 2,000). permutation_seed: of the set, chosen far apart, see `order_set`.
-    tile: side that tiles are scaled to; 16 is one place at the end of an encoder of stride 16 (the paper: 64).
-    gap: share of a cell's side left to chance (21 of 85 px). grey: probability of a grey picture (0.3 in the paper,
-    0.66 in arXiv:1905.01235). hidden: width of the classifier (4,096). normalise: each tile by itself.
-    smallest_crop: least area of the crop that is cut up, 1 for none. flip: probability of a left-right flip.
+    permutations: number of orders to tell apart, at most 9!. Default 100. Paper 100 to 1,000; Goyal et al. 2019
+        (arXiv:1905.01235) take 2,000.
+    permutation_seed: decides which orders these are; they are chosen far apart, see `order_set`. Default 0. Own.
+    tile: side in pixels that tiles are scaled to. Default 16, which an encoder of stride 16 reduces to one position.
+        Paper 64 (section 3.3).
+    gap: share of a cell's side by which the tile's place is random. Default 0.25. Paper 21 of 85 px.
+    grey: probability of a grey picture. Default 0.3. Paper 0.3; arXiv:1905.01235 takes 0.66.
+    hidden: width of the classifier's hidden layer. Default 256. Paper 4,096.
+    normalise: whether each tile is normalised by itself. Default True, as in the paper (section 3.3).
+    smallest_crop: least area of the crop that is cut into tiles, see MildViews. Default 0.6.
+    flip: see MildViews.
     """
 
     family = "predictive"
@@ -57,15 +62,15 @@ class Jigsaw(Method):
         hidden: int = 256,
         normalise: bool = True,
         smallest_crop: float = 0.6,
-        flip: float = 0.5,
+        flip: float = MildViews.flip,
     ) -> None:
         super().__init__(encoder)
         require_tiles(data.shape, tile=tile, gap=gap, method="jigsaw")
         require_orders(permutations)
-        require_fraction(grey=grey, smallest_crop=smallest_crop, flip=flip)
-        require_positive(hidden=hidden, smallest_crop=smallest_crop)
+        require_fraction(grey=grey)
+        require_positive(hidden=hidden)
         self.tile, self.gap, self.grey, self.normalise = tile, gap, grey, normalise
-        self.smallest_crop, self.flip = smallest_crop, flip
+        self.mild_views = MildViews(smallest_crop, flip)
         self.head = TilesClassifier(encoder.dim, hidden, permutations, TILES)
         self.orders: Tensor
         self.register_buffer("orders", order_set(permutations, permutation_seed), persistent=False)
@@ -74,7 +79,7 @@ class Jigsaw(Method):
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> shuffled tiles (9 B, C, tile, tile), a picture's next to each other, and the
         number of each picture's permutation (B,) int64."""
-        pictures = random_crop_flip(as_float(images), generator, smallest=self.smallest_crop, flip=self.flip)
+        pictures = self.mild_views(images, generator)
         pictures = random_grey(pictures, generator, self.grey)
         tiles = cut_tiles(pictures, generator, tile=self.tile, gap=self.gap)  # (B, 9, C, tile, tile)
         if self.normalise:

@@ -1,13 +1,14 @@
-"""MoCo: a view finds its picture's key among those of a queue that a slow copy of the encoder filled (He et al. 2020).
+"""MoCo: a view finds the key of its own picture in a queue of keys from a slowly moving encoder (He et al. 2020).
 
-arXiv:1911.05722, and Chen et al. 2020, arXiv:2003.04297, for version 2. Negatives are wanted many and alike: a batch
-gives alike ones but few, a memory bank many but from as many encoders as there were steps in an epoch. A queue of keys
-from an encoder that moves slowly gives both (section 3.1). All three can be chosen here, all else being equal.
+arXiv:1911.05722; version 2 is Chen et al. 2020 (arXiv:2003.04297). Negatives should be many, and should come from
+nearly the same encoder. The keys of one batch come from one encoder, but are few. The rows of a memory bank are many,
+but come from as many encoders as there are steps in an epoch. A queue of keys from a slowly moving encoder has both
+properties (section 3.1). This module offers all three sources, all else being equal.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -17,18 +18,18 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
 from ssl_models.memory import EXCLUDED, MemoryBank, Queue
-from ssl_models.method import DataSpec, Method
+from ssl_models.method import DataSpec, Method, Scored
+from ssl_models.modalities.image import to_float
 from ssl_models.teacher import Teacher
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.geometric import as_float
 
 SOURCES = ("queue", "bank", "batch")
 BLUR_SHOWS = 64
-"""The side in pixels from which on a blur is more than half a pixel wide."""
+"""The least side in pixels at which a blur is more than half a pixel wide."""
 
 
 class Version(NamedTuple):
-    """What a paper's version decides."""
+    """The settings that a paper's version decides."""
 
     hidden: int
     blur: float
@@ -39,36 +40,48 @@ VERSIONS = {1: Version(hidden=0, blur=0.0, temperature=0.07), 2: Version(hidden=
 
 
 def head_of(dim: int, hidden: int, projection: int) -> nn.Module:
-    """(B, dim) -> (B, projection): one linear layer, or two with a ReLU between them where there is a `hidden`."""
+    """(B, dim) -> (B, projection): a linear layer, or with `hidden` two linear layers and a ReLU between them."""
     if not hidden:
         return nn.Linear(dim, projection)
     return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, projection))
 
 
 class MoCo(Method):
-    """InfoNCE of a view's query against its picture's key and K others (eq. 1). Chance is log(K + 1).
+    """InfoNCE of a view's query against the key of its own picture and K others (eq. 1). Chance is log(K + 1).
 
-    The papers: 65,536 negatives, momentum 0.999, projection 128, batch 256 over 8 devices, SGD 0.9 with learning rate
-    0.03, weight decay 1e-4, 200 epochs. Both momentum and queue are far too slow for some hundreds of steps: with
-    momentum m and batch B, K / B must stay well below 1 / (1 - m), or the network flees from keys of another age than
-    the positive's, and 1 / (1 - m) well below the number of steps. For a budget of thousands of steps raise both, to
-    4,096 and 0.99 as in the authors' CIFAR-10 demonstration.
-    version: of the head, the views and the temperature, each of which can be given by itself. 1: a linear head, no
-    blur, 0.07. 2: one hidden layer (here 256 wide, paper 2,048), blur, 0.2.
-    source: of the negatives, as in figure 3. "queue": of K keys, from an encoder that follows by `momentum`. "bank":
-    K rows of a memory bank, whose rows are the positives too and keep `bank_momentum` at an update; a picture has one
-    view. "batch": the other pictures' keys, with gradient into both sides; K is batch_size - 1.
-    negatives: K; None: a sixteenth of the samples, so that a picture's key of an epoch ago is seldom among them, but at
-    most 512; not with source "batch".
-    shuffle_groups: into how many groups queries and keys are split, each with its own batch-norm statistics. With
-    statistics in common a query finds its key by them and learns nothing (section 3.3); keys are therefore grouped in
-    a random order, as if on devices of their own (the paper's 8). 1: no groups, so no guard. Groups want some 32
-    pictures each.
-    centre: whether a batch normalisation ends the head (the paper: no), see PIRL; without it the untrained network's
-    keys were told from older ones at once, and its features stayed bad.
-    hidden: width of the head's hidden layer, 0 for a linear head. blur: probability; by itself 0 below 64 px, where
-    the scaled deviation is less than half a pixel.
-    smallest_crop: least area of the crop. flip, grey: probabilities. strength, hue: of the colour jitter.
+    The papers train with batches of 256 over 8 devices, SGD with momentum 0.9, a learning rate of 0.03 and a weight
+    decay of 1e-4, for 200 epochs.
+
+    Momentum and queue depend on each other. With momentum m the teacher changes within about 1 / (1 - m) steps. With
+    batches of B, the oldest of K keys is K / B steps old. K / B must stay well below 1 / (1 - m). Otherwise old keys
+    come from a clearly different encoder than the positive key: the loss falls by telling old keys from new ones, and
+    not by telling pictures apart. In turn 1 / (1 - m) must stay well below the number of steps. The papers' values are
+    far too slow for some hundreds of steps. For thousands of steps take 4,096 negatives and momentum 0.99, as in the
+    authors' CIFAR-10 demonstration.
+
+    version: whose head, blur and temperature are the defaults, each of which can be set by itself. Default 2. 1: the
+        first paper's, 2: the second's.
+    source: of the negatives (figure 3). Default "queue": K keys from an encoder that follows by `momentum`. "bank": K
+        rows of a memory bank; its rows are the positives too, and a picture has one view. "batch": the other pictures'
+        keys, with gradient into both sides; K is batch_size - 1. Paper "queue".
+    negatives: K; not to be set for source "batch". Default None: a sixteenth of the samples, at most 512. Then the
+        queue seldom holds the key that a picture had an epoch ago. Paper 65,536.
+    momentum: share of the teacher's weights that stays at a step (eq. 2). Default 0.9. Paper 0.999.
+    bank_momentum: share of a row of the bank that stays when it is updated. Default 0.5.
+    shuffle_groups: number of groups that a batch is split into, each with its own batch-norm statistics. Default 2.
+        Paper 8 devices. With common statistics a query can find its key by them, and the network learns nothing
+        (section 3.3). Therefore keys are grouped in a random order. With 1 there is no such protection. A group should
+        have about 32 pictures.
+    temperature: divides the cosine similarities. Default None: 0.07 in version 1 and 0.2 in version 2, as in the
+        papers.
+    hidden: width of the head's hidden layer, 0 for a linear head. Default None: 0 in version 1 and 256 in version 2.
+        Papers: a linear head, and 2,048.
+    projection: outputs of the head. Default 64. Paper 128.
+    centre: whether a batch normalisation ends the head, see PIRL. Default True. Paper: no. Without it an untrained
+        network's new keys could be told from older ones at once, and the features stayed bad.
+    smallest_crop, flip, strength, hue, grey: of the views, see Augmentation.
+    blur: probability of a blur. Default None: 0 in version 1 and 0.5 in version 2, as in the papers, but 0 below 64 px,
+        where the blur is less than half a pixel wide.
     """
 
     family = "contrastive"
@@ -89,11 +102,11 @@ class MoCo(Method):
         hidden: int | None = None,
         projection: int = 64,
         centre: bool = True,
-        smallest_crop: float = 0.2,
-        flip: float = 0.5,
-        strength: float = 0.5,
-        hue: float = 0.5,
-        grey: float = 0.2,
+        smallest_crop: float = Augmentation.smallest_crop,
+        flip: float = Augmentation.flip,
+        strength: float = Augmentation.strength,
+        hue: float = Augmentation.hue,
+        grey: float = Augmentation.grey,
         blur: float | None = None,
     ) -> None:
         super().__init__(encoder)
@@ -114,7 +127,6 @@ class MoCo(Method):
         self.source, self.temperature, self.momentum = source, temperature, momentum
         self.bank_momentum, self.shuffle_groups = bank_momentum, shuffle_groups
         self.head = centred(head_of(encoder.dim, hidden, projection), projection, centre)
-        self.pending: tuple[Tensor, Tensor] | None = None
         self.bank: MemoryBank
         self.queue: Queue
         self.teacher: Teacher
@@ -127,7 +139,9 @@ class MoCo(Method):
             raise ValueError(f"negatives is {negatives}; {data.samples} samples allow 1 to that many")
         if source == "bank":
             if data.samples < 2:
-                raise ValueError(f"moco compares with other samples, and there is {data.samples}")
+                raise ValueError(
+                    f"moco compares a sample with others, and the data have {data.samples}; it takes at least 2"
+                )
             self.bank = MemoryBank(data.samples, projection)
             compared = min(self.negatives, data.samples - 1)  # not with oneself
         else:
@@ -136,7 +150,7 @@ class MoCo(Method):
         self.chance = info_nce_chance(compared)
 
     def network(self) -> nn.Sequential:
-        """The encoder and the head, which make the queries."""
+        """Encoder and head, which compute the queries."""
         return nn.Sequential(self.encoder, self.head)
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
@@ -146,7 +160,7 @@ class MoCo(Method):
             raise ValueError(
                 f"shuffle_groups is {self.shuffle_groups}; a batch of {len(images)} allows at most {len(images) // 2}"
             )
-        pictures = as_float(images)
+        pictures = to_float(images)
         queries = self.augment(pictures, generator)
         if self.source == "bank":
             return queries, self.bank.negatives(self.negatives, generator)
@@ -154,57 +168,55 @@ class MoCo(Method):
         return queries, self.augment(pictures, generator), order
 
     def in_groups(self, network: nn.Module, pictures: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, projection) unit vectors; each group's batch-norm statistics are its own."""
+        """(B, C, H, W) -> (B, projection) unit vectors; batch norms use the statistics of each group by itself."""
         return unit(torch.cat([network(group) for group in pictures.tensor_split(self.shuffle_groups)]))
 
     def keys(self, network: nn.Module, pictures: Tensor, order: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, projection) unit vectors, grouped in another order and put back into the first."""
+        """(B, C, H, W) -> (B, projection) unit vectors; grouped in the given order, returned in the original one."""
         return self.in_groups(network, pictures[order])[order.argsort()]
 
-    def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
-        """InfoNCE, and how often a query's nearest key is its own picture's (only logged)."""
+    def loss(self, *views: Tensor, index: Tensor) -> Scored:
+        """InfoNCE, and how often a query's nearest key is that of its own picture (only logged).
+
+        Hands over the keys (B, projection) for the queue, or the samples and the queries for their rows of the bank.
+        """
         queries = self.in_groups(self.network(), views[0])
         if self.source == "queue":
-            positive, negative = self.against_queue(queries, index, *views[1:])
-        elif self.source == "bank":
-            positive, negative = self.against_bank(queries, index, *views[1:])
-        else:
-            positive, negative = self.against_batch(queries, index, *views[1:])
-        return {
-            "loss": info_nce(positive, negative).mean(),
-            "accuracy": (positive > negative.amax(1)).float().mean().detach(),
-        }
+            keys = self.keys(self.teacher, *views[1:])
+            return Scored(info_nce_terms(*self.against_queue(queries, keys)), handed_over=keys)
+        if self.source == "bank":
+            logits = self.bank.logits(queries, index, views[1], self.temperature)
+            return Scored(info_nce_terms(*logits), handed_over=(index, queries.detach()))
+        logits = self.against_batch(queries, self.keys(self.network(), *views[1:]))
+        return Scored(info_nce_terms(*logits), chance=info_nce_chance(len(index) - 1))
 
-    def against_queue(self, queries: Tensor, index: Tensor, pictures: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,) and (B, K) logits; the positives are the teacher's keys, which join the queue after the step."""
-        keys = self.keys(self.teacher, pictures, order)
-        self.pending = index, keys
+    def against_queue(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and the teacher's keys, (B, projection) each -> (B,) positive and (B, K) negative logits."""
         positive = (queries * keys).sum(1) / self.temperature
         return positive, similarity(queries, self.queue.rows) / self.temperature
 
-    def against_bank(self, queries: Tensor, index: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,) and (B, K) logits; the positives are the pictures' own rows, which move after the step."""
-        self.pending = index, queries.detach()
-        return self.bank.logits(queries, index, rows, self.temperature)
-
-    def against_batch(self, queries: Tensor, index: Tensor, pictures: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,) and (B, B) logits, the positives excluded from the latter; the keys carry gradient too."""
-        logits = similarity(queries, self.keys(self.network(), pictures, order)) / self.temperature
-        self.chance = info_nce_chance(len(index) - 1)
-        own = torch.eye(len(index), dtype=torch.bool, device=logits.device)
+    def against_batch(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys, (B, projection) each -> (B,) positive and (B, B) negative logits, the own key excluded."""
+        logits = similarity(queries, keys) / self.temperature
+        own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
         return logits.diagonal(), logits.masked_fill(own, EXCLUDED)
 
-    def after_step(self, progress: float) -> None:  # noqa: ARG002
-        """Lets the teacher follow (eq. 2) and the keys join the queue, or moves the batch's rows of the bank."""
-        if self.pending is None:
-            return
-        index, features = self.pending
-        if self.source == "bank":
-            self.bank.update(index, features, self.bank_momentum)
-        else:
+    def after_step(self, handed_over: Any, progress: float) -> None:  # noqa: ARG002
+        """Updates the teacher (eq. 2) and puts the keys into the queue, or moves the batch's rows of the bank."""
+        if self.source == "queue":
             self.teacher.update(self.network(), self.momentum)
-            self.queue.push(features)
-        self.pending = None
+            self.queue.push(handed_over)
+        elif self.source == "bank":
+            index, queries = handed_over
+            self.bank.update(index, queries, self.bank_momentum)
+
+
+def info_nce_terms(positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
+    """(B,) positive and (B, N) negative logits -> InfoNCE, and the share of positives above all their negatives."""
+    return {
+        "loss": info_nce(positive, negative).mean(),
+        "accuracy": (positive > negative.amax(1)).float().mean().detach(),
+    }
 
 
 METHOD = MoCo

@@ -1,22 +1,22 @@
-"""Several pretext tasks on one encoder, each with a head of its own (Doersch & Zisserman 2017, arXiv:1708.07860).
+"""Several pretext tasks on one encoder, each with its own head (Doersch & Zisserman 2017, arXiv:1708.07860).
 
-What one task lets an encoder forget, another asks for: the paper found that combining tasks always helps, even without
-further ado. The type of a batch picks the head. Each step is on one task, drawn anew, and costs what that task costs.
+One task needs features that another discards. The paper found that combining tasks always helps, even in the simplest
+way. Each step trains one task, which is drawn at random, and costs what that task costs.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Generator, Tensor, nn
 
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.method import DataSpec, Method
+from ssl_models.method import DataSpec, Method, Scored
 from ssl_models.methods import colorization, denoising_autoencoder, inpainting, jigsaw, relative_position, rotation
 
-# A stage is stale when a file that its method imports has changed: what may be combined is imported here by name.
+# Imported by name: a stage becomes stale when a file that its method imports has changed.
 TASKS: dict[str, ModuleType] = {
     "colorization": colorization,
     "denoising_autoencoder": denoising_autoencoder,
@@ -25,21 +25,23 @@ TASKS: dict[str, ModuleType] = {
     "relative_position": relative_position,
     "rotation": rotation,
 }
-"""Those that train the encoder as it is, and compare no sample with others."""
+"""The tasks that can be combined: they train the given encoder, and do not compare samples with each other."""
 
 DEFAULT_TASKS = ["relative_position", "colorization"]
 
 
 class MultiPretext(Method):
-    """The loss of the one task that is drawn for the step, each as likely as another. There is no common chance.
+    """The loss of the task that is drawn for the step; all tasks are equally likely. There is no common chance.
 
-    Tasks differ in chance (rotation log 4, jigsaw log 100), and how often each is drawn in an epoch is a matter of
-    luck: the mean loss has no level that it could be held against. Each task's own loss has one. Terms carry the name
-    of their task, and beside "<task>_loss" stands "<task>_chance" where the task has a chance.
-    The paper: relative position, colorization, exemplar and motion segmentation on the first three blocks of a
-    ResNet-101. Its inputs made alike between tasks, and its sparse choice of layers for each head, are left out.
-    Batch normalisation keeps one running average of all that the tasks show it: tiles, grey and whole pictures.
-    tasks: two or more names of TASKS; each has its own default settings, which stand in the task's docstring.
+    Tasks differ in chance (rotation log 4, jigsaw log 100), and how often each is drawn in an epoch is random, so the
+    mean loss cannot be compared with one level. Each task's own loss can. Terms carry the name of their task, and
+    "<task>_chance" is logged beside "<task>_loss" where the task has a chance. Batch normalisation keeps one running
+    average of the inputs of all tasks: tiles, grey pictures and whole pictures. The paper combines relative position,
+    colorization, exemplar and motion segmentation on the first three blocks of a ResNet-101. Two of its parts are left
+    out: inputs made alike between tasks, and a sparse choice of layers for each head.
+
+    tasks: two or more names of TASKS, each with its own default settings. Default [relative_position, colorization].
+        Paper: these two, exemplar and motion segmentation.
     """
 
     family = "predictive"
@@ -62,21 +64,30 @@ class MultiPretext(Method):
         number = torch.randint(len(self.names), (1,), generator=generator, device=generator.device)
         return number, *self.task(number)[1].views(images, generator)
 
-    def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
-        """The drawn task's terms as "<task>_<term>"; its whole loss and its chance are among them (only logged)."""
+    def loss(self, *views: Tensor, index: Tensor) -> Scored:
+        """The terms of the drawn task as "<task>_<term>", with its whole loss and its chance (only logged).
+
+        Hands over the name of the task, and what the task handed over.
+        """
         number, *shown = views
         name, task = self.task(number)
-        terms = dict(task.loss(*shown, index=index))
+        scored = Scored.of(task.loss(*shown, index=index))
+        terms = dict(scored.terms)
         if "loss" not in terms:
             terms["loss"] = torch.stack([term.detach().float() for term in terms.values() if term.requires_grad]).sum()
-        if task.chance is not None:
-            terms["chance"] = torch.full((), task.chance, device=index.device)
-        return {f"{name}_{term}": value for term, value in terms.items()}
+        chance = task.chance if scored.chance is None else scored.chance
+        if chance is not None:
+            terms["chance"] = torch.full((), chance, device=index.device)
+        return Scored({f"{name}_{term}": value for term, value in terms.items()}, (name, scored.handed_over))
 
-    def after_step(self, progress: float) -> None:
-        """Told to all tasks: `progress` is the whole training's, and a task that was not drawn has nothing pending."""
-        for task in self.tasks.values():
-            cast(Method, task).after_step(progress)
+    def after_step(self, handed_over: tuple[str, Any], progress: float) -> None:
+        """Calls `after_step` of every task with the progress of the whole training.
+
+        A task that was not drawn has scored no batch in this step, and is given None.
+        """
+        drawn, own = handed_over
+        for name, task in self.tasks.items():
+            cast(Method, task).after_step(own if name == drawn else None, progress)
 
 
 def require_tasks(tasks: list[str]) -> None:

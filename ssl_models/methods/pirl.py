@@ -1,8 +1,8 @@
 """PIRL: a picture and a transformed copy of it have one representation (Misra & van der Maaten 2020).
 
-arXiv:1912.01991. Where a pretext task asks which transformation was made (and so keeps it in the features), PIRL asks
-that it make no difference: head f on the picture and head g on its shuffled or turned copy are both compared with a
-memory bank, which holds one feature of every untransformed picture and so gives any number of negatives (section 3.2).
+arXiv:1912.01991. A pretext task asks which transformation was made, so the features must keep it. PIRL asks for
+features that do not depend on it. Head f on the picture and head g on its transformed copy are both compared with a
+memory bank. The bank holds one feature of every untransformed picture, and gives any number of negatives (section 3.2).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import TilesProjection, centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce, pirl_nce_chance, unit
 from ssl_models.memory import MemoryBank, rows_compared
-from ssl_models.method import DataSpec, Method
+from ssl_models.method import DataSpec, Method, Scored
+from ssl_models.modalities.image import to_float
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.geometric import as_float, require_square, rotate
+from ssl_models.views.geometric import require_square, rotate
 from ssl_models.views.patches import (
     ALL_ORDERS,
     TILES,
@@ -38,19 +39,33 @@ TRANSFORMS = ("jigsaw", "rotation", "jigsaw_rotation")
 class PIRL(Method):
     """`weight * L(m_I, g(v_It)) + (1 - weight) * L(m_I, f(v_I))` (eq. 5). Chance is the loss at equal logits.
 
-    The paper: weight (lambda) 0.5, temperature 0.07, 32,000 negatives, projection 128, SGD 0.9, weight decay 1e-4,
-    batch 1,024, 800 epochs, cosine from 0.12 to 1.2e-4, jigsaw over all 9! orders, tiles of 64 px, crops of at least
-    60 %.
-    objective: "nce" (eq. 3 and 4) or "softmax" over the same logits.
-    transform: jigsaw, rotation (a quarter turn, drawn for each sample), or jigsaw_rotation (turned, then shuffled).
-    permutations: 0 or 9! draws each order from all; another number from a set chosen far apart.
-    negatives: rows of the bank that a batch is compared with; None: 1,024, or all where there are fewer; 0: all.
-    bank_momentum: share of a bank row that stays at its update. tile, gap: see `cut_tiles`.
-    centre: whether a batch normalisation ends both heads (the paper: no). An untrained encoder gives all pictures
-    nearly one vector; the rows that have been visited then resemble every query and the others none, and for the
-    first epochs, which are all that a small machine has, the network flees from its own bank. The temperature is
-    higher than the paper's for the same reason: a bank that lags by an epoch of large steps is a blurred target.
-    smallest_crop, smallest_transformed_crop: least areas of the two crops. strength, hue, grey: of the colour jitter.
+    The paper trains with SGD, momentum 0.9, weight decay 1e-4, batches of 1,024 and a cosine from 0.12 to 1.2e-4, for
+    800 epochs.
+
+    weight: lambda of eq. 5. Default 0.5. Paper 0.5.
+    objective: the loss L over the logits. Default "nce" (eq. 3 and 4). "softmax": a softmax over the same logits. Paper
+        "nce".
+    transform: of the second view. Default "jigsaw": nine tiles, shuffled. "rotation": a quarter turn, drawn for each
+        sample. "jigsaw_rotation": turned, then shuffled. Paper "jigsaw".
+    permutations: size of the set that an order is drawn from, chosen far apart; 0 or 9! for all orders. Default 0.
+        Paper 9!.
+    permutation_seed: decides which orders are in the set. Default 0. Own.
+    temperature: divides the cosine similarities. Default 0.2. Paper 0.07. The bank lags by an epoch of large steps
+        here, so its rows are a blurred target.
+    negatives: rows of the bank that a batch is compared with. Default None: 1,024, or all where there are fewer. 0:
+        all. Paper 32,000.
+    bank_momentum: share of a row of the bank that stays when it is updated. Default 0.5.
+    projection: outputs of both heads. Default 64. Paper 128.
+    centre: whether a batch normalisation ends both heads. Default True. Paper: no. An untrained encoder gives all
+        pictures nearly one vector. Rows of the bank that were updated then resemble every query, and rows not yet
+        visited resemble none. For the first epochs, which are all that a small machine has, the loss mostly drives the
+        features away from the bank. Centred features spread over the sphere from the first step.
+    tile: side in pixels that tiles are scaled to. Default 16, which an encoder of stride 16 reduces to one position.
+        Paper 64.
+    gap: share of a cell's side by which a tile's place is random, see `cut_tiles`. Default 0.25.
+    smallest_crop: least area of the crop of the untransformed picture, see Augmentation.
+    smallest_transformed_crop: least area of the crop that is transformed. Default 0.6. Paper 0.6.
+    flip, strength, hue, grey: of both views, see Augmentation.
     """
 
     family = "contrastive"
@@ -73,12 +88,12 @@ class PIRL(Method):
         centre: bool = True,
         tile: int = 16,
         gap: float = 0.25,
-        smallest_crop: float = 0.2,
+        smallest_crop: float = Augmentation.smallest_crop,
         smallest_transformed_crop: float = 0.6,
-        flip: float = 0.5,
-        strength: float = 0.5,
-        hue: float = 0.5,
-        grey: float = 0.2,
+        flip: float = Augmentation.flip,
+        strength: float = Augmentation.strength,
+        hue: float = Augmentation.hue,
+        grey: float = Augmentation.grey,
     ) -> None:
         super().__init__(encoder)
         require_picture(data.shape, "pirl")
@@ -110,12 +125,11 @@ class PIRL(Method):
         self.image_head = centred(nn.Linear(encoder.dim, projection), projection, centre)  # f
         self.transformed_head = centred(transformed_head or nn.Linear(encoder.dim, projection), projection, centre)  # g
         self.bank = MemoryBank(data.samples, projection)
-        self.pending: tuple[Tensor, Tensor] | None = None
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> pictures of the same shape, the transformed (9 B, C, tile, tile) or (B, C, H, W), and
         the bank rows (negatives,) int64 that this batch is compared with."""
-        pictures = as_float(images)
+        pictures = to_float(images)
         plain = self.augment(pictures, generator)
         transformed = self.augment_transformed(pictures, generator)
         if self.turned:
@@ -132,26 +146,27 @@ class PIRL(Method):
             return random_orders(batch, generator)
         return self.orders[torch.randint(len(self.orders), (batch,), generator=generator, device=generator.device)]
 
-    def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
-        """The two weighted halves of eq. 5, and how often g's nearest row is the picture's own (only logged)."""
+    def loss(self, *views: Tensor, index: Tensor) -> Scored:
+        """The two weighted halves of eq. 5, and how often the own row is the nearest to g's feature (only logged).
+
+        Hands over the samples, and the features f (B, projection) for the bank.
+        """
         plain, transformed, negatives = views
         image_features = unit(self.image_head(self.encoder(plain)))  # (B, projection)
         transformed_features = unit(self.transformed_head(self.encoder(transformed)))  # (B, projection)
-        self.pending = index, image_features.detach()
         criterion = OBJECTIVES[self.objective][0]
         image = self.bank.logits(image_features, index, negatives, self.temperature)
         own, others = self.bank.logits(transformed_features, index, negatives, self.temperature)
-        return {
+        terms = {
             "transformed": self.weight * criterion(own, others).mean(),
             "image": (1 - self.weight) * criterion(*image).mean(),
             "accuracy": (own > others.amax(1)).float().mean().detach(),
         }
+        return Scored(terms, handed_over=(index, image_features.detach()))
 
-    def after_step(self, progress: float) -> None:  # noqa: ARG002
-        """Moves the batch's rows of the bank towards f of the untransformed pictures."""
-        if self.pending is not None:
-            self.bank.update(*self.pending, self.bank_momentum)
-            self.pending = None
+    def after_step(self, handed_over: tuple[Tensor, Tensor], progress: float) -> None:  # noqa: ARG002
+        """Moves the bank's rows of the batch towards f of the untransformed pictures."""
+        self.bank.update(*handed_over, self.bank_momentum)
 
 
 METHOD = PIRL

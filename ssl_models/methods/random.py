@@ -1,6 +1,6 @@
 """The untrained control: an encoder saved as it was initialised.
 
-A random convolutional network is a strong baseline in its early layers, so every table of transfer shows this one.
+A random convolutional network is a strong baseline in its early layers, so every table shows it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ssl_models.method import DataSpec, Method
 
 
 class Random(Method):
-    """No views and no loss: the trainer saves the encoder at once, because `trains` is False."""
+    """No views and no loss: the trainer saves the encoder as it is, because `trains` is False."""
 
     family = "control"
     reference = ""

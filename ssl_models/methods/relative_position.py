@@ -1,8 +1,9 @@
 """Relative position: on which of eight sides of one patch does another lie? (Doersch et al. 2015, arXiv:1505.05192)
 
-Whoever can tell has recognised the object and its parts. Three guards against short cuts (section 3.1): a gap between
-patches, so that edges do not continue; a jitter of each patch, so that no line leads to the next; and colours dropped,
-because a lens bends colours apart by the distance from its axis, which tells where in the picture a patch lies.
+To answer, the network must recognise the object and its parts. Three measures keep it from other answers (section 3.1).
+A gap between patches: edges do not continue. A jitter of each patch: no line leads from one patch to the next. Colours
+are dropped: the lens shifts colours against each other by an amount that grows with the distance from its axis, which
+would tell where in the picture a patch lies.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from ssl_models.bounds import require_choice, require_fraction, require_positive
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import TilesClassifier
 from ssl_models.method import DataSpec, Method
-from ssl_models.views.geometric import as_float, random_crop_flip, resample
+from ssl_models.modalities.image import MildViews
+from ssl_models.views.geometric import resample
 from ssl_models.views.patch_pairs import (
     DIRECTIONS,
     drop_colours,
@@ -33,27 +35,36 @@ COLOURS = ("drop", "project", "keep")
 
 
 class RelativePosition(Method):
-    """Cross entropy of the eight directions from the vectors of two neighbouring patches. Chance is log 8.
+    """Cross entropy of the eight directions, from the vectors of two neighbouring patches. Chance is log 8.
 
-    The paper (and the authors' code): patches of 96 px, gap 48, jitter 7, AlexNet with batch norm and heads of 4,096
-    twice over; a third of the patches also scaled down to as little as 10 px and up again, which at 32 px they all are.
-    pairs: which pairs of the 3x3 grid are scored. "grid": nine patches encoded once each, and all 40 pairs of
-    neighbours, as in the authors' code; the eight directions weigh the same, though diagonal ones are rarer. "centre":
-    nine patches, and the 8 pairs that begin at the centre; where pictures are all framed alike the place of the second
-    patch then gives the answer, and the first need not be looked at. "one": the centre and one neighbour of each
-    picture, two patches to encode; in the same time it sees 2.5 times the epochs. In two trials of 20 seconds, with
-    drop 1, grid led centre at the same cost, and one in about the same time, by 1 to 4 points of a linear classifier
-    with a standard error of 2; by nearest neighbours it led centre twice, and one once.
-    tile: side that patches are scaled to; 16 is one place at the end of an encoder of stride 16.
-    gap, jitter: shares of a patch's side, see `grid_boxes` (the paper: 0.5 and 0.073; less here for 8 px of 32).
-    colours: "drop" leaves one channel of a patch and noise for the rest, "project" takes green against magenta away,
-    "keep" does neither; pictures without three channels have no colour to hide. drop: probability that a patch's
-    colours are dropped (the paper: 1). Half here, since the encoder is asked about coloured pictures afterwards: in two
-    trials its nearest neighbours were better by 8 points, and pictures scaled down to 32 px show little aberration. Use
-    1 for photographs of full size, since of a quarter of the pairs both patches keep their colours.
-    normalise: each tile by itself, so that its light tells nothing (the paper: no; the authors' code: yes).
-    hidden: width of the head. smallest_crop: least area of the crop that the grid is laid on, 1 for none.
-    flip: probability of a left-right flip of the picture.
+    The paper also scales a third of the patches down to as little as 10 px and up again. At 32 px all patches are that
+    small, so this is left out. "Code" is the authors' code.
+
+    pairs: which pairs of the 3x3 grid are scored. Default "grid". In two trials of 20 seconds with `drop` 1, "grid" was
+        better than "centre" at the same cost, and than "one" in about the same time, by 1 to 4 points of a linear
+        classifier, with a standard error of 2. By nearest neighbours it was better than "centre" twice, and than "one"
+        once. "grid": nine patches, each encoded once, and all 40 pairs of neighbours, as in the code. Diagonal
+        directions are rarer; the classes are weighted so that all eight count the same. "centre": nine patches, and the
+        8 pairs that begin at the centre. Where all pictures are framed alike, the place of the second patch alone then
+        gives the answer. "one": the centre and one neighbour of each picture. Only two patches are encoded: in the same
+        time there are 2.5 times as many epochs.
+    tile: side in pixels that patches are scaled to. Default 16, which an encoder of stride 16 reduces to one position.
+        Paper 96 px.
+    gap: between patches, as a share of their side, see `grid_boxes`. Default 0.35, since patches have 8 px of 32 here.
+        Paper 0.5 (48 of 96 px).
+    jitter: farthest that each patch moves along an axis, as a share of its side. Default 0.1. Paper 0.073 (7 of 96 px).
+    colours: how they are hidden. Default "drop": one channel of a patch stays, and noise replaces the others.
+        "project": the green-magenta axis is removed. "keep": nothing is hidden. Pictures without three channels have no
+        colour to hide. Paper: both "drop" and "project" (section 3.1).
+    drop: probability that the colours of a patch are dropped. Default 0.5, because the encoder is later used on
+        coloured pictures: in two trials its nearest neighbours were better by 8 points, and pictures scaled down to 32
+        px show little aberration. Paper 1. Use 1 for photographs of full size: with 0.5 both patches of a quarter of
+        the pairs keep colour.
+    normalise: whether each patch is normalised by itself, so that its brightness tells nothing. Default True, as in the
+        code. Paper: no.
+    hidden: width of the head's hidden layer. Default 256. Paper two layers of 4,096.
+    smallest_crop: least area of the crop that the grid is laid on, see MildViews. Default 0.6.
+    flip: of the picture, see MildViews.
     """
 
     family = "predictive"
@@ -73,17 +84,17 @@ class RelativePosition(Method):
         normalise: bool = True,
         hidden: int = 256,
         smallest_crop: float = 0.6,
-        flip: float = 0.5,
+        flip: float = MildViews.flip,
     ) -> None:
         super().__init__(encoder)
         require_choice("pairs", pairs, PAIRS)
         require_choice("colours", colours, COLOURS)
         require_grid(data.shape, gap=gap, jitter=jitter, method="relative_position")
-        require_fraction(drop=drop, smallest_crop=smallest_crop, flip=flip)
-        require_positive(tile=tile, hidden=hidden, smallest_crop=smallest_crop)
+        require_fraction(drop=drop)
+        require_positive(tile=tile, hidden=hidden)
         self.tile, self.gap, self.jitter = tile, gap, jitter
         self.colours, self.drop, self.normalise = colours, drop, normalise
-        self.smallest_crop, self.flip, self.one = smallest_crop, flip, pairs == "one"
+        self.mild_views, self.one = MildViews(smallest_crop, flip), pairs == "one"
         self.head = TilesClassifier(encoder.dim, hidden, len(DIRECTIONS), 2)
         table = grid_pairs(centre_only=pairs != "grid")
         self.table: Tensor  # (P, 3) first place, second place, class
@@ -95,7 +106,7 @@ class RelativePosition(Method):
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> tiles (K B, C, tile, tile), a picture's next to each other, and the classes (B, P)
         int64 of its pairs: K is 9, or 2 where one pair is drawn for each picture."""
-        pictures = random_crop_flip(as_float(images), generator, smallest=self.smallest_crop, flip=self.flip)
+        pictures = self.mild_views(images, generator)
         batch, _, height, width = pictures.shape
         boxes = grid_boxes(generator, batch, height, width, gap=self.gap, jitter=self.jitter)  # (B, 9, 4)
         classes = self.table[:, 2].expand(batch, -1)

@@ -1,8 +1,8 @@
 """Split-brain autoencoder: each half of the network predicts the channels that the other half sees.
 
-Zhang, Isola & Efros 2017 (arXiv:1611.09842). An autoencoder may copy its input; cross-channel prediction cannot, and
-since each half does it the other way round, both together have seen the whole input when their features are joined
-(section 3.2). The halves never meet, so nothing tells one what it has to predict.
+Zhang, Isola & Efros 2017 (arXiv:1611.09842). An autoencoder can copy its input; prediction of other channels cannot be
+solved by copying. Each half predicts the other's channels, so that the joined features describe the whole input
+(section 3.2). No connection leads from one half to the other, so neither sees what it has to predict.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
+from ssl_models.bounds import require_choice, require_picture, require_positive
 from ssl_models.decoder import map_shapes, unexplained
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.split import COLOUR_SCALE, SPACES, SplitResNet
 from ssl_models.method import DataSpec, Method
+from ssl_models.modalities.image import MildViews
 from ssl_models.views.colour_bins import ColourBins
-from ssl_models.views.geometric import as_float, random_crop_flip
 from ssl_models.views.lab import rgb_to_lab
 
 OBJECTIVES = ("classification", "regression")
@@ -27,10 +27,11 @@ LEVEL_NAMES = {"lab": "lightness", "depth": "depth"}
 
 
 class PlacesHead(nn.Module):
-    """(B, dim, h, w) -> (B, outputs, k h, k w): each place of a map tells of the k x k places that lie in it.
+    """(B, dim, h, w) -> (B, outputs, k h, k w): each position of a map predicts the k x k positions that lie in it.
 
-    As the paper's fc6 to fc8 (appendix B), which are convolutions too, but of size 1: at the end of a network for small
-    pictures every place has seen the whole, and has to tell of more than one place for a target to have any shape.
+    The paper's fc6 to fc8 (appendix B) are convolutions too, but larger ones. Here they have size 1: at the end of a
+    network for small pictures every position has seen the whole picture, and must predict several positions for a
+    target to show any shape.
     """
 
     def __init__(self, dim: int, hidden: int, outputs: int, places: int) -> None:
@@ -49,24 +50,27 @@ class PlacesHead(nn.Module):
 
 
 class SplitBrain(Method):
-    """The sum of both halves' losses at each place of a coarse map. Chance is log(colour bins) + log(levels).
+    """The sum of both halves' losses at each position of a coarse map. Chance is log(colour bins) + log(levels).
 
-    `encoder`, a ResNet, is replaced by a SplitResNet of its settings: that is what is trained and saved.
-    space: "lab": from lightness L* the colours a*b*, and from these L*. "depth", of pictures with nearness as a fourth
-    channel: from nearness the colours a*b*, and from RGB nearness. (The paper's second experiment, section 4.2: from
-    RGB the HHA encoding by regression; from HHA the colours by classification and L* by regression.)
-    objective: "classification", the paper's better one (conv5 on ImageNet 32.8 % against 32.3 %), of one-hot targets,
-    which are not rebalanced (appendix B); or "regression": the squared error as a share of that of the best constant,
-    which gives both halves the same weight; chance is then 1 for each.
-    grid: side of a colour bin; the paper's 10 gives 262 that sRGB has (of its 313). levels: of lightness or nearness,
-    all of one width (50 of 2 in the paper).
-    resolution: places that a target has along the shorter side, rounded to a multiple of the last map's (12 of 180 px).
-    A target is the mean of the other half's input in its place. hidden: width of the heads (4,096 in the paper).
-    smallest_crop: least area of the crop (a fixed half in the paper: 180 x 180 of 256 x 256). flip: probability.
+    `encoder`, a ResNet, is replaced by a SplitResNet of the same settings: that one is trained and saved. In the
+    rendered world the half that sees colours learns little of shape: hue tells a little about lightness there, and
+    nothing else can be predicted. The half that sees lightness learns nearly all that a linear protocol finds.
+    Regression fails there: hues are drawn evenly, so their mean is grey for every object. Depth suits the method far
+    better.
 
-    In the embedded world the half that sees colours learns little of shape: hue says something of lightness there, and
-    little more can be said. The half that sees lightness learns nearly all that a linear protocol finds. Regression
-    fails there: hues are drawn evenly, so that their mean is grey whatever the object. Depth suits it far better.
+    space: "lab": colours a*b* from lightness L*, and L* from a*b*. "depth", for pictures with nearness as a fourth
+        channel: colours a*b* from nearness, and nearness from RGB. Default "lab". Paper "lab"; its second experiment
+        (section 4.2) predicts HHA from RGB by regression, and L*a*b* from HHA.
+    objective: of both halves. Default "classification", of one-hot targets without rebalancing (appendix B).
+        "regression": the squared error divided by that of the best constant, which gives both halves the same weight;
+        chance is then 1 for each. Paper: classification is better (conv5 on ImageNet 32.8 % against 32.3 %).
+    grid: side of a colour bin in a* and b*. Default 10, of which sRGB has 262. Paper 10, and 313 bins.
+    levels: classes of lightness or nearness, all of one width. Default 50. Paper 50, of width 2.
+    resolution: positions of a target along the shorter side, rounded to a multiple of the last map's. A target is the
+        mean of the other half's input at its position. Default 8. Paper 12, of 180 px.
+    hidden: width of the heads. Default 128. Paper 4,096.
+    smallest_crop: least area of the crop, see MildViews. Default 0.5. Paper a fixed half, 180 x 180 of 256 x 256 px.
+    flip: see MildViews.
     """
 
     family = "predictive"
@@ -85,21 +89,20 @@ class SplitBrain(Method):
         levels: int = 50,
         resolution: int = 8,
         hidden: int = 128,
-        smallest_crop: float = 0.5,
-        flip: float = 0.5,
+        smallest_crop: float = MildViews.smallest_crop,
+        flip: float = MildViews.flip,
     ) -> None:
         require_choice("space", space, tuple(SPACES))
         require_choice("objective", objective, OBJECTIVES)
         require_channels(data.shape, space)
-        require_positive(grid=grid, resolution=resolution, hidden=hidden, smallest_crop=smallest_crop)
-        require_fraction(smallest_crop=smallest_crop, flip=flip)
+        require_positive(grid=grid, resolution=resolution, hidden=hidden)
         if levels < 2:
             raise ValueError(f"levels is {levels}; there must be at least 2 to be told apart")
         if resolution > min(data.shape[1:]):
             raise ValueError(f"resolution is {resolution}; these pictures allow at most {min(data.shape[1:])}")
         super().__init__(split_encoder(encoder, space))
         self.objective, self.levels, self.level_name = objective, levels, LEVEL_NAMES[space]
-        self.smallest_crop, self.flip = smallest_crop, flip
+        self.mild_views = MildViews(smallest_crop, flip)
         self.bins = ColourBins(grid, neighbours=1)
         outputs, self.chance = ((2, 1), 2.0)
         if objective == "classification":
@@ -110,7 +113,7 @@ class SplitBrain(Method):
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> cropped and flipped pictures of the same shape."""
-        return (random_crop_flip(as_float(images), generator, smallest=self.smallest_crop, flip=self.flip),)
+        return (self.mild_views(images, generator),)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
         """`colour`, which the first half predicts, and `lightness` or `depth`, which the second does; and how often
@@ -147,7 +150,7 @@ class SplitBrain(Method):
 
 
 def require_channels(shape: tuple[int, ...], space: str) -> None:
-    """Refuses pictures that have not the channels of `space`."""
+    """Refuses pictures whose number of channels does not fit `space`."""
     channels, _, _ = require_picture(shape, "split_brain")
     if channels != sum(SPACES[space]):
         raise ValueError(

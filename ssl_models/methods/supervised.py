@@ -1,7 +1,7 @@
-"""Supervision: cross entropy on the labels, the yardstick of every table, and the way ClusterFit refits.
+"""Supervised training: cross entropy on labels. The reference in every table, and ClusterFit's refit.
 
-ClusterFit (Yan et al. 2020, arXiv:1912.03330, section 3) trains its second network with plain cross entropy on the
-cluster ids: the same method, given `data.labels` that a clustering made.
+ClusterFit (Yan et al. 2020, arXiv:1912.03330, section 3) trains its second network with plain cross entropy on cluster
+ids. That is this method, with `data.labels` from a clustering.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.bounds import require_fraction
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsLabels
 from ssl_models.method import DataSpec, Method
-from ssl_models.views.geometric import as_float, random_crop_flip
+from ssl_models.modalities.image import MildViews
 
 
 class Supervised(Method):
     """A linear classifier on the encoder. Chance is log(classes).
 
-    As a teacher it gives the logits `head(encoder(pictures))`, (B, classes).
-    label_smoothing: weight of the uniform distribution in the target (Szegedy et al. 2016, arXiv:1512.00567).
-    smallest_crop: least area of the random crop, as a fraction (0.08 in the ImageNet recipe of He et al. 2016).
-    flip: probability of a left-right flip.
-    label_noise: share of the training labels that are replaced by a wrong one, see `noisy_labels`; the accuracy that is
-    logged is then of the noisy labels. ClusterFit's experiment on what a refit forgets goes from 0 to 0.75.
-    label_noise_seed: of which samples, and of what becomes of them.
-    Raises NeedsLabels where the data have none.
+    Raises NeedsLabels where the data have no labels.
+
+    label_smoothing: weight of the uniform distribution in the target (Szegedy et al. 2016, arXiv:1512.00567). Default
+        0. Szegedy et al. take 0.1.
+    smallest_crop, flip: see MildViews.
+    label_noise: share of the training labels that are replaced by a wrong one, see `noisy_labels`. The logged accuracy
+        is then that of the noisy labels. Default 0. ClusterFit's experiment on noise in labels goes from 0 to 0.75.
+    label_noise_seed: decides which labels are replaced, and by which. Default 0. Own.
     """
 
     family = "control"
@@ -41,23 +41,23 @@ class Supervised(Method):
         data: DataSpec,
         *,
         label_smoothing: float = 0.0,
-        smallest_crop: float = 0.5,
-        flip: float = 0.5,
+        smallest_crop: float = MildViews.smallest_crop,
+        flip: float = MildViews.flip,
         label_noise: float = 0.0,
         label_noise_seed: int = 0,
     ) -> None:
         super().__init__(encoder)
-        require_fraction(label_smoothing=label_smoothing, smallest_crop=smallest_crop, flip=flip)
-        require_fraction(label_noise=label_noise)
-        require_positive(smallest_crop=smallest_crop)
+        require_fraction(label_smoothing=label_smoothing, label_noise=label_noise)
         if data.labels is None:
-            raise NeedsLabels("the method 'supervised' needs labels, and these data have none")
+            raise NeedsLabels(
+                "the method 'supervised' needs labels, and these data have none; choose other data or another method"
+            )
         if len(data.labels) != data.samples:
             raise ValueError(f"there are {len(data.labels)} labels for {data.samples} samples; give one for each")
         classes = data.classes or int(data.labels.max()) + 1
         if int(data.labels.min()) < 0 or int(data.labels.max()) >= classes:
             raise ValueError(f"labels must lie in 0 .. {classes - 1} for {classes} classes")
-        self.label_smoothing, self.smallest_crop, self.flip = label_smoothing, smallest_crop, flip
+        self.label_smoothing, self.mild_views = label_smoothing, MildViews(smallest_crop, flip)
         self.head = nn.Linear(encoder.dim, classes)
         self.labels: Tensor
         labels = noisy_labels(data.labels.long(), classes, label_noise, label_noise_seed)
@@ -66,7 +66,7 @@ class Supervised(Method):
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> one view of the same shape: a mild crop and a flip."""
-        return (random_crop_flip(as_float(images), generator, smallest=self.smallest_crop, flip=self.flip),)
+        return (self.mild_views(images, generator),)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
         """Cross entropy of the labels of samples `index`, and the accuracy (only logged)."""
@@ -82,11 +82,11 @@ class Supervised(Method):
 
 
 def noisy_labels(labels: Tensor, classes: int, share: float, seed: int) -> Tensor:
-    """(N,) int64 labels with exactly round(share * N) of them replaced by a class drawn uniformly from the others.
+    """(N,) int64 labels, of which exactly round(share * N) are replaced by a class drawn uniformly from the others.
 
     The uniform noise of ClusterFit's experiment (Yan et al. 2020, arXiv:1912.03330). A replaced label is always wrong,
-    so that `share` is the share of wrong labels; nothing is left to learn at 1 - 1 / classes. The same for the same
-    seed, and a larger share changes what a smaller one does, to the same classes, and more.
+    so `share` is the share of wrong labels. At 1 - 1 / classes the labels tell nothing. The same seed gives the same
+    labels; a larger share keeps all replacements of a smaller one.
     """
     if share == 0:
         return labels

@@ -1,14 +1,16 @@
-"""Shares of an encoder's work: each of several processes (ranks) takes its part of the rows, and all get the whole.
+"""Divides an encoder's batch among several processes (ranks) and gathers the results on all of them.
 
-What costs is shared: an encoder or a decoder is given a batch, runs on its rank's equal share of the rows, and what
-comes out is gathered from all ranks. So a head, a loss, a bank, a queue or a teacher sees what it sees in one process,
-and no method need know of ranks. Within a share, batch normalisation takes the statistics of the whole. Rows that do
-not come in equal shares (those of a small group of MoCo's, say) are worked on whole by every rank, slower and just as
-right. So is all else that is not an encoder or a decoder: views are some 6 % of a step, and bound the gain.
+The expensive part is divided: an encoder or a decoder is given a batch, processes its rank's equal share of the rows,
+and the results of all ranks are gathered. So a head, a loss, a bank, a queue or a teacher has the same input as in one
+process, and no method needs to know of ranks. Within a share, batch normalisation uses the statistics of the whole
+batch. A batch that cannot be divided equally (a small group of MoCo's, for example) is processed whole by every rank,
+which is slower and gives the same result. The same holds for all other parts. Views take about 6 % of a step, which
+limits the speed-up.
 
-Gradients. Every rank has the whole loss, and so the whole gradient of all that comes after a gathering. Going back
-through it, a rank takes its rows' part times the number of ranks; then the mean over ranks that `distributed.average`
-takes of every parameter's gradient is the sum over the shares for what is shared, and changes nothing for what is not.
+Gradients. Every rank has the whole loss, and so the whole gradient of everything after a gathering. In the backward
+pass of a gathering, a rank takes the gradient of its own rows times the number of ranks. Then the mean over ranks,
+which `processes.average` takes of every parameter's gradient, is the sum over the shares for divided parts, and changes
+nothing for the others.
 """
 
 from __future__ import annotations
@@ -30,14 +32,14 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.parallel.processes import rank, world
 
 SHARED: dict[type[nn.Module], tuple[str, ...]] = {Encoder: ("forward", "layers"), Decoder: ("forward",)}
-"""Whose work is shared, and by which of their functions: rows in, rows out, none of which knows another."""
+"""The modules and functions that are divided: rows in, rows out, and no row depends on another."""
 
 
 @contextmanager
 def sharing(method: nn.Module) -> Iterator[None]:
-    """For a while, the encoders and decoders of `method` share their work among all ranks.
+    """Within this context, the encoders and decoders of `method` divide their batches among all ranks.
 
-    Raises ValueError where one of them draws at random: shares would not draw as the whole does.
+    Raises ValueError where one of them draws random numbers: ranks would not draw what one process draws.
     """
     if world() == 1:
         yield
@@ -55,18 +57,20 @@ def sharing(method: nn.Module) -> Iterator[None]:
 
 
 class _Region:
-    """Knows whether this rank is at work on its share, which a module within a module must not share again."""
+    """Knows whether this rank is processing its share, which a module inside a module must not divide again."""
 
     def __init__(self) -> None:
         self.inside = False
 
     def replaced(self, module: nn.Module) -> Iterator[str]:
-        """Puts shared functions in front of a module's own, and gives their names."""
+        """Replaces functions of a module by divided ones, and yields their names."""
         for kind, names in SHARED.items():
             if not isinstance(module, kind):
                 continue
             if any(isinstance(part, _DropoutNd) and part.p > 0 for part in module.modules()):
-                raise ValueError(f"{type(module).__name__} has dropout, and several processes cannot draw it alike")
+                raise ValueError(
+                    f"{type(module).__name__} has dropout, which several processes cannot draw alike; train in one"
+                )
             for name in names:
                 vars(module)[name] = self.shared(getattr(module, name))
                 yield name
@@ -75,7 +79,7 @@ class _Region:
             yield "forward"
 
     def shared(self, function: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
-        """(B, ...) -> tensors (B', ...), B' a multiple of B or the other way round: by shares, gathered."""
+        """(B, ...) -> tensors (B', ...), where B' is a multiple of B or B of B': computed in shares, and gathered."""
 
         def run(inputs: Tensor) -> Any:
             if self.inside or len(inputs) % world():
@@ -92,7 +96,7 @@ class _Region:
         return run
 
     def normalising(self, module: _BatchNorm) -> Callable[[Tensor], Tensor]:
-        """Within a share: by the statistics of all ranks' shares; otherwise as ever."""
+        """Batch normalisation: within a share by the statistics of all ranks' shares, otherwise unchanged."""
         ordinary = module.forward
 
         def run(inputs: Tensor) -> Tensor:
@@ -122,7 +126,7 @@ def _own(whole: Tensor) -> Tensor:
 
 
 class _Share(Function):
-    """This rank's rows; going back, all ranks' gradients side by side, without the factor that `_Gather` gave them."""
+    """This rank's rows. Backward: the gradients of all ranks, concatenated, without the factor of `_Gather`."""
 
     @staticmethod
     def forward(ctx: Any, whole: Tensor) -> Tensor:  # noqa: ARG004
@@ -134,7 +138,7 @@ class _Share(Function):
 
 
 class _Gather(Function):
-    """All ranks' rows; going back, this rank's part times the number of ranks, see the module's docstring."""
+    """The rows of all ranks. Backward: this rank's part times the number of ranks, see the module's docstring."""
 
     @staticmethod
     def forward(ctx: Any, local: Tensor) -> Tensor:  # noqa: ARG004
@@ -151,10 +155,9 @@ def _exact(inputs: Tensor) -> torch.dtype:
 
 @torch.no_grad()
 def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, C, ...) -> mean and biased variance (C,) over all ranks' equal shares, float32 at least.
+    """(n, C, ...) -> mean and biased variance (C,) over all ranks' equal shares, in float32 at least.
 
-    From each share's own, which loses nothing to cancellation: the variance is the mean of the shares' variances and
-    the variance of their means.
+    The variance is the mean of the shares' variances plus the variance of their means, which avoids cancellation.
     """
     dims = [dim for dim in range(inputs.ndim) if dim != 1]
     variance, mean = torch.var_mean(inputs.to(_exact(inputs)), dims, correction=0)
@@ -163,9 +166,10 @@ def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _track(module: _BatchNorm, mean: Tensor, variance: Tensor, count: int) -> None:
-    """Moves the running statistics as torch's batch normalisation of `count` values does.
+    """Updates the running statistics as torch's batch normalisation of `count` values does.
 
-    By `data`, as torch does unseen by autograd: an ordinary pass has kept them for its backward, which will not ask.
+    It writes to `data`, unseen by autograd, as torch does: another forward pass may have saved them for its backward,
+    which does not need their values.
     """
     if module.running_mean is None or module.running_var is None or module.num_batches_tracked is None:
         return
@@ -176,9 +180,9 @@ def _track(module: _BatchNorm, mean: Tensor, variance: Tensor, count: int) -> No
 
 
 class _Normalise(Function):
-    """(n, C, ...) by given statistics of all ranks' shares, which depend on the inputs too: see `backward`.
+    """(n, C, ...) normalised by the statistics of all ranks' shares, which depend on the inputs too: see `backward`.
 
-    Both ways the work is done by torch's kernels for statistics that are given, which know of no ranks.
+    Both passes use torch's kernels for given statistics.
     """
 
     @staticmethod
@@ -193,7 +197,7 @@ class _Normalise(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """dx = w s (dy - mean(dy) - x' mean(dy x')), x' = s (x - m): the kernel gives w s dy and both sums."""
         inputs, weight, mean, variance = ctx.saved_tensors
-        if gradient.stride() != inputs.stride():  # the kernels want one order of memory
+        if gradient.stride() != inputs.stride():  # the kernels need the same memory order
             gradient = torch.empty_like(inputs).copy_(gradient)
         none = mean.new_empty(0)  # of what a forward in training mode saves
         given, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(

@@ -1,10 +1,10 @@
-"""One training in several processes: under torchrun a GPU each (NCCL), or on CPUs (gloo), on one machine or many.
+"""One training in several processes: under torchrun with a GPU each (NCCL), or on CPUs (gloo).
 
-Every process, a rank, holds all of the method and of the data, and draws the views of the whole batch from the same
-generator as one process would; ssl_models/parallel/encoder_shards.py has each do its part of the work and no more. So losses, banks,
-queues and teachers are the same on every rank, and the same as in one process but for the order of additions.
+Every process, called a rank, holds the whole method and all data, and draws the views of the whole batch from the same
+generator as one process does. encoder_shards.py divides the work between them. So losses, banks, queues and teachers
+are the same on every rank, and the same as in one process, except for the order of additions.
 
-Nothing here does anything, and no byte changes, where no process group is up.
+Without a process group, the functions here do nothing, and no byte changes.
 """
 
 from __future__ import annotations
@@ -22,40 +22,43 @@ from torch import Tensor, nn
 
 
 def joined() -> bool:
-    """Whether this process is one of a group, be it of one."""
+    """Whether this process belongs to a process group, which may have one member."""
     return dist.is_available() and dist.is_initialized()
 
 
 def world() -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     return dist.get_world_size() if joined() else 1
 
 
 def rank() -> int:
-    """The number of this process among them, from 0, which alone speaks and saves."""
+    """The number of this process among them, from 0. Only rank 0 calls its observer and saves."""
     return dist.get_rank() if joined() else 0
 
 
 @contextmanager
 def joining() -> Iterator[None]:
-    """Joins the processes that torchrun started, as its RANK, WORLD_SIZE, LOCAL_RANK and MASTER_... say.
+    """Joins the process group that torchrun describes by RANK, WORLD_SIZE, LOCAL_RANK and MASTER_....
 
-    With CUDA, "cuda" is the GPU of number LOCAL_RANK from then on. Raises ValueError where there is none.
+    With CUDA, the device "cuda" is the GPU of number LOCAL_RANK from then on. Raises ValueError where there is none.
     """
     if torch.cuda.is_available():
         local, devices = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
         if local >= devices:
-            raise ValueError(f"process {local} of this machine has no GPU of its own: there are {devices}")
+            raise ValueError(
+                f"process {local} of this machine has no GPU of its own, as there are {devices}; start at most as many "
+                "processes as there are GPUs"
+            )
         torch.cuda.set_device(local)
         dist.init_process_group("nccl", device_id=torch.device("cuda", local))
     else:
         dist.init_process_group("gloo")
     yield
-    dist.destroy_process_group()  # not after an error: it might wait for ranks that are stuck, and this one ends
+    dist.destroy_process_group()  # not after an error: it could wait for ranks that hang
 
 
 def require_shares(batch_size: int, processes: int) -> None:
-    """Refuses a batch that does not come in equal shares, of one row at least."""
+    """Refuses a batch that cannot be divided equally."""
     if batch_size % processes:
         raise ValueError(
             f"batch_size {batch_size} cannot be shared equally by {processes} processes; it is the size of the whole "
@@ -64,9 +67,10 @@ def require_shares(batch_size: int, processes: int) -> None:
 
 
 def describe(module: nn.Module, samples: Tensor, device: torch.device) -> str:
-    """In a line, what decides that ranks draw and train the same; some of the samples stand for all.
+    """A line that tells what a rank trains: the method, the data, torch and the device. Ranks compare it.
 
-    The device's name is in it because a GPU of another model may draw other views from the same seed.
+    A part of the samples stands for all. The device's name is included because another model of GPU may draw other
+    views from the same seed.
     """
     shapes = str({name: list(tensor.shape) for name, tensor in module.state_dict().items()})
     size = hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest()
@@ -79,7 +83,7 @@ def describe(module: nn.Module, samples: Tensor, device: torch.device) -> str:
 
 
 def require_same(describe: Callable[[], str]) -> None:
-    """Refuses, on every rank, to train together where a rank would train something else."""
+    """Refuses, on every rank, to train together with a rank that would train something else."""
     if world() == 1:
         return
     found: list[Any] = [None] * world()
@@ -87,13 +91,13 @@ def require_same(describe: Callable[[], str]) -> None:
     for number, other in enumerate(found):
         if other != found[0]:
             raise ValueError(
-                f"process {number} would train something else than process 0: {other} against {found[0]}; all "
+                f"process {number} would train something else than process 0 ({other} against {found[0]}); all "
                 "processes need the same code, parameters, data, torch and kind of GPU"
             )
 
 
 def from_first(content: Any, device: torch.device) -> Any:
-    """What rank 0 gives, on every rank: plain values and tensors, these on `device`."""
+    """The value of rank 0, on every rank: plain values and tensors, these on `device`."""
     if world() == 1:
         return content
     buffer = io.BytesIO()
@@ -106,9 +110,9 @@ def from_first(content: Any, device: torch.device) -> Any:
 
 @torch.no_grad()
 def agree(module: nn.Module) -> None:
-    """Every rank takes over rank 0's parameters and buffers, byte for byte.
+    """Every rank takes the parameters and buffers of rank 0, byte for byte.
 
-    What all ranks work out alike could still drift apart where a GPU adds up in no fixed order.
+    Equal computations can still differ where a GPU adds up in no fixed order, and ranks would drift apart.
     """
     if world() == 1:
         return
@@ -120,7 +124,7 @@ def agree(module: nn.Module) -> None:
 
 @torch.no_grad()
 def average(tensors: Iterable[Tensor]) -> None:
-    """Every tensor becomes its mean over all ranks, in place; all are sent at once."""
+    """Every tensor becomes its mean over all ranks, in place. All are sent at once."""
     if world() == 1:
         return
     kinds: dict[torch.dtype, list[Tensor]] = {}

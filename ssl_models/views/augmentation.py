@@ -1,4 +1,4 @@
-"""The view of a picture that contrastive methods share: crop and flip, colour, and blur where asked for."""
+"""The view of a picture that contrastive methods share: crop and flip, colour jitter, and an optional blur."""
 
 from __future__ import annotations
 
@@ -15,15 +15,25 @@ from ssl_models.views.photometric import colour_jitter, random_blur, require_jit
 class Augmentation:
     """(B, C, H, W) float in [0, 1] -> the same shape, with parameters drawn for each sample.
 
-    smallest_crop: least area of the crop. flip, grey, blur: probabilities. strength, hue: of the colour jitter.
-    Raises ValueError for a value out of range.
+    Crop, flip, colour jitter, greyscale and blur, as in SimCLR (Chen et al. 2020, arXiv:2002.05709, appendix A), whose
+    values are called the paper's. Pictures without three channels have no hue, saturation or grey: only brightness and
+    contrast change. Raises ValueError for a value out of range.
+
+    smallest_crop: least area of the random resized crop, as a share of the picture. Default 0.2, paper 0.08.
+    flip: probability of a left-right flip. Default 0.5, paper 0.5.
+    strength: of the jitter of brightness, contrast and saturation, see `colour_jitter`. Default 0.5. Paper 1 for
+        ImageNet, and 0.5 for CIFAR-10 (appendix B.9).
+    hue: largest turn of the hue, as a share of the circle. Default 0.5, which reaches every hue from every other, so
+        that no colour survives to be matched. Paper 0.2 * strength.
+    grey: probability that a sample becomes grey. Default 0.2, paper 0.2.
+    blur: probability that a sample is blurred. Default 0. Paper 0.5 at 224 px, and none for CIFAR-10.
     """
 
-    smallest_crop: float
-    flip: float
-    strength: float
-    hue: float
-    grey: float
+    smallest_crop: float = 0.2
+    flip: float = 0.5
+    strength: float = 0.5
+    hue: float = 0.5
+    grey: float = 0.2
     blur: float = 0.0
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
-"""Colour as classes: the a*b* plane in bins, as in Zhang et al. 2016 (arXiv:1603.08511, section 2).
+"""Colours as classes: bins of the a*b* plane, as in Zhang et al. 2016 (arXiv:1603.08511, section 2).
 
-A colour's target is a few shares instead of one share for each of Q bins, so that a cross entropy reads a few logits.
+The target of a colour is a few shares instead of one share for each of Q bins, so that a cross entropy reads few
+logits.
 Letters: B pictures, H W height and width of a map, Q bins, K nearest bins.
 """
 
@@ -21,21 +22,21 @@ REACH = 128
 """a* and b* of sRGB lie within -108 and 99."""
 
 CELL = 2.0
-"""Side of the squares of the a*b* plane that share their candidates for the nearest bins, in the middle of which no
-bins of a grid of 10 are equally far."""
+"""Side of the squares of the a*b* plane whose colours share their candidates for the nearest bins. With this side, no
+two bins of a grid of 10 are equally far from a square's middle."""
 
 SPARE = 4
-"""Candidates beyond the K nearest to a square's middle."""
+"""Candidates in addition to the K nearest to a square's middle."""
 
 
 @lru_cache(maxsize=4)
 def gamut_bins(grid: int) -> Tensor:
     """(Q, 2) a* and b* of the bins, sorted: each multiple of `grid` in a*, b* that some sRGB colour is rounded to.
 
-    The faces of the RGB cube are swept. They are enough: the colours of one a* and b* are a curve along L*, which
+    The faces of the RGB cube are swept. This is enough: the colours with one a* and b* form a curve along L*, which
     leaves the cube through a face. A grid of 10 has 262 such bins; 229 of these points are themselves colours of sRGB.
-    The paper speaks of 313. The list that its authors published is wider than sRGB: it begins with (-90, 50), which is
-    more than 11 from every colour of sRGB, so that no picture ever has it.
+    The paper has 313. The list that its authors published is wider than sRGB: it begins with (-90, 50), which is more
+    than 11 from every colour of sRGB, so that no picture contains it.
     """
     step = torch.linspace(0, 1, SWEEP)
     first, second = torch.meshgrid(step, step, indexing="ij")
@@ -96,7 +97,7 @@ class ColourBins(nn.Module):
         return candidates.gather(3, chosen), (distance * (-0.5 / self.deviation**2)).softmax(3)
 
     def smooth(self, distribution: Tensor) -> Tensor:
-        """(Q,) probabilities -> (Q,): each spread by the Gaussian over the bins, and still of sum 1."""
+        """(Q,) probabilities -> (Q,): each spread by the Gaussian over the bins; the sum stays 1."""
         return (self.kernel * distribution).sum(1)  # a matrix product would be rounded under autocast
 
     def annealed_mean(self, logits: Tensor, temperature: float) -> Tensor:

@@ -1,8 +1,8 @@
-"""Holes and noise: a batch damaged on purpose, and which of its values were.
+"""Holes and noise: pictures corrupted on purpose, and a mask of the corrupted values.
 
-Masks are (B, 1, H, W) bool, True where a picture is hidden. A noise takes values (B, C, H, W) between `low` and `high`,
-numbers or tensors that broadcast, and returns what became of them and a bool tensor of the same shape, True where a
-value was drawn to be corrupted (also where chance gave it the value that it had).
+Masks are (B, 1, H, W) bool, True where a picture is hidden. A noise function takes values (B, C, H, W) between `low`
+and `high`, which are numbers or tensors that broadcast. It returns the corrupted values, and a bool tensor of the same
+shape that is True where a value was drawn to be corrupted, even where it happens to keep its value.
 Letters: B samples, K blocks a sample, C channels, H W height and width.
 """
 
@@ -53,10 +53,10 @@ def block_mask(generator: Generator, batch: int, height: int, width: int, *, blo
 
 
 def require_hole(height: int, width: int, *, share: float, blocks: int = 1, name: str = "share") -> None:
-    """Refuses a share (called `name`) that hides nothing or all, and blocks of less than a pixel."""
+    """Refuses a share (called `name`) that hides nothing or everything, and blocks smaller than a pixel."""
     require_positive(blocks=blocks)
     if not 0 < share < 1:
-        raise ValueError(f"{name} is {share}; to hide something and leave something it must lie between 0 and 1")
+        raise ValueError(f"{name} is {share}; it must lie between 0 and 1, both excluded")
     if (share / blocks) ** 0.5 * min(height, width) < 1:
         raise ValueError(
             f"blocks is {blocks}; a block of {name} {share} / {blocks} of {height} x {width} px is under a pixel"
@@ -64,7 +64,7 @@ def require_hole(height: int, width: int, *, share: float, blocks: int = 1, name
 
 
 def mean_colour(pictures: Tensor, hidden: Tensor | None = None) -> Tensor:
-    """(B, C, H, W) -> (B, C, 1, 1): each picture's mean over all places, or those that (B, 1, H, W) leaves unhidden."""
+    """(B, C, H, W) -> (B, C, 1, 1): the mean of each picture, where (B, 1, H, W) `hidden` is given outside of it."""
     if hidden is None:
         return pictures.mean((2, 3), keepdim=True)
     seen = (~hidden.bool()).to(pictures.dtype)
@@ -100,7 +100,7 @@ def masking_noise(
 def salt_and_pepper_noise(
     values: Tensor, generator: Generator, level: float, low: Bound = 0.0, high: Bound = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """With probability `level` a value becomes `low` or `high`, each as often (Vincent et al. 2010, section 3.3)."""
+    """With probability `level` a value becomes `low` or `high`, equally often (Vincent et al. 2010, section 3.3)."""
     require_fraction(level=level)
     draw = torch.rand(values.shape, generator=generator, device=values.device)
     return torch.where(draw < level / 2, low, torch.where(draw < level, high, values)), draw < level

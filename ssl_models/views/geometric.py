@@ -1,7 +1,7 @@
 """Crops, flips and quarter turns of a batch, each sample with its own parameters.
 
-Any number of crops, scalings and flips is one sampling grid a picture. (Two matrix products, rows @ picture @
-columns.T, give the same and were measured two to three times slower on a CPU.)
+Any number of crops, scalings and flips is one sampling grid for each picture. Two matrix products, rows @ picture @
+columns.T, give the same, and were measured to be two to three times slower on a CPU.
 Letters: B samples, K boxes a sample, C channels, H W height and width of the picture, S side of the result.
 """
 
@@ -17,7 +17,7 @@ from ssl_models.bounds import require_fraction, require_positive
 
 
 def as_float(images: Tensor) -> Tensor:
-    """uint8 in 0..255 -> float32 in [0, 1]."""
+    """uint8 in 0..255 -> float32 in [0, 1]: `modalities.image.to_float`, for the callers that do not use that yet."""
     return images.to(torch.float32).div_(255)
 
 
@@ -60,11 +60,12 @@ def resample(images: Tensor, boxes: Tensor, height: int, width: int, *, inside: 
 
 
 def random_boxes(generator: Generator, batch: int, height: int, width: int, *, smallest: float, flip: float) -> Tensor:
-    """(B, 1, 4) boxes of area U(smallest, 1) of the picture, of log-uniform aspect, anywhere in it.
+    """(B, 1, 4) boxes whose area is U(smallest, 1) of the picture, of log-uniform aspect, at a random place.
 
-    The law of Szegedy et al. 2015 (arXiv:1409.4842, section 6) as every contrastive method uses it: the aspect is 3/4
-    to 4/3 times the picture's, or as far as a box of that area still fits, where others draw again. `smallest` 1 gives
-    the whole picture. flip: probability of a left-right flip.
+    The distribution of Szegedy et al. 2015 (arXiv:1409.4842, section 6), which contrastive methods use. The aspect is
+    3/4 to 4/3 times the picture's, or the range in which a box of that area still fits; others draw again in that case.
+    `smallest` 1 gives the whole picture.
+    flip: probability of a left-right flip.
     """
     require_fraction(smallest=smallest, flip=flip)
     require_positive(smallest=smallest)
@@ -88,7 +89,7 @@ def random_crop_flip(images: Tensor, generator: Generator, *, smallest: float, f
 
 
 def require_square(shape: tuple[int, ...], method: str) -> None:
-    """Refuses pictures that a quarter turn would change in shape."""
+    """Refuses pictures whose shape a quarter turn would change."""
     if shape[-1] != shape[-2]:
         raise ValueError(f"{method} turns pictures by 90 degrees and needs square ones, not {shape[-2]} x {shape[-1]}")
 

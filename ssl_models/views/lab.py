@@ -1,7 +1,7 @@
-"""CIE L*a*b*: lightness apart from colour, and equal distances about equally visible (CIE 15; sRGB is IEC 61966-2-1).
+"""CIE L*a*b*: separates lightness from colour; equal distances are about equally visible (CIE 15; IEC 61966-2-1).
 
-Both curves on the way, sRGB's and the cube root's, are a power with a straight line below a knee. Here each is the sum
-of a power of what lies above the knee and a line of what lies below: no branch, and no power of a number near zero.
+The curves of sRGB and of L*a*b* are a power with a straight line below a knee. Here each curve is the sum of a power of
+what lies above the knee and a line of what lies below it. So there is no branch, and no power of a number near zero.
 Letters: B samples, H W height and width.
 """
 
@@ -69,7 +69,7 @@ def rgb_to_lab(images: Tensor) -> Tensor:
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """(B, 3, H, W) L*, a*, b* -> sRGB in [0, 1], float32; colours that sRGB does not have are clamped into it."""
+    """(B, 3, H, W) L*, a*, b* -> sRGB in [0, 1], float32; colours outside of sRGB are clamped."""
     relative = lab_to_relative(lab.float())
     return compand(mix(relative, RELATIVE_TO_RGB).clamp_(0, 1)).clamp_(0, 1)
 

@@ -1,7 +1,7 @@
-"""A picture cut into a grid of overlapping patches, and each patch changed by itself.
+"""A picture cut into a grid of overlapping patches, and a random part of each patch.
 
-Letters: B samples, G rows and columns of the grid, C channels, H W height and width of the picture, h w of a patch,
-t side of a tile: a patch that was scaled.
+Letters: B samples, G rows and columns of the grid, C channels, H W height and width of the picture, h w of a patch, t
+side of a tile: a patch that was scaled.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def require_patch_grid(shape: tuple[int, ...], *, grid: int, tile: int, method: 
 
 
 def cut_patches(images: Tensor, *, grid: int) -> Tensor:
-    """(B, C, H, W) -> (B, G, G, C, h, w): the pixels as they are, rows from the top, columns from the left.
+    """(B, C, H, W) -> (B, G, G, C, h, w): pixels unchanged, rows from the top, columns from the left.
 
-    A view of the picture where that can be: nothing is copied and nothing interpolated.
+    A view of the picture's memory where possible: nothing is copied or interpolated.
     """
     (tall, down), (wide, across) = (patch_places(extent, grid) for extent in images.shape[2:])
     return images.unfold(2, tall, down).unfold(3, wide, across).permute(0, 2, 3, 1, 4, 5)

@@ -1,7 +1,7 @@
-"""Pairs of patches of one picture: neighbours on a grid, near and far ones, and their colours taken away.
+"""Pairs of patches of one picture: neighbours on a grid, near and far patches, and their colours removed.
 
-A place is the whole pixel where a patch begins, so that with `resample(..., inside=True)` no patch sees a pixel of
-another. Letters: B samples, T patches, C channels, H W height and width of a picture, P pairs.
+A patch begins at a whole pixel, so that with `resample(..., inside=True)` no patch contains a pixel of another.
+Letters: B samples, T patches, C channels, H W height and width of a picture, P pairs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 
 """Class -> (down, right) from the first patch of a pair to the second; Doersch et al. 2015, figure 2."""
 
 GREEN_MAGENTA = (-1.0, 2.0, -1.0)
-"""The axis of colour that a lens spreads most visibly (Doersch et al. 2015, section 3.1)."""
+"""The colour axis along which chromatic aberration is most visible (Doersch et al. 2015, section 3.1)."""
 
 
 # ---- neighbours on a grid
@@ -58,7 +58,9 @@ def require_grid(shape: tuple[int, ...], *, gap: float, jitter: float, method: s
     _, height, width = require_picture(shape, method)
     require_fraction(gap=gap, jitter=jitter)
     if 2 * jitter > gap:
-        raise ValueError(f"jitter is {jitter}; above half the gap of {gap} neighbouring patches could overlap")
+        raise ValueError(
+            f"jitter is {jitter}; it must be at most half the gap of {gap}, or neighbouring patches could overlap"
+        )
     side = grid_layout(min(height, width), gap, jitter)[0]
     if side < SMALLEST_PATCH:
         raise ValueError(
@@ -104,7 +106,7 @@ def near_far_pixels(extent: int, patch: float, near: float, far: float) -> tuple
 
 
 def require_near_far(shape: tuple[int, ...], *, patch: float, near: float, far: float, method: str) -> None:
-    """Refuses patches too small to see, near ones that are no nearer than far ones, and far ones that do not fit."""
+    """Refuses patches that are too small, near offsets that are not below far ones, and far ones that do not fit."""
     _, height, width = require_picture(shape, method)
     require_fraction(patch=patch, near=near)
     require_positive(far=far)
@@ -144,9 +146,9 @@ def near_far_boxes(
 
 
 def near_far_starts(draw: Tensor, room: int, near: int, far: int, apart: Tensor) -> Tensor:
-    """(8, B) draws -> (B, 4) places from 0 to `room` on one axis, the first two within `near`, and the last two.
+    """(8, B) draws -> (B, 4) starts from 0 to `room` on one axis, of two pairs; those of a pair are within `near`.
 
-    Where `apart` (B,), the second pair lies at least `far` beyond the first; elsewhere both lie anywhere.
+    Where `apart` (B,), the second pair begins at least `far` after the first. Elsewhere each pair is at a random place.
     """
     spread = whole(draw[:2], near)  # (2, B): from a pair's lower patch to its upper
     slack = room - far - spread.sum(0)
@@ -159,7 +161,7 @@ def near_far_starts(draw: Tensor, room: int, near: int, far: int, apart: Tensor)
 
 
 def flip_boxes(boxes: Tensor, flipped: Tensor) -> Tensor:
-    """(B, K, 4) boxes, those where `flipped` (B, K) to be read from right to left, as `resample` takes a flip."""
+    """(B, K, 4) boxes; those where `flipped` (B, K) get a negative width, which `resample` reads as a flip."""
     top, left, tall, wide = boxes.unbind(2)
     return torch.stack([top, torch.where(flipped, left + wide, left), tall, torch.where(flipped, -wide, wide)], dim=2)
 

@@ -23,7 +23,7 @@ GREEDY_LIMIT = 10_000
 
 
 def require_tiles(shape: tuple[int, ...], *, tile: int, gap: float, method: str) -> None:
-    """Refuses pictures too small for nine tiles, and a tile size or gap that makes no tile."""
+    """Refuses pictures that are too small for nine tiles, and a tile size or gap that leaves no tile."""
     _, height, width = require_picture(shape, method)
     if min(height, width) // GRID < SMALLEST_CELL:
         raise ValueError(
@@ -33,7 +33,7 @@ def require_tiles(shape: tuple[int, ...], *, tile: int, gap: float, method: str)
     require_positive(tile=tile)
     require_fraction(gap=gap)
     if gap > 0.5:
-        raise ValueError(f"gap is {gap}; above 0.5 less than half a cell would be seen")
+        raise ValueError(f"gap is {gap}; it must be at most 0.5, or less than half a cell would be shown")
 
 
 def cut_tiles(images: Tensor, generator: Generator, *, tile: int, gap: float) -> Tensor:
@@ -88,11 +88,11 @@ def all_orders() -> Tensor:
 
 
 def order_set(count: int, seed: int) -> Tensor:
-    """(P, 9) int64 distinct orders that lie far apart, the same for the same seed.
+    """(P, 9) int64 different orders that lie far apart; the same seed gives the same orders.
 
-    Greedy as in Noroozi & Favaro 2016, algorithm 1: each next order is the one whose smallest Hamming distance to
-    those chosen is largest, the largest mean distance deciding between equals. Beyond 10,000, where the smallest
-    distance has long been 2 or 3, the rest are drawn at random.
+    Greedy, as in Noroozi & Favaro 2016, algorithm 1: the next order is the one with the largest Hamming distance to its
+    nearest among those chosen; the largest mean distance decides between equals. After 10,000 orders, where the
+    smallest distance is only 2 or 3, the rest are drawn at random.
     """
     require_orders(count)
     mixed = torch.randperm(ALL_ORDERS, generator=torch.Generator().manual_seed(seed))

@@ -67,8 +67,9 @@ def colour_jitter(
     """Random brightness, contrast, saturation, hue and greyscale, drawn for each sample.
 
     SimCLR's appendix A: factors from U(1 - 0.8 strength, 1 + 0.8 strength), applied with probability 0.8, then grey
-    with probability 0.2. hue: the largest turn as a fraction of the circle, 0.5 reaching every hue from every other
-    (the paper's is 0.2 * strength). strength above 1.25 could make a factor negative and is refused.
+    with probability 0.2. A strength over 1.25 could make a factor negative, and is refused.
+    hue: the largest turn as a share of the circle. 0.5 reaches every hue from every other; the paper's is 0.2 *
+        strength.
     """
     require_fraction(grey=grey, probability=probability)
     require_jitter(strength, hue)
@@ -105,9 +106,10 @@ def random_grey(images: Tensor, generator: Generator, probability: float) -> Ten
 
 
 def gaussian_blur(images: Tensor, deviation: Tensor) -> Tensor:
-    """(B, C, H, W) blurred by a Gaussian of `deviation` (B,) pixels each; 0 leaves a sample as it is.
+    """(B, C, H, W) blurred by a Gaussian of `deviation` (B,) pixels each; 0 leaves a sample unchanged.
 
-    As two products with band matrices whose rows sum to 1, so an edge repeats no pixel and darkens nothing.
+    Computed as two products with band matrices whose rows sum to 1. So edge pixels are not repeated, and edges do not
+    become darker.
     """
 
     def band(extent: int) -> Tensor:

@@ -32,6 +32,29 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def state_of(path: Path) -> str:
+    """What the system changes when a file, or a file in a folder, changes: names, sizes, times, inodes.
+
+    Compiled Python apart. "missing" where there is nothing.
+    """
+    return " ".join(_states(path))
+
+
+def _states(path: Path) -> Iterator[str]:
+    try:
+        found = path.stat()
+    except OSError:
+        yield "missing"
+        return
+    if not path.is_dir():
+        yield f"{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}.{found.st_ino}"
+        return
+    with os.scandir(path) as members:
+        for member in sorted(members, key=lambda entry: entry.name):
+            if member.name != "__pycache__":
+                yield from (f"{member.name}/{state}" for state in _states(Path(member.path)))
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes `content` whole, indented by one. Raises ValueError for NaN and infinity, which JSON does not know."""
     with whole_file(path) as temporary:

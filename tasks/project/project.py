@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -9,9 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tasks.process.files import state_of, whole_file
 from tasks.project import paths
 from tasks.project.paths import Places
 from tasks.settings import params
+from tasks.settings.kinds import SWEEP_FILES
 from tasks.settings.schema import ParameterError
 
 
@@ -43,8 +47,24 @@ class Project:
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """The checked content of params.yaml, as it was at the first look. Raises ParameterError."""
-        return params.load(self.root)
+        """The checked content of params.yaml, as it was at the first look. Raises ParameterError.
+
+        A text that has been checked against this code is not checked again.
+        """
+        content, mark = params.read(self.root), self.state / "checked"
+        key = self._key(content)
+        if not mark.exists() or mark.read_text() != key:
+            params.check(content, self.root)
+            with whole_file(mark) as temporary:
+                temporary.write_text(key)
+        return content
+
+    def _key(self, content: Any) -> str:
+        """A hash of what a check of params.yaml depends on."""
+        states = [state_of(path) for path in (params.CODE, params.CODE.parent / "tasks" / "settings")]
+        sweeps = sorted(path.name for path in (self.root / SWEEP_FILES).glob("*.yaml"))
+        pipeline = (self.root / paths.PIPELINE).read_text() if (self.root / paths.PIPELINE).exists() else ""
+        return hashlib.sha256(json.dumps([content, states, sweeps, pipeline], default=str).encode()).hexdigest()
 
     def reread(self) -> Project:
         """The project with params.yaml as it is now."""

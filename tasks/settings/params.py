@@ -59,6 +59,13 @@ CODE = Path(__file__).resolve().parents[2] / "ssl_models"
 
 def load(root: Path) -> dict[str, Any]:
     """The checked content of params.yaml. Raises ParameterError on whatever can be known to be wrong beforehand."""
+    content = read(root)
+    check(content, root)
+    return content
+
+
+def read(root: Path) -> dict[str, Any]:
+    """The content of params.yaml, unchecked. Raises ParameterError where it is no mapping."""
     path = root / "params.yaml"
     try:
         content = parse_yaml(path.read_text())
@@ -68,7 +75,6 @@ def load(root: Path) -> dict[str, Any]:
         raise ParameterError(f"params.yaml is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise ParameterError("params.yaml must be a mapping of blocks")
-    check(content, root)
     return content
 
 

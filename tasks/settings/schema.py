@@ -30,7 +30,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML as it is now: PyYAML, which keeps to version 1.1, takes 1e-05 for a text, and DVC writes it."""
 
 

@@ -10,6 +10,7 @@ one of these modules' files changed imports them anew: a stage runs the code as 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -33,20 +34,24 @@ from tasks.tracking import server as tracking_server
 PRELOAD = (
     "numpy",
     "torch",
-    "torch._dynamo",  # the first optimiser of a process imports it: four seconds
     "safetensors.torch",
     "dvc.repo",
     "dvc.repo.reproduce",
     "dvc.stage.cache",
     "faiss",
+    "sqlalchemy.dialects.sqlite",
     "scipy.optimize",
 )
+FOR_TRAINING = "torch._dynamo"
+"""The first optimiser of a process imports it, which takes a second."""
 OWN = ("flows", "tasks", "ssl_models")
 
 
 @contextmanager
-def running(project: Project) -> Iterator[dict[str, str]]:
+def running(project: Project, *, trains: bool = True) -> Iterator[dict[str, str]]:
     """Runs a fork server while the block lasts; yields the environment that makes stages use it.
+
+    trains: whether there will be trainings, which need one more import.
 
     Where processes cannot be forked soundly (anything but Linux) it is empty, and stages start by themselves.
     """
@@ -58,7 +63,7 @@ def running(project: Project) -> Iterator[dict[str, str]]:
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
     with open(project.log("forkserver"), "wb") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", "tasks.stage.fork_server", address, str(os.getpid())],
+            [sys.executable, "-m", "tasks.stage.fork_server", address, str(os.getpid()), "trains" if trains else ""],
             cwd=project.root,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -73,15 +78,19 @@ def running(project: Project) -> Iterator[dict[str, str]]:
         server.wait()
 
 
-def serve(address: str, owner: int) -> None:
+def serve(address: str, owner: int, *, trains: bool) -> None:
     """Imports, then forks a child for every connection until the owner is gone."""
     die_with_parent()
     if os.getppid() != owner:
         return
-    own = _preload()
+    gc.disable()  # it looks in vain at what imports make: a third of the time
+    own = _preload(trains)
     if (others := threading.active_count() - 1) > 0:
         print(f"{others} threads run in the fork server: a fork may hang", [t.name for t in threading.enumerate()])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.collect()
+    gc.enable()
+    gc.freeze()  # else a collection in a fork visits, and so copies, all that was imported here: 0.4 s
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(f"\0{address}")
         listener.listen(64)
@@ -98,9 +107,9 @@ def serve(address: str, owner: int) -> None:
             connection.close()
 
 
-def _preload() -> dict[str, tuple[int, ...]]:
+def _preload(trains: bool) -> dict[str, tuple[int, ...]]:
     """Imports packages and the project's modules, and reads its settings; path -> state of each of its own files."""
-    for name in PRELOAD:
+    for name in (*PRELOAD, *([FOR_TRAINING] if trains else [])):
         import_module(name)
     tracking_server.preload()
     from tasks.stage import warm
@@ -199,4 +208,4 @@ def _die_with_client(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    serve(sys.argv[1], int(sys.argv[2]), trains=bool(sys.argv[3]))

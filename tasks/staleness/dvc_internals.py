@@ -13,7 +13,8 @@ import inspect
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from copy import deepcopy
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,36 @@ def usable() -> bool:
     from dvc.stage import PipelineStage
     from dvc.stage import run as stage_run
 
+    from dvc.utils.serialize import _yaml
+
     needed = (
         version().startswith(TESTED),
         list(inspect.signature(Lockfile.dump_stages).parameters)[:2] == ["self", "stages"],
         {"contents", "resolver", "lockfile_contents", "_dump_lockfile"} <= set(dir(ProjectFile)),
         {"changed", "reproduce", "status", "dump"} <= set(dir(PipelineStage)),
         list(inspect.signature(stage_run._run).parameters)[:2] == ["executable", "cmd"],
+        list(inspect.signature(_yaml.parse_yaml).parameters) == ["text", "path", "typ"],
     )
-    return all(needed)
+    if fits := all(needed):
+        _yaml.parse_yaml = _parse_once(_yaml.parse_yaml)
+    return fits
+
+
+def _parse_once(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """DVC parses params.yaml once for each stage and each file of parameters; with this, once for each text."""
+
+    @cache
+    def parsed(text: str) -> Any:
+        return parse(text, "")
+
+    @wraps(parse)
+    def once(text: str, path: str, typ: str = "safe") -> Any:
+        try:
+            return deepcopy(parsed(text)) if typ == "safe" else parse(text, path, typ)
+        except Exception:
+            return parse(text, path, typ)  # which names the path in its error
+
+    return once
 
 
 def resolve(root: Path, names: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
@@ -146,7 +169,10 @@ def _stages(repo: Any, names: Collection[str]) -> list[Any]:
     parsed = {name: parse_yaml(text, str(lock))[name] for name, text in entries.items()}
     loader = file.LOADER(file, file.contents, {"stages": parsed})
     file.__dict__["_dump_lockfile"] = lambda stages, **keywords: _dump(repo, lock, stages, **keywords)
-    return [loader[name] for name in names]
+    stages = [loader[name] for name in names]
+    for stage in stages:
+        stage._dvcfile = file
+    return stages
 
 
 def _dump(repo: Any, lock: Path, stages: Collection[Any], **keywords: Any) -> None:

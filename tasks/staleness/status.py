@@ -30,17 +30,24 @@ def stale(
     Raises:
         PipelineError: DVC cannot work here. ParameterError: dvc.yaml or params.yaml cannot be used.
     """
-    code = code_hash.fingerprints(project.root, project.parameters)
-    if code_hash.read(project.root) != code:
-        bring_code(project)
-    looker, known = unchanged.Looker(project, code), unchanged.remembered(project)
+    known = unchanged.remembered(project)
+    known[CODE_STAGE] = _current_code(project, known.get(CODE_STAGE), bring_code)
+    looker = unchanged.Looker(project, code_hash.read(project.root))
     signatures = {name: looker.signature(stages[name]) for name in names if name != CODE_STAGE}
     asked = [name for name, text in signatures.items() if text is None or known.get(name) != text]
-    if not asked:
-        return {}
-    found = {name: _reasons(changes) for name, changes in dvc_errors.readable(lambda: _ask(project, asked)).items()}
+    answer = dvc_errors.readable(lambda: _ask(project, asked)) if asked else {}
+    found = {name: _reasons(changes) for name, changes in answer.items()}
     unchanged.remember(project, known, {name: signatures[name] for name in asked if name not in found}, found)
     return found
+
+
+def _current_code(project: Project, known: str | None, bring_code: Callable[[Project], Any]) -> str:
+    """Brings code.json up to date where the code has changed; the signature of the sources that it agrees with."""
+    if unchanged.of_sources(project) != known:
+        now = code_hash.fingerprints(project.root, project.parameters)
+        if code_hash.read(project.root) != now:
+            bring_code(project)
+    return unchanged.of_sources(project)
 
 
 def _ask(project: Project, names: Collection[str]) -> dict[str, list[Any]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tasks.staleness.declaration import value
 from tasks.staleness.graph import Stage
 
 Signatures = dict[str, str]
+SOURCES = ("ssl_models", "tasks")
 
 
 class Looker:
@@ -50,8 +50,14 @@ class Looker:
 
     def _look(self, path: str) -> str:
         if path not in self._seen:
-            self._seen[path] = " ".join(_states(self._root / path))
+            self._seen[path] = files.state_of(self._root / path)
         return self._seen[path]
+
+
+def of_sources(project: Project) -> str:
+    """A hash of all that code.json depends on, and of that file itself."""
+    places = (*SOURCES, paths.PARAMETERS, paths.CODE)
+    return hashlib.sha256("|".join(files.state_of(project.root / path) for path in places).encode()).hexdigest()
 
 
 def remembered(project: Project) -> Signatures:
@@ -67,25 +73,9 @@ def remember(project: Project, known: Signatures, fresh: Mapping[str, str | None
     """Adds what DVC has just said: signatures of stages found up to date, and names of those that are not."""
     new = known | {name: text for name, text in fresh.items() if text is not None}
     new = {name: text for name, text in new.items() if name not in stale}
-    if new != known:
+    if new != remembered(project):
         files.write_json(_memory(project), new)
 
 
 def _memory(project: Project) -> Path:
     return project.state / "fresh.json"
-
-
-def _states(path: Path) -> list[str]:
-    """One text a file: its name in the folder, size, times of change and inode."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ["missing"]
-    own = f"{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}.{found.st_ino}"
-    if not path.is_dir():
-        return [own]
-    states = []
-    with os.scandir(path) as members:
-        for member in sorted(members, key=lambda entry: entry.name):
-            states += [f"{member.name}/{state}" for state in _states(Path(member.path))]
-    return states

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.run import plan
+from tasks.project.project import Project
 from tasks.settings import edit, params
 from tasks.staleness import graph as pipeline
 from tests.flows import stand_in
@@ -128,11 +129,11 @@ def test_nothing_stale_among_the_targets(project):
 
 def test_force_plans_the_targets_and_not_what_they_need(project):
     (project / "stale.json").write_text("{}")
-    work = plan.make(project, ["extract@rotation"], force=True)
+    work = plan.make(Project(project), ["extract@rotation"], force=True)
     assert work.names == ("extract@rotation",)
     assert work.forced == {"extract@rotation"}
-    assert len(plan.make(project, force=True).names) == 8
-    assert plan.make(project, known=["report"]).names == ("report",)
+    assert len(plan.make(Project(project), force=True).names) == 8
+    assert plan.make(Project(project), known=["report"]).names == ("report",)
 
 
 def test_a_second_run_is_refused_and_names_the_first(project):

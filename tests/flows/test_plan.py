@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flows.run import plan
+from tasks.project.project import Project
 from tasks.selection.scope import Scope
 from tasks.staleness import graph as pipeline
 from tasks.staleness.graph import Stage
@@ -43,19 +44,19 @@ def _graph(monkeypatch):
     ],
 )
 def test_a_plan_keeps_to_the_selected_runs_unless_others_are_named(tmp_path, targets, runs, expected):
-    work = plan.make(tmp_path, targets, scope=Scope(runs))
+    work = plan.make(Project(tmp_path), targets, scope=Scope(runs))
     assert list(work.names)[: len(expected)] == expected
     assert work.scope == len(work.names)
 
 
 def test_only_what_is_selected_is_forced(tmp_path):
-    assert plan.make(tmp_path, scope=Scope(("rotation",)), force=True).forced == set(SMALL)
+    assert plan.make(Project(tmp_path), scope=Scope(("rotation",)), force=True).forced == set(SMALL)
 
 
 def test_a_change_in_another_run_is_nothing_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "stale", lambda *_: {"pretrain@moco": ["changed"]})
-    assert plan.make(tmp_path, scope=Scope(("rotation",))).names == ()
-    assert plan.make(tmp_path, scope=Scope(("rotation",))).scope == len(SMALL)
+    assert plan.make(Project(tmp_path), scope=Scope(("rotation",))).names == ()
+    assert plan.make(Project(tmp_path), scope=Scope(("rotation",))).scope == len(SMALL)
 
 
 def test_a_plan_keeps_to_the_selected_protocols(tmp_path, monkeypatch):
@@ -70,7 +71,10 @@ def test_a_plan_keeps_to_the_selected_protocols(tmp_path, monkeypatch):
     }
     monkeypatch.setattr(pipeline, "graph", lambda _: graph)
     monkeypatch.setattr(pipeline, "stale", lambda *_: {name: ["changed"] for name in graph})
-    assert list(plan.make(tmp_path, scope=Scope(("rotation",), ("linear",))).names) == SMALL
-    chosen = plan.make(tmp_path, scope=Scope(("rotation",), ("cells",))).names
+    assert list(plan.make(Project(tmp_path), scope=Scope(("rotation",), ("linear",))).names) == SMALL
+    chosen = plan.make(Project(tmp_path), scope=Scope(("rotation",), ("cells",))).names
     assert list(chosen) == ["prepare", "pretrain@rotation", *more, "report"]
-    assert plan.make(tmp_path, ["cells"], scope=Scope(None, ("linear",))).names[-1] == "transfer_target@rotation-cells"
+    assert (
+        plan.make(Project(tmp_path), ["cells"], scope=Scope(None, ("linear",))).names[-1]
+        == "transfer_target@rotation-cells"
+    )

@@ -97,7 +97,7 @@ def test_the_loss_is_equation_2_of_the_paper_with_weights_of_mean_one(images: Te
     logits = 3 * torch.randn(4, classes, 2, 2, generator=Generator().manual_seed(3))
     brain.head = Fixed(logits)
     view = made(brain, images)
-    terms = brain.loss(view, index=INDEX)
+    terms = brain.loss(view, index=INDEX).terms
 
     centres = brain.bins.centres.double()
     weights = rebalancing_weights(brain.bins.smooth(brain.distribution), 0.5)
@@ -129,7 +129,7 @@ def test_equal_logits_cost_chance_whatever_the_weights(images: Tensor, uniform: 
     brain.distribution.copy_(histogram(brain, view))
     brain.head = Fixed(torch.full((4, len(brain.bins), 4, 4), 2.0))
     assert brain.chance == pytest.approx(math.log(262))
-    assert float(brain.loss(view, index=INDEX)["loss"].detach()) == pytest.approx(math.log(262), rel=1e-5)
+    assert float(brain.loss(view, index=INDEX).terms["loss"].detach()) == pytest.approx(math.log(262), rel=1e-5)
 
 
 def test_no_prediction_that_sees_no_picture_costs_less_than_the_constant(images: Tensor) -> None:
@@ -140,7 +140,7 @@ def test_no_prediction_that_sees_no_picture_costs_less_than_the_constant(images:
     brain.head.forward = lambda maps: spread(maps).expand(4, -1, 4, 4)  # type: ignore[method-assign]
     optimizer = torch.optim.Adam(brain.head.parameters(), lr=0.3)
     for _ in range(200):
-        terms = brain.loss(view, index=INDEX)
+        terms = brain.loss(view, index=INDEX).terms
         optimizer.zero_grad()
         terms["loss"].backward()
         optimizer.step()
@@ -159,7 +159,7 @@ def test_regression_costs_one_for_the_mean_colour_and_nothing_for_the_true_ones(
         (colours.mean((0, 2, 3), keepdim=True).expand_as(colours), 1.0),
     ):
         brain.head = Fixed(predicted.clone())
-        assert float(brain.loss(view, index=INDEX)["loss"].detach()) == pytest.approx(expected, abs=1e-5)
+        assert float(brain.loss(view, index=INDEX).terms["loss"].detach()) == pytest.approx(expected, abs=1e-5)
     assert brain.chance == 1
 
 
@@ -174,29 +174,27 @@ def test_the_distribution_is_the_mean_over_the_batches_seen_and_moves_after_the_
     for seed in range(3):
         view = made(brain, images, seed)
         before = brain.distribution.clone()
-        brain.loss(view, index=INDEX)["loss"].backward()
+        scored = brain.loss(view, index=INDEX)
+        scored.terms["loss"].backward()
         assert torch.equal(brain.distribution, before)
-        brain.after_step(0.1)
-        assert brain.pending is None
+        brain.after_step(scored.handed_over, 0.1)
         seen.append(histogram(brain, view))
         torch.testing.assert_close(brain.distribution, torch.stack(seen).mean(0))
     kept = brain.distribution.clone()
-    brain.after_step(0.2)  # a second call has nothing left to do
+    brain.after_step(None, 0.2)  # no batch was scored, as where another task of several was drawn
     assert torch.equal(brain.distribution, kept)
     assert not brain.distribution.requires_grad
 
 
 def test_the_distribution_is_checkpointed_and_the_bins_are_not(images: Tensor) -> None:
     first, second = method(), method()
-    first.loss(made(first, images), index=INDEX)
-    first.after_step(0.1)
+    first.after_step(first.loss(made(first, images), index=INDEX).handed_over, 0.1)
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)
     second.load_state_dict(torch.load(file, weights_only=True))
     for brain in (first, second):
-        brain.loss(made(brain, images, 5), index=INDEX)
-        brain.after_step(0.2)
+        brain.after_step(brain.loss(made(brain, images, 5), index=INDEX).handed_over, 0.2)
     assert int(second.batches) == 2
     assert torch.equal(first.distribution, second.distribution)
     assert not [name for name in first.state_dict() if name.startswith("bins")]
@@ -229,11 +227,12 @@ def predicted_yellow(**settings: Any) -> float:
     optimizer = torch.optim.Adam(brain.parameters(), lr=0.01)
     generator = Generator().manual_seed(0)
     for step in range(100):
-        loss = brain.loss(blue_or_yellow(generator), index=torch.arange(96))["loss"]
+        scored = brain.loss(blue_or_yellow(generator), index=torch.arange(96))
+        loss = scored.terms["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        brain.after_step(step / 100)
+        brain.after_step(scored.handed_over, step / 100)
     view = blue_or_yellow(generator)
     colours = torch.cat([100 * view[:, :1], (view[:, 1:] - 0.5) * COLOUR_RANGE], dim=1)
     return float(rgb_to_lab(brain.eval().decode(lab_to_rgb(colours)))[:, 2].mean())
@@ -283,8 +282,8 @@ def test_chroma_is_that_of_the_colours_predicted_against_the_true_ones(images: T
     constant = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1).expand_as(true)
     brain.head = Fixed(constant / COLOUR_SCALE)
     expected = 5 / torch.linalg.vector_norm(true, dim=1).mean()
-    terms = brain.loss(view, index=INDEX)
+    terms = brain.loss(view, index=INDEX).terms
     assert torch.allclose(terms["chroma"], expected)
     assert not terms["chroma"].requires_grad
     classified = method()
-    assert 0 <= float(classified.loss(made(classified, images), index=INDEX)["chroma"]) < 5
+    assert 0 <= float(classified.loss(made(classified, images), index=INDEX).terms["chroma"]) < 5

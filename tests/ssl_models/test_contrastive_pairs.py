@@ -164,7 +164,7 @@ def test_grey_data_are_given_light_and_no_colour(images: Tensor) -> None:
     [
         ({"energy": "l2"}, "energy is 'l2'; choose one of cosine, euclidean"),
         ({"margin": 0.0}, "margin is 0.0"),
-        ({"margin": 2.5}, "margin is 2.5; a cosine energy goes up to 2"),
+        ({"margin": 2.5}, "margin is 2.5; a cosine energy is at most 2"),
         ({"negatives": -1}, "negatives is -1; 20 samples allow 1 to 38, or 0 for all"),
         ({"negatives": 39}, "negatives is 39"),
         ({"projection": 0}, "projection is 0"),

@@ -118,7 +118,7 @@ def test_the_mean_colour_is_that_of_what_is_seen() -> None:
 
 
 def test_what_cannot_be_drawn_is_refused(pictures: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"share is 0.0; to hide something"):
+    with pytest.raises(ValueError, match=r"share is 0.0; it must lie between 0 and 1"):
         centre_mask(1, 8, 8, share=0.0)
     with pytest.raises(ValueError, match=r"hidden is 1.0"):
         require_hole(8, 8, share=1.0, name="hidden")

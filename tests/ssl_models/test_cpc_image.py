@@ -129,7 +129,7 @@ def naive_loss(cpc: CPCImage, tiles: Tensor, drawn: Tensor) -> tuple[float, floa
 def test_the_loss_is_equation_4_of_the_paper(images: Tensor, negatives: int) -> None:
     cpc = method(version=1, negatives=negatives, temperature=0.3).eval()
     tiles, drawn = cpc.views(images, seeded())
-    terms = cpc.loss(tiles, drawn, index=INDEX)
+    terms = cpc.loss(tiles, drawn, index=INDEX).terms
     loss, accuracy = naive_loss(cpc, tiles, drawn)
     assert float(terms["loss"].detach()) == pytest.approx(loss, rel=1e-4)
     assert float(terms["accuracy"]) == pytest.approx(accuracy)
@@ -147,9 +147,9 @@ def test_every_row_is_compared_with_exactly_n_patches_and_never_with_its_own() -
 def test_patches_that_are_all_alike_cost_chance(images: Tensor, negatives: int, compared: int) -> None:
     cpc = method(negatives=negatives)
     tiles, drawn = cpc.views(images, seeded())
-    loss = cpc.loss(torch.full_like(tiles, 0.4), drawn, index=INDEX)["loss"]
-    assert cpc.chance == pytest.approx(math.log(compared + 1))
-    assert float(loss.detach()) == pytest.approx(cpc.chance, rel=1e-4)
+    scored = cpc.loss(torch.full_like(tiles, 0.4), drawn, index=INDEX)
+    assert scored.chance == pytest.approx(math.log(compared + 1))
+    assert float(scored.terms["loss"].detach()) == pytest.approx(scored.chance, rel=1e-4)
 
 
 def test_the_drawn_patches_differ_and_may_come_from_the_same_picture(images: Tensor) -> None:
@@ -165,7 +165,7 @@ def test_a_perfect_prediction_is_found_among_all_others() -> None:
     vectors = functional.normalize(torch.randn(16, 8, generator=seeded()), dim=1)
     cpc.encoder, cpc.target = nn.Identity(), nn.Identity()
     cpc.predictions = lambda grid: (grid[:, 1:].flatten(0, 2), torch.arange(16).view(4, 2, 2)[:, 1:].flatten())
-    terms = cpc.loss(vectors, torch.arange(16), index=INDEX)
+    terms = cpc.loss(vectors, torch.arange(16), index=INDEX).terms
     assert float(terms["accuracy"]) == 1
     assert float(terms["loss"]) < 0.01
 
@@ -205,13 +205,13 @@ def test_the_versions_differ_in_directions_and_norms_and_neither_context_has_a_b
 def test_all_parameters_are_trained_and_all_states_are_loaded(images: Tensor) -> None:
     cpc, other = method(), method()
     views = cpc.views(images, seeded())
-    cpc.loss(*views, index=INDEX)["loss"].backward()
+    cpc.loss(*views, index=INDEX).terms["loss"].backward()
     assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in cpc.parameters())
     with torch.no_grad():
         for parameter in cpc.parameters():
             parameter.mul_(1.1)
     other.load_state_dict(cpc.state_dict())
-    losses = [one.loss(*views, index=INDEX)["loss"] for one in (cpc.eval(), other.eval())]
+    losses = [one.loss(*views, index=INDEX).terms["loss"] for one in (cpc.eval(), other.eval())]
     assert torch.equal(*losses)
 
 
@@ -220,7 +220,7 @@ def test_pictures_that_are_not_square_and_of_one_channel_work() -> None:
     pictures = torch.randint(0, 256, (4, 1, 28, 40), dtype=torch.uint8, generator=seeded())
     tiles, drawn = cpc.views(pictures, seeded())
     assert tiles.shape == (64, 1, 16, 16)
-    assert cpc.loss(tiles, drawn, index=INDEX)["loss"].isfinite()
+    assert cpc.loss(tiles, drawn, index=INDEX).terms["loss"].isfinite()
 
 
 def test_more_negatives_than_a_batch_has_patches_are_refused(images: Tensor) -> None:

@@ -183,14 +183,14 @@ def test_phases_switch_after_a_step_at_their_progress() -> None:
     stack = method(stacked=True)
     begins = [0.0, 0.1008, 0.2072, 0.3274, 0.4822]
     for number, begin in enumerate(begins):
-        stack.after_step(begin + 0.001)
+        stack.after_step(None, begin + 0.001)
         assert int(stack.layer) == number
         if number:
-            stack.after_step(begin - 0.001)
+            stack.after_step(None, begin - 0.001)
             assert int(stack.layer) == number - 1
-    stack.after_step(1.0)
+    stack.after_step(None, 1.0)
     assert int(stack.layer) == 4
-    method().after_step(0.5)  # nothing to switch
+    method().after_step(None, 0.5)  # nothing to switch
 
 
 def test_a_resumed_stack_goes_on_with_its_layer_as_if_never_stopped() -> None:
@@ -232,7 +232,7 @@ def test_evaluating_gives_every_part_its_mode_back() -> None:
         ({"alpha": 0.0, "beta": 0.0}, r"alpha is 0.0 and beta is 0.0"),
         ({"alpha": 0.0, "noise": "gaussian"}, "values that the noise corrupts"),
         ({"beta": 0.0, "level": 0.0}, "values that the noise leaves untouched"),
-        ({"stacked": True, "objective": "cross_entropy"}, "choose squared where stacked"),
+        ({"stacked": True, "objective": "cross_entropy"}, "choose 'squared' where stacked"),
         ({"decoder_width": 0}, "decoder_width is 0"),
         ({"smallest_crop": 0.0}, r"smallest_crop is 0.0"),
         ({"flip": -0.5}, r"flip is -0.5"),

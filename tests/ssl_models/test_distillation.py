@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -189,7 +189,7 @@ def top1(encoder: Any, data: Any) -> float:
     """Nearest-neighbour accuracy of the pooled features."""
     splits = {"train": data.train, "test": data.test}
     features = {
-        name: numpy.concatenate(
+        name: np.concatenate(
             [batch[POOLED].numpy() for batch in extract_features(encoder, split.images, torch.device("cpu"))]
         )
         for name, split in splits.items()

@@ -83,7 +83,6 @@ def trained(case, content=None, stop_after=None, **settings):
         "content": keeper.content,
         "state": dict(run.method.state_dict()),
         "views_seen": run.views_seen,
-        "chance": run.method.chance,
         "as_before": not any("forward" in vars(part) for part in run.method.modules()),
     }
 
@@ -181,10 +180,10 @@ def assert_equal(found, expected, tolerance):
     assert found["state"].keys() == expected["state"].keys()
     for name, value in expected["state"].items():
         torch.testing.assert_close(found["state"][name], value, rtol=tolerance, atol=tolerance, msg=name)
-    for mean, right in zip(found["epochs"], expected["epochs"], strict=True):
-        assert mean == pytest.approx(right, rel=100 * tolerance, abs=tolerance)
-    for name in ("views_seen", "chance"):
-        assert found[name] == expected[name]
+    for (step, means), (expected_step, right) in zip(found["epochs"], expected["epochs"], strict=True):
+        assert step == expected_step
+        assert means == pytest.approx(right, rel=100 * tolerance, abs=tolerance)
+    assert found["views_seen"] == expected["views_seen"]
     assert found["as_before"]
 
 

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 import ssl_models.methods
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import FAMILIES, DataSpec, Method, method_class
+from ssl_models.method import FAMILIES, DataSpec, Method, Scored, method_class
 
 torch.set_num_threads(1)
 
@@ -46,6 +46,10 @@ def seeded_views(method: Method, seed: int = 0, channels: int = 3) -> tuple[Tens
     return method.views(batch(channels), Generator().manual_seed(seed))
 
 
+def score(method: Method, views: tuple[Tensor, ...]) -> Scored:
+    return Scored.of(method.loss(*views, index=INDEX))
+
+
 def total(terms: dict[str, Tensor]) -> Tensor:
     """What the trainer minimises."""
     return torch.stack([term for term in terms.values() if term.requires_grad]).sum()
@@ -67,6 +71,25 @@ def test_the_signature_is_a_schema(name: str) -> None:
         assert plain in ("int", "float", "str", "bool", "list")
 
 
+def spelled(value: object) -> str:
+    """A default as a docstring writes it."""
+    if isinstance(value, list):
+        return f"[{', '.join(value)}]"
+    return f'"{value}"' if isinstance(value, str) else str(value) if isinstance(value, bool | None) else f"{value:g}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docstring_has_a_line_for_each_hyper_parameter_with_its_default(name: str) -> None:
+    method = method_class(name)
+    text = inspect.getdoc(method) or ""
+    entries = re.findall(r"^([a-z_]+(?:, [a-z_]+)*): (.*(?:\n    .*)*)", text, re.MULTILINE)
+    told = {word: meaning for words, meaning in entries for word in words.split(", ")}
+    for parameter in list(inspect.signature(method).parameters.values())[2:]:
+        meaning = " ".join(told[parameter.name].split())
+        default = rf"Default {re.escape(spelled(parameter.default))}(?!\.?\w)"
+        assert re.search(default, meaning) or re.search(r"see (Augmentation|MildViews)", meaning), parameter
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_method_says_what_it_is(name: str) -> None:
     method = method_class(name)
@@ -81,7 +104,7 @@ def test_a_control_says_that_it_is_not_trained(name: str) -> None:
         seeded_views(method)
     with pytest.raises(RuntimeError, match="not trained"):
         method.loss(index=INDEX)
-    method.after_step(1.0)
+    method.after_step(None, 1.0)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -121,19 +144,51 @@ def test_the_loss_is_finite_and_starts_near_chance(name: str) -> None:
     than 1 / temperature = 2 times their lead in cosine.
     """
     method = build(name)
-    terms = method.loss(*seeded_views(method), index=INDEX)
+    scored = score(method, seeded_views(method))
+    terms, chance = scored.terms, method.chance if scored.chance is None else scored.chance
     loss = float(total(terms).detach())
     assert math.isfinite(loss)
     assert all(term.ndim == 0 for term in terms.values())
     assert all(0 <= float(terms[key]) <= 1 for key in terms if "accuracy" in key)
-    if method.chance is not None:
-        assert method.chance - 1 < loss < method.chance + 1
+    if chance is not None:
+        assert chance - 1 < loss < chance + 1
+
+
+def attributes(method: Method) -> dict[str, object]:
+    """Every attribute of the method and of its parts, but for the tensors in its state."""
+    return {
+        f"{path}.{name}": value
+        for path, part in method.named_modules()
+        for name, value in vars(part).items()
+        if name not in ("_parameters", "_buffers")
+    }
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_neither_views_nor_loss_nor_a_step_sets_an_attribute(name: str) -> None:
+    """What a step leaves behind is in what `loss` returns, or in a buffer that is checkpointed."""
+    method = build(name)
+    before = attributes(method)
+    scored = score(method, seeded_views(method))
+    after_loss = attributes(method)
+    method.after_step(scored.handed_over, 0.5)
+    for after in (after_loss, attributes(method)):
+        assert after.keys() == before.keys()
+        assert not [key for key, value in before.items() if after[key] is not value]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_what_is_handed_over_carries_no_gradient(name: str) -> None:
+    method = build(name)
+    handed_over = score(method, seeded_views(method)).handed_over
+    tensors = handed_over if isinstance(handed_over, tuple) else (handed_over,)
+    assert not [tensor for tensor in tensors if isinstance(tensor, Tensor) and tensor.requires_grad]
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_gradients_reach_the_whole_encoder(name: str) -> None:
     method = build(name)
-    total(method.loss(*seeded_views(method), index=INDEX)).backward()
+    total(score(method, seeded_views(method)).terms).backward()
     for parameter_name, parameter in method.encoder.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.isfinite().all(), parameter_name
@@ -144,9 +199,9 @@ def test_gradients_reach_the_whole_encoder(name: str) -> None:
 def test_bf16_costs_about_the_same(name: str) -> None:
     method = build(name)
     views = seeded_views(method)
-    exact = float(total(method.loss(*views, index=INDEX)).detach())
+    exact = float(total(score(method, views).terms).detach())
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = float(total(method.loss(*views, index=INDEX)).detach())
+        rounded = float(total(score(method, views).terms).detach())
     assert rounded == pytest.approx(exact, rel=0.05)
 
 
@@ -157,11 +212,12 @@ def test_a_few_steps_on_one_batch_lower_the_loss(name: str) -> None:
     views = seeded_views(method)
     losses = []
     for step in range(12):
-        loss = total(method.loss(*views, index=INDEX))
+        scored = score(method, views)
+        loss = total(scored.terms)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        method.after_step((step + 1) / 12)
+        method.after_step(scored.handed_over, (step + 1) / 12)
         losses.append(float(loss.detach()))
     assert min(losses[-3:]) < 0.9 * losses[0]
 
@@ -171,8 +227,9 @@ def test_the_state_has_its_final_size_from_the_start(name: str) -> None:
     method = build(name)
     before = {key: value.shape for key, value in method.state_dict().items()}
     for step in range(3):
-        total(method.loss(*seeded_views(method, step), index=INDEX)).backward()
-        method.after_step((step + 1) / 3)
+        scored = score(method, seeded_views(method, step))
+        total(scored.terms).backward()
+        method.after_step(scored.handed_over, (step + 1) / 3)
     assert {key: value.shape for key, value in method.state_dict().items()} == before
 
 
@@ -184,13 +241,12 @@ def test_a_state_dict_goes_round_and_the_next_step_is_the_same(name: str) -> Non
         return
     for parameter in first.parameters():
         parameter.data.mul_(1.01)
-    first.loss(*seeded_views(first), index=INDEX)
-    first.after_step(0.5)
+    first.after_step(score(first, seeded_views(first)).handed_over, 0.5)
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)
     second.load_state_dict(torch.load(file, weights_only=True))
-    losses = [total(method.loss(*seeded_views(method, 9), index=INDEX)) for method in (first, second)]
+    losses = [total(score(method, seeded_views(method, 9)).terms) for method in (first, second)]
     assert torch.equal(*losses)
 
 
@@ -201,4 +257,4 @@ def test_one_channel_works_or_is_refused_with_a_reason(name: str) -> None:
     except ValueError as refusal:
         assert "channel" in str(refusal)  # noqa: PT017 - a refusal is one of the two right answers
         return
-    assert total(method.loss(*seeded_views(method, channels=1), index=INDEX)).isfinite()
+    assert total(score(method, seeded_views(method, channels=1)).terms).isfinite()

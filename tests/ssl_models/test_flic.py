@@ -79,5 +79,5 @@ def test_other_layouts_are_refused(tmp_path):
 
 def test_nothing_to_read_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("COVEY_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"FLIC .* was looked for in vain"):
+    with pytest.raises(FileNotFoundError, match=r"FLIC .* was not found"):
         flic.load(seed=0)

@@ -204,7 +204,7 @@ def test_a_discriminator_takes_any_size() -> None:
     ("settings", "message"),
     [
         ({"region": "corner"}, "region is 'corner'; choose one of centre, blocks"),
-        ({"hidden": 0.0}, r"hidden is 0.0; to hide something"),
+        ({"hidden": 0.0}, r"hidden is 0.0; it must lie between 0 and 1"),
         ({"hidden": 1.0}, r"hidden is 1.0"),
         ({"blocks": 0}, "blocks is 0"),
         ({"blocks": 1000}, "blocks is 1000"),

@@ -78,7 +78,7 @@ def test_a_reader_s_own_file_as_source_stands_for_the_usual_places(reader, tmp_p
     monkeypatch.setenv("COVEY_DATA", str(tmp_path))
     module = import_module(f"ssl_models.datasets.{reader}")
     monkeypatch.setattr("torchvision.datasets.CIFAR10.__init__", nothing_to_fetch)
-    with pytest.raises((FileNotFoundError, ValueError, OSError), match=r"found|no pictures|in vain"):
+    with pytest.raises((FileNotFoundError, ValueError, OSError), match=r"found|no pictures"):
         module.load(seed=0, source=module.__file__)
 
 
@@ -120,7 +120,7 @@ def test_another_layout_is_refused(tmp_path, content, message):
 
 def test_nothing_to_read_and_no_size_are_refused(tmp_path, monkeypatch):
     monkeypatch.delenv("COVEY_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match="looked for in vain at"):
+    with pytest.raises(FileNotFoundError, match="was not found at"):
         leeds.load(seed=0, source=str(tmp_path))
     with pytest.raises(ValueError, match="size = 0 must be at least 1"):
         leeds.count(size=0)

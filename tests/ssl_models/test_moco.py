@@ -40,14 +40,15 @@ def made(moco: MoCo, seed: int = 0) -> tuple[Tensor, ...]:
 
 def stepped(moco: MoCo, seed: int = 0) -> float:
     """A training step's loss; the step is done."""
-    loss = moco.loss(*made(moco, seed), index=INDEX)["loss"]
+    scored = moco.loss(*made(moco, seed), index=INDEX)
+    loss = scored.terms["loss"]
     moco.zero_grad()
     loss.backward()
     with torch.no_grad():
         for parameter in moco.parameters():
             if parameter.grad is not None:
                 parameter.sub_(parameter.grad, alpha=0.1)
-    moco.after_step(0.1)
+    moco.after_step(scored.handed_over, 0.1)
     return float(loss.detach())
 
 
@@ -78,7 +79,7 @@ def test_the_order_changes_from_step_to_step() -> None:
 def test_the_loss_is_equation_1_of_the_paper(source: str) -> None:
     moco = method(source=source, temperature=0.3, centre=False).eval()
     views = made(moco)
-    terms = moco.loss(*views, index=INDEX)
+    terms = moco.loss(*views, index=INDEX).terms
     with torch.no_grad():
         queries = functional.normalize(moco.head(moco.encoder(views[0])), dim=1)
         if source != "bank":  # in evaluation the groups have no statistics, so any order gives the same keys
@@ -109,9 +110,10 @@ def test_equal_logits_cost_log_k_plus_1(source: str, count: int) -> None:
     if source == "bank":
         moco.bank.rows.copy_(same.expand(40, -1))
         views = views[0], torch.tensor([0, 1, 3, 4, 6, 8, 9, 10, 12, 13])  # none of the batch's own
-    loss = moco.loss(*views, index=INDEX)["loss"]
-    assert float(loss.detach()) == pytest.approx(math.log(count + 1), rel=1e-5)
-    assert moco.chance == pytest.approx(math.log(count + 1))
+    scored = moco.loss(*views, index=INDEX)
+    assert float(scored.terms["loss"].detach()) == pytest.approx(math.log(count + 1), rel=1e-5)
+    assert (scored.chance if source == "batch" else moco.chance) == pytest.approx(math.log(count + 1))
+    assert (moco.chance if source == "batch" else scored.chance) is None
 
 
 def test_the_bank_s_chance_leaves_the_own_row_out_where_all_are_compared() -> None:
@@ -122,35 +124,37 @@ def test_the_bank_s_chance_leaves_the_own_row_out_where_all_are_compared() -> No
 def test_the_queue_takes_this_step_s_keys_only_after_the_loss_and_goes_round() -> None:
     moco = method()
     before = moco.queue.rows.clone()
-    moco.loss(*made(moco), index=INDEX)
+    keys = moco.loss(*made(moco), index=INDEX).handed_over
     assert torch.equal(moco.queue.rows, before)
-    assert moco.pending is not None
-    keys = moco.pending[1]
     assert ((keys @ moco.queue.rows.T) < 1 - 1e-4).all(), "a positive is among the negatives"
-    moco.after_step(0.1)
+    moco.after_step(keys, 0.1)
     assert torch.equal(moco.queue.rows[:6], keys)
     assert torch.equal(moco.queue.rows[6:], before[6:])
-    assert moco.pending is None
-    moco.loss(*made(moco, 1), index=INDEX)
-    later = moco.pending[1]
-    moco.after_step(0.2)
+    later = moco.loss(*made(moco, 1), index=INDEX).handed_over
+    moco.after_step(later, 0.2)
     assert torch.equal(moco.queue.rows, torch.cat([later[4:], keys[2:6], later[:4]]))
-    settled = copy.deepcopy(moco.state_dict())
-    moco.after_step(0.3)  # nothing is left to do
-    assert all(torch.equal(value, settled[name]) for name, value in moco.state_dict().items())
+
+
+def test_without_a_memory_nothing_is_handed_over_and_a_step_moves_nothing() -> None:
+    moco = method(source="batch")
+    scored = moco.loss(*made(moco), index=INDEX)
+    before = copy.deepcopy(moco.state_dict())
+    assert scored.handed_over is None
+    moco.after_step(scored.handed_over, 0.1)
+    assert all(torch.equal(value, before[name]) for name, value in moco.state_dict().items())
 
 
 def test_the_teacher_moves_by_its_momentum_and_no_gradient_reaches_it_or_the_queue() -> None:
     moco = method(momentum=0.75)
     before = [parameter.clone() for parameter in moco.teacher.parameters()]
-    loss = moco.loss(*made(moco), index=INDEX)["loss"]
-    loss.backward()
+    scored = moco.loss(*made(moco), index=INDEX)
+    scored.terms["loss"].backward()
     assert all(parameter.grad is None for parameter in moco.teacher.parameters())
     assert all(parameter.grad is not None for parameter in moco.network().parameters())
     with torch.no_grad():
         for parameter in moco.network().parameters():
             parameter.add_(1.0)
-    moco.after_step(0.1)
+    moco.after_step(scored.handed_over, 0.1)
     for own, start, followed in zip(moco.teacher.parameters(), before, moco.network().parameters(), strict=True):
         torch.testing.assert_close(own, 0.75 * start + 0.25 * followed, check_stride=False)
     assert not moco.queue.rows.requires_grad
@@ -160,10 +164,9 @@ def test_the_teacher_moves_by_its_momentum_and_no_gradient_reaches_it_or_the_que
 def test_the_bank_moves_the_batch_s_rows_towards_the_queries() -> None:
     moco = method(source="bank", bank_momentum=0.25)
     before = moco.bank.rows.clone()
-    moco.loss(*made(moco), index=INDEX)
-    assert moco.pending is not None
-    queries = moco.pending[1]
-    moco.after_step(0.1)
+    index, queries = moco.loss(*made(moco), index=INDEX).handed_over
+    assert torch.equal(index, INDEX)
+    moco.after_step((index, queries), 0.1)
     expected = before.clone()
     expected[INDEX] = functional.normalize(0.25 * before[INDEX] + 0.75 * queries, dim=1)
     torch.testing.assert_close(moco.bank.rows, expected)
@@ -176,7 +179,7 @@ def test_end_to_end_gradient_goes_into_both_sides_and_else_into_the_queries_only
         queries, keys, order = made(moco)
         queries.requires_grad_()
         keys.requires_grad_()
-        moco.loss(queries, keys, order, index=INDEX)["loss"].backward()
+        moco.loss(queries, keys, order, index=INDEX).terms["loss"].backward()
         assert queries.grad is not None
         assert queries.grad.abs().max() > 0
         assert (keys.grad is not None and float(keys.grad.abs().max()) > 0) is both

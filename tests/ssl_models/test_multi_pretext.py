@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import DataSpec, Method
+from ssl_models.method import DataSpec, Method, Scored
 from ssl_models.methods.multi_pretext import TASKS, MultiPretext
 from ssl_models.optimizers import build_optimizer
 from ssl_models.trainer import Settings, Silent, Training
@@ -68,7 +68,7 @@ def test_the_loss_is_the_drawn_tasks_own_under_its_name_and_beside_its_chance(na
     multi = method().eval()
     views, _ = drawn(multi, name)
     task: Any = multi.tasks[name]
-    terms, alone = multi.loss(*views, index=INDEX), task.loss(*views[1:], index=INDEX)
+    terms, alone = multi.loss(*views, index=INDEX).terms, Scored.of(task.loss(*views[1:], index=INDEX)).terms
     assert set(terms) == {f"{name}_loss", f"{name}_accuracy", f"{name}_chance"}
     assert torch.equal(total(terms), total(alone))
     assert torch.equal(terms[f"{name}_accuracy"], alone["accuracy"])
@@ -82,17 +82,17 @@ class TwoTerms(Method):
     def __init__(self, encoder: Any, data: DataSpec) -> None:  # noqa: ARG002
         super().__init__(encoder)
         self.head = torch.nn.Linear(encoder.dim, 1)
-        self.told: list[float] = []
+        self.told: list[tuple[str | None, float]] = []
 
     def views(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         return (torch.rand(images.shape, generator=generator),)
 
-    def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+    def loss(self, *views: Tensor, index: Tensor) -> Scored:  # noqa: ARG002
         value = self.head(self.encoder(views[0])).square().mean()
-        return {"near": value, "far": 2 * value, "share": value.detach()}
+        return Scored({"near": value, "far": 2 * value, "share": value.detach()}, handed_over="keys")
 
-    def after_step(self, progress: float) -> None:
-        self.told.append(progress)
+    def after_step(self, handed_over: str | None, progress: float) -> None:
+        self.told.append((handed_over, progress))
 
 
 @pytest.fixture
@@ -106,25 +106,26 @@ def test_a_task_of_several_terms_is_given_their_sum_which_is_not_minimised_a_sec
     two_terms: MultiPretext,
 ) -> None:
     views, _ = drawn(two_terms, "two_terms")
-    terms = two_terms.loss(*views, index=INDEX)
+    terms = two_terms.loss(*views, index=INDEX).terms
     assert set(terms) == {f"two_terms_{term}" for term in ("near", "far", "share", "loss")}
     assert float(terms["two_terms_loss"]) == pytest.approx(3 * float(terms["two_terms_near"].detach()))
     assert not terms["two_terms_loss"].requires_grad
     assert float(total(terms).detach()) == pytest.approx(float(terms["two_terms_loss"]))
 
 
-def test_every_task_is_told_of_the_training_s_progress_whichever_was_drawn(two_terms: MultiPretext) -> None:
+def test_every_task_is_told_of_the_progress_and_the_drawn_one_is_given_what_it_handed_over(
+    two_terms: MultiPretext,
+) -> None:
     for step, name in enumerate(["rotation", "two_terms", "rotation"]):
-        two_terms.loss(*drawn(two_terms, name)[0], index=INDEX)
-        two_terms.after_step(step / 2)
+        two_terms.after_step(two_terms.loss(*drawn(two_terms, name)[0], index=INDEX).handed_over, step / 2)
     told: Any = two_terms.tasks["two_terms"]
-    assert told.told == [0, 0.5, 1]
+    assert told.told == [(None, 0), ("keys", 0.5), (None, 1)]
 
 
 def test_a_step_trains_the_encoder_and_the_drawn_head_and_leaves_the_other_heads_as_they_are() -> None:
     for trained, idle in (PAIR, reversed(PAIR)):
         multi = method()
-        total(multi.loss(*drawn(multi, trained)[0], index=INDEX)).backward()
+        total(multi.loss(*drawn(multi, trained)[0], index=INDEX).terms).backward()
         heads: Any = multi.tasks
         assert all(parameter.grad is not None for parameter in multi.encoder.parameters())
         assert all(parameter.grad is not None for parameter in heads[trained].head.parameters())
@@ -136,7 +137,7 @@ def test_every_task_that_may_be_combined_shares_the_encoder(name: str) -> None:
     multi = method([name, next(other for other in PAIR if other != name)])
     assert multi.tasks[name].encoder is multi.encoder
     views, _ = drawn(multi, name)
-    terms = multi.loss(*views, index=INDEX)
+    terms = multi.loss(*views, index=INDEX).terms
     assert all(key.startswith(f"{name}_") for key in terms)
     total(terms).backward()
     assert all(parameter.grad is not None for parameter in multi.encoder.parameters())

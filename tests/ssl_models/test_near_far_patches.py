@@ -90,7 +90,8 @@ def test_each_patch_is_flipped_and_coloured_by_itself() -> None:
 def test_the_loss_is_info_nce_of_each_patch_against_its_negatives(images: Tensor, negatives: str) -> None:
     near_far = method(negatives=negatives, temperature=0.3).eval()
     views = made(near_far, images)
-    terms = near_far.loss(*views, index=torch.arange(4))
+    scored = near_far.loss(*views, index=torch.arange(4))
+    terms = scored.terms
     z = functional.normalize(near_far.head(near_far.encoder(views[0])), dim=1)
     losses, hits = [], []
     for i in range(16):
@@ -106,7 +107,7 @@ def test_the_loss_is_info_nce_of_each_patch_against_its_negatives(images: Tensor
     torch.testing.assert_close(terms["loss"], torch.stack(losses).mean(), rtol=1e-4, atol=1e-5)
     assert float(terms["accuracy"]) == pytest.approx(sum(hits) / 16)
     assert not terms["accuracy"].requires_grad
-    assert near_far.chance == pytest.approx(math.log(COUNTS[negatives] + 1))
+    assert scored.chance == pytest.approx(math.log(COUNTS[negatives] + 1))
 
 
 class Constant(torch.nn.Module):
@@ -124,9 +125,9 @@ class Constant(torch.nn.Module):
 def test_equal_vectors_cost_chance(images: Tensor, negatives: str) -> None:
     near_far = method(negatives=negatives)
     near_far.head = Constant(torch.ones(16, 8))
-    terms = near_far.loss(*made(near_far, images), index=torch.arange(4))
-    assert float(terms["loss"]) == pytest.approx(near_far.chance, rel=1e-5)
-    assert float(terms["accuracy"]) == 0
+    scored = near_far.loss(*made(near_far, images), index=torch.arange(4))
+    assert float(scored.terms["loss"]) == pytest.approx(scored.chance, rel=1e-5)
+    assert float(scored.terms["accuracy"]) == 0
 
 
 def test_which_negatives_there_are_decides_what_is_told_apart(images: Tensor) -> None:
@@ -145,7 +146,7 @@ def test_which_negatives_there_are_decides_what_is_told_apart(images: Tensor) ->
     for (negatives, known), loss in expected.items():
         near_far = method(negatives=negatives, temperature=0.5)
         near_far.head = Constant(picture if known == "picture" else pair)
-        terms = near_far.loss(*made(near_far, images), index=torch.arange(4))
+        terms = near_far.loss(*made(near_far, images), index=torch.arange(4)).terms
         assert float(terms["loss"]) == pytest.approx(loss, rel=1e-5), (negatives, known)
 
 
@@ -159,7 +160,7 @@ def test_the_chance_of_far_patches_of_one_picture_is_known_before_a_batch_and_th
 def test_every_patch_gets_a_finite_gradient(images: Tensor, negatives: str) -> None:
     near_far = method(negatives=negatives, temperature=0.05)
     patches = made(near_far, images)[0].requires_grad_()
-    near_far.loss(patches, index=torch.arange(4))["loss"].backward()
+    near_far.loss(patches, index=torch.arange(4)).terms["loss"].backward()
     assert patches.grad is not None
     assert patches.grad.isfinite().all()
     assert (patches.grad.flatten(1).abs().amax(1) > 0).all()

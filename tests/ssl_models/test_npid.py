@@ -65,7 +65,7 @@ def test_nce_is_equations_4_to_8_of_the_paper(images: Tensor) -> None:
     expected = 0.0
     for sample, vector in zip(INDEX.tolist(), v, strict=True):
         expected -= math.log(h(sample, vector)) + sum(math.log(1 - h(row, vector)) for row in rows.tolist())
-    loss = npid.loss(view, rows, index=INDEX)["contrast"]
+    loss = npid.loss(view, rows, index=INDEX).terms["contrast"]
     assert float(loss.detach()) == pytest.approx(expected / 4, rel=1e-4)
     assert float(npid.log_z) == pytest.approx(math.log(z), rel=1e-4)
 
@@ -75,16 +75,16 @@ def test_the_softmax_over_all_rows_is_equation_2_of_the_paper(images: Tensor) ->
     view, rows = made(npid, images)
     logits = features_of(npid, view) @ npid.bank.rows.T / 0.3
     expected = functional.cross_entropy(logits, INDEX)
-    torch.testing.assert_close(npid.loss(view, rows, index=INDEX)["contrast"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(npid.loss(view, rows, index=INDEX).terms["contrast"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_first_batch_fixes_z_and_no_later_one_moves_it(images: Tensor) -> None:
     npid = method()
     assert npid.log_z.isnan()
-    npid.loss(*made(npid, images), index=INDEX)
+    scored = npid.loss(*made(npid, images), index=INDEX)
     first = npid.log_z.clone()
     assert first.isfinite()
-    npid.after_step(0.1)
+    npid.after_step(scored.handed_over, 0.1)
     npid.loss(*made(npid, images, 1), index=INDEX)
     assert torch.equal(npid.log_z, first)
     assert not npid.log_z.requires_grad
@@ -103,11 +103,11 @@ def test_proximal_is_the_squared_distance_to_the_own_row(images: Tensor) -> None
         float((vector - npid.bank.rows[sample]).square().sum())
         for sample, vector in zip(INDEX.tolist(), features_of(npid, view), strict=True)
     ]
-    terms = npid.loss(view, rows, index=INDEX)
+    terms = npid.loss(view, rows, index=INDEX).terms
     assert float(terms["proximal"].detach()) == pytest.approx(3 * sum(distances) / 4, rel=1e-4)
-    assert set(method().eval().loss(view, rows, index=INDEX)) == {"contrast", "accuracy"}
+    assert set(method().eval().loss(view, rows, index=INDEX).terms) == {"contrast", "accuracy"}
     npid.bank.rows[INDEX] = features_of(npid, view)
-    assert float(npid.loss(view, rows, index=INDEX)["proximal"].detach()) == pytest.approx(0, abs=1e-5)
+    assert float(npid.loss(view, rows, index=INDEX).terms["proximal"].detach()) == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize(("objective", "chance"), [("nce", pirl_nce_chance), ("softmax", info_nce_chance)])
@@ -120,7 +120,9 @@ def test_equal_logits_cost_chance(images: Tensor, objective: str, chance: Any) -
         assert npid.chance == pytest.approx(chance(compared))
         view, rows = made(npid, images)
         rows = rows.masked_fill(torch.isin(rows, INDEX), 0) if negatives == 10 else rows
-        assert float(npid.loss(view, rows, index=INDEX)["contrast"].detach()) == pytest.approx(npid.chance, rel=1e-4)
+        assert float(npid.loss(view, rows, index=INDEX).terms["contrast"].detach()) == pytest.approx(
+            npid.chance, rel=1e-4
+        )
 
 
 def test_chance_counts_the_proximal_term_of_independent_features() -> None:
@@ -131,22 +133,20 @@ def test_after_a_step_the_batch_s_rows_have_moved_and_no_other(images: Tensor) -
     npid = method(bank_momentum=0.25).eval()
     view, rows = made(npid, images)
     before = npid.bank.rows.clone()
-    npid.loss(view, rows, index=INDEX)
+    scored = npid.loss(view, rows, index=INDEX)
     assert torch.equal(npid.bank.rows, before)
-    npid.after_step(0.1)
+    npid.after_step(scored.handed_over, 0.1)
     expected = before.clone()
     expected[INDEX] = functional.normalize(0.25 * before[INDEX] + 0.75 * features_of(npid, view), dim=1)
-    torch.testing.assert_close(npid.bank.rows, expected)
-    assert npid.pending is None
-    npid.after_step(0.2)  # nothing is left to do
     torch.testing.assert_close(npid.bank.rows, expected)
 
 
 def test_the_memory_gets_no_gradient(images: Tensor) -> None:
     npid = method(proximal=1.0)
-    terms = npid.loss(*made(npid, images), index=INDEX)
+    scored = npid.loss(*made(npid, images), index=INDEX)
+    terms = scored.terms
     (terms["contrast"] + terms["proximal"]).backward()
-    npid.after_step(0.1)
+    npid.after_step(scored.handed_over, 0.1)
     assert npid.bank.rows.grad is None
     assert not npid.bank.rows.requires_grad
     assert not terms["accuracy"].requires_grad
@@ -155,13 +155,12 @@ def test_the_memory_gets_no_gradient(images: Tensor) -> None:
 def test_a_resumed_run_goes_on_with_the_same_bank_and_z(images: Tensor) -> None:
     first, second = method(), method()
     for seed in range(3):
-        first.loss(*made(first, images, seed), index=INDEX)
-        first.after_step(0.1)
+        first.after_step(first.loss(*made(first, images, seed), index=INDEX).handed_over, 0.1)
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)
     second.load_state_dict(torch.load(file, weights_only=True))
-    losses = [npid.loss(*made(npid, images, 9), index=INDEX)["contrast"] for npid in (first, second)]
+    losses = [npid.loss(*made(npid, images, 9), index=INDEX).terms["contrast"] for npid in (first, second)]
     assert torch.equal(*losses)
     assert {"bank.rows", "log_z"} <= set(first.state_dict())
 

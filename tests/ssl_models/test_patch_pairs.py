@@ -93,7 +93,7 @@ def test_the_jitter_of_a_patch_is_uniform() -> None:
 @pytest.mark.parametrize(
     ("shape", "gap", "jitter", "message"),
     [
-        ((3, 32, 32), 0.2, 0.15, r"jitter is 0.15; above half the gap of 0.2"),
+        ((3, 32, 32), 0.2, 0.15, r"jitter is 0.15; it must be at most half the gap of 0.2"),
         ((3, 32, 32), 1.2, 0.1, r"gap is 1.2; it must lie in \[0, 1\]"),
         ((3, 32, 32), 0.5, -0.1, r"jitter is -0.1; it must lie in \[0, 1\]"),
         ((3, 32, 16), 0.35, 0.1, r"m cuts nine patches of at least 5 px; pictures of 32 x 16 .* leave 4 px"),

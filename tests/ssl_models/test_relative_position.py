@@ -172,7 +172,7 @@ def test_the_table_is_no_part_of_a_checkpoint() -> None:
         ({"tile": 0}, "tile is 0"),
         ({"hidden": -1}, "hidden is -1"),
         ({"gap": 1.5}, "gap is 1.5"),
-        ({"jitter": 0.3}, "jitter is 0.3; above half the gap of 0.35"),
+        ({"jitter": 0.3}, "jitter is 0.3; it must be at most half the gap of 0.35"),
         ({"smallest_crop": 0.0}, "smallest_crop is 0.0"),
         ({"flip": 2.0}, "flip is 2.0"),
         ({"side": 16}, "relative_position cuts nine patches of at least 5 px; pictures of 16 x 16 .* leave 4 px"),

@@ -10,6 +10,7 @@ import torch
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.method import DataSpec
 from ssl_models.methods.rotation import Rotation
+from ssl_models.modalities.image import MildViews
 
 torch.set_num_threads(1)
 
@@ -50,7 +51,7 @@ def test_the_label_is_the_number_of_turns() -> None:
     rotation.head = torch.nn.Linear(4, 4)
     torch.nn.init.eye_(rotation.head.weight)
     torch.nn.init.zeros_(rotation.head.bias)
-    rotation.smallest_crop, rotation.flip = 1.0, 0.0
+    rotation.mild_views = MildViews(1.0, 0.0)
     terms = rotation.loss(*rotation.views(images, torch.Generator()), index=torch.arange(3))
     assert float(terms["accuracy"]) == 1
     assert float(terms["loss"].detach()) == pytest.approx(math.log(math.e + 3) - 1, rel=1e-4)

@@ -53,9 +53,7 @@ def betrayed_groups(*, shuffled: bool) -> float:
         moco = method(shuffle_groups=groups, centre=False)
         same, index = pictures(batch, seed) / 255, torch.arange(batch)
         order = moco.views(pictures(batch, seed), Generator().manual_seed(seed))[2] if shuffled else index
-        moco.loss(same, same, order, index=index)
-        assert moco.pending is not None
-        for sample, key in enumerate(moco.pending[1]):
+        for sample, key in enumerate(moco.loss(same, same, order, index=index).handed_over):
             distances = []
             for candidate in range(groups):
                 others = index[(group == candidate) & (index != sample)][: batch // groups - 1]

@@ -59,23 +59,25 @@ def test_the_loss_is_nt_xent_of_the_head_and_chance_follows_the_batch(images: Te
     simclr = method(temperature=0.2).eval()
     assert simclr.chance is None
     first, second = simclr.views(images, torch.Generator().manual_seed(0))
-    terms = simclr.loss(first, second, index=torch.arange(6))
+    scored = simclr.loss(first, second, index=torch.arange(6))
+    terms = scored.terms
     expected = nt_xent(simclr.head(simclr.encoder(first)), simclr.head(simclr.encoder(second)), 0.2)
     torch.testing.assert_close(terms["loss"], expected)
-    assert simclr.chance == pytest.approx(math.log(11))
+    assert scored.chance == pytest.approx(math.log(11))
     assert 0 <= float(terms["accuracy"]) <= 1
 
 
 def test_the_n_pair_objective_scores_the_same_projections_unnormalised(images: Tensor) -> None:
     simclr = method(objective="n_pair", length_penalty=0.1, temperature=0.2).eval()
     first, second = simclr.views(images, torch.Generator().manual_seed(0))
-    terms = simclr.loss(first, second, index=torch.arange(6))
+    scored = simclr.loss(first, second, index=torch.arange(6))
+    terms = scored.terms
     one, other = simclr.head(simclr.encoder(first)), simclr.head(simclr.encoder(second))
     torch.testing.assert_close(terms["loss"], n_pair(one, other))
     squared_lengths = torch.cat([one, other]).square().sum(1)
     torch.testing.assert_close(terms["penalty"], 0.1 * squared_lengths.mean() / 2)
     torch.testing.assert_close(terms["accuracy"], nt_xent_accuracy(one, other))
-    assert simclr.chance == pytest.approx(math.log(6))
+    assert scored.chance == pytest.approx(math.log(6))
     assert not terms["accuracy"].requires_grad
 
 
@@ -83,8 +85,8 @@ def test_equal_projections_cost_the_chance_of_either_objective(images: Tensor) -
     for objective in ("nt_xent", "n_pair"):
         simclr = method(objective=objective)
         torch.nn.init.zeros_(simclr.head[-1].weight)
-        terms = simclr.loss(*simclr.views(images, torch.Generator().manual_seed(0)), index=torch.arange(6))
-        assert float(terms["loss"].detach()) == pytest.approx(simclr.chance, rel=1e-5)
+        scored = simclr.loss(*simclr.views(images, torch.Generator().manual_seed(0)), index=torch.arange(6))
+        assert float(scored.terms["loss"].detach()) == pytest.approx(scored.chance, rel=1e-5)
 
 
 def test_the_objectives_differ_in_the_loss_and_in_nothing_else(images: Tensor) -> None:
@@ -93,14 +95,14 @@ def test_the_objectives_differ_in_the_loss_and_in_nothing_else(images: Tensor) -
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     views = [simclr.views(images, torch.Generator().manual_seed(0)) for simclr in both]
     assert all(torch.equal(one, other) for one, other in zip(*views, strict=True))
-    terms = [simclr.loss(*view, index=torch.arange(6)) for simclr, view in zip(both, views, strict=True)]
+    terms = [simclr.loss(*view, index=torch.arange(6)).terms for simclr, view in zip(both, views, strict=True)]
     assert [set(names) for names in terms] == [{"loss", "accuracy"}, {"loss", "penalty", "accuracy"}]
     assert torch.equal(terms[0]["accuracy"], terms[1]["accuracy"])
 
 
 def test_the_penalty_pulls_the_projections_towards_zero(images: Tensor) -> None:
     simclr = method(objective="n_pair")
-    terms = simclr.loss(*simclr.views(images, torch.Generator().manual_seed(0)), index=torch.arange(6))
+    terms = simclr.loss(*simclr.views(images, torch.Generator().manual_seed(0)), index=torch.arange(6)).terms
     terms["penalty"].backward()
     head = simclr.head[-1]
     assert float((head.weight.grad * head.weight.detach()).sum()) > 0  # a step against it shortens the weights

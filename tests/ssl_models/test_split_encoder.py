@@ -162,8 +162,8 @@ def test_bf16_gives_about_the_same() -> None:
         ({"channels": 3, "space": "depth"}, "encoder space 'depth' needs pictures of 4 channels, and these have 3"),
         ({"width": 5}, "encoder width 5 cannot be split in two halves; it must be even"),
         ({"width": 0}, "encoder width 0 cannot be split"),
-        ({"depth": 11}, "encoder depth 11 is unknown"),
-        ({"norm": "layer"}, "encoder norm 'layer' is unknown"),
+        ({"depth": 11}, "encoder depth is 11"),
+        ({"norm": "layer"}, "encoder norm is 'layer'"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ssl_models.encoders import build_encoder
-from ssl_models.method import DataSpec
+from ssl_models.method import DataSpec, Scored
 from ssl_models.optimizers import LARS, build_optimizer, learning_rate_at
 from ssl_models.trainer import Settings, Silent, Training, TrainingDivergedError, derive_seed
 
@@ -106,6 +106,35 @@ def test_an_epoch_sees_every_sample_once_and_epochs_differ():
     assert torch.equal(first, training("rotation")._order(0))
 
 
+def test_after_each_step_a_method_is_given_what_its_loss_handed_over_and_the_progress():
+    run, scored, told = training("simclr"), [], []
+    loss = run.method.loss
+
+    def handing_over(*views, index):
+        scored.append(Scored(loss(*views, index=index).terms, handed_over=object()))
+        return scored[-1]
+
+    run.method.loss = handing_over
+    run.method.after_step = lambda handed_over, progress: told.append((handed_over, progress))
+    run.run()
+    assert told == [(each.handed_over, step / STEPS) for step, each in enumerate(scored, start=1)]
+
+
+@pytest.mark.parametrize(("name", "chance"), [("rotation", math.log(4)), ("simclr", math.log(31))])
+def test_an_epoch_logs_the_chance_of_the_method_or_of_its_batch(name, chance):
+    keeper = Keeper()
+    run = training(name, keeper)
+    run.run()
+    assert [values["chance"] for _, values in keeper.epochs] == [pytest.approx(chance)] * 2
+    assert run.method.chance == (pytest.approx(chance) if name == "rotation" else None)
+
+
+def test_an_epoch_without_a_chance_level_logs_none():
+    keeper = Keeper()
+    training("multi_pretext", keeper).run()
+    assert all("chance" not in values for _, values in keeper.epochs)
+
+
 def test_a_loss_that_is_no_number_stops_with_advice():
     run = training("rotation", learning_rate=1e30)
     with pytest.raises(TrainingDivergedError, match=r"the loss is (nan|inf) at step \d+ of 6 .*lower learning_rate"):
@@ -124,7 +153,7 @@ def test_a_batch_over_the_data_is_refused():
         ({"batch_size": 1}, "batch_size is 1"),
         ({"learning_rate": 0.0}, r"learning_rate 0\.0 must be over 0"),
         ({"learning_rate": math.nan}, "learning_rate nan must be over 0"),
-        ({"momentum": 1.0}, r"momentum 1\.0 in \[0, 1\)"),
+        ({"momentum": 1.0}, r"momentum 1\.0 must lie in \[0, 1\)"),
         ({"optimizer": "adam"}, "optimizer 'adam' is unknown; choose one of sgd, adamw, lars"),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks.project.project import Project
 from tasks.stage import fork_server
 from tasks.staleness import code_hash
 from tasks.tracking import server, stage_run
@@ -83,7 +84,7 @@ def fork(tmp_path_factory):
     """The environment of a fork server that lives as long as the tests of this process."""
     folder = tmp_path_factory.mktemp("forkserver")
     (folder / "tasks").symlink_to(ROOT / "tasks")
-    with fork_server.running(folder) as environment:
+    with fork_server.running(Project(folder)) as environment:
         yield environment
 
 
@@ -99,7 +100,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         stage_run.initialise(root)
-    return server.database(root)
+    return server.database(Project(root))
 
 
 @pytest.fixture
@@ -108,8 +109,8 @@ def root(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     for name in ("MLFLOW_TRACKING_URI", "COVEY_PARENT_RUN", "COVEY_PREFECT_RUN", "PREFECT__FLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(server, "_said", set())
-    path = server.database(tmp_path)
+    path = server.database(Project(tmp_path))
     path.parent.mkdir()
     shutil.copy(template, path)
-    execute(tmp_path, f"UPDATE experiments SET artifact_location = '{server._artifacts(tmp_path)}'")
+    execute(tmp_path, f"UPDATE experiments SET artifact_location = '{server._artifacts(Project(tmp_path))}'")
     return tmp_path

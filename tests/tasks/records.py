@@ -12,7 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tasks.project.paths import whole_file
+from tasks.process.files import whole_file
+from tasks.project.project import Project
 from tasks.tracking import server, stage_run
 from tasks.tracking.journal import Journal
 
@@ -21,7 +22,7 @@ STEPS = 2
 
 
 def execute(root: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(server.database(root))) as connection, connection:
+    with closing(sqlite3.connect(server.database(Project(root)))) as connection, connection:
         return connection.execute(query).fetchall()
 
 
@@ -50,7 +51,7 @@ def opened(root: Path, key: str = "abc", **changes: Any) -> stage_run.StageRun:
         "parameters": {"epochs": 3, "rate": {"start": 0.1}},
         "inputs": {"data/world/train.images.npy": "f00"},
     }
-    return stage_run.open_run(root, key=key, **(arguments | changes))
+    return stage_run.open_run(Project(root), key=key, **(arguments | changes))
 
 
 def stage(root: Path, key: str) -> None:
@@ -71,7 +72,7 @@ def stage(root: Path, key: str) -> None:
 
 def assert_exact(root: Path, key: str) -> None:
     """One FINISHED run of the key, each value once, nothing left RUNNING."""
-    client = server.connect(root, server.local_uri(root))
+    client = server.connect(Project(root), server.local_uri(Project(root)))
     runs = client.search_runs(["1"], f"tags.`covey.key` = '{key}'")
     assert [run.info.status for run in runs] == ["FINISHED"]
     run_id = runs[0].info.run_id
@@ -81,7 +82,7 @@ def assert_exact(root: Path, key: str) -> None:
     assert len(history["seconds"]) == 1
     assert [file.path for file in client.list_artifacts(run_id)] == ["training.json"]
     assert runs[0].data.params == {"epochs": "3", "rate.start": "0.1"}
-    assert not server.running(root)
+    assert not server.running(Project(root))
 
 
 def kill_after(event: int) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from tasks import report
+from tasks.project.project import Project
 
 LAYERS = ["conv1", "res2", "res3", "res4", "res5", "pooled"]
 LEVELS = {
@@ -118,6 +119,6 @@ def make(root: Path, data: str, content: dict[str, Any], labelled: bool = True, 
 
 def written(root: Path, content: dict[str, Any]) -> tuple[str, list[dict[str, str]]]:
     """The page and the rows of scores.csv."""
-    report.write(root, content)
+    report.write(Project(root), content)
     with open(root / "results/scores.csv", newline="") as file:
         return (root / "results/report.html").read_text(), list(csv.DictReader(file))

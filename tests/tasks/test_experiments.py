@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from tasks.project import paths
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.sweeps import experiments, points, results
 from tasks.sweeps import sweep as sweeps
-from tasks.sweeps.sweep import Measure
+from tasks.sweeps.settings import Measure
 from tests.tasks.conftest import make_project
 
 CONTENT: dict[str, Any] = {
@@ -39,9 +40,9 @@ def versioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_baseline_is_the_tracked_files_with_the_sweep_s_parameters(versioned: Path) -> None:
-    sweep = sweeps.build(versioned, "try", CONTENT)
-    commit = experiments.baseline(versioned, sweep)
-    assert experiments.baseline(versioned, sweep) == commit
+    sweep = sweeps.build(Project(versioned), "try", CONTENT)
+    commit = experiments.baseline(Project(versioned), sweep)
+    assert experiments.baseline(Project(versioned), sweep) == commit
     text = experiments.git(versioned, "show", f"{commit}:params.yaml")
     assert "epochs: 1" in text
     assert "#" not in text
@@ -50,7 +51,7 @@ def test_the_baseline_is_the_tracked_files_with_the_sweep_s_parameters(versioned
     before = path.read_text()
     path.write_text(before + "# edited\n")
     try:
-        edited = experiments.baseline(versioned, sweep)
+        edited = experiments.baseline(Project(versioned), sweep)
         assert experiments.git(versioned, "show", f"{edited}:ssl_models/methods/rotation.py").endswith("# edited")
     finally:
         path.write_text(before)
@@ -60,7 +61,7 @@ def test_a_folder_of_images_that_git_does_not_have_is_found_from_anywhere(versio
     (versioned / "photos").mkdir(exist_ok=True)
     block = {"name": "photos", "reader": "folder", "source": "photos"}
     content = {**CONTENT, "base": {"datasets.photos": block, "data": block}}
-    commit = experiments.baseline(versioned, sweeps.build(versioned, "own", content))
+    commit = experiments.baseline(Project(versioned), sweeps.build(Project(versioned), "own", content))
     written = yaml.safe_load(experiments.git(versioned, "show", f"{commit}:params.yaml"))
     assert written["data"]["source"] == str(versioned / "photos")
     assert written["datasets"]["world"]["source"] == "ssl_models/datasets/world.py"
@@ -71,7 +72,7 @@ def test_code_that_git_does_not_know_is_refused_by_name(versioned: Path) -> None
     path.write_text("METHOD = None\n")
     try:
         with pytest.raises(ParameterError, match=r"ssl_models/methods/mine.py.*git add"):
-            experiments.baseline(versioned, sweeps.build(versioned, "try", CONTENT))
+            experiments.baseline(Project(versioned), sweeps.build(Project(versioned), "try", CONTENT))
     finally:
         path.unlink()
 
@@ -80,24 +81,24 @@ def test_points_run_as_experiments_and_share_what_they_have_in_common(
     versioned: Path, fork: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    sweep = sweeps.build(versioned, "try", CONTENT)
-    few, many = points.points(versioned, sweep)
-    place = experiments.copy(versioned, 0, experiments.baseline(versioned, sweep))
+    sweep = sweeps.build(Project(versioned), "try", CONTENT)
+    few, many = points.points(Project(versioned), sweep)
+    place = experiments.copy(Project(versioned), 0, experiments.baseline(Project(versioned), sweep))
     environment = {**fork, paths.WORK: str(versioned / ".covey/sweeps/work")}
     logs, records = {}, {}
     for point in (few, many):
-        seconds = experiments.run(versioned, place, point, environment)
-        revision = experiments.bring_home(versioned, place, point)
-        logs[point.name] = paths.log_file(versioned, experiments.log_name(point)).read_text()
-        metrics = experiments.metrics(versioned, revision)
-        records[point.name] = results.file(versioned, point, metrics, seconds, revision)
+        seconds = experiments.run(Project(versioned), place, point, environment)
+        revision = experiments.bring_home(Project(versioned), place, point)
+        logs[point.name] = Project(versioned).log(experiments.log_name(point)).read_text()
+        metrics = experiments.metrics(Project(versioned), revision)
+        records[point.name] = results.file(Project(versioned), point, metrics, seconds, revision)
     assert "Running stage 'pretrain@rotation'" in logs[few.name]
     assert "Running stage 'pretrain@rotation'" not in logs[many.name]
     assert "Running stage 'clusterfit@rotation_cf'" in logs[many.name]
     assert set(records[few.name]["spent"]) >= {"pretrain@rotation", "cluster@rotation_cf", "clusterfit@rotation_cf"}
     assert 0 <= results.value(records[few.name], Measure("rotation_cf", "knn")) <= 1
-    assert points.record(versioned, few) == json.loads(json.dumps(records[few.name]))
-    assert experiments.run(versioned, place, few, environment) < 5  # it is there already
+    assert points.record(Project(versioned), few) == json.loads(json.dumps(records[few.name]))
+    assert experiments.run(Project(versioned), place, few, environment) < 5  # it is there already
     told = subprocess.run(
         ["dvc", "exp", "list", "--rev", f"refs/covey/sweeps/{sweep.name}", "--name-only"],
         cwd=versioned,
@@ -110,11 +111,11 @@ def test_points_run_as_experiments_and_share_what_they_have_in_common(
 
 
 def test_an_experiment_that_fails_says_where_its_log_is(versioned: Path, fork: dict[str, str]) -> None:
-    sweep = sweeps.build(versioned, "bad", {**CONTENT, "base": {"training.learning_rate": 1e30}})
-    point = points.points(versioned, sweep)[0]
-    place = experiments.copy(versioned, 1, experiments.baseline(versioned, sweep))
+    sweep = sweeps.build(Project(versioned), "bad", {**CONTENT, "base": {"training.learning_rate": 1e30}})
+    point = points.points(Project(versioned), sweep)[0]
+    place = experiments.copy(Project(versioned), 1, experiments.baseline(Project(versioned), sweep))
     with pytest.raises(experiments.StageFailed, match="clusters 4, seed 1") as failure:
-        experiments.run(versioned, place, point, fork)
+        experiments.run(Project(versioned), place, point, fork)
     assert failure.value.log.exists()
     assert failure.value.final
     assert experiments.revision(place, point.name) is None

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tasks import report
+from tasks.project.project import Project
 from tasks.reporting import sections, tables
 from tests.tasks.study import make, parameters, score, written
 
@@ -52,7 +53,7 @@ def test_pictures_are_those_of_the_best_its_refit_and_the_controls(study: tuple[
     best = max(own, key=lambda run: run.scores("cells_detection")[0].value)
     assert names[0] == best.name
     assert names[-2:] == ["random", "supervised"]
-    shown = sections.pictures(root, data)
+    shown = sections.pictures(Project(root), data)
     assert [run.name for _, run, _ in shown] == names
     assert all(path.name == "detections.png" for _, _, path in shown)
 
@@ -83,5 +84,5 @@ def test_a_protocol_that_left_nothing_has_no_section(tmp_path: Path) -> None:
     content = parameters(["random", "rotation"], ["world"])
     make(tmp_path, "world", content, pictures=False)
     (data,) = report.collect(tmp_path, content)
-    assert sections.sections(tmp_path, data, {}, str) == []
+    assert sections.sections(Project(tmp_path), data, {}, str) == []
     assert '<h3 id="data-1-protocols">' not in written(tmp_path, content)[0]

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from ssl_models.encoders import build_encoder
+from tasks.project.project import Project
 from tasks.tracking import stage_run
 from tasks.tracking.server import connect, local_uri
 from tests.tasks.records import opened
@@ -53,11 +54,13 @@ def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) 
     encoder = trained(root / "encoder", 0)
     run = opened(root)
     stage_run.register_encoder(root, "world.rotation", root / "encoder", run.run_id, shape=(3, 16, 16))
-    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", local_uri(root))
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", local_uri(Project(root)))
     model = mlflow.pyfunc.load_model("models:/world.rotation@latest")
     assert torch.equal(torch.from_numpy(model.predict(images.numpy())), encoder(images))
     assert model.metadata.get_input_schema().input_types()[0].name == "float32"
-    files = {file.path for file in connect(root, local_uri(root)).list_artifacts(run.run_id, "encoder")}
+    files = {
+        file.path for file in connect(Project(root), local_uri(Project(root))).list_artifacts(run.run_id, "encoder")
+    }
     assert not [file for file in files if file.endswith(("pkl", "pt", "pth"))]
     with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
         model.predict(images.numpy()[:, :1])

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tasks import report
+from tasks.project.project import Project
 from tasks.reporting import page
 from tasks.stage.run import Context
 from tests.tasks.study import LEVELS, make, parameters, written
@@ -162,17 +163,17 @@ def test_a_broken_record_is_named(tmp_path: Path) -> None:
     path = tmp_path / "metrics/world/rotation/knn.json"
     path.write_text("{")
     with pytest.raises(ValueError, match=r"knn\.json is not valid JSON"):
-        report.write(tmp_path, content)
+        report.write(Project(tmp_path), content)
     path.write_text('{"scores": [{"layer": "res5", "value": 0.5}]}')
     with pytest.raises(ValueError, match=r"knn\.json: every score needs"):
-        report.write(tmp_path, content)
+        report.write(Project(tmp_path), content)
     path.write_text("[]")
     with pytest.raises(ValueError, match="must hold an object"):
-        report.write(tmp_path, content)
+        report.write(Project(tmp_path), content)
     path.write_text('{"scores": []}')
     (tmp_path / "metrics/world/pictures/samples.png").write_text("no picture")
     with pytest.raises(ValueError, match=r"samples\.png is no picture"):
-        report.write(tmp_path, content)
+        report.write(Project(tmp_path), content)
     assert not (tmp_path / "results").exists()
 
 

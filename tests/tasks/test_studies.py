@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.studies import checks
 from tasks.studies import study as studies
 from tasks.studies.study import Named, Study
 from tasks.sweeps import results
 from tasks.sweeps.results import Mean
-from tasks.sweeps.sweep import Measure, Sweep
+from tasks.sweeps.settings import Measure, Sweep
 from tests.tasks.conftest import ROOT, SMALL
 
 QUICK: dict[str, Any] = {
@@ -67,7 +68,7 @@ def load(root: Path, setting: str = "quick", **changes: Any) -> Study:
         if value is None:
             del block[last]
     (root / "studies" / "trial.yaml").write_text(yaml.safe_dump(content))
-    return studies.load(root, "trial", setting)
+    return studies.load(Project(root), "trial", setting)
 
 
 def record(seed: int, values: dict[tuple[str, str], float], **settings: Any) -> dict[str, Any]:
@@ -248,7 +249,7 @@ def test_a_file_becomes_a_study_of_the_setting_that_is_asked_for(root: Path) -> 
     assert found.measures["both"].measures == (Measure("rotation", "knn"), Measure("rotation_cf", "knn"))
     assert found.measures["both"].at == {"clusters": 8}
     assert found.measures["loss"].measures[0].target == "rotation"
-    assert studies.known(root) == ["trial"]
+    assert studies.known(Project(root)) == ["trial"]
 
 
 def test_rules_of_every_form_are_taken(root: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import studies as readme_board
 from tasks.project import paths
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.studies import board, plots
 from tasks.studies import numbers as study_numbers
@@ -39,7 +40,7 @@ class Page(HTMLParser):
 def root(tmp_path: Path) -> Path:
     """A project with three outcomes, and a study that has not been run."""
     for outcome in (BARS, LINES, POINTS):
-        board.file(tmp_path, outcome)
+        board.file(Project(tmp_path), outcome)
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "layers.yaml").write_text("title: Late layers transfer worse\nclaim: A claim.\n")
     return tmp_path
@@ -51,11 +52,11 @@ def drawn(**changes: Any) -> str:
 
 
 def test_an_outcome_is_kept_with_its_machine_and_read_again(tmp_path: Path) -> None:
-    assert board.outcomes(tmp_path) == []
-    path = board.file(tmp_path, LINES)
-    board.file(tmp_path, BARS)
+    assert board.outcomes(Project(tmp_path)) == []
+    path = board.file(Project(tmp_path), LINES)
+    board.file(Project(tmp_path), BARS)
     assert path == tmp_path / "results" / "studies" / "label_noise.json"
-    first, second = board.outcomes(tmp_path)
+    first, second = board.outcomes(Project(tmp_path))
     assert (first["name"], second["name"]) == ("label_noise", "refit_gain")
     assert {**first, "machine": ""} == {**LINES, "machine": ""}
     assert re.fullmatch(r".+, \d+ cores", first["machine"])
@@ -63,19 +64,19 @@ def test_an_outcome_is_kept_with_its_machine_and_read_again(tmp_path: Path) -> N
 
 def test_what_is_no_number_is_kept_as_null_and_told(tmp_path: Path) -> None:
     rule = {**POINTS["rules"][0], "difference": math.nan}
-    board.file(tmp_path, {**POINTS, "rules": [rule], "seeds": [0, 1]})
-    kept = board.outcomes(tmp_path)[0]["rules"][0]
+    board.file(Project(tmp_path), {**POINTS, "rules": [rule], "seeds": [0, 1]})
+    kept = board.outcomes(Project(tmp_path))[0]["rules"][0]
     assert kept["difference"] is None
     assert board.rule_text(kept) == "no number, open"
     assert board.in_words(kept) == "It is open: the difference is no number."
-    assert "no number, open" in board.write(tmp_path).read_text()
+    assert "no number, open" in board.write(Project(tmp_path)).read_text()
 
 
 def test_a_file_that_cannot_be_read_is_named(root: Path) -> None:
     broken = root / "results" / "studies" / "label_noise.json"
     broken.write_text("{")
     with pytest.raises(ValueError, match=r"label_noise\.json is no outcome of a study .* run the study again"):
-        board.write(root)
+        board.write(Project(root))
 
 
 def test_rules_are_told_with_their_intervals() -> None:
@@ -91,7 +92,7 @@ def test_rules_are_told_with_their_intervals() -> None:
 
 
 def test_the_board_has_a_row_a_study_and_says_what_was_not_run(root: Path) -> None:
-    text = board.write(root).read_text()
+    text = board.write(Project(root)).read_text()
     words = " ".join(Page(text).words.split())
     assert "Of 4 claims, 1 is reproduced, 1 is not reproduced, 1 is undecided and 1 is not run." in words
     rows = re.findall(r"<tr>.*?</tr>", text[text.index("<tbody>") : text.index("</tbody>")], re.DOTALL)
@@ -103,13 +104,13 @@ def test_the_board_has_a_row_a_study_and_says_what_was_not_run(root: Path) -> No
     assert "covey study layers" in rows[1]
     assert "It has not been run" in words
     assert "seeds 0, 1, 2, 3, 16 points in 1 h 15 min" in words
-    assert "seed 0, 1 point in 61.0 s" in words
+    assert "seed 0, 1 point in 1 min 01 s" in words
     for outcome in (BARS, LINES, POINTS):
         assert all(outcome[key] in words for key in ("title", "claim", "source", "remark"))
 
 
 def test_the_page_stands_by_itself_and_its_ids_are_its_own(root: Path) -> None:
-    path = board.write(root)
+    path = board.write(Project(root))
     page = Page(path.read_text())
     ids = [named for _, attributes in page.tags if (named := attributes.get("id"))]
     assert len(ids) == len(set(ids))
@@ -118,18 +119,18 @@ def test_the_page_stands_by_itself_and_its_ids_are_its_own(root: Path) -> None:
     assert {link.removeprefix("#") for link in links} <= set(ids)
     assert not re.search(r"https?://|url\((?!#)", path.read_text())
     first = path.read_bytes()
-    assert board.write(root).read_bytes() == first
+    assert board.write(Project(root)).read_bytes() == first
 
 
 def test_the_report_is_linked_where_there_is_one(tmp_path: Path) -> None:
     link = '<a class="data" href="report.html">'
-    assert link not in board.write(tmp_path).read_text()
+    assert link not in board.write(Project(tmp_path)).read_text()
     (tmp_path / paths.REPORT).write_text("")
-    assert link in board.write(tmp_path).read_text()
+    assert link in board.write(Project(tmp_path)).read_text()
 
 
 def test_no_study_at_all_is_a_page_too(tmp_path: Path) -> None:
-    assert "There is no study yet." in board.write(tmp_path).read_text()
+    assert "There is no study yet." in board.write(Project(tmp_path)).read_text()
 
 
 def test_what_a_study_says_is_never_markup(tmp_path: Path) -> None:
@@ -137,8 +138,8 @@ def test_what_a_study_says_is_never_markup(tmp_path: Path) -> None:
     changed = dict.fromkeys(("title", "claim", "source", "remark"), hostile)
     published = {"measure": hostile, "numbers": {hostile: 3, "_hidden": 4}}
     ours = {hostile: {"": [0.5, None, None]}}
-    board.file(tmp_path, {**BARS, **changed, "published": published, "ours": ours})
-    page = Page(board.write(tmp_path).read_text())
+    board.file(Project(tmp_path), {**BARS, **changed, "published": published, "ours": ours})
+    page = Page(board.write(Project(tmp_path)).read_text())
     assert "script" not in {tag for tag, _ in page.tags}
     assert page.words.count(hostile) >= 5
 
@@ -218,7 +219,7 @@ def test_places_that_would_touch_have_no_number() -> None:
 RULE = r"rank correlation of pretext\_accuracy with linear \> 0.3: -0.120 (one seed) open"
 BOARD = f"""| claim | verdict | rules: difference (95 % interval) | seeds | time |
 | --- | --- | --- | --- | --- |
-| The last \\| one. | **undecided** | {RULE} | 1, full | 61.0 s |
+| The last \\| one. | **undecided** | {RULE} | 1, full | 1 min 01 s |
 """
 
 
@@ -227,7 +228,7 @@ def test_the_readme_has_a_row_a_study(tmp_path: Path, capsys: pytest.CaptureFixt
     readme.write_text("# Covey\n\n<!-- studies -->\n<!-- /table -->\nend\n")
     assert readme_board.main([], tmp_path) == 0
     assert "No study has been run yet" in readme.read_text()
-    board.file(tmp_path, {**deepcopy(POINTS), "claim": "The last |\none."})
+    board.file(Project(tmp_path), {**deepcopy(POINTS), "claim": "The last |\none."})
     assert readme_board.main(["--check"], tmp_path) == 1
     assert "run `make tables`" in capsys.readouterr().err
     assert readme_board.main([], tmp_path) == 0
@@ -235,7 +236,7 @@ def test_the_readme_has_a_row_a_study(tmp_path: Path, capsys: pytest.CaptureFixt
     assert BOARD in text
     assert text.endswith("<!-- /table -->\nend\n")
     assert readme_board.main(["--check"], tmp_path) == 0
-    board.file(tmp_path, LINES)
+    board.file(Project(tmp_path), LINES)
     readme_board.main([], tmp_path)
     assert "(-0.060 to -0.022) fails<br>" in readme.read_text()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.studies import study
 from tests.tasks.test_studies import CONTENT, QUICK, load, root  # noqa: F401 - a fixture
@@ -72,10 +73,10 @@ def test_what_cannot_be_judged_is_refused_before_anything_runs(
 def test_a_study_that_is_not_there_is_told_with_the_closest(root: Path) -> None:  # noqa: F811
     load(root)
     with pytest.raises(ParameterError, match=r"studies/: unknown study 'trail'\. Did you mean 'trial'\?"):
-        study.load(root, "trail")
+        study.load(Project(root), "trail")
     (root / "studies" / "trial.yaml").write_text("a: [")
     with pytest.raises(ParameterError, match=r"studies/trial\.yaml is not valid YAML"):
-        study.load(root, "trial")
+        study.load(Project(root), "trial")
     (root / "studies" / "trial.yaml").write_text("- a")
     with pytest.raises(ParameterError, match=r"studies/trial\.yaml must be a mapping"):
-        study.load(root, "trial")
+        study.load(Project(root), "trial")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.sweeps import points
 from tasks.sweeps import sweep as sweeps
@@ -28,11 +29,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(root: Path, **changes: Any) -> sweeps.Sweep:
-    return sweeps.build(root, "try", {**GOOD, **changes})
+    return sweeps.build(Project(root), "try", {**GOOD, **changes})
 
 
 def test_every_combination_is_a_point_with_every_seed(small: Path) -> None:
-    found = points.points(small, build(small))
+    found = points.points(Project(small), build(small))
     assert [(point.settings["clusterfit.rotation_cf.clusters"], point.seed) for point in found] == [
         (4, 0),
         (4, 1),
@@ -46,29 +47,31 @@ def test_every_combination_is_a_point_with_every_seed(small: Path) -> None:
 
 
 def test_points_share_the_stages_that_their_settings_do_not_reach(small: Path) -> None:
-    few, _, many, _ = points.points(small, build(small))
+    few, _, many, _ = points.points(Project(small), build(small))
     same = {name for name in few.stages if few.stages[name] == many.stages[name]}
     assert same == {"prepare", "pretrain@rotation", "extract@rotation", "transfer@rotation-knn"}
 
 
 def test_a_base_that_no_target_needs_changes_no_point(small: Path) -> None:
     """The identity is of what goes in, not of the file's text."""
-    plain = points.points(small, build(small))
-    other = points.points(small, build(small, base={"training.epochs": 2, "pretrain.mine": {"method": "simclr"}}))
+    plain = points.points(Project(small), build(small))
+    other = points.points(
+        Project(small), build(small, base={"training.epochs": 2, "pretrain.mine": {"method": "simclr"}})
+    )
     assert [point.key for point in plain] == [point.key for point in other]
-    longer = points.points(small, build(small, base={"training.epochs": 3}))
+    longer = points.points(Project(small), build(small, base={"training.epochs": 3}))
     assert not {point.key for point in plain} & {point.key for point in longer}
 
 
 def test_code_that_a_point_imports_is_part_of_it(tmp_path: Path) -> None:
     root = make_project(tmp_path)
-    before = points.points(root, build(root))[0]
+    before = points.points(Project(root), build(root))[0]
     path = root / "ssl_models/methods/simclr.py"
     path.write_text(path.read_text() + "\nUNUSED = 1\n")
-    assert points.points(root, build(root))[0].key == before.key
+    assert points.points(Project(root), build(root))[0].key == before.key
     path = root / "ssl_models/methods/rotation.py"
     path.write_text(path.read_text() + "\nUNUSED = 1\n")
-    after = points.points(root, build(root))[0]
+    after = points.points(Project(root), build(root))[0]
     assert after.stages["prepare"] == before.stages["prepare"]
     assert after.stages["pretrain@rotation"] != before.stages["pretrain@rotation"]
 
@@ -77,7 +80,7 @@ def test_data_may_be_named_in_a_grid(small: Path) -> None:
     content = yaml.safe_load((small / "params.yaml").read_text())
     wild = {**content["datasets"]["world"], "name": "wild", "clutter": 1.0}
     sweep = build(small, base={"datasets.wild": wild}, grid={"data": ["world", "wild"]})
-    tame, _, other, _ = points.points(small, sweep)
+    tame, _, other, _ = points.points(Project(small), sweep)
     assert tame.overrides == ()
     assert set(other.overrides) == {"++data.clutter=1.0", 'data.name="wild"'}
 
@@ -116,10 +119,12 @@ def test_a_grid_that_no_target_depends_on_is_refused(small: Path) -> None:
     with pytest.raises(
         ParameterError, match=r"no target needs clusterfit\.rotation_cf, so clusterfit\.rotation_cf\.clu"
     ):
-        sweeps.build(small, "try", content | {"targets": ["rotation-knn"]})
-    sweep = sweeps.build(small, "try", content | {"targets": ["rotation"], "grid": {"extract.size": [64, 128]}})
+        sweeps.build(Project(small), "try", content | {"targets": ["rotation-knn"]})
+    sweep = sweeps.build(
+        Project(small), "try", content | {"targets": ["rotation"], "grid": {"extract.size": [64, 128]}}
+    )
     with pytest.raises(ParameterError, match="make the same; no target depends on what differs"):
-        points.points(small, sweep)
+        points.points(Project(small), sweep)
 
 
 def test_a_sweep_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -127,19 +132,19 @@ def test_a_sweep_that_is_not_there_is_named(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "clusters.yaml").write_text("seeds: [0\n")
     with pytest.raises(ParameterError, match=r"unknown sweep 'cluster'. Did you mean 'clusters'"):
-        sweeps.load(tmp_path, "cluster")
+        sweeps.load(Project(tmp_path), "cluster")
     with pytest.raises(ParameterError, match=r"sweeps/clusters.yaml is not valid YAML"):
-        sweeps.load(tmp_path, "clusters")
+        sweeps.load(Project(tmp_path), "clusters")
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml")))
 def test_the_sweeps_that_come_along_can_be_run(name: str) -> None:
-    assert points.points(ROOT, sweeps.load(ROOT, name))
+    assert points.points(Project(ROOT), sweeps.load(Project(ROOT), name))
 
 
 def test_a_file_s_own_folder_is_read(tmp_path: Path) -> None:
     root = make_project(tmp_path)
     (root / "sweeps").mkdir()
     (root / "sweeps/try.yaml").write_text(yaml.safe_dump(GOOD))
-    assert sweeps.known(root) == ["try"]
-    assert sweeps.load(root, "try") == build(root)
+    assert sweeps.known(Project(root)) == ["try"]
+    assert sweeps.load(Project(root), "try") == build(root)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.project.project import Project
 from tasks.tracking import keys, server, stage_run
 from tasks.tracking.journal import Journal
 from tests.tasks.records import STEPS, assert_exact, execute, fork, kill_after, opened, outcome, stage
@@ -47,7 +48,7 @@ def test_eight_processes_write_at_once_and_nothing_is_lost(tmp_path: Path, monke
     assert execute(tmp_path, "SELECT count(*) FROM metrics") == [(8 * (6 * 20 + 1),)]
     assert execute(tmp_path, "SELECT count(*) FROM runs WHERE status = 'FINISHED'") == [(8,)]
     assert execute(tmp_path, "SELECT name FROM experiments WHERE experiment_id > 0") == [("covey",)]
-    assert [path.name for path in server.database(tmp_path).parent.glob("*mlflow.db*")] == ["mlflow.db"]
+    assert [path.name for path in server.database(Project(tmp_path)).parent.glob("*mlflow.db*")] == ["mlflow.db"]
 
 
 def test_a_resumed_run_keeps_its_parameters_and_forgets_its_failure(root: Path) -> None:
@@ -115,7 +116,9 @@ def test_a_pipelines_run(root: Path) -> None:
 
 def test_a_restored_stage_is_recorded_once_also_after_kills(root: Path) -> None:
     def record() -> str:
-        return stage_run.record_restored(root, "report", "r1", {"k": 2}, {"accuracy": 0.5}, {"from": "run cache"})
+        return stage_run.record_restored(
+            Project(root), "report", "r1", {"k": 2}, {"accuracy": 0.5}, {"from": "run cache"}
+        )
 
     for event in (1, 2, 3):
 
@@ -132,7 +135,7 @@ def test_a_restored_stage_is_recorded_once_also_after_kills(root: Path) -> None:
         ("true",)
     ]
     stage(root, "trained")
-    trained = stage_run.record_restored(root, "pretrain", "trained", {}, {})
+    trained = stage_run.record_restored(Project(root), "pretrain", "trained", {}, {})
     assert execute(root, f"SELECT value FROM tags WHERE key = 'covey.key' AND run_uuid = '{trained}'") == [("trained",)]
     assert execute(root, "SELECT count(*) FROM runs") == [(2,)]
 
@@ -143,9 +146,9 @@ def test_a_server_that_is_down_is_replaced_by_the_local_file(
     uri = closed_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     run = opened(root)
-    assert run.uri == server.local_uri(root)
+    assert run.uri == server.local_uri(Project(root))
     opened(root)
-    database = server.database(root)
+    database = server.database(Project(root))
     assert capsys.readouterr().err == f"MLflow server {uri} does not answer; recording in {database} instead\n"
     stage(root, "abc")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
@@ -161,7 +164,7 @@ def test_a_server_that_goes_down_costs_no_training(root: Path, capsys: pytest.Ca
     assert capsys.readouterr().err.count("stopped answering") == 1
     run.fail("says so and raises nothing")
     run.finish({"seconds": 1.0})
-    assert run.uri == server.local_uri(root)
+    assert run.uri == server.local_uri(Project(root))
     assert [m.value for m in run.client.get_metric_history(run.run_id, "loss")] == [0.0, 1.0, 2.0]
     assert run.client.get_run(run.run_id).info.status == "FINISHED"
 

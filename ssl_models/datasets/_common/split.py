@@ -22,7 +22,8 @@ from torch import Tensor
 class Split:
     """images: (N, C, H, W) uint8. labels: (N,) int64 or None. factors: name -> (N,) or (N, k) float32.
 
-    C is 3 for RGB; 4 for RGB and nearness (0: farthest), of which a reader's `channels(**settings)` then tells.
+    C is 3 for RGB, and 4 for RGB and nearness (0: farthest); a reader with 4 channels has a function
+    `channels(**settings)`.
     """
 
     images: Tensor
@@ -38,7 +39,8 @@ class Split:
 class Dataset:
     """Two splits, the names of the classes (empty: no labels), and the entries that could not be read.
 
-    skipped: a text an entry that names it and says why. points: the names of the points in `Split.truth`.
+    skipped: a text for each entry that was left out, with its name and the reason. points: names of the points in
+        `Split.truth`.
     """
 
     train: Split

@@ -1,6 +1,6 @@
 """People with named joints: what the readers of Leeds Sports Pose, FLIC and MPII share.
 
-A person is cut out around the joints and brought to a square without a change of aspect ratio; the joints move along.
+A person is cut out around the joints, as a square of unchanged aspect ratio; the joints are moved accordingly.
 Legend: N people, P joints; lengths in pixels, x to the right and y down.
 """
 
@@ -21,9 +21,9 @@ from numpy import ndarray
 from ssl_models.datasets._common.split import Dataset, Split
 
 MARGIN = 0.15
-"""Of the longer side of the box around the joints: what a crop shows beyond it, on each side."""
+"""Margin of a crop around the joints' box on each side, as a share of the box's longer side."""
 FEWEST = 2
-"""Joints that a person needs: the box around fewer tells nothing of where the person is."""
+"""The least number of joints of a person; the box around fewer does not locate the person."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Person:
 def read(train: Sequence[Person], test: Sequence[Person], points: tuple[str, ...], size: int, source: str) -> Dataset:
     """Decodes both lists: images (N, 3, size, size) uint8, points and extent as Split.truth has them, no labels.
 
-    Who cannot be shown is left out, and a joint outside its picture is not scored; both are named in
-    `Dataset.skipped`. Raises ValueError where nobody is left in a split; `source` is only named there.
+    People that cannot be shown are left out, and a joint outside its picture is not scored; both are named in
+    `Dataset.skipped`. Raises ValueError where a split has no people left; `source` is named in the message.
     """
     splits: list[Split] = []
     skipped: list[str] = []
@@ -86,7 +86,7 @@ def cut_out(picture: ndarray, joints: ndarray, size: int) -> tuple[ndarray, ndar
 
 
 def between(joints: ndarray, *pairs: tuple[int, int]) -> float:
-    """The distance of the first of the pairs of joints that are both known; 0 where none are."""
+    """The distance of the first pair of joints that are both known; 0 where there is none."""
     for first, second in pairs:
         if joints[first, 2] > 0 and joints[second, 2] > 0:
             return float(np.hypot(*(joints[first, :2] - joints[second, :2])))
@@ -102,7 +102,7 @@ def load_mat(content: Path | bytes, name: str, source: str) -> Any:
         found = loadmat(opened, squeeze_me=True, struct_as_record=False)
     except MemoryError:
         raise
-    except Exception as error:  # SciPy raises nearly anything at a broken file; MATLAB 7.3's are HDF5
+    except Exception as error:  # SciPy raises many types for broken files; those of MATLAB 7.3 are HDF5
         raise ValueError(f"'{source}' cannot be read as a MATLAB file before 7.3 ({error}); fetch it again") from error
     if name not in found:
         there = ", ".join(sorted(key for key in found if not key.startswith("__"))) or "nothing"
@@ -118,7 +118,7 @@ def entry(struct: Any, name: str, source: str, place: str) -> Any:
 
 
 def as_list(value: Any) -> list[Any]:
-    """A struct array's elements: MATLAB tells one element from an array of one no more than none from an empty one."""
+    """The elements of a struct array. MATLAB stores one element like an array of one, and none like an empty array."""
     return list(value.flat) if isinstance(value, ndarray) else [value]
 
 
@@ -138,8 +138,10 @@ def find(source: str, names: Iterable[str], holds: Callable[[Path], bool], what:
     for place in places:
         if holds(place):
             return place
-    seen = ", ".join(f"'{place}'" for place in places) or "nowhere: neither `source` nor $COVEY_DATA is set"
-    raise FileNotFoundError(f"{what} was looked for in vain at {seen}")
+    if not places:
+        raise FileNotFoundError(f"{what} was not found: neither `source` nor $COVEY_DATA is set; set one of them")
+    looked = ", ".join(f"'{place}'" for place in places)
+    raise FileNotFoundError(f"{what} was not found at {looked}; put it at one of these places, or set `source`")
 
 
 def check_size(size: int) -> None:
@@ -169,7 +171,7 @@ def _decode(
         raise
     except FileNotFoundError:
         return None, [f"the picture '{person.picture!s}' is missing"]
-    except Exception as error:  # broken files make Pillow raise nearly anything
+    except Exception as error:  # Pillow raises many types for broken files
         return None, [f"the picture cannot be read ({type(error).__name__}: {error})"]
     joints = person.joints.astype(np.float32)
     known = joints[:, 2] > 0

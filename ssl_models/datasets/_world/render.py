@@ -1,7 +1,7 @@
-"""Pictures of scenes: relief maps put in their pose, lit, coloured and laid over a background.
+"""Renders scenes: relief maps are posed, lit, coloured and laid over a background.
 
-Legend: B pictures, S rows or columns of the fine grid (SUPERSAMPLING times the picture's). Only elementwise operations
-and one bilinear look-up, so that a picture does not depend on which others are drawn with it.
+There are only elementwise operations and one bilinear look-up, so a picture does not depend on which others are
+rendered with it. Legend: B pictures, S rows or columns of the fine grid (SUPERSAMPLING times the picture's).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TILT = math.radians(50)
 """Angle of the light from the viewer's direction."""
 AMBIENT, DIFFUSE, SPECULAR = 0.3, 0.85, 0.25
 NEAREST = HIGHEST * (FACTORS["size"].center + FACTORS["size"].reach) / 2
-"""No scene that is drawn at random has a point higher over its background, in units of the frame's side."""
+"""Largest height over the background in a random scene, in units of the frame's side."""
 
 
 def render(scene: Scene, size: int, *, with_object: bool = True, chunk: int = 32) -> Tensor:
@@ -79,7 +79,7 @@ def background(scene: Scene, side: int) -> Tensor:
 def object_maps(scene: Scene, side: int) -> Tensor:
     """(B, channels, S, S): CHANNELS of the object in its pose; distance and height in units of the frame's side.
 
-    Normals stay in the object's own frame: it is cheaper to turn the light into it than to turn every normal.
+    Normals stay in the object's own frame: it is cheaper to turn the light than every normal.
     """
     x, y = _frame(side)
     factors = scene.factors

@@ -1,8 +1,8 @@
-"""What is in a picture of the world, before anything is drawn: the object, its pose, the light, the colours.
+"""The contents of a picture of the world: the object, its pose, the light and the colours.
 
-Every factor is drawn uniformly and independently of the class and of every other factor. A factor's dial in [0, 1]
-narrows its range around its centre, and 0 fixes it; the draws themselves stay the same, so that turning one dial
-changes one factor.
+Every factor is drawn uniformly, and independently of the class and of every other factor. A factor's dial in [0, 1]
+narrows its range around its centre, and 0 fixes it. The draws themselves stay the same, so a dial changes one factor
+only.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def sample_scene(samples: int, generator: torch.Generator, dials: Mapping[str, f
     """`samples` scenes; every block of len(CLASSES) in turn holds each class once, in random order.
 
     Each factor has a stream of its own, named after it: the first scenes of a longer draw are those of a shorter one,
-    and a factor that is added some day leaves the draws of the others as they are.
+    and a new factor does not change the draws of the others.
     """
     seed = int(torch.randint(2**32, (), generator=generator))
     blocks = -(-samples // len(CLASSES))

@@ -251,7 +251,7 @@ def _normalised(shape: Callable[[Plane], Solid]) -> Solid:
 
 
 def _relief(solid: Solid) -> Tensor:
-    """(channels, H, W) of one object: parts are blown up like cushions, laid over each other, and dented."""
+    """(channels, H, W) of one object: parts are inflated like cushions, laid over each other, and dented."""
     outline = _silhouette(solid)
     height = torch.zeros_like(outline)
     for distance, lift in solid.parts:
@@ -270,7 +270,7 @@ def _relief(solid: Solid) -> Tensor:
 
 
 def _blurred(height: Tensor, times: int = 3) -> Tensor:
-    """Repeated 5x5 means: takes the creases of the medial axis off, which would flicker at small sizes."""
+    """Repeated 5x5 means: removes the creases along the medial axis, which would flicker at small sizes."""
     blurred = height[None, None]
     for _ in range(times):
         blurred = functional.avg_pool2d(functional.pad(blurred, (2, 2, 2, 2), mode="replicate"), 5, 1)

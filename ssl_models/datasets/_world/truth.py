@@ -1,7 +1,7 @@
-"""What a scene of the world holds, exact by construction: masks, boxes, named points, normals.
+"""The annotations of a scene, exact by construction: masks, boxes, named points and normals.
 
-All is read off the relief maps and the pose that the picture itself is drawn from. Legend: B pictures, O objects in
-each, S the side of the fine grid, P points.
+They are computed from the relief maps and the pose that the picture itself is rendered from. Legend: B pictures, O
+objects in each, S the side of the fine grid, P points.
 """
 
 from __future__ import annotations

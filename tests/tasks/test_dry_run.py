@@ -10,9 +10,10 @@ import yaml
 from PIL import Image
 
 from tasks.artifacts.pictures import sheet
-from tasks.project.paths import Store, write_json
+from tasks.process.files import write_json
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
-from tasks.stage import dry_run as checking
+from tasks.stage import dry_run
 from tasks.stage.dry_run import check, measure
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ def parameters(**data: Any) -> dict[str, Any]:
     [({}, (3, 32, 32)), ({"depth": False}, (3, 32, 32)), ({"depth": True, "size": 48}, (4, 48, 48))],
 )
 def test_the_shape_of_a_world_to_come_is_told_by_its_settings(tmp_path, settings, shape):
-    assert measure(tmp_path, parameters(**settings), fresh=True) == (300, shape)
+    assert measure(Project.given(tmp_path, parameters(**settings)), fresh=True) == (300, shape)
 
 
 def test_a_reader_that_says_nothing_of_channels_gives_three(tmp_path):
@@ -41,33 +42,33 @@ def test_a_reader_that_says_nothing_of_channels_gives_three(tmp_path):
             folder.mkdir(parents=True)
             Image.new("RGB", (8, 8)).save(folder / "picture.png")
     block = {"name": "mine", "reader": "folder", "source": "images", "size": 24}
-    assert measure(tmp_path, {"data": block, "seed": 0}, fresh=True) == (2, (3, 24, 24))
+    assert measure(Project.given(tmp_path, {"data": block, "seed": 0}), fresh=True) == (2, (3, 24, 24))
 
 
 def test_data_that_are_prepared_say_it_themselves_unless_they_are_to_be_made_anew(tmp_path):
-    found = parameters(depth=True)
-    folder = Store(tmp_path, "small").dataset
+    project = Project.given(tmp_path, parameters(depth=True))
+    folder = project.places.dataset
     folder.mkdir(parents=True)
     write_json(folder / "dataset.json", {"train": 7, "shape": [3, 20, 20]})
-    assert measure(tmp_path, found, fresh=False) == (7, (3, 20, 20))
-    assert measure(tmp_path, found, fresh=True) == (300, (4, 32, 32))
+    assert measure(project, fresh=False) == (7, (3, 20, 20))
+    assert measure(project, fresh=True) == (300, (4, 32, 32))
 
 
 def test_a_dial_out_of_range_is_refused_with_the_name_of_the_data(tmp_path):
     with pytest.raises(ParameterError, match=r"datasets\.small: world dial light is 2"):
-        measure(tmp_path, parameters(light=2), fresh=True)
+        measure(Project.given(tmp_path, parameters(light=2)), fresh=True)
 
 
 def test_a_method_that_needs_depth_is_refused_where_there_is_none(tmp_path):
     found = parameters()
     found["pretrain"]["mine"] = {"method": "split_brain", "space": "depth"}
     with pytest.raises(ParameterError, match=r"pretrain\.mine: .*needs pictures of 4 channels.*and these have 3"):
-        check(tmp_path, found, ["prepare", "pretrain@mine"])
+        check(Project.given(tmp_path, found), ["prepare", "pretrain@mine"])
     deep = parameters(depth=True)
     deep["pretrain"] |= {"mine": found["pretrain"]["mine"], "colours": {"method": "split_brain"}}
-    check(tmp_path, deep, ["prepare", "pretrain@mine", "pretrain@simclr"])
+    check(Project.given(tmp_path, deep), ["prepare", "pretrain@mine", "pretrain@simclr"])
     with pytest.raises(ParameterError, match=r"pretrain\.colours: .*needs pictures of 3 channels"):
-        check(tmp_path, deep, ["prepare", "pretrain@colours"])
+        check(Project.given(tmp_path, deep), ["prepare", "pretrain@colours"])
 
 
 def test_a_sheet_of_pictures_with_depth_shows_their_colours():
@@ -85,8 +86,8 @@ PROTOCOLS = [path.stem for path in (ROOT / "ssl_models/protocols").glob("*.py") 
 def test_every_protocol_can_be_looked_at_beforehand(name):
     """With its defaults it starts; a setting out of range is refused without any data."""
     module = import_module(f"ssl_models.protocols.{name}")
-    checking._check_protocol(name, {})
+    dry_run._check_protocol(name, {})
     numbers = [key for key, value in module.evaluate.__kwdefaults__.items() if type(value) in (int, float)]
     for key in numbers[:1]:
         with pytest.raises(ValueError, match=key):
-            checking._check_protocol(name, {key: -1})
+            dry_run._check_protocol(name, {key: -1})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.project.project import Project
 from tasks.tracking import keys
 
 
@@ -56,6 +57,6 @@ def test_the_commit_and_whether_it_is_all(tmp_path: Path) -> None:
     git("commit", "-qm", "one")
     git("tag", "-a", "v1", "-m", "one")
     head = git("rev-parse", "HEAD").strip()
-    assert keys.source_commit(tmp_path) == head
+    assert keys.source_commit(Project(tmp_path)) == head
     (tmp_path / "file").write_text("2")
-    assert keys.source_commit(tmp_path) == f"{head}-dirty"
+    assert keys.source_commit(Project(tmp_path)) == f"{head}-dirty"

@@ -21,25 +21,26 @@ from flows.run import plan
 from flows.run import retries as policy
 from flows.run.progress import Progress, duration, last_line
 from flows.run.retries import Policy
-from flows.run.slots import Gate, GateClosed
+from flows.run.slots import Slots, SlotsClosed
 from tasks.process import identity
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tests.flows import stand_in
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def make_run(root: Path, *, gate: Gate | None = None, retries: int = 0, force: bool = False):
+def make_run(root: Path, *, gate: Slots | None = None, retries: int = 0, force: bool = False):
     from flows.run.flow import Run
 
-    work = plan.make(root, force=force)
+    work = plan.make(Project(root), force=force)
     progress = Progress(root, len(work.names), Console(quiet=True))
     policies = {kind: Policy(retries=retries, retry_delay=0) for kind in policy.DEFAULTS}
     return Run(
         root,
         work,
         policies=policies,
-        gate=gate or Gate(1),
+        gate=gate or Slots(1),
         progress=progress,
         environment={"COVEY_X": "1"},
         parameters={},
@@ -53,7 +54,7 @@ def _stand_ins(monkeypatch):
 
 def test_priority_is_the_heaviest_way_to_an_end(tmp_path):
     weights = {"prepare": 1, "train": 20, "extract": 3, "transfer": 4, "report": 1}
-    priorities = plan.priorities(plan.make(tmp_path), weights)
+    priorities = plan.priorities(plan.make(Project(tmp_path)), weights)
     assert priorities["report"] == 1
     assert priorities["transfer@rotation-linear"] == 5
     assert priorities["extract@rotation"] == 8
@@ -62,7 +63,7 @@ def test_priority_is_the_heaviest_way_to_an_end(tmp_path):
 
 
 def test_one_attempt_passes_environment_and_device(tmp_path):
-    run = make_run(tmp_path, gate=Gate(1, ["3"]))
+    run = make_run(tmp_path, gate=Slots(1, ["3"]))
     assert run.bring("pretrain@rotation") == "ran"
     assert run.bring("report") == "ran"
     calls = [json.loads(line) for line in (tmp_path / "calls.txt").read_text().splitlines()]
@@ -110,7 +111,7 @@ def test_an_interrupt_ends_the_processes_of_stages_only(tmp_path, monkeypatch):
     bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
     before = {child.pid for child in psutil.Process().children()}  # other tests' servers among them
     monkeypatch.setattr("threading.Timer.start", lambda _: None)  # the last resort would end the tests
-    run = make_run(tmp_path, gate=Gate(1))
+    run = make_run(tmp_path, gate=Slots(1))
     with ThreadPoolExecutor(2) as pool:
         stages = []
 
@@ -124,7 +125,7 @@ def test_an_interrupt_ends_the_processes_of_stages_only(tmp_path, monkeypatch):
             carry_out(start, run.stop)
     assert time.monotonic() - begin < 5
     assert isinstance(stages[0].exception(), subprocess.CalledProcessError)  # its status was not taken from it
-    assert isinstance(stages[1].exception(), GateClosed)
+    assert isinstance(stages[1].exception(), SlotsClosed)
     assert {child.pid for child in psutil.Process().children()} == before
     bystander.kill()
     bystander.wait()

@@ -18,6 +18,7 @@ from flows.cli import app
 from flows.serve import command, service
 from flows.serve.service import Due, Service, triage
 from tasks.project import paths
+from tasks.project.project import Project
 from tasks.settings import params
 from tasks.settings.schedules import Schedule
 from tests.flows import stand_in
@@ -96,7 +97,7 @@ def served(tmp_path, monkeypatch):
     sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
     monkeypatch.setattr(service.subprocess, "Popen", lambda _, **how: real(sleeper, **how))
     monkeypatch.setattr(service, "GRACE_SECONDS", 5.0)
-    made = Service(tmp_path, {"nightly": NIGHTLY})
+    made = Service(Project(tmp_path), {"nightly": NIGHTLY})
     made.client, deployment = Client(), uuid4()
     made.deployments = {deployment: "nightly"}
     yield made, made.client, deployment
@@ -219,14 +220,14 @@ def test_where_nothing_is_stale_the_state_says_so_and_beside_another_run_it_is_s
     from flows.serve import flow
 
     (project / "stale.json").write_text("{}")
-    assert flow.carry_out(project, NIGHTLY).name == "Nothing stale"
+    assert flow.carry_out(Project(project), NIGHTLY).name == "Nothing stale"
     naps = []
     with paths.lock_file(project, "run").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert flow.carry_out(project, NIGHTLY).name == "Skipped"
+        assert flow.carry_out(Project(project), NIGHTLY).name == "Skipped"
         monkeypatch.setattr(flow, "flock", lambda *_: fcntl.flock(lock, fcntl.LOCK_UN))
         monkeypatch.setattr(flow.time, "sleep", naps.append)
-        assert flow.carry_out(project, changed(overlap="queue")).name == "Nothing stale"
+        assert flow.carry_out(Project(project), changed(overlap="queue")).name == "Nothing stale"
     assert len(naps) == 1
 
 
@@ -237,7 +238,7 @@ def test_a_sweep_ends_as_its_command_does(project, monkeypatch, code, name):
 
     asked = []
     monkeypatch.setattr(cli, "app", lambda words, **_: asked.append(words) or code)
-    assert flow.carry_out(project, changed(sweep="seeds")).name == name
+    assert flow.carry_out(Project(project), changed(sweep="seeds")).name == name
     assert asked == [["sweep", "seeds"]]
 
 

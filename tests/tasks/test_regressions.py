@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks.project.project import Project
 from tasks.reporting import regressions
 
 HEADS = "data,run,source,protocol,layer,metric,value,low,high,seed"
@@ -149,7 +150,7 @@ def commit(root: Path) -> None:
 def test_published_is_the_last_commit_with_the_parameters_of_its_making(project):
     (project / "results" / "world.csv").write_text(scores(("rotation", "linear", "res5", 0.1)))  # not committed
     (project / "results" / "scores.csv").write_text(scores(("rotation", "linear", "res5", 0.5)))
-    (found,) = regressions.of_results(project, PARAMETERS)
+    (found,) = regressions.of_results(Project.given(project, PARAMETERS))
     assert [(each.before.value, each.after.value) for each in found.worse] == [(0.8, 0.5)]
 
 
@@ -159,31 +160,31 @@ def test_a_folder_inside_a_repository_is_a_project_too(project):
     (project / "results").rename(inner / "results")
     (inner / "params.yaml").write_text(yaml.safe_dump(PARAMETERS))
     commit(project)
-    published = regressions.last_published(inner, "world")
+    published = regressions.last_published(Project(inner), "world")
     assert published is not None
     assert published.parameters["training"]["epochs"] == 8
 
 
 def test_where_nothing_is_published_nothing_is_said(project, tmp_path_factory):
-    assert regressions.last_published(project, "cifar10") is None
-    assert regressions.of_results(project, PARAMETERS) == []  # there is no results/scores.csv
+    assert regressions.last_published(Project(project), "cifar10") is None
+    assert regressions.of_results(Project.given(project, PARAMETERS)) == []  # there is no results/scores.csv
     bare = tmp_path_factory.mktemp("bare")
     (bare / "results").mkdir()
     (bare / "results" / "scores.csv").write_text(scores(("rotation", "linear", "res5", 0.5)))
-    assert regressions.of_results(bare, PARAMETERS) == []
+    assert regressions.of_results(Project.given(bare, PARAMETERS)) == []
 
 
 def test_published_scores_of_another_form_are_passed_over(project):
     (project / "results" / "world.csv").write_text("run,accuracy\nrotation,0.8\n")
     commit(project)
-    assert regressions.last_published(project, "world") is None
+    assert regressions.last_published(Project(project), "world") is None
 
 
 def test_the_report_shows_the_alarm_at_its_top(project):
     from tasks.reporting import page
 
     found = regressions.read(scores(("rotation", "linear", "res5", 0.5)), "")
-    text = page.render(project, PARAMETERS, found, "now")
+    text = page.render(Project(project), PARAMETERS, found, "now")
     assert "1 of 1 numbers on world is worse than published" in text
     assert text.index('class="box alarm"') < text.index("<nav>")
-    assert "worse than published" not in page.render(project, changed("training", epochs=9), found, "now")
+    assert "worse than published" not in page.render(Project(project), changed("training", epochs=9), found, "now")

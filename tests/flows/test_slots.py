@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from flows.run import slots as gate_module
-from flows.run.slots import Gate, GateClosed, find_devices, grouped, of_machine
+from flows.run.slots import Slots, SlotsClosed, find_devices, grouped, of_machine
 
 
-def hold_later(pool: ThreadPoolExecutor, gate: Gate, kind: str, priority: float, log: list, label: object):
+def hold_later(pool: ThreadPoolExecutor, gate: Slots, kind: str, priority: float, log: list, label: object):
     """Queues a thread at the gate, and returns once it stands there (or is through)."""
     before = len(gate._slot_queue) + len(gate._device_queue)
 
@@ -29,7 +29,7 @@ def hold_later(pool: ThreadPoolExecutor, gate: Gate, kind: str, priority: float,
 
 
 def test_never_more_inside_than_there_are_places():
-    gate = Gate(3, ["0", "1"])
+    gate = Slots(3, ["0", "1"])
     lock, inside, most = threading.Lock(), {"slot": 0, "0": 0, "1": 0}, {"slot": 0, "0": 0, "1": 0}
     kinds = ["train", "transfer", "extract", "cluster"] * 15
 
@@ -50,7 +50,7 @@ def test_never_more_inside_than_there_are_places():
 
 
 def test_highest_priority_first_and_first_come_among_equals():
-    gate, log = Gate(1), []
+    gate, log = Slots(1), []
     with ThreadPoolExecutor(8) as pool, gate.hold("report"):
         for label, priority in [("a", 1), ("b", 3), ("c", 2), ("d", 3), ("e", 1)]:
             hold_later(pool, gate, "transfer", priority, log, label)
@@ -58,7 +58,7 @@ def test_highest_priority_first_and_first_come_among_equals():
 
 
 def test_a_device_waiter_passes_any_number_of_slot_waiters():
-    gate, log = Gate(1, ["7"], at_most=1), []
+    gate, log = Slots(1, ["7"], at_most=1), []
     with ThreadPoolExecutor(8) as pool, gate.hold("report"):
         for label in range(5):
             hold_later(pool, gate, "transfer", 100, log, label)
@@ -68,13 +68,13 @@ def test_a_device_waiter_passes_any_number_of_slot_waiters():
 
 
 def test_full_slots_do_not_keep_a_free_device_idle():
-    gate = Gate(1, ["0"])
+    gate = Slots(1, ["0"])
     with gate.hold("cluster"), gate.hold("train") as device:
         assert device == "0"
 
 
 def test_without_devices_training_takes_a_slot():
-    gate, log = Gate(1), []
+    gate, log = Slots(1), []
     with ThreadPoolExecutor(1) as pool, gate.hold("train") as device:
         assert device is None
         waiting = hold_later(pool, gate, "transfer", 1, log, "waits")
@@ -83,7 +83,7 @@ def test_without_devices_training_takes_a_slot():
 
 
 def test_an_error_inside_gives_the_place_back():
-    gate = Gate(1, ["0"])
+    gate = Slots(1, ["0"])
     for kind in ("train", "transfer"):
         with pytest.raises(RuntimeError, match="inside"), gate.hold(kind):
             raise RuntimeError("inside")
@@ -92,14 +92,14 @@ def test_an_error_inside_gives_the_place_back():
 
 
 def test_close_turns_waiters_away_and_lets_those_inside_finish():
-    gate, log = Gate(1), []
+    gate, log = Slots(1), []
     with ThreadPoolExecutor(3) as pool, gate.hold("report"):
         waiting = [hold_later(pool, gate, "transfer", 1, log, label) for label in range(3)]
         gate.close()
         for future in waiting:
-            with pytest.raises(GateClosed):
+            with pytest.raises(SlotsClosed):
                 future.result(5)
-    with pytest.raises(GateClosed), gate.hold("report"):
+    with pytest.raises(SlotsClosed), gate.hold("report"):
         pass
     assert log == []
 
@@ -107,7 +107,7 @@ def test_close_turns_waiters_away_and_lets_those_inside_finish():
 @pytest.mark.parametrize("arguments", [{"cpu_slots": 0}, {"cpu_slots": 1, "at_most": 0}])
 def test_no_place_at_all_is_refused(arguments):
     with pytest.raises(ValueError, match="at least 1"):
-        Gate(**arguments)
+        Slots(**arguments)
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,12 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.sweep import execution, search
 from tasks.project import paths
+from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.sweeps import points
 from tasks.sweeps import sweep as sweeps
 from tasks.sweeps.points import Point
-from tasks.sweeps.sweep import Measure, Sweep
+from tasks.sweeps.settings import Measure, Sweep
 from tasks.sweeps.trials import Study, Trial
 from tests.tasks import test_search
 from tests.tasks.conftest import make_project
@@ -56,7 +57,7 @@ class Machine:
             if self.wrong(point):
                 failed[point.key] = (point, f"point '{point}': failed (exit code 1)", root / "none.log")
             else:
-                paths.write_json(points.record_path(root, point.key), self.record(point))
+                paths.write_json(points.record_path(Project(root), point.key), self.record(point))
         return SimpleNamespace(failed=failed)
 
     def record(self, point: Point) -> dict[str, Any]:
@@ -89,12 +90,12 @@ def make(count: int = 6, seed: int = 0, metric: str = "", **changes: Any) -> Swe
 
 
 def done(root: Path, sweep: Sweep) -> list[Trial]:
-    return Study(root, sweep, reading=True).trials()
+    return Study(Project(root), sweep, reading=True).trials()
 
 
 def test_rounds_fit_the_machine_and_the_servers_start_once(tmp_path, install):
     machine = install(Machine())
-    assert not search.carry_out(tmp_path, make(5), 4)
+    assert not search.carry_out(Project(tmp_path), make(5), 4)
     assert [len(call) for call in machine.calls] == [4, 4, 2]  # two trials of two seeds; the last one alone
     assert [point.seed for point in machine.calls[0]] == [0, 1, 0, 1]
     assert machine.starts == 1
@@ -111,10 +112,10 @@ def test_tpe_finds_the_neighbourhood_of_the_best_sooner_than_chance(tmp_path, in
         for sampler, found in late.items():
             sweep = make(25, seed, sampler=sampler)
             root = tmp_path / f"{sampler}-{seed}"
-            search.carry_out(root, sweep, 2)
+            search.carry_out(Project(root), sweep, 2)
             found += [1 - (trial.value or 0.0) for trial in done(root, sweep)[15:]]
             if sampler == "tpe":
-                best.append(Study(root, sweep, reading=True).best()[0])
+                best.append(Study(Project(root), sweep, reading=True).best()[0])
     assert statistics.median(late["tpe"]) < 0.3 * statistics.median(late["random"])
     for trial in best:  # within a factor of two, where the space spans one of a thousand
         assert abs(math.log2(trial.settings[RATE] / 0.004)) < 1
@@ -124,7 +125,7 @@ def test_tpe_finds_the_neighbourhood_of_the_best_sooner_than_chance(tmp_path, in
 def test_a_search_that_was_stopped_ends_as_one_that_was_not(tmp_path, install):
     sweep = make(12)
     install(Machine())
-    search.carry_out(tmp_path / "whole", sweep, 4)
+    search.carry_out(Project(tmp_path / "whole"), sweep, 4)
     seen: list[Point] = []
 
     def stop(point: Point) -> bool:
@@ -136,8 +137,8 @@ def test_a_search_that_was_stopped_ends_as_one_that_was_not(tmp_path, install):
     machine = install(Machine(stop))
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
-            search.carry_out(tmp_path / "stopped", sweep, 4)
-    assert not search.carry_out(tmp_path / "stopped", sweep, 4)
+            search.carry_out(Project(tmp_path / "stopped"), sweep, 4)
+    assert not search.carry_out(Project(tmp_path / "stopped"), sweep, 4)
     assert done(tmp_path / "stopped", sweep) == done(tmp_path / "whole", sweep)
     assert len(seen) == 24 + 4  # what had a record was not run again
     assert machine.starts == 5
@@ -145,14 +146,14 @@ def test_a_search_that_was_stopped_ends_as_one_that_was_not(tmp_path, install):
 
 def test_what_has_been_run_is_not_run_again_even_without_the_journal(tmp_path, install):
     machine = install(Machine())
-    search.carry_out(tmp_path, make(6), 2)
+    search.carry_out(Project(tmp_path), make(6), 2)
     before, calls = done(tmp_path, make(6)), len(machine.calls)
-    search.carry_out(tmp_path, make(6), 2)
+    search.carry_out(Project(tmp_path), make(6), 2)
     (tmp_path / ".covey/sweeps/searches/try.log").unlink()
-    search.carry_out(tmp_path, make(6), 2)
+    search.carry_out(Project(tmp_path), make(6), 2)
     assert done(tmp_path, make(6)) == before
     assert (len(machine.calls), machine.starts) == (calls, 1)
-    search.carry_out(tmp_path, make(8), 2)
+    search.carry_out(Project(tmp_path), make(8), 2)
     assert done(tmp_path, make(8))[:6] == before
     assert len(machine.calls) == calls + 2
 
@@ -165,7 +166,7 @@ def test_a_trial_that_fails_fails_alone(tmp_path, install, capsys):
         return rates.index(point.settings[RATE]) == 4 and point.seed == 1  # a seed of the third trial
 
     install(Machine(wrong))
-    assert search.carry_out(tmp_path, make(6), 2)
+    assert search.carry_out(Project(tmp_path), make(6), 2)
     trials = done(tmp_path, make(6))
     assert [trial.state for trial in trials] == ["done", "done", "failed", "done", "done", "done"]
     out, err = capsys.readouterr()
@@ -176,12 +177,12 @@ def test_a_trial_that_fails_fails_alone(tmp_path, install, capsys):
         rows = list(csv.DictReader(file))
     assert len(rows) == 11  # the seed that ended well is in the table
     assert {float(row["learning_rate"]) for row in rows} == {trial.settings[RATE] for trial in trials}
-    assert not search.carry_out(tmp_path, make(6), 2)
+    assert not search.carry_out(Project(tmp_path), make(6), 2)
 
 
 def test_settings_that_do_not_go_together_fail_alone(tmp_path, install, monkeypatch, capsys):
     install(Machine())
-    first = Study(tmp_path, make(3)).take(1)[0].settings
+    first = Study(Project(tmp_path), make(3)).take(1)[0].settings
 
     def picky(root: Path, sweep: Sweep, combinations: Any) -> list[Point]:
         combinations = list(combinations)
@@ -190,7 +191,7 @@ def test_settings_that_do_not_go_together_fail_alone(tmp_path, install, monkeypa
         return test_search.stand_in(root, sweep, combinations)
 
     monkeypatch.setattr(points, "points", picky)
-    assert search.carry_out(tmp_path, make(3), 2)
+    assert search.carry_out(Project(tmp_path), make(3), 2)
     assert [trial.state for trial in done(tmp_path, make(3))] == ["failed", "done", "done"]
     assert "do not go together" in capsys.readouterr().err
 
@@ -198,7 +199,7 @@ def test_settings_that_do_not_go_together_fail_alone(tmp_path, install, monkeypa
 def test_a_metric_that_no_point_has_is_said_after_the_first(tmp_path, install):
     machine = install(Machine(metric="top1"))
     with pytest.raises(ParameterError, match="has no top5 of rotation-knn"):
-        search.carry_out(tmp_path, make(6, metric="top5"), 2)
+        search.carry_out(Project(tmp_path), make(6, metric="top5"), 2)
     assert len(machine.calls) == 1
 
 
@@ -231,7 +232,7 @@ def test_the_command_shows_the_space_the_trials_and_the_best(project, install):
     assert ended.exit_code == 0, ended.output
     assert "Trials: 4 done, of 4 by tpe." in ended.output
     assert "results/sweeps/try.csv" in ended.output.replace("\n", "")
-    best = max(done(project, sweeps.load(project, "try")), key=lambda trial: trial.value or 0.0)
+    best = max(done(project, sweeps.load(Project(project), "try")), key=lambda trial: trial.value or 0.0)
     lines = ended.output.splitlines()
     first = lines[next(number for number, line in enumerate(lines) if line.startswith("best ")) + 1]
     assert first.startswith(f"learning_rate {best.settings[RATE]}, weight_decay {best.settings[DECAY]} ")

@@ -15,6 +15,7 @@ import yaml
 from flows.dask import checkout, worker
 from flows.dask.engine import WorkerGate, _self_contained
 from flows.run.engine import check
+from tasks.project.project import Project
 from tasks.remote import dvc_remote
 from tasks.settings.schema import ParameterError
 from tasks.staleness import graph as pipeline
@@ -85,7 +86,7 @@ def tiny(tmp_path: Path) -> Path:
 def request_for(project: Path, stage: str, inputs: Sequence[str] = (), **changes: object) -> dict[str, object]:
     from tasks.staleness import code_hash
 
-    origin = checkout.read(project, checkout.outputs(pipeline.graph(project)))
+    origin = checkout.read(Project(project), checkout.outputs(pipeline.graph(project)))
     request = {
         "project": origin.project,
         "sources": origin.places,
@@ -93,11 +94,11 @@ def request_for(project: Path, stage: str, inputs: Sequence[str] = (), **changes
         "prefix": origin.prefix,
         "parameters": (project / "params.yaml").read_text(),
         "code": code_hash.fingerprints(project),
-        "remote": dvc_remote.default_remote(project),
+        "remote": dvc_remote.default_remote(Project(project)),
         "versions": worker.versions(),
         "stage": stage,
         "inputs": list(inputs),
-        "lock": dvc_remote.read_lock(project),
+        "lock": dvc_remote.read_lock(Project(project)),
         "environment": {},
         "timeout": None,
         "force": False,
@@ -119,18 +120,18 @@ def test_a_stage_goes_away_and_comes_home(tiny, tmp_path, monkeypatch):
     """Inputs by the remote, outputs by the remote, uncached files in the reply; the second time nothing is at work."""
     monkeypatch.setenv(worker.FOLDER, str(tmp_path / "worker"))
     pipeline.reproduce(tiny, "prepare")
-    dvc_remote.push(tiny, ["prepare"])
+    dvc_remote.push(Project(tiny), ["prepare"])
     with (tiny / "params.yaml").open("a") as file:
         file.write("# not in git\n")
     reply = worker.work(request_for(tiny, "extract", ["data"]), lambda: True)
     assert reply["outcome"] == "ran", reply
     assert reply["files"] == {"table.csv": (tiny / "data/a").read_bytes() + (tiny / "params.yaml").read_bytes()}
     assert not (tiny / "features").exists()
-    assert not dvc_remote.is_at_hand(tiny, "extract")
-    dvc_remote.take_over(tiny, "extract", reply["entry"], reply["files"])
+    assert not dvc_remote.is_at_hand(Project(tiny), "extract")
+    dvc_remote.take_over(Project(tiny), "extract", reply["entry"], reply["files"])
     assert (tiny / "features").read_bytes() == (tiny / "data/a").read_bytes()
     assert set(pipeline.stale(tiny)) == {"report", "broken"}
-    assert dvc_remote.is_at_hand(tiny, "extract")
+    assert dvc_remote.is_at_hand(Project(tiny), "extract")
 
 
 def test_a_worker_says_why_it_could_not(tiny, tmp_path, monkeypatch):
@@ -163,9 +164,9 @@ def test_other_code_is_refused_by_name(tiny, tmp_path, monkeypatch):
 
 def test_places_for_work_are_not_shared(tmp_path, monkeypatch):
     monkeypatch.setenv(worker.FOLDER, str(tmp_path))
-    with worker._place("project") as first, worker._place("project") as second:
+    with worker._place(Project("project")) as first, worker._place(Project("project")) as second:
         assert (first.name, second.name) == ("0", "1")
-    with worker._place("project") as again:
+    with worker._place(Project("project")) as again:
         assert again == first
 
 
@@ -189,7 +190,7 @@ def test_what_goes_to_a_worker_needs_nothing_of_this_project(tmp_path):
 
 def test_stages_that_read_what_is_not_in_git_stay(tiny):
     graph = pipeline.graph(tiny)
-    origin = checkout.read(tiny, checkout.outputs(graph))
+    origin = checkout.read(Project(tiny), checkout.outputs(graph))
     assert [name for name in graph if not checkout.travels(graph, name, origin)] == ["report"]
     folder = Stage("report", "report", (), ("metrics/world",), ("page",))
     score = Stage("transfer", "transfer", (), (), ("metrics/world/rotation.json",))
@@ -202,19 +203,19 @@ def test_edits_that_git_does_not_have_are_refused_by_name(tiny):
     (tiny / "dvc.lock").write_text("")
     (tiny / "table.csv").write_text("an output")
     (tiny / "note.txt").write_text("nobody's business")
-    assert checkout.read(tiny, written).commit == git(tiny, "rev-parse", "HEAD").strip()
+    assert checkout.read(Project(tiny), written).commit == git(tiny, "rev-parse", "HEAD").strip()
     (tiny / "tasks" / "store.py").write_text("")
     (tiny / "ssl_models" / "methods" / "new.py").write_text("")
     with pytest.raises(ParameterError, match=r"tasks/project/paths.py, ssl_models/methods/new.py. Commit them first"):
-        checkout.read(tiny, written)
+        checkout.read(Project(tiny), written)
 
 
 def test_a_folder_without_git_and_one_without_a_remote_are_refused(tmp_path):
     with pytest.raises(ParameterError, match="git cannot tell the commit"):
-        checkout.read(tmp_path, ())
+        checkout.read(Project(tmp_path), ())
     (tmp_path / ".dvc").mkdir()
     with pytest.raises(ParameterError, match="dvc remote add -d"):
-        dvc_remote.default_remote(tmp_path)
+        dvc_remote.default_remote(Project(tmp_path))
 
 
 def test_engine_and_scheduler_must_fit(monkeypatch):
@@ -260,12 +261,12 @@ def test_an_entry_is_merged_as_dvc_would_write_it(tiny):
     pipeline.reproduce(tiny, "prepare")
     before = (tiny / "dvc.lock").read_text()
     entry = yaml.safe_load(before)["stages"]["prepare"]
-    dvc_remote.merge(tiny, "prepare", entry)
+    dvc_remote.merge(Project(tiny), "prepare", entry)
     assert (tiny / "dvc.lock").read_text() == before
     data = entry["outs"][0]
     wrong = {"cmd": "x", "deps": [{**data, "md5": "0" * 32}], "outs": []}
     with pytest.raises(RuntimeError, match="extract read another data than this project's"):
-        dvc_remote.merge(tiny, "extract", wrong)
+        dvc_remote.merge(Project(tiny), "extract", wrong)
     assert (tiny / "dvc.lock").read_text() == before
 
 

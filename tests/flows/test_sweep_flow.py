@@ -12,6 +12,7 @@ import yaml
 
 from flows.prefect_server import server
 from flows.sweep import execution
+from tasks.project.project import Project
 from tasks.staleness.graph import StageFailed
 from tasks.sweeps import experiments, points
 from tasks.sweeps import sweep as sweeps
@@ -61,13 +62,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def carry_out(project: Path, sweep: sweeps.Sweep, every: list[points.Point]) -> Any:
-    return execution.carry_out(project, [sweep], execution.todo(project, every), 2)
+    return execution.carry_out(Project(project), [sweep], execution.todo(Project(project), every), 2)
 
 
 @pytest.fixture
 def prefect(tmp_path: Path) -> Iterator[None]:
     """One server for all that a test runs."""
-    with server.running(tmp_path) as one:
+    with server.running(Project(tmp_path)) as one:
         one.wait_until_up()
         yield
 
@@ -75,8 +76,8 @@ def prefect(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.usefixtures("prefect")
 def test_a_point_that_fails_fails_alone_and_what_is_done_stays_done(project: Path) -> None:
     (project / "faults.json").write_text('["clusters 6, seed 1"]')
-    sweep = sweeps.load(project, "try")
-    every = points.points(project, sweep)
+    sweep = sweeps.load(Project(project), "try")
+    every = points.points(Project(project), sweep)
     ending = carry_out(project, sweep, every)
     assert len(ending.done) == 5
     ((point, reason, _),) = ending.failed.values()
@@ -87,11 +88,11 @@ def test_a_point_that_fails_fails_alone_and_what_is_done_stays_done(project: Pat
     assert len(ran) == 7
 
     (project / "faults.json").unlink()
-    new = execution.todo(project, every)
+    new = execution.todo(Project(project), every)
     assert [str(point) for point in new] == ["clusters 6, seed 1"]
     assert not carry_out(project, sweep, every).failed
-    assert execution.todo(project, every) == []
-    assert len(execution.finish(project, sweep, every)) == 6
+    assert execution.todo(Project(project), every) == []
+    assert len(execution.finish(Project(project), sweep, every)) == 6
     lines = (project / "results/sweeps/try.csv").read_text().splitlines()
     assert lines[0].startswith("point,seed,clusters,run,protocol")
     assert len(lines) == 7
@@ -99,8 +100,11 @@ def test_a_point_that_fails_fails_alone_and_what_is_done_stays_done(project: Pat
     (project / "sweeps/try.yaml").write_text(
         yaml.safe_dump(CONTENT | {"grid": {"clusterfit.rotation_cf.clusters": [6, 9]}})
     )
-    changed = points.points(project, sweeps.load(project, "try"))
-    assert [str(point) for point in execution.todo(project, changed)] == ["clusters 9, seed 0", "clusters 9, seed 1"]
+    changed = points.points(Project(project), sweeps.load(Project(project), "try"))
+    assert [str(point) for point in execution.todo(Project(project), changed)] == [
+        "clusters 9, seed 0",
+        "clusters 9, seed 1",
+    ]
 
     client = stage_run.connect(project, stage_run.choose_uri(project))
     runs = client.search_runs([client.get_experiment_by_name("covey").experiment_id])
@@ -113,9 +117,9 @@ def test_a_point_that_fails_fails_alone_and_what_is_done_stays_done(project: Pat
 
 
 def test_a_plan_names_points_stages_and_time(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sweep = sweeps.load(project, "try")
-    every = points.points(project, sweep)
-    execution.show_plan(project, every)
+    sweep = sweeps.load(Project(project), "try")
+    every = points.points(Project(project), sweep)
+    execution.show_plan(Project(project), every)
     text = capsys.readouterr().out
     assert "clusters 8, seed 1" in text
     assert text.count("pretrain@rotation") == 2  # once a seed: other points share it

@@ -70,6 +70,21 @@ def run_stage(project: Path, stage: str, environment: dict[str, str], **extra: s
     )
 
 
+def run_in_fork(project: Path, stage: str, environment: dict[str, str], **extra: str) -> subprocess.CompletedProcess:
+    """The stage as `covey run` brings it up to date: DVC in a fork of the fork server, its output in the stage's log."""
+    words = "import sys; from tasks.project.project import Project; from tasks.staleness.reproduce import reproduce; "
+    words += "print(reproduce(Project.find(), sys.argv[1]))"
+    return subprocess.run(
+        [sys.executable, "-c", words, stage],
+        cwd=project,
+        env={**os.environ, **environment, **extra},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
 def edit(project: Path, **blocks) -> None:
     """Replaces keys of blocks in params.yaml: edit(project, clusterfit={"rotation_cf": {...}})."""
     path = project / "params.yaml"

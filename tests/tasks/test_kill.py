@@ -14,14 +14,22 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from tasks.process import kill_points
-from tasks.staleness import graph
-from tests.tasks.conftest import edit, make_project, run_stage
+from tasks.project.project import Project
+from tasks.staleness import pipeline
+from tests.tasks.conftest import edit, make_project, run_in_fork, run_stage
 
 STAGE = "pretrain@rotation"
-CASES = [(point, victim) for point in kill_points.POINTS for victim in ("stage", "dvc")]
-QUICK = {("after-checkpoint", "stage"), ("before-record", "dvc")}
+WAYS = {"command": run_stage, "fork": run_in_fork}
+CASES = [(way, point, victim) for way in WAYS for point in kill_points.POINTS for victim in ("stage", "dvc")]
+QUICK = {
+    ("command", "after-checkpoint", "stage"),
+    ("fork", "after-checkpoint", "stage"),
+    ("fork", "before-record", "dvc"),
+    ("fork", "after-record", "dvc"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -94,18 +102,20 @@ def assert_one_finished_run(project: Path, stage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("point", "victim"),
+    ("way", "point", "victim"),
     [case if case in QUICK else pytest.param(*case, marks=pytest.mark.exhaustive) for case in CASES],
 )
-def test_a_kill_leaves_no_trace_in_the_end(point, victim, reference, fork, tmp_path):
-    project = copy_prepared(reference, tmp_path / "project")
-    killed = run_stage(project, STAGE, fork, COVEY_KILL_AT=f"{point}:{victim}")
+def test_a_kill_leaves_no_trace_in_the_end(way, point, victim, reference, fork, tmp_path):
+    """DVC as its own command, and DVC in a fork that writes one entry of dvc.lock."""
+    project, run = copy_prepared(reference, tmp_path / "project"), WAYS[way]
+    killed = run(project, STAGE, fork, COVEY_KILL_AT=f"{point}:{victim}")
     assert killed.returncode != 0, f"nothing was killed: {killed.stdout}"
     assert all_are_gone(project), processes_in(project)
-    again = run_stage(project, STAGE, fork)
+    again = run(project, STAGE, fork)
     assert again.returncode == 0, again.stdout + again.stderr
     assert weights(project) == weights(reference)
     assert_one_finished_run(project, STAGE)
+    assert yaml.safe_load((project / "dvc.lock").read_text()) == yaml.safe_load((reference / "dvc.lock").read_text())
     third = run_stage(project, STAGE, fork)
     assert "didn't change, skipping" in third.stdout
 
@@ -128,7 +138,7 @@ def test_a_killed_flow_goes_on_where_it_was(point, reference, tmp_path):
     assert_one_finished_run(project, STAGE)
     finished = [run for run in mlflow_runs(project) if run.info.status == "FINISHED"]
     stages = [run.data.tags["covey.stage"] for run in finished if "covey.stage" in run.data.tags]
-    assert sorted(stages) == sorted(set(graph.graph(project)) - {"code", "prepare"})
+    assert sorted(stages) == sorted(set(pipeline.graph(Project(project))) - {"code", "prepare"})
     third = covey(project)
     assert "Nothing is stale" in third.stdout
     assert all_are_gone(project)
@@ -158,8 +168,8 @@ def only_what_changed_is_stale(project: Path) -> None:
 
 def planned(project: Path) -> list[str]:
     """What `covey run` would do, the report last and the rest by name; in a process of its own, as there."""
-    words = "import json; from pathlib import Path; from tasks import pipeline; here = Path.cwd(); "
-    words += "print(json.dumps(pipeline.plan(pipeline.graph(here), pipeline.stale(here))))"
+    words = "import json; from flows.run.plan import make; from tasks.project.project import Project; "
+    words += "print(json.dumps(make(Project.find()).names))"
     done = subprocess.run([sys.executable, "-c", words], cwd=project, capture_output=True, text=True, check=True)
     names = json.loads(done.stdout.splitlines()[-1])
     return sorted(name for name in names if name != "report") + [name for name in names if name == "report"]

@@ -60,12 +60,12 @@ def bring_up_to_date(project: Any, work: Any, jobs: int | None, engine: Any) -> 
         PipelineFailed: a stage failed for good. Its descendants were left out, all others have ended.
     """
     policies = retries.read(project.parameters)
-    server.claim_run(str(runtime.flow_run.id))
     slots = engine.slots(project.parameters["machine"], jobs)
     with (
         _tracked(project, work.targets) as environment,
         Progress(len(work.names), Console()) as progress,
     ):
+        server.claim_run(str(runtime.flow_run.id))
         outcome = carry_out(Jobs(stage_jobs(project, work, policies, engine, environment), slots, progress))
         if outcome.failures:
             raise PipelineFailed(outcome)

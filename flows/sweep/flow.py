@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,10 @@ class Ending:
 
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: tuple[Failure, ...] = ()
+
+
+class PointsFailed(RuntimeError):
+    """A point failed for good."""
 
 
 class Points:
@@ -122,7 +126,7 @@ def run_sweeps(project: Any, sweeps: Any, points: Any, jobs: int | None, environ
         "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI") or local_uri(project),
         "COVEY_PREFECT_RUN": flow_run,
     }
-    with Progress(len(points), Console()) as progress, ExitStack() as open_runs:
+    with suppress(PointsFailed), Progress(len(points), Console()) as progress, ExitStack() as open_runs:
         baselines = {sweep.name: experiments.baseline(project, sweep) for sweep in sweeps}
         parents = {
             sweep.name: open_runs.enter_context(
@@ -132,6 +136,8 @@ def run_sweeps(project: Any, sweeps: Any, points: Any, jobs: int | None, environ
         }
         work = Points(project, shared, baselines, parents)
         outcome = carry_out(Jobs([work.job(point) for point in points], slots, progress))
+        if outcome.failures:
+            raise PointsFailed  # so that the sweep's own run of MLflow ends as FAILED
     if not outcome.failures:  # checkpoints are wanted only where something is to go on
         shutil.rmtree(checkpoints, ignore_errors=True)
     return Ending(work.done, outcome.failures)

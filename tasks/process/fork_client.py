@@ -60,11 +60,17 @@ class Fork:
 
     Args:
         words: what to do, as on the command line of `python -m tasks`.
-        output: file descriptor for its standard output and error.
+        output: file descriptor for its standard output, and for its error unless `error` is given.
     """
 
     def __init__(
-        self, server: Server, words: Sequence[str], folder: Path, environment: Mapping[str, str], output: int
+        self,
+        server: Server,
+        words: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        output: int,
+        error: int | None = None,
     ) -> None:
         self.answer = ""
         self._code: int | None = None
@@ -79,8 +85,9 @@ class Fork:
             "environment": {**environment, CLIENT: str(os.getpid())},
         }
         message = json.dumps(content).encode()
+        streams = (output, output if error is None else error)
         with open(os.devnull, "rb") as nothing:
-            socket.send_fds(connection, [len(message).to_bytes(4, "big")], [nothing.fileno(), output, output])
+            socket.send_fds(connection, [len(message).to_bytes(4, "big")], [nothing.fileno(), *streams])
         connection.sendall(message)
         self.pid = int(self._line() or 0)
         if not self.pid:
@@ -134,7 +141,7 @@ def delegate(arguments: Sequence[str]) -> int | None:
     if server is None:
         return None
     try:
-        with Fork(server, arguments, Path.cwd(), os.environ, 1) as fork:
+        with Fork(server, arguments, Path.cwd(), os.environ, 1, 2) as fork:
             return fork.wait()
     except OSError:
         return None

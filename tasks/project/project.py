@@ -88,10 +88,13 @@ class Project:
         """A stage's private folder for one set of inputs: it outlives a kill, and DVC does not know of it."""
         return Path(os.environ.get(paths.WORK) or self.state / "work") / stage / key[:16]
 
-    def costs(self, stage: str) -> Path:
-        """The seconds and bytes that a stage's last run took; DVC does not know of them, since they always differ."""
+    def costs(self, stage: str, data: str | None = None) -> Path:
+        """The seconds and bytes that a stage's last run took; DVC does not know of them, since they always differ.
+
+        data: the data set, if not the one that is worked on.
+        """
         folder = Path(os.environ.get(paths.COSTS) or self.state / "costs")
-        return folder / self.parameters["data"]["name"] / f"{stage}.json"
+        return folder / (data or self.places.data) / f"{stage}.json"
 
     def log(self, stage: str) -> Path:
         """A stage's log; its folder is made."""

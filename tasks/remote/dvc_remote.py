@@ -94,12 +94,12 @@ def _refuse_other_inputs(name: str, entry: Mapping[str, Any], lock: Path) -> Non
 
     texts = lock_file.entry_texts(lock)
     read = {dependency["path"]: dependency.get("md5") for dependency in entry.get("deps", ())}
-    for other, text in texts.items():
+    for text in texts.values():
         if not any(path in text for path in read):
             continue
         for out in parse_yaml(f"x:\n{text}", str(lock))["x"].get("outs", ()):
             if out["path"] in read and out.get("md5") != read[out["path"]]:
-                raise RuntimeError(f"{name} read another {out['path']} than that of {other}; nothing was taken over")
+                raise RuntimeError(f"{name} read another {out['path']} than this project's; nothing was taken over")
 
 
 def run(project: Project, log: str, *words: str) -> None:

@@ -79,9 +79,18 @@ def _settle(project: Project, request: Mapping[str, Any]) -> None:
 
 
 def _differing(wanted: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    keys = [(kind, name) for content in (wanted, here) for kind, names in content.items() for name in names]
-    pairs = dict.fromkeys(keys)
-    return [f"{k} {n}" for k, n in pairs if wanted.get(k, {}).get(n) != here.get(k, {}).get(n)]
+    """The stages whose code is another: "pretrain rotation"."""
+    theirs, ours = _flat(wanted), _flat(here)
+    return [name for name in theirs | ours if theirs.get(name) != ours.get(name)]
+
+
+def _flat(content: Mapping[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in content.items():
+        found |= (
+            {f"{name} {rest}": own for rest, own in _flat(value).items()} if isinstance(value, dict) else {name: value}
+        )
+    return found
 
 
 def _environment(request: Mapping[str, Any]) -> dict[str, str]:

@@ -31,7 +31,7 @@ def data_names(parameters: Mapping[str, Any]) -> list[str]:
 
 def _dataset(project: Project, name: str, parameters: Mapping[str, Any]) -> DataSet:
     places, missing = Places(project.root, name), list[str]()
-    prepare = _record(places.preparation, project, missing) | _costs(project, "prepare")
+    prepare = _record(places.preparation, project, missing) | _costs(project, name, "prepare")
     samples = _record(places.pictures / "samples.json", project, missing)
     every = (*parameters["pretrain"], *parameters["clusterfit"])
     runs = [_run(project, places, run, parameters, missing) for run in every]
@@ -52,22 +52,23 @@ def _run(project: Project, places: Places, name: str, parameters: Mapping[str, A
     for word, names in (("transfer", parameters["transfer"]), ("transfer_target", parameters["targets"])):
         for protocol in names:
             record = _protocol(places.metric(name, f"{protocol}.json"), project, missing)
-            protocols[protocol] = record and record | _costs(project, f"{word}{suffix}@{name}-{protocol}")
+            protocols[protocol] = record and record | _costs(project, places.data, f"{word}{suffix}@{name}-{protocol}")
     return Run(
         name,
         block.get("source") if refit else None,
         str(parameters["pretrain"][origin]["method"]),
         seed=block.get("seed", parameters.get("seed")),
-        training=training and training | _costs(project, f"{'clusterfit' if refit else 'pretrain'}@{name}"),
-        cluster=cluster and cluster | _costs(project, f"cluster@{name}"),
+        training=training
+        and training | _costs(project, places.data, f"{'clusterfit' if refit else 'pretrain'}@{name}"),
+        cluster=cluster and cluster | _costs(project, places.data, f"cluster@{name}"),
         protocols=protocols,
         curve=_curve(places.metric(name, f"{TRAINING}.csv")),
     )
 
 
-def _costs(project: Project, stage: str) -> Record:
+def _costs(project: Project, data: str, stage: str) -> Record:
     """Seconds, rates and bytes of a stage's last run here; empty where it was not run here, but restored."""
-    path = project.costs(stage)
+    path = project.costs(stage, data)
     content: Record = read_json(path) if path.exists() else {}
     return {name: value for name, value in content.items() if name != "key"}
 

@@ -39,7 +39,6 @@ def usable() -> bool:
     from dvc.repo.reproduce import _reproduce_stage  # noqa: F401
     from dvc.stage import PipelineStage
     from dvc.stage import run as stage_run
-
     from dvc.utils.serialize import _yaml
 
     needed = (

@@ -104,7 +104,7 @@ def _run_here(command: str, environment: dict[str, str]) -> int:
     try:
         if server is None:
             return subprocess.run(command, shell=True, env=environment, check=False).returncode
-        with Fork(server, words[3:], Path.cwd(), {**environment, DVC: str(os.getpid())}, 1) as fork:
+        with Fork(server, words[3:], Path.cwd(), {**environment, DVC: str(os.getpid())}, 1, 2) as fork:
             return fork.wait() or 0
     finally:
         signal.signal(signal.SIGINT, before)

@@ -31,7 +31,8 @@ def stale(
         PipelineError: DVC cannot work here. ParameterError: dvc.yaml or params.yaml cannot be used.
     """
     known = unchanged.remembered(project)
-    known[CODE_STAGE] = _current_code(project, known.get(CODE_STAGE), bring_code)
+    if CODE_STAGE in stages:
+        known[CODE_STAGE] = _current_code(project, known.get(CODE_STAGE), bring_code)
     looker = unchanged.Looker(project, code_hash.read(project.root))
     signatures = {name: looker.signature(stages[name]) for name in names if name != CODE_STAGE}
     asked = [name for name, text in signatures.items() if text is None or known.get(name) != text]

@@ -9,6 +9,7 @@ import torch
 
 from ssl_models.extraction import POOLED, extract_features
 from ssl_models.hardware import autocast, pick_device, resolve_precision
+from ssl_models.protocols._common.score import Representation
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.encoders import read_encoder
 from tasks.measuring.measure import measure
@@ -19,10 +20,17 @@ from tasks.stage.context import Context, Result
 
 def transfer(context: Context, run: str, target: str) -> Result:
     """encoder, a target's data -> metrics/<data>/<run>/<target>.json, and a folder of its pictures and curves."""
-    block, data = context.parameters["targets"][target], Stored(context.project.target(target))
-    encoder = read_encoder(context.places.encoder(run))
+    block, description = context.parameters["targets"][target], Stored(context.project.target(target)).description
+    known = {name: description[name] for name in ("train", "test", "skipped")}
+    settings = pick_out(block, TARGET)
+    return measure(context, run, target, block["protocol"], settings, other_data(context, run, target), known)
 
-    @cache  # features are extracted where a protocol asks for them, once
+
+def other_data(context: Context, run: str, target: str) -> Representation:
+    """A run's encoder and a target's data; features are extracted where a protocol asks for them, once."""
+    data, encoder = Stored(context.project.target(target)), read_encoder(context.places.encoder(run))
+
+    @cache
     def extracted(split: str) -> dict[str, np.ndarray]:
         device = pick_device()
         images = torch.from_numpy(np.array(data.samples(split)))
@@ -31,6 +39,4 @@ def transfer(context: Context, run: str, target: str) -> Result:
         return {layer: np.concatenate([batch[layer].numpy() for batch in batches]) for layer in batches[0]}
 
     layers = (*encoder.blocks(), POOLED)
-    given = representation(context, run, data, layers, lambda split, layer: extracted(split)[layer])
-    known = {name: data.description[name] for name in ("train", "test", "skipped")}
-    return measure(context, run, target, block["protocol"], pick_out(block, TARGET), given, known)
+    return representation(context, run, data, layers, lambda split, layer: extracted(split)[layer])

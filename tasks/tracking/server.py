@@ -6,18 +6,18 @@ has called `preload` may fork, and every child opens its own connections.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tasks.process import locks
 from tasks.process.files import whole_file
 from tasks.project.project import Project
 
@@ -144,12 +144,9 @@ def experiment_id(project: Project, client: Any) -> str:
     return str(found.experiment_id)
 
 
-@contextmanager
-def locked(project: Project) -> Iterator[None]:
+def locked(project: Project) -> AbstractContextManager[None]:
     """Holds the project's lock on its MLflow records; the system frees it when the holder dies."""
-    with open(project.lock("mlflow"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return locks.held(project.lock("mlflow"), wait=None)
 
 
 def call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:

@@ -14,13 +14,17 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from flows.run import command, engine, plan, records
+from tasks.process.command import run_command
+from tasks.project.project import Project
 from tasks.settings import params
-from tasks.staleness import graph as pipeline
+from tasks.staleness import pipeline
+from tasks.staleness.dvc_errors import StageFailed
 from tasks.staleness.graph import Stage
-from tasks.tracking import stage_run
+from tests.graphs import stage
 
 GRAPH = {
-    name: Stage(name, kind, parents, (), ())
+    name: stage(name, kind, parents)
     for name, kind, parents in [
         ("prepare", "prepare", ()),
         ("pretrain@rotation", "train", ("prepare",)),
@@ -43,17 +47,14 @@ PARAMETERS = {
 _writing = threading.Lock()
 
 
-def stale(root: Path, names: object = None) -> dict[str, list[str]]:  # noqa: ARG001
+def stale(project: Project, *_: object) -> dict[str, list[str]]:
     """What `stale.json` says, or that everything is."""
-    path = root / "stale.json"
+    path = project.root / "stale.json"
     return json.loads(path.read_text()) if path.exists() else {name: ["changed"] for name in GRAPH}
 
 
-def graph(root: Path) -> dict[str, Stage]:
-    """The eight stages. Within a flow, if `dead.json` names a process, that one's flow run is first left Running."""
-    dead = root / "dead.json"
-    if dead.exists() and "PREFECT_API_URL" in os.environ:
-        leave_running(dead.read_text())
+def graph(_: Project) -> dict[str, Stage]:
+    """The eight stages."""
     return GRAPH
 
 
@@ -69,18 +70,18 @@ def leave_running(owner: str) -> None:
         client.set_flow_run_state(run.id, Running(), force=True)
 
 
-def reproduce(root: Path, name: str, *, environment: Mapping[str, str], force: bool = False, **_: object) -> str:
+def reproduce(project: Project, name: str, *, environment: Mapping[str, str], force: bool = False, **_: object) -> str:
     """Sleeps in a process group of its own, as a stage does; fails as often as `faults.json` says."""
-    log = root / ".covey" / "logs" / f"{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    root, log = project.root, project.log(name)
     begun = note(root, "begin", name, sorted(environment), force)
     log.write_text(f"{name}: epoch 1, 1,200 images/s\nlast words of {name}\n")
     seconds = os.environ.get("STAND_IN_SECONDS", "0.1")
-    subprocess.run(["sleep", seconds], start_new_session=True, check=True)
+    if run_command(["sleep", seconds], root, subprocess.DEVNULL, os.environ, None):
+        raise StageFailed(name, "was ended", log.read_text(), log)
     note(root, "end", name)
     faults = root / "faults.json"
     if begun <= (json.loads(faults.read_text()).get(name, 0) if faults.exists() else 0):
-        raise pipeline.StageFailed(name, "failed (exit code 1)", log.read_text(), log)
+        raise StageFailed(name, "failed (exit code 1)", log.read_text(), log)
     return "ran"
 
 
@@ -100,15 +101,25 @@ def replace(target: object, name: str, value: object) -> None:
 
 def install(replace=replace) -> None:
     """Puts the stand-ins where flows looks for the real ones; `monkeypatch.setattr` undoes it after a test."""
-    replace(params, "load", lambda *_: PARAMETERS)
+    replace(params, "read", lambda *_: PARAMETERS)
+    replace(params, "check", lambda *_: None)
     replace(pipeline, "graph", graph)
-    replace(pipeline, "stale", stale)
-    replace(pipeline, "check", lambda *_: None)
-    replace(pipeline, "reproduce", reproduce)
-    replace(stage_run, "initialise", lambda *_: "")
-    replace(stage_run, "close_dead", lambda *_: [])
-    replace(stage_run, "start_pipeline_run", lambda *_: "parent-run")
-    replace(stage_run, "finish_pipeline_run", lambda root, _, status: note(root, "mlflow", status))
+    replace(plan, "stale", stale)
+    replace(engine, "reproduce", reproduce)
+    replace(command, "call", call)
+    replace(records, "call", call)
+
+
+def call(project: Project, function: str, *arguments: object) -> object:
+    """What would be carried out apart. If `dead.json` names a process, a flow run of that one is first left Running."""
+    if function.endswith(":start"):
+        dead = project.root / "dead.json"
+        if dead.exists():
+            leave_running(dead.read_text())
+        return "parent-run"
+    if function.endswith(":finish"):
+        note(project.root, "mlflow", arguments[-1])
+    return None
 
 
 if __name__ == "__main__":
@@ -118,5 +129,5 @@ if __name__ == "__main__":
     from tasks.stage import fork_server
 
     install()
-    replace(fork_server, "running", lambda *_: nullcontext({}))
+    replace(fork_server, "running", lambda *_, **__: nullcontext({}))
     app(sys.argv[1:])

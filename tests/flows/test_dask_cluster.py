@@ -16,8 +16,11 @@ from pathlib import Path
 import pytest
 
 from flows.dask import worker
-from tasks.staleness import graph
-from tests.flows.test_dask import STUDY, content, make_repository
+from tasks.project.project import Project
+from tasks.staleness import pipeline
+from tasks.staleness.reproduce import reproduce
+from tasks.staleness.status import stale
+from tests.flows.test_dask_engine import STUDY, content, make_repository
 
 
 @contextmanager
@@ -87,10 +90,12 @@ def test_a_run_on_two_workers_gives_the_same_bytes_though_one_is_killed(tmp_path
     assert run.returncode == 0, told
     assert "done     pretrain@rotation" in told
     assert f"(ran on {survivor})" in told
-    names = [name for name, stage in graph.graph(here).items() if stage.kind in ("prepare", "train", "extract")]
-    assert [graph.reproduce(here, name) for name in names] == ["ran"] * len(names)
+    names = [
+        name for name, stage in pipeline.graph(Project(here)).items() if stage.kind in ("prepare", "train", "extract")
+    ]
+    assert [reproduce(Project(here), name) for name in names] == ["ran"] * len(names)
     assert content(away, "data", "runs") == content(here, "data", "runs")
-    assert graph.stale(away, names) == {}
+    assert stale(Project(away), pipeline.graph(Project(away)), names) == {}
     records = sqlite3.connect(away / ".covey" / "mlflow.db")
     finished = {name for (name,) in records.execute("SELECT name FROM runs WHERE status = 'FINISHED'")}
     assert set(names) - {"code"} <= finished

@@ -7,19 +7,23 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from flows.dask import checkout, worker
-from flows.dask.engine import WorkerGate, _self_contained
-from flows.run.engine import check
+from flows.dask.engine import WorkerSlots, _self_contained
+from flows.run.command import scheduler_of
 from tasks.project.project import Project
 from tasks.remote import dvc_remote
 from tasks.settings.schema import ParameterError
-from tasks.staleness import graph as pipeline
-from tasks.staleness.graph import Stage
+from tasks.staleness import pipeline
+from tasks.staleness.graph import outputs_of
+from tasks.staleness.reproduce import reproduce
+from tasks.staleness.status import stale
+from tests.graphs import stage
 from tests.tasks.conftest import ROOT, make_project
 
 AUTHOR = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -86,7 +90,7 @@ def tiny(tmp_path: Path) -> Path:
 def request_for(project: Path, stage: str, inputs: Sequence[str] = (), **changes: object) -> dict[str, object]:
     from tasks.staleness import code_hash
 
-    origin = checkout.read(Project(project), checkout.outputs(pipeline.graph(project)))
+    origin = checkout.read(Project(project), outputs_of(pipeline.graph(Project(project))))
     request = {
         "project": origin.project,
         "sources": origin.places,
@@ -119,7 +123,7 @@ def content(folder: Path, *names: str) -> dict[str, str]:
 def test_a_stage_goes_away_and_comes_home(tiny, tmp_path, monkeypatch):
     """Inputs by the remote, outputs by the remote, uncached files in the reply; the second time nothing is at work."""
     monkeypatch.setenv(worker.FOLDER, str(tmp_path / "worker"))
-    pipeline.reproduce(tiny, "prepare")
+    reproduce(Project(tiny), "prepare")
     dvc_remote.push(Project(tiny), ["prepare"])
     with (tiny / "params.yaml").open("a") as file:
         file.write("# not in git\n")
@@ -130,7 +134,7 @@ def test_a_stage_goes_away_and_comes_home(tiny, tmp_path, monkeypatch):
     assert not dvc_remote.is_at_hand(Project(tiny), "extract")
     dvc_remote.take_over(Project(tiny), "extract", reply["entry"], reply["files"])
     assert (tiny / "features").read_bytes() == (tiny / "data/a").read_bytes()
-    assert set(pipeline.stale(tiny)) == {"report", "broken"}
+    assert set(stale(Project(tiny), (graph := pipeline.graph(Project(tiny))), list(graph))) == {"report", "broken"}
     assert dvc_remote.is_at_hand(Project(tiny), "extract")
 
 
@@ -156,17 +160,17 @@ def test_other_code_is_refused_by_name(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setenv(worker.FOLDER, str(tmp_path / "worker"))
     other = code_hash.fingerprints(tiny)
-    other["method"]["rotation"] = "another"
+    other["pretrain"]["rotation"] = "another"
     refused = worker.work(request_for(tiny, "broken", code=other), lambda: True)
-    assert refused["tail"] == "the code of method rotation is not the parent's"
+    assert refused["tail"] == "the code of pretrain rotation is not the parent's"
     assert refused["final"]
 
 
 def test_places_for_work_are_not_shared(tmp_path, monkeypatch):
     monkeypatch.setenv(worker.FOLDER, str(tmp_path))
-    with worker._place(Project("project")) as first, worker._place(Project("project")) as second:
+    with worker._place("project") as first, worker._place("project") as second:
         assert (first.name, second.name) == ("0", "1")
-    with worker._place(Project("project")) as again:
+    with worker._place("project") as again:
         assert again == first
 
 
@@ -189,22 +193,22 @@ def test_what_goes_to_a_worker_needs_nothing_of_this_project(tmp_path):
 
 
 def test_stages_that_read_what_is_not_in_git_stay(tiny):
-    graph = pipeline.graph(tiny)
-    origin = checkout.read(Project(tiny), checkout.outputs(graph))
+    graph = pipeline.graph(Project(tiny))
+    origin = checkout.read(Project(tiny), outputs_of(graph))
     assert [name for name in graph if not checkout.travels(graph, name, origin)] == ["report"]
-    folder = Stage("report", "report", (), ("metrics/world",), ("page",))
-    score = Stage("transfer", "transfer", (), (), ("metrics/world/rotation.json",))
+    folder = replace(stage("report"), paths=("metrics/world",), outputs=("page",))
+    score = replace(stage("transfer"), outputs=("metrics/world/rotation.json",))
     assert not checkout.travels({"transfer": score, "report": folder}, "report", origin)
 
 
 def test_edits_that_git_does_not_have_are_refused_by_name(tiny):
-    written = checkout.outputs(pipeline.graph(tiny))
+    written = outputs_of(pipeline.graph(Project(tiny)))
     (tiny / "params.yaml").write_text("seed: 8\n")
     (tiny / "dvc.lock").write_text("")
     (tiny / "table.csv").write_text("an output")
     (tiny / "note.txt").write_text("nobody's business")
     assert checkout.read(Project(tiny), written).commit == git(tiny, "rev-parse", "HEAD").strip()
-    (tiny / "tasks" / "store.py").write_text("")
+    (tiny / "tasks" / "project" / "paths.py").write_text("")
     (tiny / "ssl_models" / "methods" / "new.py").write_text("")
     with pytest.raises(ParameterError, match=r"tasks/project/paths.py, ssl_models/methods/new.py. Commit them first"):
         checkout.read(Project(tiny), written)
@@ -220,17 +224,17 @@ def test_a_folder_without_git_and_one_without_a_remote_are_refused(tmp_path):
 
 def test_engine_and_scheduler_must_fit(monkeypatch):
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    assert check("local", None) is None
-    assert check("dask", "tcp://a:1") == "tcp://a:1"
+    assert scheduler_of("local", None) == ""
+    assert scheduler_of("dask", "tcp://a:1") == "tcp://a:1"
     for engine, scheduler, message in [
         ("dusk", None, "Did you mean 'dask'"),
         ("local", "tcp://a:1", "--engine dask --scheduler tcp://a:1"),
         ("dask", None, "needs a scheduler"),
     ]:
         with pytest.raises(ParameterError, match=message):
-            check(engine, scheduler)
+            scheduler_of(engine, scheduler)
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://b:2")
-    assert check("dask", None) == "tcp://b:2"
+    assert scheduler_of("dask", None) == "tcp://b:2"
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
@@ -241,16 +245,16 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
         cluster._connect("tcp://127.0.0.1:9")
 
 
-def test_a_gate_grows_with_the_cluster_and_tells_when_it_closes():
+def test_the_slots_grow_with_the_cluster_and_tells_when_they_are_closed():
     told: list[str] = []
-    gate = WorkerGate(1, None, lambda: told.append("closed"))
-    with gate.hold("train"):
-        gate.grow_to(2)
-        with gate.hold("train"):
-            gate.grow_to(1)
-            assert gate._free_slots == gate._free_places == 0
-    assert gate._free_slots == 2
-    gate.close()
+    slots = WorkerSlots(1, None, lambda: told.append("closed"))
+    with slots.hold("train"):
+        slots.grow_to(2)
+        with slots.hold("train"):
+            slots.grow_to(1)
+            assert slots._free_slots == slots._free_places == 0
+    assert slots._free_slots == 2
+    slots.close()
     assert told == ["closed"]
 
 
@@ -258,7 +262,7 @@ def test_a_gate_grows_with_the_cluster_and_tells_when_it_closes():
 
 
 def test_an_entry_is_merged_as_dvc_would_write_it(tiny):
-    pipeline.reproduce(tiny, "prepare")
+    reproduce(Project(tiny), "prepare")
     before = (tiny / "dvc.lock").read_text()
     entry = yaml.safe_load(before)["stages"]["prepare"]
     dvc_remote.merge(Project(tiny), "prepare", entry)

@@ -7,11 +7,11 @@ import pytest
 from flows.run import plan
 from tasks.project.project import Project
 from tasks.selection.scope import Scope
-from tasks.staleness import graph as pipeline
-from tasks.staleness.graph import Stage
+from tasks.staleness import pipeline
+from tests.graphs import stage
 
 GRAPH = {
-    name: Stage(name, "train", parents, (), ())
+    name: stage(name, parents=parents)
     for name, parents in [
         ("prepare", ()),
         ("pretrain@rotation", ("prepare",)),
@@ -27,9 +27,22 @@ SMALL = ["prepare", "pretrain@rotation", "transfer@rotation-linear", "report"]
 
 
 @pytest.fixture(autouse=True)
-def _graph(monkeypatch):
+def _graph(monkeypatch, tmp_path):
     monkeypatch.setattr(pipeline, "graph", lambda _: GRAPH)
-    monkeypatch.setattr(pipeline, "stale", lambda *_: {name: ["changed"] for name in GRAPH})
+    monkeypatch.setattr(plan, "stale", lambda *_: {name: ["changed"] for name in GRAPH})
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "report.html").touch()
+
+
+@pytest.fixture
+def make(monkeypatch, tmp_path):
+    """`plan.make` with a scope of runs and protocols selected."""
+
+    def made(targets=(), scope=plan.EVERYTHING, **options):
+        monkeypatch.setattr(plan, "selected", lambda _: scope)
+        return plan.make(Project.given(tmp_path, {}), targets, **options)
+
+    return made
 
 
 @pytest.mark.parametrize(
@@ -43,38 +56,44 @@ def _graph(monkeypatch):
         (["moco_cf-linear"], ["rotation"], ["prepare", "pretrain@moco", "clusterfit@moco_cf"]),
     ],
 )
-def test_a_plan_keeps_to_the_selected_runs_unless_others_are_named(tmp_path, targets, runs, expected):
-    work = plan.make(Project(tmp_path), targets, scope=Scope(runs))
+def test_a_plan_keeps_to_the_selected_runs_unless_others_are_named(make, targets, runs, expected):
+    work = make(targets, scope=Scope(runs))
     assert list(work.names)[: len(expected)] == expected
     assert work.scope == len(work.names)
 
 
-def test_only_what_is_selected_is_forced(tmp_path):
-    assert plan.make(Project(tmp_path), scope=Scope(("rotation",)), force=True).forced == set(SMALL)
+def test_only_what_is_selected_is_forced(make):
+    assert make(scope=Scope(("rotation",)), force=True).forced == set(SMALL)
 
 
-def test_a_change_in_another_run_is_nothing_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "stale", lambda *_: {"pretrain@moco": ["changed"]})
-    assert plan.make(Project(tmp_path), scope=Scope(("rotation",))).names == ()
-    assert plan.make(Project(tmp_path), scope=Scope(("rotation",))).scope == len(SMALL)
+def test_a_change_in_another_run_is_nothing_to_do(make, monkeypatch):
+    monkeypatch.setattr(plan, "stale", lambda *_: {"pretrain@moco": ["changed"]})
+    assert make(scope=Scope(("rotation",))).names == ()
+    assert make(scope=Scope(("rotation",))).scope == len(SMALL)
 
 
-def test_a_plan_keeps_to_the_selected_protocols(tmp_path, monkeypatch):
+def test_a_plan_keeps_to_the_selected_protocols(make, monkeypatch):
     more = {
         "prepare_target@cells": (),
         "transfer_target@rotation-cells": ("prepare_target@cells", "pretrain@rotation"),
     }
     graph = {
         **{name: stage for name, stage in GRAPH.items() if name != "report"},
-        **{name: Stage(name, "transfer", parents, (), ()) for name, parents in more.items()},
-        "report": Stage("report", "report", (*GRAPH["report"].parents, "transfer_target@rotation-cells"), (), ()),
+        **{name: stage(name, "transfer", parents) for name, parents in more.items()},
+        "report": stage("report", "report", (*GRAPH["report"].parents, "transfer_target@rotation-cells")),
     }
     monkeypatch.setattr(pipeline, "graph", lambda _: graph)
-    monkeypatch.setattr(pipeline, "stale", lambda *_: {name: ["changed"] for name in graph})
-    assert list(plan.make(Project(tmp_path), scope=Scope(("rotation",), ("linear",))).names) == SMALL
-    chosen = plan.make(Project(tmp_path), scope=Scope(("rotation",), ("cells",))).names
+    monkeypatch.setattr(plan, "stale", lambda *_: {name: ["changed"] for name in graph})
+    assert list(make(scope=Scope(("rotation",), ("linear",))).names) == SMALL
+    chosen = make(scope=Scope(("rotation",), ("cells",))).names
     assert list(chosen) == ["prepare", "pretrain@rotation", *more, "report"]
-    assert (
-        plan.make(Project(tmp_path), ["cells"], scope=Scope(None, ("linear",))).names[-1]
-        == "transfer_target@rotation-cells"
-    )
+    assert make(["cells"], scope=Scope(None, ("linear",))).names[-1] == "transfer_target@rotation-cells"
+
+
+def test_the_report_runs_again_where_its_page_is_gone(make, monkeypatch, tmp_path):
+    """DVC does not know of the page, since it holds times."""
+    monkeypatch.setattr(plan, "stale", lambda *_: {})
+    assert make().names == ()
+    (tmp_path / "results" / "report.html").unlink()
+    assert make().names == ("report",)
+    assert make(["linear"]).names == ()

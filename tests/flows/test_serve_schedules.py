@@ -12,12 +12,13 @@ from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.serve import command, service
+from flows.errors import run_lock
+from flows.serve import service
 from flows.serve.service import Due, Service, triage
-from tasks.project import paths
 from tasks.project.project import Project
 from tasks.settings import params
 from tasks.settings.schedules import Schedule
@@ -163,10 +164,11 @@ def test_schedules_are_taken_up_when_the_file_changes(served, monkeypatch, capsy
     registered = []
     monkeypatch.setattr(service, "next_time", lambda _: NOON)
     monkeypatch.setattr(made, "register", lambda: registered.append(dict(made.entries)))
-    monkeypatch.setattr(params, "load", lambda _: {"schedules": {"weekly": {"cron": "0 4 * * 0", "run": []}}})
+    monkeypatch.setattr(params, "check", lambda *_: None)
+    monkeypatch.setattr(params, "read", lambda _: {"schedules": {"weekly": {"cron": "0 4 * * 0", "run": []}}})
     made._reread()
     assert not registered
-    os.utime(made.root / "params.yaml", ns=(1, 1))
+    os.utime(made.project.root / "params.yaml", ns=(1, 1))
     made._reread()
     made._reread()
     assert [list(entries) for entries in registered] == [["weekly"]]
@@ -174,8 +176,8 @@ def test_schedules_are_taken_up_when_the_file_changes(served, monkeypatch, capsy
     def refuse(_):
         raise params.ParameterError("training.epochs: 'ten' is not of type int.")
 
-    monkeypatch.setattr(params, "load", refuse)
-    os.utime(made.root / "params.yaml", ns=(2, 2))
+    monkeypatch.setattr(params, "read", refuse)
+    os.utime(made.project.root / "params.yaml", ns=(2, 2))
     made._reread()
     assert list(made.entries) == ["weekly"]
     assert "stay as they were" in capsys.readouterr().err
@@ -196,8 +198,8 @@ def test_schedules_are_taken_up_when_the_file_changes(served, monkeypatch, capsy
 )
 def test_the_state_tells_how_a_run_ended(failures, worse, state):
     from flows.run.command import Ending
-    from flows.run.flow import Failure, Outcome
-    from flows.serve.flow import state_of
+    from flows.run.jobs import Failure, Outcome
+    from flows.serve.states import state_of
 
     failed = tuple(Failure(name, "failed", "", Path("log"), 1) for name in failures)
     skipped = {"report": failures[0]} if failures else {}
@@ -209,7 +211,8 @@ def test_the_state_tells_how_a_run_ended(failures, worse, state):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
-    for name in ("dvc.yaml", "params.yaml"):
+    (tmp_path / "results").mkdir()
+    for name in ("dvc.yaml", "params.yaml", "results/report.html"):
         (tmp_path / name).touch()
     stand_in.install(monkeypatch.setattr)
     monkeypatch.chdir(tmp_path)
@@ -222,24 +225,30 @@ def test_where_nothing_is_stale_the_state_says_so_and_beside_another_run_it_is_s
     (project / "stale.json").write_text("{}")
     assert flow.carry_out(Project(project), NIGHTLY).name == "Nothing stale"
     naps = []
-    with paths.lock_file(project, "run").open("a+") as lock:
+    with Project(project).lock("run").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert flow.carry_out(Project(project), NIGHTLY).name == "Skipped"
-        monkeypatch.setattr(flow, "flock", lambda *_: fcntl.flock(lock, fcntl.LOCK_UN))
+        monkeypatch.setattr(flow.locks, "wait_until_free", lambda _: fcntl.flock(lock, fcntl.LOCK_UN))
         monkeypatch.setattr(flow.time, "sleep", naps.append)
         assert flow.carry_out(Project(project), changed(overlap="queue")).name == "Nothing stale"
     assert len(naps) == 1
 
 
-@pytest.mark.parametrize(("code", "name"), [(0, "Completed"), (1, "Failed"), (3, "Skipped")])
-def test_a_sweep_ends_as_its_command_does(project, monkeypatch, code, name):
-    from flows import cli
+@pytest.mark.parametrize(("ended", "name"), [(False, "Completed"), (True, "Failed"), (3, "Skipped")])
+def test_a_sweep_ends_as_its_command_does(project, monkeypatch, ended, name):
     from flows.serve import flow
 
     asked = []
-    monkeypatch.setattr(cli, "app", lambda words, **_: asked.append(words) or code)
+
+    def run_sweep(_: Project, sweep: str, **options: object) -> bool:
+        asked.append((sweep, options))
+        if ended == 3:
+            raise typer.Exit(3)
+        return ended
+
+    monkeypatch.setattr(flow, "run_sweep", run_sweep)
     assert flow.carry_out(Project(project), changed(sweep="seeds")).name == name
-    assert asked == [["sweep", "seeds"]]
+    assert asked == [("seeds", {"dry_run": False, "jobs": None})]
 
 
 def test_help_teaches():
@@ -257,8 +266,8 @@ def test_serve_is_refused_where_there_is_no_schedule():
 
 
 def test_a_second_serve_is_refused_and_names_the_first(project, monkeypatch):
-    monkeypatch.setattr(params, "load", lambda _: {"schedules": {"nightly": {"cron": "30 2 * * *", "run": []}}})
-    with command._alone(project):
+    monkeypatch.setattr(params, "read", lambda _: {"schedules": {"nightly": {"cron": "30 2 * * *", "run": []}}})
+    with run_lock(Project(project), "serve"):
         result = CliRunner().invoke(app, ["serve"])
     assert result.exit_code == 3
     assert f"(pid {os.getpid()})" in result.stderr

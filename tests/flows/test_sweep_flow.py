@@ -11,12 +11,14 @@ import pytest
 import yaml
 
 from flows.prefect_server import server
+from flows.run.retries import Policy
 from flows.sweep import execution
 from tasks.project.project import Project
-from tasks.staleness.graph import StageFailed
+from tasks.staleness.dvc_errors import StageFailed
 from tasks.sweeps import experiments, points
 from tasks.sweeps import sweep as sweeps
-from tasks.tracking import stage_run
+from tasks.sweeps.settings import Sweep
+from tasks.tracking import server as tracking_server
 from tests.tasks.conftest import make_project
 
 CONTENT: dict[str, Any] = {
@@ -34,7 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "sweeps/try.yaml").write_text(yaml.safe_dump(CONTENT))
     ran: list[str] = []
 
-    def run(_root: Path, _place: Path, point: points.Point, environment: dict[str, str]) -> float:
+    def run(_project: Project, _place: Path, point: points.Point, environment: dict[str, str]) -> float:
         assert environment["COVEY_PARENT_RUN"]
         ran.append(str(point))
         (root / "ran.json").write_text(json.dumps(ran))
@@ -46,7 +48,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         clusters, seed = (int(word) for word in revision.split("-"))
         value = 0.1 * clusters + 0.01 * seed
         score = {"layer": "", "metric": "top1", "value": value, "low": value, "high": value}
-        return {"metrics/world/rotation_cf/knn.json": {"scores": [score], "seconds": 0.5}}
+        return {
+            "metrics/world/rotation_cf/knn.json": {
+                "scores": [score],
+            }
+        }
 
     def revision(_root: Path, _place: Path, point: points.Point) -> str:
         return f"{point.settings['clusterfit.rotation_cf.clusters']}-{point.seed}"
@@ -56,12 +62,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(experiments, "bring_home", revision)
     monkeypatch.setattr(experiments, "baseline", lambda *_: "0")
     monkeypatch.setattr(experiments, "copy", lambda *_: root)
-    monkeypatch.setattr("flows.sweep.flow.RETRY_DELAY", 0.0)
+    monkeypatch.setattr("flows.sweep.flow.POLICY", Policy(retries=1, retry_delay=0.0))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return root
 
 
-def carry_out(project: Path, sweep: sweeps.Sweep, every: list[points.Point]) -> Any:
+def carry_out(project: Path, sweep: Sweep, every: list[points.Point]) -> Any:
     return execution.carry_out(Project(project), [sweep], execution.todo(Project(project), every), 2)
 
 
@@ -80,9 +86,9 @@ def test_a_point_that_fails_fails_alone_and_what_is_done_stays_done(project: Pat
     every = points.points(Project(project), sweep)
     ending = carry_out(project, sweep, every)
     assert len(ending.done) == 5
-    ((point, reason, _),) = ending.failed.values()
-    assert str(point) == "clusters 6, seed 1"
-    assert "exit code 1" in reason
+    (failure,) = ending.failed
+    assert failure.name == "try: clusters 6, seed 1"
+    assert "exit code 1" in failure.reason
     ran = json.loads((project / "ran.json").read_text())
     assert ran.count("clusters 6, seed 1") == 2  # tried again
     assert len(ran) == 7
@@ -106,7 +112,7 @@ def test_a_point_that_fails_fails_alone_and_what_is_done_stays_done(project: Pat
         "clusters 9, seed 1",
     ]
 
-    client = stage_run.connect(project, stage_run.choose_uri(project))
+    client = tracking_server.connect(Project(project), tracking_server.choose_uri(Project(project)))
     runs = client.search_runs([client.get_experiment_by_name("covey").experiment_id])
     parents = [run for run in runs if run.info.run_name == "sweep try"]
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[-1].info.run_id]

@@ -16,8 +16,9 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.run.jobs import Failure
 from flows.sweep import execution, search
-from tasks.project import paths
+from tasks.process import files
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.sweeps import points
@@ -25,7 +26,7 @@ from tasks.sweeps import sweep as sweeps
 from tasks.sweeps.points import Point
 from tasks.sweeps.settings import Measure, Sweep
 from tasks.sweeps.trials import Study, Trial
-from tests.tasks import test_search
+from tests.tasks import test_trials
 from tests.tasks.conftest import make_project
 
 RATE, DECAY = "training.learning_rate", "training.weight_decay"
@@ -46,18 +47,18 @@ class Machine:
         self.starts = 0
 
     @contextmanager
-    def servers(self, root: Path) -> Iterator[Any]:
+    def servers(self, project: Project) -> Iterator[Any]:
         self.starts += 1
-        yield lambda _, new, jobs: self.run(root, new, jobs)
+        yield lambda _, new, jobs: self.run(project, new, jobs)
 
-    def run(self, root: Path, new: Sequence[Point], jobs: int | None) -> Any:  # noqa: ARG002
+    def run(self, project: Project, new: Sequence[Point], jobs: int | None) -> Any:  # noqa: ARG002
         self.calls.append(list(new))
-        failed = {}
+        failed: list[Failure] = []
         for point in new:
             if self.wrong(point):
-                failed[point.key] = (point, f"point '{point}': failed (exit code 1)", root / "none.log")
+                failed.append(Failure(str(point), f"point '{point}': failed (exit code 1)", "", project.log("none"), 1))
             else:
-                paths.write_json(points.record_path(Project(root), point.key), self.record(point))
+                files.write_json(points.record_path(project, point.key), self.record(point))
         return SimpleNamespace(failed=failed)
 
     def record(self, point: Point) -> dict[str, Any]:
@@ -77,7 +78,7 @@ class Machine:
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Machine], Machine]:
     def put(machine: Machine) -> Machine:
         monkeypatch.setattr(execution, "servers", machine.servers)
-        monkeypatch.setattr(points, "points", test_search.stand_in)
+        monkeypatch.setattr(points, "points", test_trials.stand_in)
         return machine
 
     return put
@@ -188,7 +189,7 @@ def test_settings_that_do_not_go_together_fail_alone(tmp_path, install, monkeypa
         combinations = list(combinations)
         if combinations[0][0] == first:
             raise ParameterError("these two do not go together")
-        return test_search.stand_in(root, sweep, combinations)
+        return test_trials.stand_in(root, sweep, combinations)
 
     monkeypatch.setattr(points, "points", picky)
     assert search.carry_out(Project(tmp_path), make(3), 2)

@@ -12,7 +12,7 @@ import yaml
 from tasks.project.project import Project
 from tasks.stage import fork_server
 from tasks.staleness import code_hash
-from tasks.tracking import server, stage_run
+from tasks.tracking import server
 from tests.tasks.records import execute
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +114,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("template")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        stage_run.initialise(root)
+        server.initialise(Project(root))
     return server.database(Project(root))
 
 

@@ -119,6 +119,6 @@ def make(root: Path, data: str, content: dict[str, Any], labelled: bool = True, 
 
 def written(root: Path, content: dict[str, Any]) -> tuple[str, list[dict[str, str]]]:
     """The page and the rows of scores.csv."""
-    report.write(Project(root), content)
+    report.write(Project.given(root, content))
     with open(root / "results/scores.csv", newline="") as file:
         return (root / "results/report.html").read_text(), list(csv.DictReader(file))

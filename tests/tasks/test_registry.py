@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from ssl_models.encoders import build_encoder
+from tasks.artifacts.encoders import read_encoder
 from tasks.project.project import Project
-from tasks.tracking import stage_run
+from tasks.tracking import load_encoder, registry
 from tasks.tracking.server import connect, local_uri
 from tests.tasks.records import opened
 
@@ -33,18 +35,18 @@ def test_round_trip(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(2):
         run = opened(root, f"key{seed}")
         for _ in range(2):
-            version = stage_run.register_encoder(root, "world.rotation", root / f"encoder{seed}", run.run_id)
+            version = registry.register_encoder(Project(root), "world.rotation", root / f"encoder{seed}", run.run_id)
             assert version == seed + 1
         run.finish({})
     (root / "sub").mkdir()
     monkeypatch.chdir(root / "sub")
-    newest, first = stage_run.load_encoder("world.rotation"), stage_run.load_encoder("world.rotation", version=1)
+    newest, first = load_encoder("world.rotation"), load_encoder("world.rotation", version=1)
     assert not newest.training
     assert torch.equal(newest(images), encoders[1](images))
     assert torch.equal(first(images), encoders[0](images))
     for wanted in (("world.absent", None), ("world.rotation", 7)):
         with pytest.raises(LookupError, match=rf"{wanted[0]}.* is not in the registry .*\['world.rotation'\]"):
-            stage_run.load_encoder(*wanted)
+            load_encoder(*wanted)
 
 
 def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,10 +55,11 @@ def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) 
     images = torch.rand(3, 3, 16, 16)
     encoder = trained(root / "encoder", 0)
     run = opened(root)
-    stage_run.register_encoder(root, "world.rotation", root / "encoder", run.run_id, shape=(3, 16, 16))
+    registry.register_encoder(Project(root), "world.rotation", root / "encoder", run.run_id, shape=(3, 16, 16))
     monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", local_uri(Project(root)))
     model = mlflow.pyfunc.load_model("models:/world.rotation@latest")
     assert torch.equal(torch.from_numpy(model.predict(images.numpy())), encoder(images))
+    assert importlib.import_module("tasks.registry")._load_pyfunc is registry._load_pyfunc  # as older models name it
     assert model.metadata.get_input_schema().input_types()[0].name == "float32"
     files = {
         file.path for file in connect(Project(root), local_uri(Project(root))).list_artifacts(run.run_id, "encoder")
@@ -68,7 +71,7 @@ def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_folder_that_holds_no_encoder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"holds no encoder\.json"):
-        stage_run.read_encoder(tmp_path)
+        read_encoder(tmp_path)
 
 
 def test_nothing_is_registered_of_files_that_do_not_fit(root: Path) -> None:
@@ -76,5 +79,5 @@ def test_nothing_is_registered_of_files_that_do_not_fit(root: Path) -> None:
     (root / "encoder" / "encoder.json").write_text(json.dumps({"name": "resnet", "settings": {"width": 4}}))
     run = opened(root)
     with pytest.raises(RuntimeError, match=r"size mismatch|Missing key"):
-        stage_run.register_encoder(root, "world.rotation", root / "encoder", run.run_id)
+        registry.register_encoder(Project(root), "world.rotation", root / "encoder", run.run_id)
     assert run.client.list_artifacts(run.run_id) == []

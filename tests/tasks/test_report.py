@@ -16,8 +16,9 @@ from PIL import Image
 
 from tasks import report
 from tasks.project.project import Project
-from tasks.reporting import page
-from tasks.stage.run import Context
+from tasks.reporting import csv_files, page
+from tasks.reporting.terminal import terminal_table
+from tasks.stage.context import Context
 from tests.tasks.study import LEVELS, make, parameters, written
 
 
@@ -50,7 +51,7 @@ def test_every_number_is_in_the_scores_once(full: tuple[Path, str, list[dict[str
         assert [float(row[side]) for side in ("value", "low", "high")] == [
             stored[key][side] for side in ("value", "low", "high")
         ]
-    assert list(rows[0]) == list(report.COLUMNS)
+    assert list(rows[0]) == list(csv_files.COLUMNS)
     assert {row["source"] for row in rows if row["run"] == "rotation_cf"} == {"rotation"}
     assert {row["seed"] for row in rows} == {"7"}
 
@@ -94,7 +95,9 @@ def test_only_the_time_differs_between_two_pages(tmp_path: Path) -> None:
 
 
 def test_as_a_stage_it_names_its_results(tmp_path: Path) -> None:
-    context = Context(tmp_path, "report", parameters(["random"], {"name": "world"}), tmp_path, MagicMock())
+    context = Context(
+        Project.given(tmp_path, parameters(["random"], {"name": "world"})), "report", tmp_path, MagicMock()
+    )
     result = report.report(context)
     assert [path.name for path in result.artifacts] == ["report.html", "scores.csv", "runs.csv"]
     assert all(path.is_file() for path in result.artifacts)
@@ -108,7 +111,20 @@ def test_what_every_training_was_and_cost_is_in_the_runs(full: tuple[Path, str, 
     told = lines["rotation_cf"]
     assert (told["data"], told["source"], told["seed"], told["samples_seen"]) == ("world", "rotation", "7", "163840")
     assert float(told["loss"]) < float(told["chance"])
-    assert told["peak_memory"] == ""  # an older record that has none
+    assert not {"seconds", "images_per_second", "peak_memory"} & set(told)  # two runs of the same give the same file
+
+
+def test_what_every_stage_cost_is_in_a_file_of_its_own(tmp_path: Path) -> None:
+    content = parameters(["rotation"], ["world"])
+    make(tmp_path, "world", content)
+    path = Project.given(tmp_path, content).costs("transfer_clusterfit@rotation_cf-knn", "world")
+    path.parent.mkdir(parents=True)
+    path.write_text('{"key": "k", "seconds": 77.5}')
+    page, _ = written(tmp_path, content)
+    with open(tmp_path / "results/costs.csv", newline="") as file:
+        lines = {(line["run"], line["stage"]): line for line in csv.DictReader(file)}
+    assert lines["rotation_cf", "knn"]["seconds"] == "77.5"
+    assert "1 min 18 s" in text_of(page)
 
 
 def test_only_the_selected_runs_are_in_the_results(tmp_path: Path) -> None:
@@ -136,7 +152,7 @@ def test_without_labels_the_page_says_why_and_still_shows_the_rest(tmp_path: Pat
     assert "Clusters of rotation" in text
     assert "not applicable: no labels to learn" in text
     assert page.count("<svg") >= 3
-    assert "holds no score" in report.terminal_table(tmp_path)
+    assert "holds no score" in terminal_table(Project(tmp_path))
 
 
 def test_two_data_sets_have_a_section_each(tmp_path: Path) -> None:
@@ -163,17 +179,17 @@ def test_a_broken_record_is_named(tmp_path: Path) -> None:
     path = tmp_path / "metrics/world/rotation/knn.json"
     path.write_text("{")
     with pytest.raises(ValueError, match=r"knn\.json is not valid JSON"):
-        report.write(Project(tmp_path), content)
+        report.write(Project.given(tmp_path, content))
     path.write_text('{"scores": [{"layer": "res5", "value": 0.5}]}')
     with pytest.raises(ValueError, match=r"knn\.json: every score needs"):
-        report.write(Project(tmp_path), content)
+        report.write(Project.given(tmp_path, content))
     path.write_text("[]")
     with pytest.raises(ValueError, match="must hold an object"):
-        report.write(Project(tmp_path), content)
+        report.write(Project.given(tmp_path, content))
     path.write_text('{"scores": []}')
     (tmp_path / "metrics/world/pictures/samples.png").write_text("no picture")
     with pytest.raises(ValueError, match=r"samples\.png is no picture"):
-        report.write(Project(tmp_path), content)
+        report.write(Project.given(tmp_path, content))
     assert not (tmp_path / "results").exists()
 
 
@@ -209,7 +225,7 @@ def test_large_pictures_are_made_smaller(tmp_path: Path) -> None:
 
 
 def test_the_terminal_table_reads_the_scores_alone(full: tuple[Path, str, list[dict[str, str]]]) -> None:
-    table = report.terminal_table(full[0])
+    table = terminal_table(Project(full[0]))
     lines = table.splitlines()
     assert lines[0].startswith("world")
     assert table.count("*") == 2
@@ -226,7 +242,7 @@ def test_a_terminal_table_of_many_protocols_has_a_word_for_each(tmp_path: Path) 
             entry = {"layer": "", "metric": "map", "value": 0.5, "low": 0.4, "high": 0.6}
             (tmp_path / f"metrics/world/{run}/{protocol}.json").write_text(json.dumps({"scores": [entry]}))
     written(tmp_path, content)
-    heads, _, first, *_ = report.terminal_table(tmp_path).splitlines()
+    heads, _, first, *_ = terminal_table(Project(tmp_path)).splitlines()
     assert heads.split() == ["world", "linear", "k-NN", "retrieval", "fine-tuned", "VOC", "SVM", "scenes", "detection"]
     assert "res" not in first
     assert len(heads) < 100
@@ -234,7 +250,7 @@ def test_a_terminal_table_of_many_protocols_has_a_word_for_each(tmp_path: Path) 
 
 def test_the_terminal_table_is_light_and_says_when_there_is_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib, tasks.report as r; print(r.terminal_table(pathlib.Path(sys.argv[1])));"
+        "import sys, pathlib, tasks.reporting.terminal as r; from tasks.project.project import Project; print(r.terminal_table(Project(pathlib.Path(sys.argv[1]))));"
         "print(sorted({'torch', 'matplotlib', 'jinja2', 'PIL', 'mlflow'} & set(sys.modules)))"
     )
     told = subprocess.run(

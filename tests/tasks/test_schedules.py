@@ -99,7 +99,7 @@ def test_a_cron_that_cannot_be_is_refused(cron, told):
         ({"cron": "0 4 * * 0", "run": [], "overlap": "both"}, "unknown way with an overlap 'both'"),
         ({"cron": "0 4 * * 0", "run": [], "timezone": "Europe/Pari"}, "Did you mean 'Europe/Paris'"),
         ({"cron": "0 4 * * 0", "run": [], "paused": "yes"}, "paused: 'yes' is not of type bool"),
-        ({"cron": "0 4 * * 0", "sweep": "nothing"}, "there is neither sweeps/nothing.yaml nor studies/nothing.yaml"),
+        ({"cron": "0 4 * * 0", "sweep": "nothing"}, "unknown sweep 'nothing'"),
         ({"cron": "0 4 * * 0", "sweep": "../secret"}, "is no name of a sweep"),
         ({"cron": 5, "run": []}, "cron: 5 is not of type str"),
         (["0 4 * * 0"], "must be a mapping of settings"),
@@ -124,11 +124,11 @@ def test_whatever_covey_run_takes_may_be_a_target(word):
     params.check(content(nightly={"cron": "0 4 * * 0", "run": [word]}), ROOT)
 
 
-def test_a_sweep_may_lie_in_either_folder_and_a_paused_one_may_be_missing(tmp_path):
+def test_a_sweep_has_a_file_unless_it_is_paused(tmp_path):
     block = {"cron": "0 4 * * 0", "sweep": "mine"}
-    with pytest.raises(ParameterError, match="there is neither"):
+    with pytest.raises(ParameterError, match="unknown sweep 'mine'"):
         schedules.check({"schedules": {"weekly": block}}, tmp_path)
     schedules.check({"schedules": {"weekly": block | {"paused": True}}}, tmp_path)
-    (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "mine.yaml").touch()
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "mine.yaml").touch()
     schedules.check({"schedules": {"weekly": block}}, tmp_path)

@@ -9,8 +9,10 @@ import numpy
 import pytest
 from PIL import Image
 
+from tasks.process import files
 from tasks.project import paths
-from tasks.staleness import graph
+from tasks.project.project import Project
+from tasks.staleness import pipeline
 from tests.tasks.conftest import edit, run_stage
 
 EDITED = "\nMORE = 1\n"
@@ -27,7 +29,7 @@ def test_code_edited_while_a_stage_runs_fails_it_and_nothing_is_recorded(prepare
     edit(prepared, training={"epochs": 60})
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run_stage, prepared, "pretrain@rotation", fork)
-        work = paths.covey_folder(prepared) / "work" / "pretrain@rotation"
+        work = Project(prepared).state / "work" / "pretrain@rotation"
         journal = wait_for(lambda: next(work.glob("*/journal.jsonl"), None))
         wait_for(journal.read_bytes)
         code = prepared / "ssl_models" / "methods" / "rotation.py"
@@ -45,7 +47,7 @@ def test_code_that_dvc_does_not_know_of_yet_stops_a_stage_at_once(prepared, fork
     method.write_text(method.read_text() + EDITED)
     done = run_stage(prepared, "pretrain@rotation", fork)
     assert done.returncode != 0
-    assert "the code of method rotation is not what code.json says" in done.stderr + done.stdout
+    assert "the code of pretrain rotation is not what code.json says" in done.stderr + done.stdout
     assert run_stage(prepared, "code", fork).returncode == 0
     assert run_stage(prepared, "pretrain@rotation", fork).returncode == 0
 
@@ -65,7 +67,7 @@ def test_every_refit_of_a_run_goes_through(prepared, fork):
     for run in ("rotation", "teacher"):
         for stage in ("pretrain", "extract"):
             assert run_stage(prepared, f"{stage}@{run}", fork).returncode == 0
-    place = paths.Store(prepared, "world")
+    place = paths.Places(prepared, "world")
     for run, shape in (("rotation_cf", None), ("soft", (192, 5)), ("taught", (192, 12)), ("again", None)):
         for stage in ("cluster", "clusterfit", "extract_clusterfit"):
             done = run_stage(prepared, f"{stage}@{run}", fork)
@@ -89,7 +91,7 @@ def wait_for(found, seconds: float = 60):
 
 
 def test_a_second_start_of_a_running_stage_is_refused(prepared, fork):
-    with open(paths.lock_file(prepared, "pretrain@rotation"), "w") as lock:
+    with open(Project(prepared).lock("pretrain@rotation"), "w") as lock:
         lock.write("4711")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -119,7 +121,7 @@ def test_unlabelled_pictures_go_through_and_say_what_they_lack(project, fork, tm
     tail = text[text.index("\nmachine:") :]
     (project / "params.yaml").write_text(f"{head}\n  flat: &flat {block}\ndata: *flat{tail}")
     edit(project, pretrain={"supervised": {"method": "supervised"}}, training={"epochs": 1})
-    for stage in graph.graph(project):
+    for stage in pipeline.graph(Project(project)):
         done = run_stage(project, stage, fork)
         assert done.returncode == 0, f"{stage}: {done.stdout}{done.stderr}"
     assert json.loads((project / "metrics/flat/prepare.json").read_text())["skipped"] == ["broken.png"]
@@ -134,7 +136,7 @@ def test_a_half_written_file_is_never_taken_for_a_whole_one(tmp_path):
     path.write_text("old")
 
     def fill_the_disk():
-        with paths.whole_file(path) as temporary:
+        with files.whole_file(path) as temporary:
             temporary.write_text("half")
             raise OSError(28, "No space left on device")
 

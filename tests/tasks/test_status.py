@@ -1,13 +1,15 @@
-"""Planning is a pure function, tried on graphs drawn by hand; the real dvc.yaml is read in test_declared.py."""
+"""Planning is a pure function, tried on graphs drawn by hand; the real dvc.yaml is read in test_declaration.py."""
 
 import pytest
 
-from tasks.staleness.graph import Stage, _reasons, plan
+from tasks.staleness.graph import affected
+from tasks.staleness.status import _reasons
+from tests.graphs import stage
 
 
 def graph(**parents):
     """Stages by name with their parents, in topological order."""
-    return {name: Stage(name, "train", tuple(above), (), ()) for name, above in parents.items()}
+    return {name: stage(name, parents=above) for name, above in parents.items()}
 
 
 DIAMOND = graph(top=[], left=["top"], right=["top"], bottom=["left", "right"], beside=[])
@@ -27,7 +29,7 @@ DIAMOND = graph(top=[], left=["top"], right=["top"], bottom=["left", "right"], b
     ],
 )
 def test_a_plan_is_what_changed_and_what_follows_within_the_targets(changed, targets, expected):
-    assert plan(DIAMOND, changed, targets) == expected
+    assert affected(DIAMOND, changed, targets) == expected
 
 
 def test_reasons_are_flat_and_name_the_parameter():

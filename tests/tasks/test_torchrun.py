@@ -15,9 +15,11 @@ import torch
 from safetensors.torch import load_file
 
 from ssl_models.trainer import TrainingDivergedError
+from tasks.process import files
 from tasks.project import paths
+from tasks.project.project import Project
 from tasks.stage import torchrun
-from tasks.stage.run import Context
+from tasks.stage.context import Context
 from tasks.tracking.journal import Journal
 from tasks.training.train import train_encoder
 
@@ -43,13 +45,13 @@ class Noted:
 
 
 def context_of(root, run, processes=1, **training):
-    work = paths.work_folder(root, f"pretrain@{run}", f"{processes}-{training}")
+    work = Project.given(root, {}).work(f"pretrain@{run}", f"{processes}-{training}")
     work.mkdir(parents=True, exist_ok=True)
     parameters = json.loads(json.dumps(PARAMETERS))
     parameters["training"] |= training
     if processes > 1:
         parameters["machine"]["processes"] = processes
-    return Context(root, f"pretrain@{run}", parameters, work, Noted())
+    return Context(Project.given(root, parameters), f"pretrain@{run}", work, Noted())
 
 
 def pretrain(context, run):
@@ -83,7 +85,7 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("PET_NNODES", raising=False)
-    folder = paths.Store(tmp_path, "noise").dataset
+    folder = paths.Places(tmp_path, "noise").dataset
     folder.mkdir(parents=True)
     pictures = numpy.random.default_rng(0).integers(0, 256, (32, 3, 32, 32), dtype=numpy.uint8)
     numpy.save(folder / "train.images.npy", pictures)
@@ -91,12 +93,13 @@ def root(tmp_path, monkeypatch):
 
 
 def left(context, result, run):
-    encoder = context.store.encoder(run)
+    encoder = context.places.encoder(run)
     return (
         load_file(encoder / "encoder.safetensors"),
-        paths.read_json(context.store.metric(run, "training.json")),
+        files.read_json(context.places.metric(run, "training.json")),
         [entry.values["loss"] for entry in Journal(context.work / torchrun.JOURNAL).read()],
         sorted(result.summary),
+        result.costs,
     )
 
 
@@ -124,17 +127,16 @@ class Here:
 
 def test_what_the_processes_hand_over_is_what_the_stage_would_have_made(root, monkeypatch):
     alone = context_of(root, "pirl")
-    weights, summary, losses, numbers = left(alone, pretrain(alone, "pirl"), "pirl")
+    weights, summary, losses, numbers, _ = left(alone, pretrain(alone, "pirl"), "pirl")
     context = context_of(root, "pirl", 2)
     monkeypatch.setattr(torchrun.subprocess, "Popen", Here)
     together = left(context, pretrain(context, "pirl"), "pirl")
     assert together[2] == losses
     assert all(torch.equal(together[0][name], value) for name, value in weights.items())
     assert together[1].pop("processes") == 1
-    for measured in ("seconds", "images_per_second", "peak_memory"):
-        assert together[1].pop(measured) > 0
-        del summary[measured]
     assert together[1] == summary
+    assert set(together[4]) == {"training_seconds", "images_per_second", "peak_memory"}
+    assert all(cost > 0 for cost in together[4].values())
     assert together[3] == sorted([*numbers, "processes"])
     assert context.record.steps == [2]  # told of both epochs, and by the stage itself
 
@@ -142,7 +144,7 @@ def test_what_the_processes_hand_over_is_what_the_stage_would_have_made(root, mo
 @pytest.mark.exhaustive
 def test_two_processes_leave_what_one_leaves(root):
     alone = context_of(root, "pirl")
-    weights, summary, losses, numbers = left(alone, pretrain(alone, "pirl"), "pirl")
+    weights, summary, losses, numbers, _ = left(alone, pretrain(alone, "pirl"), "pirl")
     context = context_of(root, "pirl", 2)
     together = left(context, pretrain(context, "pirl"), "pirl")
     assert together[2] == pytest.approx(losses, rel=1e-3)
@@ -160,7 +162,7 @@ def test_what_is_not_trained_starts_no_processes(root, monkeypatch):
     monkeypatch.setattr(torchrun, "train", None)
     context = context_of(root, "random", 2)
     pretrain(context, "random")
-    assert (context.store.encoder("random") / "encoder.safetensors").exists()
+    assert (context.places.encoder("random") / "encoder.safetensors").exists()
 
 
 def test_a_batch_that_cannot_be_shared_starts_no_processes(root, monkeypatch):
@@ -178,7 +180,7 @@ def test_more_processes_than_gpus_are_refused(root, monkeypatch):
 
 def test_what_failed_first_is_what_is_told(tmp_path):
     def note(rank, time, kind, words):
-        paths.write_json(tmp_path / f"error.{rank}.json", {"rank": rank, "time": time, "kind": kind, "words": words})
+        files.write_json(tmp_path / f"error.{rank}.json", {"rank": rank, "time": time, "kind": kind, "words": words})
 
     assert "exit code 1 and no word" in str(torchrun._reason(tmp_path, 1))
     note(0, 2.0, "RuntimeError", "Connection closed by peer")

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tasks.project.project import Project
-from tasks.tracking import keys, server, stage_run
+from tasks.tracking import keys, pipeline_run, server, stage_run
 from tasks.tracking.journal import Journal
 from tests.tasks.records import STEPS, assert_exact, execute, fork, kill_after, opened, outcome, stage
-from tests.tasks.test_mlflow_store import closed_port
+from tests.tasks.test_tracking_server import closed_port
 
 
 def test_identical_rows_are_dropped_by_the_store(root: Path) -> None:
@@ -36,7 +36,7 @@ def test_eight_processes_write_at_once_and_nothing_is_lost(tmp_path: Path, monke
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     def writes(number: int) -> None:
-        stage_run.initialise(tmp_path)
+        server.initialise(Project(tmp_path))
         run, journal = opened(tmp_path, f"key{number}"), Journal(tmp_path / "work" / f"key{number}" / "journal.jsonl")
         for step in range(6):
             journal.append(step, {f"value{name}": float(step) for name in range(20)})
@@ -95,22 +95,22 @@ def test_a_living_owner_keeps_its_run(root: Path) -> None:
     first = opened(root)
     other = opened(root, work=root / "elsewhere")
     assert other.run_id != first.run_id
-    assert stage_run.close_dead(root) == []
+    assert pipeline_run.close_dead(Project(root)) == []
 
 
 def test_a_pipelines_run(root: Path) -> None:
-    run_id = stage_run.start_pipeline_run(root, "covey run", {"mode": "all"})
+    run_id = pipeline_run.start(Project(root), "covey run", {"mode": "all"}, os.getpid())
     child = opened(root, parent=run_id)
     assert child.client.get_run(child.run_id).data.tags["mlflow.parentRunId"] == run_id
-    stage_run.finish_pipeline_run(root, run_id, "FAILED")
+    pipeline_run.finish(Project(root), run_id, "FAILED")
     assert child.client.get_run(run_id).info.status == "FAILED"
 
     def dies() -> None:
-        stage_run.start_pipeline_run(root, "covey run")
+        pipeline_run.start(Project(root), "covey run", {}, os.getpid())
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert outcome(fork(dies)) == -signal.SIGKILL
-    (closed,) = stage_run.close_dead(root)
+    (closed,) = pipeline_run.close_dead(Project(root))
     assert child.client.get_run(closed).info.status == "KILLED"
 
 

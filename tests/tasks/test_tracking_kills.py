@@ -10,7 +10,8 @@ import signal
 import time
 from pathlib import Path
 
-from tasks.tracking import stage_run
+from tasks.project.project import Project
+from tasks.tracking import pipeline_run
 from tasks.tracking.journal import Journal
 from tests.tasks.records import assert_exact, execute, fork, kill_after, opened, outcome, stage
 
@@ -52,10 +53,10 @@ def test_a_kill_at_any_moment_and_close_dead(root: Path) -> None:
         time.sleep(seconds)  # somewhere in the next write or batch
         os.kill(pid, signal.SIGKILL)
         assert outcome(pid) == -signal.SIGKILL
-        closed = stage_run.close_dead(root)
+        closed = pipeline_run.close_dead(Project(root))
         assert len(closed) <= 1
         assert execute(root, "SELECT count(*) FROM runs WHERE status = 'RUNNING' OR end_time IS NULL") == [(0,)]
-        assert stage_run.close_dead(root) == []
+        assert pipeline_run.close_dead(Project(root)) == []
     run, journal = opened(root), Journal(root / "work" / "abc" / "journal.jsonl")
     run.sync(journal)
     run.finish({})

@@ -15,11 +15,14 @@ from ssl_models.encoders import build_encoder
 from ssl_models.errors import NeedsLabels, NeedsTruth
 from ssl_models.method import DataSpec
 from ssl_models.methods.random import Random
-from tasks.prepare import prepare, prepare_target
-from tasks.project import paths
-from tasks.stage.run import Context, NotApplicable
-from tasks.training.train import write_encoder
-from tasks.transfer import other_data, own_data, transfer, transfer_target
+from tasks.artifacts.encoders import write_encoder
+from tasks.prepare import prepare
+from tasks.process import files
+from tasks.project.project import Project
+from tasks.stage.context import Context, NotApplicable
+from tasks.targets import prepare as targets_prepare
+from tasks.targets import transfer as targets_transfer
+from tasks.transfer import own_data, transfer
 
 torch.set_num_threads(1)
 WORLD = {"name": "world", "reader": "world", "source": "world.py", "train": 96, "test": 48}
@@ -44,14 +47,14 @@ def context(tmp_path: Path) -> Context:
         "pretrain": {"random": {"method": "random"}},
         "clusterfit": {"random_cf": {"source": "random", "clusters": 4}},
     }
-    context = Context(tmp_path, "transfer", parameters, tmp_path, MagicMock())
+    context = Context(Project.given(tmp_path, parameters), "transfer", tmp_path, MagicMock())
     prepare(context)
     for split, samples in (("train", 96), ("test", 48)):
-        labels = numpy.load(context.store.dataset / f"{split}.labels.npy")
+        labels = numpy.load(context.places.dataset / f"{split}.labels.npy")
         for layer in LAYERS:
             features = numpy.random.default_rng(len(layer)).normal(size=(samples, 16)) + 9 * numpy.eye(16)[labels]
-            context.store.features("random").mkdir(parents=True, exist_ok=True)
-            numpy.save(context.store.features("random") / f"{split}.{layer}.npy", features.astype(numpy.float16))
+            context.places.features("random").mkdir(parents=True, exist_ok=True)
+            numpy.save(context.places.features("random") / f"{split}.{layer}.npy", features.astype(numpy.float16))
     return context
 
 
@@ -59,26 +62,26 @@ def with_encoder(context: Context, run: str = "random") -> None:
     torch.manual_seed(0)
     data = DataSpec(96, (3, 32, 32))
     encoder = build_encoder(name="resnet", depth=10, width=4, stem_stride=2)
-    write_encoder(context.store.encoder(run), Random(encoder, data), data)
+    write_encoder(context.places.encoder(run), Random(encoder, data), data.shape)
 
 
 @pytest.mark.parametrize("protocol", ["linear", "knn", "voc_map", "retrieval"])
 def test_one_extraction_serves_every_frozen_protocol(context: Context, protocol: str) -> None:
     """There is no encoder to run; the features alone answer."""
-    assert not context.store.encoder("random").exists()
+    assert not context.places.encoder("random").exists()
     result = transfer(context, "random", protocol)
-    record = paths.read_json(context.store.metric("random", f"{protocol}.json"))
+    record = files.read_json(context.places.metric("random", f"{protocol}.json"))
     assert record["protocol"] == protocol
     assert record["scores"][0]["value"] > 0.9
-    assert context.store.findings("random", protocol).is_dir()
+    assert context.places.findings("random", protocol).is_dir()
     assert all(path.exists() for path in result.artifacts)
 
 
 def test_pictures_and_curves_are_left_beside_the_record(context: Context) -> None:
     transfer(context, "random", "retrieval")
     transfer(context, "random", "voc_map")
-    assert list(context.store.findings("random", "retrieval").glob("*.png"))
-    curves = paths.read_json(context.store.findings("random", "voc_map") / "curves.json")
+    assert list(context.places.findings("random", "retrieval").glob("*.png"))
+    curves = files.read_json(context.places.findings("random", "voc_map") / "curves.json")
     for curve in curves.values():
         assert len({len(column) for column in curve.values()}) == 1
 
@@ -94,19 +97,19 @@ def test_own_data_are_the_layers_in_order_and_say_what_they_lack(context: Contex
         given.truth("train", "boxes")
     with pytest.raises(NeedsTruth, match="'random' has not learnt from clusters"):
         given.truth("test", "clusters")
-    (context.store.dataset / "test.labels.npy").unlink()
+    (context.places.dataset / "test.labels.npy").unlink()
     with pytest.raises(NeedsLabels, match="'world' has no labels"):
         given.labels("test")
 
 
 def test_a_refit_s_pseudo_labels_are_its_own_classifier_s(context: Context) -> None:
-    context.store.features("random_cf").parent.mkdir(parents=True)
-    context.store.features("random").rename(context.store.features("random_cf"))
-    context.store.encoder("random_cf").mkdir(parents=True)
+    context.places.features("random_cf").parent.mkdir(parents=True)
+    context.places.features("random").rename(context.places.features("random_cf"))
+    context.places.encoder("random_cf").mkdir(parents=True)
     weight = numpy.eye(4, 16, dtype=numpy.float32)
     save_file(
         {"weight": weight, "bias": numpy.zeros(4, numpy.float32)},
-        context.store.encoder("random_cf") / "head.safetensors",
+        context.places.encoder("random_cf") / "head.safetensors",
     )
     given = own_data(context, "random_cf")
     expected = numpy.asarray(given.features("test", "pooled"), numpy.float32)[:, :4].argmax(1)
@@ -115,21 +118,21 @@ def test_a_refit_s_pseudo_labels_are_its_own_classifier_s(context: Context) -> N
 
 def test_a_target_is_measured_on_its_own_data(context: Context) -> None:
     with_encoder(context)
-    prepare_target(context, "scenes_voc_map")
-    folder = paths.target_folder(context.root, "scenes_voc_map")
+    targets_prepare.prepare(context, "scenes_voc_map")
+    folder = context.project.target("scenes_voc_map")
     assert numpy.load(folder / "train.boxes.npy").shape[1] == 7
-    given = other_data(context, "random", folder)
+    given = targets_transfer.other_data(context, "random", "scenes_voc_map")
     assert given.layers == ("conv1", "res2", "res3", "res4", "res5", "pooled")
     assert given.features("test", "pooled").shape == (24, 32)
     assert given.features("test", "pooled") is given.features("test", "pooled")  # extracted once
-    transfer_target(context, "random", "scenes_voc_map")
-    record = paths.read_json(context.store.metric("random", "scenes_voc_map.json"))
+    targets_transfer.transfer(context, "random", "scenes_voc_map")
+    record = files.read_json(context.places.metric("random", "scenes_voc_map.json"))
     assert record["protocol"] == "voc_map"
     assert record["scores"][0]["metric"] == "map"
 
 
 def test_a_target_without_what_its_protocol_needs_does_not_apply(context: Context) -> None:
     with_encoder(context)
-    prepare_target(context, "scenes_knn")
+    targets_prepare.prepare(context, "scenes_knn")
     with pytest.raises(NotApplicable, match="scenes_knn: the data set 'scenes_knn' has no labels"):
-        transfer_target(context, "random", "scenes_knn")
+        targets_transfer.transfer(context, "random", "scenes_knn")

@@ -18,7 +18,7 @@ from tasks.sweeps import sweep as sweeps
 from tasks.sweeps.points import Point
 from tasks.sweeps.settings import Measure, Sweep
 from tasks.sweeps.trials import Study
-from tests.tasks.conftest import make_project
+from tests.tasks.conftest import SMALL, make_project
 
 SPACE: dict[str, Any] = {
     "training.learning_rate": {"low": 0.0005, "high": 0.02, "log": True},
@@ -87,8 +87,10 @@ def test_a_search_s_points_have_the_settings_and_every_seed(small: Path) -> None
     first, second = study.points(trial)
     assert (first.seed, second.seed) == (0, 1)
     rate, clusters, _ = trial.settings.values()
-    assert f"clusterfit.rotation_cf.clusters={clusters}" in first.overrides
+    assert first.settings == second.settings == trial.settings
     assert f"training.learning_rate={rate}" in first.overrides
+    same = clusters == SMALL["clusterfit"]["rotation_cf"]["clusters"]  # then there is nothing to override
+    assert same or f"clusterfit.rotation_cf.clusters={clusters}" in first.overrides
     trials.journal(Project(small), "try").unlink()
 
 

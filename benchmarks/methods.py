@@ -18,7 +18,8 @@ from statistics import mean, stdev
 
 from benchmarks.page import table
 from tasks.process.files import whole_file
-from tasks.project.paths import RUNS, SCORES
+from tasks.project.paths import COST_TABLE, RUNS, SCORES
+from tasks.reporting.csv_files import RUN_COLUMNS
 
 FOLDER, PAGE = "results/methods", "METHODS.md"
 BLOCK = re.compile(
@@ -34,6 +35,9 @@ Values = list[float]
 
 class MethodsError(RuntimeError):
     """A table cannot be made, or is not what its files give; the text says which and what to do."""
+
+
+COSTS = ("seconds", "images_per_second", "peak_memory")
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,24 @@ def file_results(root: Path) -> list[str]:
     if len(found) != 1:
         raise MethodsError(f"{RUNS} holds {len(found)} pairs of data set and seed; one is filed at a time")
     data, seed = found.pop()
-    names = []
-    for path, kind in ((SCORES, "scores"), (RUNS, "runs")):
-        target = root / FOLDER / f"{data}.seed{seed}.{kind}.csv"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / path, target)
-        names.append(target.relative_to(root).as_posix())
-    return names
+    targets = {kind: root / FOLDER / f"{data}.seed{seed}.{kind}.csv" for kind in ("scores", "runs")}
+    targets["scores"].parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(root / SCORES, targets["scores"])
+    _file_runs(root, targets["runs"])
+    return [target.relative_to(root).as_posix() for target in targets.values()]
+
+
+def _file_runs(root: Path, target: Path) -> None:
+    """The table of runs with what each training cost, which the pipeline keeps in a file of its own."""
+    costs = {}
+    if (root / COST_TABLE).exists():
+        costs = {line["run"]: line for line in _lines(root / COST_TABLE) if line["stage"] == "training"}
+    with whole_file(target) as path, open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*RUN_COLUMNS, *COSTS], extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for line in _lines(root / RUNS):
+            own = costs.get(line["run"], {})
+            writer.writerow({**line, **own, "seconds": own.get("training_seconds", "")})
 
 
 def make(root: Path, kind: str, data: str) -> str:

@@ -23,9 +23,11 @@ from ssl_models.protocols import knn
 from ssl_models.protocols._common.score import Representation
 from ssl_models.views.geometric import as_float
 from ssl_models.views.patches import GRID, cut_tiles, normalise_tiles
+from tasks.artifacts.dataset import Stored
+from tasks.artifacts.encoders import read_encoder
 from tasks.process.files import whole_file
-from tasks.settings import params
-from tasks.tracking.registry import read_encoder
+from tasks.project.paths import Places
+from tasks.project.project import Project
 
 RUNS = ("random", "supervised", "rotation", "jigsaw", "relative_position", "cpc", "near_far_patches")
 TILE = 16
@@ -56,7 +58,7 @@ def main(names: list[str], root: Path | None = None) -> int:
     """Measures the named runs, or RUNS; 0."""
     root = root or Path.cwd()
     torch.set_num_threads(1)
-    place = Store(root, params.load(root)["data"]["name"])
+    place = Project(root).places
     with whole_file(root / FOLDER / f"{place.data}.scale.csv") as path, open(path, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["run", *READINGS])
@@ -68,10 +70,10 @@ def main(names: list[str], root: Path | None = None) -> int:
     return 0
 
 
-def top1(place: Store, encoder: Encoder, reading: Reading) -> float:
+def top1(place: Places, encoder: Encoder, reading: Reading) -> float:
     """k-NN top-1, from 0 to 1, of the features that a reading takes of the data set's pictures."""
     features = {split: read(place, split, encoder, reading) for split in ("train", "test")}
-    labels = {split: numpy.load(place.dataset / f"{split}.labels.npy") for split in features}
+    labels = {split: Stored(place.dataset).labels(split) for split in features}
     representation = Representation(
         ("pooled",), lambda split, _: features[split], lambda split: labels[split], int(labels["train"].max()) + 1
     )
@@ -79,8 +81,8 @@ def top1(place: Store, encoder: Encoder, reading: Reading) -> float:
 
 
 @torch.inference_mode()
-def read(place: Store, split: str, encoder: Encoder, reading: Reading) -> numpy.ndarray:
-    images = torch.from_numpy(numpy.load(place.dataset / f"{split}.images.npy"))
+def read(place: Places, split: str, encoder: Encoder, reading: Reading) -> numpy.ndarray:
+    images = torch.from_numpy(numpy.array(Stored(place.dataset).samples(split)))
     return torch.cat([reading(encoder, as_float(batch)) for batch in images.split(512)]).numpy()
 
 

@@ -1,61 +1,180 @@
-"""Arrows point one way: flows -> tasks -> ssl_models; and each layer knows only its own third parties."""
+"""The house: arrows that point one way, no circles, files of one job, and each layer's own third parties."""
 
 import ast
+from importlib.metadata import packages_distributions
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+TOP = ("flows", "tasks", "ssl_models")
 FORBIDDEN = {
     "ssl_models": {"tasks", "flows", "prefect", "dvc", "mlflow", "typer"},
     "tasks": {"flows", "prefect", "typer"},
     "flows": {"torch", "torchvision", "faiss", "sklearn"},
 }
-WITHOUT_TORCH = {"ssl_models/clustering.py", "ssl_models/directions.py"} | {
+WITHOUT_TORCH = {f"ssl_models/{name}.py" for name in ("clustering", "two_level_clustering", "directions")} | {
     f"ssl_models/protocols/{name}.py"
-    for name in ("asked", "drawing", "intervals", "knn", "neighbours", "retrieval", "score")
+    for name in (
+        "knn",
+        "retrieval",
+        *(f"_common/{n}" for n in ("checks", "drawing", "intervals", "neighbours", "score")),
+    )
 }
 """faiss and torch crash in one process on macOS (faiss#3401): these run where torch is not loaded."""
-FILES = [path for room in FORBIDDEN for path in sorted((ROOT / room).rglob("*.py"))]
+FILES = {path.relative_to(ROOT).as_posix(): path for top in TOP for path in sorted((ROOT / top).rglob("*.py"))}
+EVERY = FILES | {
+    path.relative_to(ROOT).as_posix(): path for top in ("benchmarks", "tests") for path in (ROOT / top).rglob("*.py")
+}
+ROOMS = {
+    "tasks": (
+        *("process", "selection", "settings", "project", "staleness", "artifacts", "tracking", "stage", "training"),
+        *("measuring", "targets", "reporting", "", "sweeps", "studies", "remote"),
+    ),
+    "flows": ("errors", "prefect_server", "run", "dask", "sweep", "serve", "cli"),
+    "ssl_models": None,
+}
+"""The order of rooms: each may import itself and those before it. "" stands for the modules of the stages themselves."""
+LONG_BODIES: set[str] = set()
+"""Functions whose body is over 40 lines, by FILE:NAME, each with a reason."""
+NOT_IMPORTED = {
+    "prefect": "fastapi and sqlalchemy are pinned for its server",
+    "fastapi": "prefect's server",
+    "sqlalchemy": "prefect's and MLflow's stores",
+    "prefect-dask": "imported where a cluster is joined",
+    "pytest-xdist": "tests in several processes",
+    "ruff": "make check",
+    "mypy": "make check",
+    "types-pyyaml": "make check",
+    "pillow": "imported as PIL",
+}
 
 
-def imports(path: Path) -> set[str]:
-    """The top-level names of all packages that a file imports, wherever it does."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def nodes(path):
+    """Every import of a file, at its top or in functions, but for those of type checkers."""
+
+    def visit(node):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield node
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child)
+
+    yield from visit(ast.parse(path.read_text()))
+
+
+def imports(path):
+    """The dotted names that a file imports."""
+    names = set()
+    for node in nodes(path):
         if isinstance(node, ast.Import):
-            names.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.partition(".")[0])
+            names.update(alias.name for alias in node.names)
+        elif node.module:
+            names.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
     return names
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_file_reaches_up_or_sideways(path):
-    room = path.relative_to(ROOT).parts[0]
-    assert not imports(path) & FORBIDDEN[room]
+def first_party():
+    """Module -> the modules of the project that it imports."""
+    modules = {name[:-3].replace("/", ".").removesuffix(".__init__"): path for name, path in FILES.items()}
+    return {
+        name: {other for other in imports(path) if other in modules and not name.startswith(f"{other}.")} - {name}
+        for name, path in modules.items()
+    }
+
+
+def room_of(module):
+    top, *rest = module.split(".")
+    if not rest:
+        return top, None
+    if (ROOT / top / rest[0]).is_dir():
+        return top, rest[0]
+    return top, rest[0] if top == "flows" else ""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_reaches_up_or_sideways(name):
+    assert not {other.partition(".")[0] for other in imports(FILES[name])} & FORBIDDEN[name.partition("/")[0]]
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph, done = first_party(), set()
+
+    def follow(name, way):
+        assert name not in way, " -> ".join([*way[way.index(name) :], name])
+        if name not in done:
+            for other in sorted(graph[name]):
+                follow(other, [*way, name])
+            done.add(name)
+
+    for name in graph:
+        follow(name, [])
+
+
+@pytest.mark.parametrize("top", ["tasks", "flows"])
+def test_a_room_imports_only_rooms_before_it(top):
+    order, wrong = ROOMS[top], []
+    for name, others in first_party().items():
+        own_top, own = room_of(name)
+        if own_top != top or own is None:
+            continue
+        for other in others:
+            other_top, room = room_of(other)
+            if other_top == top and room is not None and order.index(room) > order.index(own):
+                wrong.append(f"{name} imports {other}")
+    assert not wrong
 
 
 @pytest.mark.parametrize("name", sorted(WITHOUT_TORCH))
 def test_clustering_and_neighbours_leave_torch_out(name):
-    assert "torch" not in imports(ROOT / name)
+    assert not {"torch"} & {other.partition(".")[0] for other in imports(ROOT / name)}
 
 
-def test_only_the_store_builds_paths_of_outputs():
+def test_one_module_knows_where_outputs_lie():
     words = ('/ "runs"', '/ "metrics"', '"results/', '/ ".covey"')
-    guilty = [
-        path.name
-        for path in FILES
-        if path.name != "store.py" and any(word in path.read_text() for word in words) and "tasks" in path.parts
-    ]
-    assert not guilty
+    known = {"tasks/project/paths.py", "tasks/project/project.py"}
+    assert not [name for name, path in FILES.items() if name not in known and any(w in path.read_text() for w in words)]
+
+
+def test_no_two_modules_of_a_package_share_a_name():
+    for one, other in combinations(sorted(EVERY), 2):
+        assert one.removesuffix(".py") != other.removesuffix("/__init__.py")
+    tests = [Path(name).name for name in EVERY if name.startswith("tests/") and Path(name).name.startswith("test_")]
+    assert len(tests) == len(set(tests))
 
 
 def test_no_file_is_a_hub():
-    long = {path.name: lines for path in FILES if (lines := len(path.read_text().splitlines())) > 300}
+    long = {name: lines for name, path in EVERY.items() if (lines := len(path.read_text().splitlines())) > 300}
     assert not long, f"split these in two: {long}"
 
 
+def test_functions_do_one_thing():
+    long = set()
+    for name, path in EVERY.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+                if body and (body[-1].end_lineno or 0) - body[0].lineno + 1 > 40:
+                    long.add(f"{name}:{node.name}")
+    assert long == LONG_BODIES
+
+
 def test_every_module_says_what_it_is():
-    texts = {path.name: path.read_text() for path in FILES}
+    texts = {name: path.read_text() for name, path in FILES.items()}
     assert not [name for name, text in texts.items() if text.strip() and not ast.get_docstring(ast.parse(text))]
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
+    lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.in").read_text().splitlines()]
+    declared = {line.translate(str.maketrans("<>=~", "    ")).split()[0].lower() for line in lines if line}
+    owners = packages_distributions()
+    used = {other.partition(".")[0] for path in EVERY.values() for other in imports(path)} - {
+        *TOP,
+        "benchmarks",
+        "tests",
+    }
+    needed = {name: {owner.lower() for owner in owners[name]} for name in used if name in owners}
+    assert not {name for name, own in needed.items() if not own & declared}
+    assert not declared - set().union(*needed.values()) - set(NOT_IMPORTED)

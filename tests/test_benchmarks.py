@@ -11,7 +11,7 @@ from benchmarks.measuring import compare
 from benchmarks.rows import MethodRow, Row, Spread, Target
 from ssl_models.protocols._common.intervals import wilson
 from ssl_models.protocols._common.score import Score
-from tasks.report import COLUMNS
+from tasks.reporting.csv_files import COLUMNS
 
 PLACE = "# Covey\n\n<!-- table:world -->\n<!-- /table -->\n\nMore words.\n"
 TABLE = """\

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import methods
-from tasks.report import COLUMNS, RUN_COLUMNS
+from tasks.reporting.csv_files import COLUMNS, COST_COLUMNS, RUN_COLUMNS
 
 PAGE = "# Methods\n\n" + "".join(
     f"<!-- {kind}:world -->\n<!-- /table -->\n\n" for kind in ("transfer", "refits", "costs")
@@ -21,7 +21,7 @@ TOP1 = {  # run -> seed -> conv1, res5, k-NN in %
 
 def file_run(root: Path, seed: int, *, runs: dict = TOP1) -> None:
     """The two files that a run of the pipeline leaves."""
-    scores, facts = [",".join(COLUMNS)], [",".join(RUN_COLUMNS)]
+    scores, facts, costs = [",".join(COLUMNS)], [",".join(RUN_COLUMNS)], [",".join(COST_COLUMNS)]
     for run, by_seed in runs.items():
         source = run.removesuffix("_cf") if run.endswith("_cf") else ""
         for (protocol, layer), value in zip(
@@ -38,12 +38,17 @@ def file_run(root: Path, seed: int, *, runs: dict = TOP1) -> None:
             "method": "rotation",
         }
         told |= {"reference": "Gidaris", "samples_seen": 800, "views_seen": 3200, "chance": 1.386, "loss": 0.5}
-        told |= {"images_per_second": 500 + 100 * seed, "seconds": 1.6, "peak_memory": 2**30, "device": "cpu"}
-        told |= {"precision": "bf16"} | ({"family": "control", "device": ""} if run == "random" else {})
+        spent = {"data": "world", "run": run, "stage": "training", "seconds": 2.5, "training_seconds": 1.6}
+        spent |= {"images_per_second": 500 + 100 * seed, "peak_memory": 2**30}
+        told |= {"precision": "bf16", "device": "cpu"} | (
+            {"family": "control", "device": ""} if run == "random" else {}
+        )
         facts.append(",".join(str(told.get(name, "")) for name in RUN_COLUMNS))
+        costs.append(",".join(str(spent.get(name, "")) for name in COST_COLUMNS))
     (root / "results").mkdir(exist_ok=True)
     (root / "results/scores.csv").write_text("\n".join(scores) + "\n")
     (root / "results/runs.csv").write_text("\n".join(facts) + "\n")
+    (root / "results/costs.csv").write_text("\n".join(costs) + "\n")
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from ssl_models.encoders import build_encoder
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.method import DataSpec
 from ssl_models.methods.random import Random
-from tasks.training.train import write_encoder
+from tasks.artifacts.encoders import write_encoder
+from tasks.project.paths import Places
 from tests.tasks.conftest import make_project
 
 torch.set_num_threads(1)
@@ -51,7 +52,7 @@ def test_a_tile_s_features_stand_at_its_place() -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Two classes, lying and standing stripes in noise, and an untrained network."""
-    place = Store(make_project(tmp_path), "world")
+    place = Places(make_project(tmp_path), "world")
     place.dataset.mkdir(parents=True)
     for number, split in enumerate(("train", "test")):
         labels = numpy.arange(40) % 2
@@ -61,7 +62,7 @@ def project(tmp_path: Path) -> Path:
         numpy.save(place.dataset / f"{split}.images.npy", images.to(torch.uint8).numpy())
         numpy.save(place.dataset / f"{split}.labels.npy", labels)
     data = DataSpec(40, (3, 48, 48))
-    write_encoder(place.encoder("random"), Random(network(), data), data)
+    write_encoder(place.encoder("random"), Random(network(), data), data.shape)
     return tmp_path
 
 

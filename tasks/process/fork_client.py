@@ -25,6 +25,7 @@ ADDRESS = "COVEY_FORKSERVER"
 STARTING = 60.0
 KILLED = 128 + signal.SIGKILL
 _told: list[str] = []
+_spent: list[float] = []
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Fork:
         error: int | None = None,
     ) -> None:
         self.answer = ""
+        self.cpu_seconds = 0.0
         self._code: int | None = None
         self._stack = ExitStack()
         connection = server.connect()
@@ -106,12 +108,18 @@ class Fork:
         self._stack.close()
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """The exit code, or None after a timeout; `answer` then holds what the work has told."""
+        """The exit code, or None after a timeout.
+
+        Afterwards `answer` holds what the work has told, and `cpu_seconds` the processor time of it and its forks.
+        """
         ready, _, _ = select.select([self._connection], [], [], timeout)
         if not ready:
             self._end()
             return None
-        code, _, self.answer = self._line().partition(" ")
+        code, _, rest = self._line().partition(" ")
+        seconds, _, self.answer = rest.partition(" ")
+        self.cpu_seconds = float(seconds or 0)
+        _spent.append(self.cpu_seconds)
         self._code = int(code) if code else KILLED
         return self._code
 
@@ -150,6 +158,11 @@ def delegate(arguments: Sequence[str]) -> int | None:
 def tell(answer: str) -> None:
     """Says a word to the client, beside the exit code."""
     _told[:] = [answer]
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and of the forks that it has waited for."""
+    return time.process_time() + sum(_spent)
 
 
 def told() -> str:

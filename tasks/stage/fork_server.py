@@ -179,7 +179,7 @@ def _child(connection: socket.socket, client: int, own: dict[str, tuple[int, ...
     sys.stderr.flush()
     from tasks.process import fork_client
 
-    connection.sendall(f"{code} {fork_client.told()}\n".encode())
+    connection.sendall(f"{code} {fork_client.cpu_seconds():.3f} {fork_client.told()}\n".encode())
     return code
 
 

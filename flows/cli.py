@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows import command
 from flows.errors import refusals, run_lock
-from flows.run import command, plan
+from flows.run import plan
 from flows.sweep import commands
 from tasks.project import paths
 from tasks.project.project import Project

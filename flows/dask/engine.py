@@ -135,7 +135,7 @@ class Dask:
                 reason = f"{reply['failed']} ({reply['worker']})"
                 raise StageFailed(name, reason, reply["tail"], log, final=reply["final"])
             dvc_remote.take_over(self._project, name, reply["entry"], reply["files"])
-            # The worker's record is not in this project's MLflow, unless both write to one server: then that one stands.
+            # The worker's record is not in this project's MLflow, unless both write to one server: then it stands.
             records.restored(self._project, name)
             self._done.add(name)
             return Ended(reply["outcome"], reply["worker"])

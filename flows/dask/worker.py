@@ -1,4 +1,4 @@
-"""What a Dask worker does with one stage: finds a folder, checks the code out, and lets tasks/remote/worker.py work there.
+"""What a Dask worker does with one stage: it finds a folder, checks the code out, and runs tasks/remote/worker.py.
 
 The parent sends this module's functions whole, so a worker needs no Covey of its own, only the packages of
 requirements.txt and git; all that runs beyond them is the code of the commit. They import the standard library only.
@@ -63,8 +63,8 @@ def work(request: Mapping[str, Any], wanted: Callable[[], bool]) -> dict[str, An
 
     request: what `flows.dask.engine` sends. wanted: whether anybody still waits for the answer.
 
-    Returns the reply of `tasks.remote.worker`, with the content of the files that DVC does not cache; or `failed`, `tail` and
-    `final`, where it came to nothing. Never raises for what went wrong here, since the parent may lack the class.
+    Returns the reply of `tasks.remote.worker`, with the content of the files that DVC does not cache; or `failed`,
+    `tail` and `final`, where it came to nothing. Never raises for what went wrong here, since the parent may lack the class.
     """
     if unfit := differences(request["versions"]):
         return {"failed": f"was refused: this worker has {'; '.join(unfit)}", "tail": "", "final": True}

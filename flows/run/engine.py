@@ -16,7 +16,7 @@ class Engine(Protocol):
     """What brings single stages up to date; its methods may be called from any thread."""
 
     def slots(self, machine: Mapping[str, Any], jobs: int | None) -> Slots:
-        """The places for stages, at most `jobs` at once; closing them ends work that is elsewhere. machine: the block."""
+        """The places for stages, at most `jobs` at once; closing them ends work that is elsewhere."""
 
     def reproduce(self, name: str, *, timeout: float | None, environment: Mapping[str, str], force: bool) -> Ended:
         """As `tasks.staleness.reproduce.reproduce`, with the stage's record; raises StageFailed."""

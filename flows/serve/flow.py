@@ -6,7 +6,7 @@
   is red and that filters and automations for failures find it; the name tells it from a stage that broke.
 - Cancelled "Skipped": another run was at work, and `overlap` is `skip`.
 
-Run as a program, `python -m flows.serve.flow RUN PID` carries out a flow run that Prefect has planned, in a process that
+As a program, `python -m flows.serve.flow RUN PID` carries out a flow run that Prefect has planned, in a process that
 ends when the process PID does.
 """
 
@@ -27,9 +27,8 @@ import typer
 from prefect import flow, runtime
 from prefect.states import Cancelled, Completed, Failed
 
-from flows import errors
+from flows import command, errors
 from flows.prefect_server import server
-from flows.run import command
 from flows.serve.states import SKIPPED, state_of
 from flows.sweep.commands import run_sweep
 from tasks.process import locks

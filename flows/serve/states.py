@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect.states import Completed, Failed
 
-from flows.run.command import Ending
+from flows.command import Ending
 
 MISSED, SKIPPED, STOPPED = "Missed", "Skipped", "Stopped"
 NOTHING_STALE, REGRESSION = "Nothing stale", "Regression"

@@ -37,8 +37,9 @@ from ssl_models.datasets._world.scene import DIALS, FACTORS, Scene, sample_scene
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.extraction import extract_features
 from ssl_models.hardware import autocast, pick_device, resolve_precision
+from ssl_models.modalities.image import to_float
 from ssl_models.protocols._common.score import Findings, Representation, Score
-from ssl_models.views.geometric import as_float, random_crop_flip
+from ssl_models.views.geometric import random_crop_flip
 from ssl_models.views.patches import GRID, random_orders
 from ssl_models.views.photometric import colour_jitter, require_jitter
 
@@ -242,5 +243,5 @@ def _drawn(images: ndarray, samples: int, seed: int) -> Tensor:
 
 def _as_bytes(pictures: Tensor, view: Callable[[Tensor], Tensor]) -> Tensor:
     """What a view of floats makes of (N, C, H, W) uint8, as uint8 again, a batch at a time."""
-    parts = (as_float(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH))
+    parts = (to_float(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH))
     return torch.cat([view(part).mul_(255).round_().to(torch.uint8) for part in parts])

@@ -16,11 +16,6 @@ from torch.nn import functional
 from ssl_models.bounds import require_fraction, require_positive
 
 
-def as_float(images: Tensor) -> Tensor:
-    """uint8 in 0..255 -> float32 in [0, 1]: `modalities.image.to_float`, for the callers that do not use that yet."""
-    return images.to(torch.float32).div_(255)
-
-
 def uniform(generator: Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Float32 draws from [low, high) on the generator's device."""
     return torch.rand(*shape, generator=generator, device=generator.device) * (high - low) + low

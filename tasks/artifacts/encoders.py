@@ -1,4 +1,4 @@
-"""Trained encoders on disk: encoder.safetensors, encoder.json to build it again, and head.safetensors of a classifier."""
+"""Trained encoders on disk: the weights, a description to build the encoder again, and a classifier if there is one."""
 
 from __future__ import annotations
 

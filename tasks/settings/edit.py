@@ -13,6 +13,7 @@ import yaml
 from tasks.process.files import whole_file
 from tasks.selection import scope
 from tasks.selection.scope import Axis
+from tasks.settings import sets
 from tasks.settings.params import check
 from tasks.settings.schema import ParameterError, parse_yaml
 
@@ -53,7 +54,7 @@ def select(root: Path, axis: Axis, wanted: str) -> None:
     text, changed = re.subn(rf"(?m)^{axis.line}:[ \t]*[^\s#]*", f"{axis.line}: {wanted}", path.read_text())
     if changed != 1:
         raise ParameterError(f"params.yaml needs exactly one line that begins with `{axis.line}:`.")
-    scope.check(parse_yaml(text))
+    sets.check(parse_yaml(text))
     if text != path.read_text():
         with whole_file(path) as temporary:
             temporary.write_text(text)

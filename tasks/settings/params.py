@@ -1,6 +1,6 @@
 """params.yaml: read, and checked against the code that takes its settings.
 
-Nothing here imports torch: what a method, a protocol or a reader takes is read from its source (tasks/settings/schema.py).
+Nothing here imports torch: what a method, a protocol or a reader takes is read from its source (see schema.py).
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Any
 
 import yaml
 
-from tasks.selection import scope
-from tasks.settings import schedules
+from tasks.settings import schedules, sets
 from tasks.settings.schema import (
     Field,
     ParameterError,
@@ -105,7 +104,7 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
         for name, block in parameters[kind].items():
             _check_own_encoder(parameters["encoder"], block.get("encoder") or {}, f"{kind}.{name}.encoder")
     _check_clusterfit(parameters)
-    scope.check(parameters)
+    sets.check(parameters)
     for name, block in parameters["transfer"].items():
         _check_protocol(name, block, {}, f"transfer.{name}")
     for name, block in parameters["targets"].items():

@@ -1,4 +1,4 @@
-"""The MLflow run that the runs of a pipeline's stages, or of a sweep's points, hang under; and runs left by the dead."""
+"""The MLflow run that the runs of stages, or of a sweep's points, hang under; and runs that the dead have left open."""
 
 from __future__ import annotations
 

@@ -39,7 +39,6 @@ def train_encoder(
     labels: (N,) int64 array of classes or clusters, or None. targets: (N, K) logits of a teacher, or None.
     In one of several processes it only trains: the stage that started them does the rest.
     """
-    seed, device = context.parameters["seed"], pick_device()
     images = Stored(context.places.dataset).samples("train")
     data = DataSpec(
         len(images),
@@ -48,9 +47,9 @@ def train_encoder(
         None if labels is None else int(np.max(labels)) + 1,
         None if targets is None else torch.from_numpy(np.asarray(targets, np.float32)),
     )
-    method = build_method(context.parameters, method_name, block, data, derive_seed(seed, "init", run))
+    seed = derive_seed(context.parameters["seed"], "init", run)
+    method = build_method(context.parameters, method_name, block, data, seed)
     settings = Settings(**params.pick(context.parameters["training"] | block, params.training_fields()))
-    journal = Journal(context.work / torchrun.JOURNAL)
     summary: dict[str, Any] = {
         "method": method_name,
         "family": method.family,
@@ -58,33 +57,48 @@ def train_encoder(
         "trained": method.trains,
     }
     costs: dict[str, float] = {}
-    if method.trains and torchrun.wanted(context) and not processes.joined():
-        learnt, costs = _train_together(context, method, settings)
+    if method.trains:
+        together = torchrun.wanted(context) and not processes.joined()
+        train = _train_together if together else _train_here
+        learnt, costs = train(context, run, method, settings, images)
         summary |= learnt
-    elif method.trains:
-        training = Training(
-            method,
-            torch.from_numpy(np.array(images)).to(device),
-            settings,
-            seed=derive_seed(seed, "train", run),
-            device=device,
-            precision=context.parameters["machine"]["precision"],
-            observer=Recorder(context, journal, device),
-        )
-        training.run()
-        if processes.rank() == 0:
-            summary |= _summary(training, settings, journal)
-            costs = _costs(training, settings, journal)
     if processes.joined():
         if processes.rank() == 0:
             torchrun.hand_over(context, summary, costs)
         return Result()
     summary.setdefault("chance", method.chance)
+    return _write(context, run, method, data, summary, costs)
+
+
+def _train_here(
+    context: Context, run: str, method: Method, settings: Settings, images: np.ndarray
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Trains in this process; the summary and costs, empty unless it is the first of several."""
+    device, journal = pick_device(), Journal(context.work / torchrun.JOURNAL)
+    training = Training(
+        method,
+        torch.from_numpy(np.array(images)).to(device),
+        settings,
+        seed=derive_seed(context.parameters["seed"], "train", run),
+        device=device,
+        precision=context.parameters["machine"]["precision"],
+        observer=Recorder(context, journal, device),
+    )
+    training.run()
+    if processes.rank() != 0:
+        return {}, {}
+    return _summary(training, settings, journal), _costs(training, settings, journal)
+
+
+def _write(
+    context: Context, run: str, method: Method, data: DataSpec, summary: dict[str, Any], costs: dict[str, float]
+) -> Result:
+    """Writes the encoder, its curve and its record."""
     summary["parameters"] = sum(parameter.numel() for parameter in method.encoder.parameters())
     kill_points.point("before-output")
     encoder, curve = context.places.encoder(run), context.places.metric(run, "training.csv")
     write_encoder(encoder, method, data.shape)
-    write_curve(curve, journal)
+    write_curve(curve, Journal(context.work / torchrun.JOURNAL))
     write_json(context.places.metric(run, "training.json"), summary)
     numbers = {name: float(value) for name, value in summary.items() if isinstance(value, (int, float))}
     return Result(numbers, costs, [curve], (f"{context.places.data}.{run}", encoder))
@@ -108,7 +122,9 @@ def write_curve(path: Path, journal: Journal) -> None:
             writer.writerow({"epoch": epoch, **row})
 
 
-def _train_together(context: Context, method: Method, settings: Settings) -> tuple[dict[str, Any], dict[str, float]]:
+def _train_together(
+    context: Context, _run: str, method: Method, settings: Settings, _images: np.ndarray
+) -> tuple[dict[str, Any], dict[str, float]]:
     """Has other processes train, and gives `method` the state that they ended in; their summary and costs."""
     processes.require_shares(settings.batch_size, context.parameters["machine"].get("processes", 1))
     summary, costs = torchrun.train(context)

@@ -14,7 +14,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from flows.run import command, engine, plan, records
+from flows import command
+from flows.run import engine, plan, records
 from tasks.process.command import run_command
 from tasks.project.project import Project
 from tasks.settings import params

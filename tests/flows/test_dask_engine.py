@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows.command import scheduler_of
 from flows.dask import checkout, worker
 from flows.dask.engine import WorkerSlots, _self_contained
-from flows.run.command import scheduler_of
 from tasks.project.project import Project
 from tasks.remote import dvc_remote
 from tasks.settings.schema import ParameterError

@@ -197,7 +197,7 @@ def test_schedules_are_taken_up_when_the_file_changes(served, monkeypatch, capsy
     ],
 )
 def test_the_state_tells_how_a_run_ended(failures, worse, state):
-    from flows.run.command import Ending
+    from flows.command import Ending
     from flows.run.jobs import Failure, Outcome
     from flows.serve.states import state_of
 

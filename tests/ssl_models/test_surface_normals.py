@@ -15,9 +15,8 @@ from ssl_models.protocols.surface_normals import angles
 
 torch.set_num_threads(1)
 TRAIN, TEST, SIDE = 96, 48, 16
+# No flips: in a mirror the vectors turn, but not the colours that tell them here.
 FAST = {"epochs": 15, "batch_size": 16, "learning_rate": 0.3, "width": 32, "stride": 4, "flip": 0.0}
-"""No flips: in a mirror the vectors turn, but not the colours that tell them here."""
-
 METRICS = ["within_11", "within_22", "within_30", "mean_angle", "median_angle"]
 
 

@@ -10,7 +10,6 @@ import torch
 from torch import Generator, Tensor
 
 from ssl_models.views.geometric import (
-    as_float,
     four_rotations,
     random_boxes,
     random_crop_flip,
@@ -43,10 +42,6 @@ def box(*values: float) -> Tensor:
 
 
 # ---- geometry
-
-
-def test_as_float_maps_bytes_to_the_unit_interval() -> None:
-    assert as_float(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
 
 
 def test_resampling_the_whole_picture_changes_nothing(pictures: Tensor) -> None:

@@ -71,7 +71,7 @@ def run_stage(project: Path, stage: str, environment: dict[str, str], **extra: s
 
 
 def run_in_fork(project: Path, stage: str, environment: dict[str, str], **extra: str) -> subprocess.CompletedProcess:
-    """The stage as `covey run` brings it up to date: DVC in a fork of the fork server, its output in the stage's log."""
+    """The stage as `covey run` brings it up to date, with DVC in a fork of the fork server; it prints into its log."""
     words = "import sys; from tasks.project.project import Project; from tasks.staleness.reproduce import reproduce; "
     words += "print(reproduce(Project.find(), sys.argv[1]))"
     return subprocess.run(

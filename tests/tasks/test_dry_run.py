@@ -10,11 +10,11 @@ import yaml
 from PIL import Image
 
 from tasks.artifacts.pictures import sheet
+from tasks.checks import dry_run
+from tasks.checks.dry_run import check, measure
 from tasks.process.files import write_json
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
-from tasks.stage import dry_run
-from tasks.stage.dry_run import check, measure
 
 ROOT = Path(__file__).parents[2]
 

@@ -250,7 +250,8 @@ def test_a_terminal_table_of_many_protocols_has_a_word_for_each(tmp_path: Path) 
 
 def test_the_terminal_table_is_light_and_says_when_there_is_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib, tasks.reporting.terminal as r; from tasks.project.project import Project; print(r.terminal_table(Project(pathlib.Path(sys.argv[1]))));"
+        "import sys, pathlib, tasks.reporting.terminal as r; from tasks.project.project import Project;"
+        "print(r.terminal_table(Project(pathlib.Path(sys.argv[1]))));"
         "print(sorted({'torch', 'matplotlib', 'jinja2', 'PIL', 'mlflow'} & set(sys.modules)))"
     )
     told = subprocess.run(

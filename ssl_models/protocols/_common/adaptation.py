@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ssl_models.hardware import autocast, pick_device, resolve_precision
 from ssl_models.method import Method
+from ssl_models.modalities.image import to_float
 from ssl_models.trainer import Settings, Training
-from ssl_models.views.geometric import as_float
 
 
 def train(method: Method, images: ndarray, settings: Settings, *, seed: int, precision: str) -> None:
@@ -37,5 +37,5 @@ def outputs(network: Callable[[Tensor], Tensor], images: ndarray, *, precision: 
     with autocast(resolve_precision(precision, device), device):
         for start in range(0, len(images), batch_size):
             batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
-            found.append(network(as_float(batch)).float().cpu())
+            found.append(network(to_float(batch)).float().cpu())
     return torch.cat(found)

@@ -36,8 +36,9 @@ $(READY): requirements.txt pyproject.toml
 	@echo "Making the environment in .venv (half a minute to several, 5 GB; only once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q flows tasks ssl_models
 	@touch $@
 
 clean:  ## forgets every result and checkpoint; the environment stays

@@ -15,7 +15,7 @@ import numpy as np
 
 from ssl_models.clustering import cluster as k_means
 from ssl_models.clustering import normalised_mutual_information, soft_assignments
-from tasks.artifacts import encoders
+from tasks.artifacts import classifier
 from tasks.artifacts.clusters import ASSIGNMENTS, TARGETS, Clusters
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.features import POOLED, Features
@@ -67,8 +67,8 @@ def from_clusters(features: np.ndarray, block: Mapping[str, Any], *, seed: int, 
 
 def from_classifier(features: np.ndarray, encoder: Path) -> Labels:
     """The logits of the source's own classifier as `targets` (N, classes), and its decisions."""
-    if not encoders.has_classifier(encoder):
+    if not classifier.has_classifier(encoder):
         raise ValueError(f"{encoder} has no classifier; `outputs: clusters` works with any source")
-    logits = encoders.logits(encoder, features)
+    logits = classifier.logits(encoder, features)
     summary = {"clusters": logits.shape[1], "samples": len(logits)}
     return Labels(logits.argmax(1), -logits.max(1), {TARGETS: logits}, summary)

@@ -64,7 +64,7 @@ def work(request: Mapping[str, Any], wanted: Callable[[], bool]) -> dict[str, An
     request: what `flows.dask.engine` sends. wanted: whether anybody still waits for the answer.
 
     Returns the reply of `tasks.remote.worker`, with the content of the files that DVC does not cache; or `failed`,
-    `tail` and `final`, where it came to nothing. Never raises for what went wrong here, since the parent may lack the class.
+    `tail` and `final`, where it came to nothing. No error of this machine is raised: the parent may lack its class.
     """
     if unfit := differences(request["versions"]):
         return {"failed": f"was refused: this worker has {'; '.join(unfit)}", "tail": "", "final": True}

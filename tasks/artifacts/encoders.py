@@ -6,15 +6,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.artifacts.classifier import HEAD
 from tasks.process.files import whole_file, write_json
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ssl_models.encoders.encoder import Encoder
     from ssl_models.method import Method
 
-WEIGHTS, DESCRIPTION, HEAD = "encoder.safetensors", "encoder.json", "head.safetensors"
+WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
 
 
 def write_encoder(folder: Path, method: Method, shape: tuple[int, ...]) -> None:
@@ -52,18 +51,3 @@ def read_encoder(folder: Path) -> Encoder:
 def sample_shape(folder: Path) -> tuple[int, ...]:
     """The shape of the samples that the encoder in `folder` was trained on."""
     return tuple(json.loads((folder / DESCRIPTION).read_text())["shape"])
-
-
-def has_classifier(folder: Path) -> bool:
-    """Whether the encoder in `folder` has a classifier of its own."""
-    return (folder / HEAD).exists()
-
-
-def logits(folder: Path, features: np.ndarray) -> np.ndarray:
-    """(N, D) pooled features -> (N, K): what the classifier in `folder` says of them, in float32."""
-    import numpy as np
-    from safetensors.numpy import load_file
-
-    head = load_file(folder / HEAD)
-    found: np.ndarray = features.astype(np.float32) @ head["weight"].T + head["bias"]
-    return found

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ssl_models.errors import NeedsTruth
 from ssl_models.protocols._common.score import Representation
-from tasks.artifacts import encoders
+from tasks.artifacts import classifier
 from tasks.artifacts.dataset import FACTORS, SAMPLES, Stored
 
 if TYPE_CHECKING:
     from tasks.stage.context import Context
 
 CLUSTERS = "clusters"
+READER = "tasks.artifacts.encoders"
+"""Imported where a protocol asks for the encoder; the hash of its stage then covers it (see code_hash.py)."""
 
 
 def representation(
@@ -43,7 +46,7 @@ def representation(
         len(classes),
         classes,
         tuple(description.get("points", ())),
-        lambda: encoders.read_encoder(folder),
+        lambda: import_module(READER).read_encoder(folder),
         lambda split: data.array(split, SAMPLES),
         truth,
         context.parameters["machine"]["precision"],
@@ -53,7 +56,7 @@ def representation(
 def _pseudo_labels(context: Context, run: str, features: np.ndarray) -> np.ndarray:
     """(N,): which cluster a refit's own classifier puts each sample into."""
     folder = context.places.encoder(run)
-    if run not in context.parameters["clusterfit"] or not encoders.has_classifier(folder):
+    if run not in context.parameters["clusterfit"] or not classifier.has_classifier(folder):
         raise NeedsTruth(f"'{run}' has not learnt from clusters")
-    decisions: np.ndarray = encoders.logits(folder, features).argmax(1)
+    decisions: np.ndarray = classifier.logits(folder, features).argmax(1)
     return decisions

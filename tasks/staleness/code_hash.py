@@ -24,6 +24,7 @@ from tasks.settings.schema import parse_yaml
 from tasks.staleness.sources import Sources
 
 PARALLEL = "ssl_models/parallel"
+READER = "tasks/artifacts/encoders.py"
 Fingerprints = dict[str, Any]
 Files = Callable[[], list[str]]
 
@@ -144,7 +145,7 @@ def _measured(sources: Sources, module: str, protocol: str, network: Files) -> l
     """A protocol on extracted features; where it asks for the encoder, the encoder's code too."""
     file = _protocol(protocol)
     needs = sources.constants(file).get("NEEDS", ())
-    return [module, file, *(network() if "encoder" in needs else [])]
+    return [module, file, *([READER, *network()] if "encoder" in needs else [])]
 
 
 def _protocols(sources: Sources) -> list[str]:

@@ -63,12 +63,13 @@ class Sources:
     def imported(self, path: str) -> frozenset[str]:
         """The first-party files outside of machinery that a file imports, at its top or inside functions.
 
-        A module's packages are imported with it. Imports for type checkers only do not count.
+        A module's packages are imported with it, and the file's own. Imports for type checkers only do not count.
         """
         if path not in self._imports:
             names = {name.replace(".", "/") for name in modules(self.text(path) or "")}
-            packages = {str(parent) for name in names for parent in (Path(name), *Path(name).parents)} - {"."}
-            candidates = {f"{name}.py" for name in names} | {f"{name}/__init__.py" for name in packages}
+            packages = {str(parent) for name in names for parent in (Path(name), *Path(name).parents)}
+            packages |= {str(parent) for parent in Path(path).parents}
+            candidates = {f"{name}.py" for name in names} | {f"{name}/__init__.py" for name in packages - {"."}}
             found = (file for file in candidates if not file.startswith(MACHINERY) and self.text(file) is not None)
             self._imports[path] = frozenset(found)
         return self._imports[path]

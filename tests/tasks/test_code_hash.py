@@ -124,10 +124,11 @@ def test_the_encoder_that_params_yaml_names_concerns_all_that_build_it(tree):
     assert not {key for key in changed if key.endswith(".frozen") or key.startswith(("cluster.", "prepare", "report"))}
 
 
-def test_how_encoders_are_read_shapes_every_feature(tree):
+def test_how_encoders_are_read_shapes_every_feature_and_what_is_tuned(tree):
     runs = ("first", "second", "third")
     refits = ("first_cf", "first_two")
     expected = {f"extract.{run}" for run in runs} | {f"extract_clusterfit.{run}" for run in refits}
+    expected |= {f"transfer.{run}.tuned" for run in runs} | {f"transfer_clusterfit.{run}.tuned" for run in refits}
     assert changed_by(tree, "tasks/artifacts/encoders.py") == expected
 
 

@@ -1,0 +1,71 @@
+"""What a stage's hash covers is what its process really imports, in both directions."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.project.project import Project
+from tasks.staleness import code_hash
+from tasks.staleness.sources import MACHINERY, Sources
+from tests.tasks.conftest import make_project
+
+STAGES = [
+    ("prepare",),
+    ("pretrain", "rotation"),
+    ("extract", "rotation"),
+    ("cluster", "rotation_cf"),
+    ("clusterfit", "rotation_cf"),
+    ("transfer", "rotation", "knn"),
+    ("report",),
+]
+CARRIED = {
+    "tasks/selection/scope.py": "checks of params.yaml ask what is selected",
+    "tasks/selection/__init__.py": "",
+    "tasks/artifacts/encoders.py": "the registry of MLflow reads an encoder that is done",
+    "tasks/artifacts/classifier.py": "it knows the name of a classifier's file",
+    "tasks/artifacts/__init__.py": "",
+    "ssl_models/decoder.py": "processes share the work of a decoder",
+    "tasks/__main__.py": "starts a stage",
+    "ssl_models/__init__.py": "",
+    "ssl_models/trainer.py": "stages ask whether a training diverged",
+}
+"""Files that machinery imports for its own ends: they are in the hash of those stages alone that they shape."""
+RUN = """
+import json, sys
+from tasks.stage.dispatch import run
+code = run(json.loads(sys.argv[1]))
+files = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
+open(sys.argv[2], "w").write(json.dumps(files))
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    """Stage -> the project's own files that its process had imported when it ended."""
+    project = make_project(tmp_path_factory.mktemp("project"))
+    note, found = project / "modules.json", {}
+    for words in STAGES:
+        command = [sys.executable, "-c", RUN, json.dumps(words), str(note)]
+        done = subprocess.run(
+            command, cwd=project, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": ""}
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        files = [Path(file) for file in json.loads(note.read_text())]
+        found[words] = {file.relative_to(project).as_posix() for file in files if file.is_relative_to(project)}
+    return project, found
+
+
+@pytest.mark.parametrize("words", STAGES, ids="-".join)
+def test_a_hash_covers_what_the_process_imports_and_nothing_else(loaded, words):
+    project, found = loaded
+    sources = Sources(project)
+    names = dict(code_hash._stages(sources, Project(project).parameters))
+    hashed = sources.reached(file for file in names[words]() if not file.startswith("="))
+    imported = {file for file in found[words] if not file.startswith(MACHINERY)}
+    assert hashed - imported == set(), "hashed, and never imported"
+    assert imported - hashed - set(CARRIED) == set(), "imported, and in no hash"

@@ -214,7 +214,7 @@ def test_no_process_outlives_another(root, victim):
     """Killed, the stage takes torchrun and the processes with it; a process takes the others, and the stage says so."""
     context = context_of(root, "pirl", 2, epochs=5000)
     text = (
-        "import sys; from pathlib import Path; from tests.tasks.test_distributed_stage import *\n"
+        "import sys; from pathlib import Path; from tests.tasks.test_torchrun import *\n"
         "pretrain(context_of(Path.cwd(), 'pirl', 2, epochs=5000), 'pirl')\n"
     )
     stage = subprocess.Popen([sys.executable, "-c", text], cwd=root, stderr=subprocess.PIPE, text=True)

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 NEEDS = ("encoder", "images", "boxes")
+TITLE = "detection"
+READING = (
+    "A detector is trained on this backbone. Average precision over overlaps from 0.5 to 0.95 as COCO defines it; "
+    "ap50 asks for half an overlap only."
+)
+HEADLINE = "ap"
+UNITS = {"ap*": "share"}
+CURVES = "Precision against recall at an overlap of one half; N_cf dashed."
 SHOWN = 8
 SURE = 0.5
 """The least score of a detection that is drawn; all count for the average precision."""

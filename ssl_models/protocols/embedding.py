@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NEEDS = ("features",)
+TITLE = "t-SNE"
+READING = (
+    "Neighbours in the map mean something; distances between groups and their sizes do not. Trustworthiness says "
+    "whether the map is faithful to the features, not whether they are good."
+)
+HEADLINE = None
+UNITS = {"trustworthiness": "number", "neighbour_agreement": "number"}
 TRUSTED, AGREEING = 5, 10
 """Neighbours in the map of which the two numbers tell."""
 SMALLEST = 2 * AGREEING

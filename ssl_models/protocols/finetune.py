@@ -12,6 +12,13 @@ from ssl_models.protocols._common.score import Findings, Representation
 from ssl_models.trainer import derive_seed
 
 NEEDS = ("encoder", "images", "labels")
+TITLE = "fine-tuned"
+READING = (
+    "The whole network is trained on from this initialisation: what is left of the pretraining once labels for all "
+    "images shape everything."
+)
+HEADLINE = "top1"
+UNITS = {"top*": "share"}
 
 
 def evaluate(

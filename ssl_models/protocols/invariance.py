@@ -44,6 +44,16 @@ from ssl_models.views.patches import GRID, random_orders
 from ssl_models.views.photometric import colour_jitter, require_jitter
 
 NEEDS = ("encoder", "images")
+TITLE = "invariance"
+READING = (
+    "1: the representation does not notice the change; 0: the changed picture is as unlike its original as another "
+    "picture is. A good representation is near 1 for nuisances and near 0 for the class; more is not better in "
+    "itself."
+)
+HEADLINE = None
+UNITS = {"invariance*": "number"}
+MAP = "Each transform and factor at the last layer."
+AGAINST = "Each run's mean over the transforms against how well it transfers, both at the last layer."
 TRANSFORMS = ("rotation", "jigsaw", "crop", "colour")
 SMALLEST = 8
 """Pictures at least, or the distance of unrelated ones means nothing."""

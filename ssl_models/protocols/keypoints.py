@@ -22,6 +22,13 @@ from ssl_models.protocols._keypoints.heat_maps import Head, Localisation, Maps, 
 from ssl_models.trainer import Settings, derive_seed
 
 NEEDS = ("encoder", "images", "points")
+TITLE = "keypoints"
+READING = (
+    "Heat maps are read from the backbone's maps: the share of points found within a share of the object's extent."
+)
+HEADLINE = "pck_at_20"
+UNITS = {"pck_*": "share"}
+CURVES = "The share of points found within a distance, of the object's extent; N_cf dashed."
 LAYERS = ["res4", "res5"]
 SHARES = (0.2, 0.05, 0.1, 0.5)
 """Of the extent: how far off a found point may be; the first is the headline (Yang & Ramanan 2013)."""

@@ -21,6 +21,14 @@ from ssl_models.protocols._linear import sgd
 from ssl_models.protocols._linear.standardised import Standardised, standardised
 
 NEEDS = ("features", "labels")
+TITLE = "linear"
+READING = (
+    "A linear classifier is trained on the frozen features of one layer; its test accuracy says how plainly the "
+    "classes lie in that layer. Later layers hold more of what the pretext task asked for."
+)
+HEADLINE = "top1"
+UNITS = {"top*": "share"}
+LEADS = True
 WEIGHT_DECAYS = [0.001, 0.01, 0.1]
 SOLVERS = ("lbfgs", "sgd")
 EXACT, ROUGH = 1e-7, 1e-4

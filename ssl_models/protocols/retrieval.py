@@ -19,6 +19,13 @@ from ssl_models.protocols._common.neighbours import directions, nearest
 from ssl_models.protocols._common.score import Findings, Representation, Score
 
 NEEDS = ("features", "images", "labels")
+TITLE = "retrieval"
+READING = (
+    "Each test image is a query among the training images. map_at_r is 1 only where all of its class come before all "
+    "others (chance is about the square of the class's share); recall@k asks for one right neighbour in k."
+)
+HEADLINE = "map_at_r"
+UNITS = {"map_at_r": "share", "recall*": "share"}
 RANKS = [1, 5, 10, 100]
 QUERIES, SHOWN = 8, 10
 """Rows of the picture, and how many neighbours stand in each."""

@@ -18,6 +18,13 @@ from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.trainer import derive_seed
 
 NEEDS = ("encoder", "images", "labels")
+TITLE = "semi supervised"
+READING = (
+    "The network is fine-tuned on a share of the labels, drawn evenly from the classes, several times: what few "
+    "labels suffice for."
+)
+HEADLINE = "top1_at_*"
+UNITS = {"top*_at_*": "share"}
 FRACTIONS = [0.1, 0.01]
 
 

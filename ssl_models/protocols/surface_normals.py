@@ -27,6 +27,14 @@ from ssl_models.protocols._surface_normals.normal_maps import ROWS, Normals, Tru
 from ssl_models.trainer import Settings
 
 NEEDS = ("encoder", "images", "normals")
+TITLE = "surface normals"
+READING = (
+    "The direction of the surface is predicted for every pixel: the share of pixels within an angle of the truth, and "
+    "the angle itself, of which less is better."
+)
+HEADLINE = "within_11"
+UNITS = {"within_*": "share", "*_angle": "degrees"}
+CURVES = "The share of pixels whose normal is within an angle of the truth; N_cf dashed."
 LIMITS = {"within_11": 11.25, "within_22": 22.5, "within_30": 30.0}
 """Metric -> degrees."""
 BIN = 0.25

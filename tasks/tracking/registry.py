@@ -8,7 +8,6 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.artifacts.encoders import read_encoder
 from tasks.project.paths import PIPELINE
 from tasks.project.project import Project
 from tasks.tracking.server import call, choose_uri, connect, database, local_uri, locked
@@ -32,7 +31,7 @@ def register_encoder(
     given, the model has a signature.
     """
     client = _holder(project, run_id)
-    dim = read_encoder(folder).dim  # also shows, before anything is stored, that the files can be read
+    dim = _read(folder).dim  # also shows, before anything is stored, that the files can be read
     call(client.log_artifacts, run_id, str(folder), ARTIFACT)
     with tempfile.TemporaryDirectory() as model:
         _write_model(Path(model), run_id, dim, shape)
@@ -65,7 +64,7 @@ def load_encoder(name: str, version: int | None = None, root: Path | None = None
         wanted = name if version is None else f"{name}, version {version}"
         raise LookupError(f"{wanted} is not in the registry at {client.tracking_uri}; known: {known}") from error
     with tempfile.TemporaryDirectory() as folder:
-        return read_encoder(Path(call(client.download_artifacts, chosen.run_id, ARTIFACT, folder)))
+        return _read(Path(call(client.download_artifacts, chosen.run_id, ARTIFACT, folder)))
 
 
 class _Predictor:
@@ -83,9 +82,15 @@ class _Predictor:
         return features
 
 
+def _read(folder: Path) -> Encoder:
+    from tasks.artifacts.encoders import read_encoder  # 0.1 s for numpy, which few who track need
+
+    return read_encoder(folder)
+
+
 def _load_pyfunc(path: str) -> _Predictor:
     """Called by mlflow.pyfunc.load_model, which finds this module's name in the file MLmodel."""
-    return _Predictor(read_encoder(Path(path)))
+    return _Predictor(_read(Path(path)))
 
 
 def _write_model(folder: Path, run_id: str, dim: int, shape: tuple[int, ...] | None) -> None:

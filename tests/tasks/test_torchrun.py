@@ -81,7 +81,7 @@ def wait_for(condition, seconds=60):
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """A folder with 32 pictures; no GPU, wherever this runs."""
+    """A folder with 32 pictures; one thread, as a stage sets it, and no GPU, wherever this runs."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("PET_NNODES", raising=False)
@@ -89,7 +89,10 @@ def root(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     pictures = numpy.random.default_rng(0).integers(0, 256, (32, 3, 32, 32), dtype=numpy.uint8)
     numpy.save(folder / "train.images.npy", pictures)
-    return tmp_path
+    threads = torch.get_num_threads()
+    torch.set_num_threads(PARAMETERS["machine"]["threads"])
+    yield tmp_path
+    torch.set_num_threads(threads)
 
 
 def left(context, result, run):

@@ -1,4 +1,4 @@
-"""`covey`: the command line. Prefect, MLflow and torch take seconds to import: each command imports what it needs."""
+"""`covey`: the command line. Prefect, MLflow and torch take seconds to import, so commands import them on use."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows import command
@@ -29,15 +30,16 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="""Finds out, on your own data, which self-supervised representation transfers best.
 
-Everything is described in `params.yaml`: the data, the runs, the protocols. Change it, then:
+`params.yaml` holds all settings: the data set, the runs (how encoders are trained) and the protocols (how they are
+measured). Edit it, then:
 
-    covey run           run what the change made stale, and nothing else
+    covey status        list the stages that are out of date
 
-    covey status        see what that would be
+    covey run           run these stages
 
-    covey report        see the scores
+    covey report        print the scores
 
-    covey ui            browse every run so far
+    covey ui            browse all runs in MLflow and Prefect
 """,
 )
 
@@ -48,59 +50,68 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="[TARGET]...",
-            help="What to bring up to date, with all that it needs: a stage (`transfer@rotation-linear`), a run "
-            "(`rotation`), a protocol (`linear`), a command (`pretrain`). Default: everything.",
+            help="What to bring up to date, together with the stages that it depends on: a stage "
+            "(`transfer@rotation-linear`), a run (`rotation`), a protocol (`linear`) or a command (`pretrain`). "
+            "Default: everything that is selected.",
         ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FOLDER", help="A data set of params.yaml, or a folder of images. It stays selected."
+            metavar="NAME|FOLDER", help="Use this data set of params.yaml, or this folder of images, from now on."
         ),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="How many stages may work at once. Default: what cores and GPUs allow.")
+        int | None,
+        typer.Option(
+            min=1, help="How many stages may run at the same time. Default: as many as fit the cores and GPUs."
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Run the targets even where nothing has changed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run the targets even if nothing has changed.")] = False,
     runs: Annotated[
-        str | None, typer.Option(metavar="SET", help="A set of runs of params.yaml, or `all`. It stays selected.")
+        str | None, typer.Option(metavar="SET", help="Use this set of runs of params.yaml, or `all`, from now on.")
     ] = None,
     protocols: Annotated[
         str | None,
-        typer.Option(metavar="SUITE", help="A suite of protocols of params.yaml, or `all`. It stays selected."),
+        typer.Option(metavar="SUITE", help="Use this suite of protocols of params.yaml, or `all`, from now on."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every run: the same as `--runs all`.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="The same as `--runs all`.")] = False,
     engine: Annotated[
-        str, typer.Option(metavar="local|dask", help="Where stages are worked on: here, or on a Dask cluster.")
+        str, typer.Option(metavar="local|dask", help="Where stages run: on this machine, or on a Dask cluster.")
     ] = "local",
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Of Dask's scheduler. Default: DASK_SCHEDULER_ADDRESS.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="The address of the Dask scheduler. Default: the variable DASK_SCHEDULER_ADDRESS."
+        ),
     ] = None,
 ) -> None:
-    """Brings the pipeline up to date: runs the stages that something has changed for, and those that hang on them.
+    """Brings the pipeline up to date: runs the stages whose inputs have changed, and the stages that depend on them.
 
     Examples:
 
-        covey run                        everything that is stale
+        covey run                        everything that is out of date
 
         covey run rotation               one run, from its data to its scores
 
-        covey run --data ~/photos        the same runs on a folder of your own images
+        covey run --data ~/photos        the same runs, on a folder of your own images
 
-        covey run --all                  every method that params.yaml holds, not only the small set
+        covey run --all                  all runs of params.yaml, not only the selected set
 
-        covey run --protocols world      every protocol that the rendered world offers
+        covey run --protocols world      the protocols of the suite `world`
 
         covey run linear --jobs 1        one protocol, one stage at a time
 
-        covey run report --force         one stage again, though nothing has changed
+        covey run report --force         one stage again, even if nothing has changed
 
         covey run --engine dask --scheduler tcp://10.0.0.1:8786
 
-    A stage that fails is tried again; what hangs on it is then skipped, and all else goes on. Ctrl-C stops every
-    stage; the next `covey run` goes on from the last checkpoint. Exit codes: 0 done, 1 a stage failed, 2 a mistake in
-    params.yaml or on the command line, 3 another `covey run` is at work here, 4 done, but a number is worse than it was
-    in results/NAME.csv of the last commit, by more than its interval, 130 interrupted.
+    A stage that fails is retried. If it fails for good, the stages that depend on it are skipped and all others still
+    run. Ctrl-C stops all stages; the next `covey run` continues from their last checkpoints.
+
+    Exit codes: 0 success; 1 a stage failed; 2 a mistake in params.yaml or on the command line; 3 another `covey run`
+    is running in this project; 4 success, but a score is worse than the published one in results/NAME.csv of the last
+    commit, by more than its confidence interval; 130 interrupted.
     """
     with refusals():
         project = Project.find()
@@ -119,9 +130,11 @@ def run(
 
 @app.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: each stage's state and its reasons.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: the state of each stage, and the reasons.")
+    ] = False,
 ) -> None:
-    """Shows which stages are up to date, and why the others are not. Runs nothing.
+    """Shows which stages are up to date, and why the others are not. It runs no stage.
 
     Examples:
 
@@ -129,8 +142,8 @@ def status(
 
         covey status --json | jq 'map_values(.state)'
 
-    `stale`: something that the stage reads has changed. `waiting`: a stage before it is stale; it runs only if what
-    it gets from there comes out different. `fresh`: up to date.
+    `stale`: an input of the stage has changed. `waiting`: a stage that it depends on is stale; it runs only if the
+    output of that stage changes. `fresh`: up to date.
     """
     with refusals():
         project = Project.find()
@@ -141,7 +154,7 @@ def status(
     table = Table("stage", "state", "why", box=None, pad_edge=False, header_style="bold")
     colours = {"fresh": "green", "stale": "red", "waiting": "yellow"}
     for name, entry in states.items():
-        table.add_row(name, f"[{colours[entry.state]}]{entry.state}[/]", "; ".join(entry.reasons))
+        table.add_row(name, f"[{colours[entry.state]}]{entry.state}[/]", escape("; ".join(entry.reasons)))
     Console(width=None if sys.stdout.isatty() else 200).print(table)  # for a pipe: one line a stage
     behind = sum(entry.state != "fresh" for entry in states.values())
     verdict = f"{behind} of {len(states)} stages to run: covey run" if behind else f"All {len(states)} are up to date."
@@ -150,7 +163,7 @@ def status(
 
 @app.command()
 def report() -> None:
-    """Prints the table of scores, and where the whole report lies: one HTML page that needs no network.
+    """Prints the table of scores and the path of the full report, a single HTML page that works offline.
 
     Examples:
 
@@ -171,19 +184,19 @@ def report() -> None:
 
 @app.command()
 def ui() -> None:
-    """Opens two pages on this machine: MLflow's (every run, its curves and models) and Prefect's (what ran when).
+    """Serves two web pages: MLflow's (all runs with their curves and models) and Prefect's (which stage ran when).
 
     Example:
 
-        covey ui            prints two addresses; Ctrl-C closes both
+        covey ui            prints both addresses; Ctrl-C stops both
 
-    They listen on 127.0.0.1 only. From another machine: ssh -L PORT:127.0.0.1:PORT HOST.
+    The pages listen on 127.0.0.1 only. To reach one from another machine: ssh -L PORT:127.0.0.1:PORT HOST.
     """
     from flows.prefect_server import pages, server
 
     with refusals():
         project = Project.find()
-        print("Starting both pages; this takes some twenty seconds.", flush=True)
+        print("Starting both pages; this takes about 20 seconds.", flush=True)
         with server.running(project, pages=True) as prefect, pages.mlflow(project) as mlflow:
             prefect.wait_until_up()
             print(
@@ -196,17 +209,17 @@ def ui() -> None:
 @app.command()
 def serve(
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Of Prefect's page. Default: any that is free.")
+        int | None, typer.Option(min=1, max=65535, help="The port of Prefect's page. Default: any free port.")
     ] = None,
 ) -> None:
-    """Does what `schedules` of params.yaml says when its time comes, and shows it on Prefect's page.
+    """Runs the `schedules` of params.yaml at their times, and shows them on Prefect's page.
 
     Example:
 
-        covey serve         prints the page's address and what is due next; Ctrl-C ends it
+        covey serve         prints the page's address and the next times; Ctrl-C stops it
 
-    Each run does what `covey run` does: only what has changed since the last. Where a run is still at work when the
-    next is due, that one is left out, or waits (`overlap: queue`). Times that were missed are made good by one run.
+    A scheduled run does the same as `covey run`: it runs only what is out of date. If the previous run is still going,
+    the new one is skipped, or waits (`overlap: queue`). If times were missed, one run makes up for all of them.
     """
     from flows.serve import command as serve_command
 

@@ -1,4 +1,4 @@
-"""What `covey run` does: decide, look at the settings, bring up to date beside the servers, and tell how it ended."""
+"""What `covey run` does: plans, checks the settings, starts the servers, runs the flow, and prints the result."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TAIL_LINES = 15
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended: what became of its stages, and the numbers that are worse than published, in words."""
+    """The result of a run. worse: the scores that are worse than the published ones, in words."""
 
     outcome: Outcome
     worse: tuple[str, ...]
@@ -46,7 +46,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the options of `covey run` ask for. engine: `local` or `dask`, with the address of Dask's scheduler."""
+    """The options of `covey run`. engine: `local` or `dask`. scheduler: the address of the Dask scheduler."""
 
     targets: tuple[str, ...] = ()
     jobs: int | None = None
@@ -56,7 +56,7 @@ class Asked:
 
 
 def run(project: Project, asked: Asked) -> Ending | None:
-    """Brings the project up to date and tells how it ended; None where there was nothing to do."""
+    """Brings the project up to date and prints the result. Returns None if nothing was stale."""
     retries.read(project.parameters)
     work = plan.make(project, asked.targets, force=asked.force)
     if not work.names:
@@ -83,7 +83,7 @@ def run(project: Project, asked: Asked) -> Ending | None:
 
 
 def others(parameters: Mapping[str, Any]) -> str:
-    """ " 30 more runs with --runs all.", where some are not selected."""
+    """A hint at what is not selected: " 30 more runs with --runs all."."""
     found = ""
     for axis in scope.AXES:
         left = len(scope.members(parameters, axis)) - len(scope.chosen(parameters, axis))
@@ -93,9 +93,9 @@ def others(parameters: Mapping[str, Any]) -> str:
 
 
 def _bring_up_to_date(project: Project, asked: Asked, work: plan.Plan) -> Outcome:
-    """Looks at all settings that the plan touches, then runs the flow beside a Prefect server and a fork server.
+    """Checks the settings of all planned stages, then runs the flow with a Prefect server and a fork server.
 
-    The servers start while prefect is imported.
+    The servers start while Prefect is imported.
     """
     trains = any(work.graph[name].kind == "train" for name in work.names)
     with fork_server.running(project, trains=trains) as environment, server.running(project) as prefect:
@@ -115,7 +115,7 @@ def _bring_up_to_date(project: Project, asked: Asked, work: plan.Plan) -> Outcom
 
 @contextmanager
 def _engine(project: Project, asked: Asked, work: plan.Plan) -> Iterator[Engine]:
-    """Where the stages of one run are worked on.
+    """What runs the stages.
 
     Raises:
         ParameterError: a cluster that cannot be used (see `flows.dask.engine.joined`).
@@ -130,17 +130,17 @@ def _engine(project: Project, asked: Asked, work: plan.Plan) -> Iterator[Engine]
 
 
 def scheduler_of(engine: str, scheduler: str | None) -> str:
-    """The address of Dask's scheduler; empty for the engine `local`. Raises ParameterError where the two do not fit."""
+    """The address of the Dask scheduler; empty for the engine `local`. Raises ParameterError if they conflict."""
     if engine not in (LOCAL, DASK):
         raise unknown("engine", engine, (LOCAL, DASK), "--engine")
     if engine == LOCAL:
         if scheduler:
-            raise ParameterError(f"--scheduler is for Dask: say `--engine dask --scheduler {scheduler}`.")
+            raise ParameterError(f"--scheduler needs --engine dask: `--engine dask --scheduler {scheduler}`.")
         return ""
     address = scheduler or os.environ.get(SCHEDULER)
     if not address:
         raise ParameterError(
-            "--engine dask needs a scheduler: `dask scheduler` starts one and prints its address, which goes to "
+            "--engine dask needs a scheduler: start one with `dask scheduler`, and pass the address that it prints to "
             "--scheduler."
         )
     return address
@@ -151,7 +151,7 @@ def _stages(count: int) -> str:
 
 
 def _tell(project: Project, ending: Ending) -> None:
-    """Prints how a run ended; of a stage that failed its name, its log and the log's end."""
+    """Prints the result of a run, and for each failed stage the end of its log."""
     outcome = ending.outcome
     for name, because in outcome.skipped.items():
         print(f"skipped  {name} because of {because}")
@@ -162,7 +162,7 @@ def _tell(project: Project, ending: Ending) -> None:
 
             print(f"\n{terminal_table(project)}\n\nReport: {project.root / paths.REPORT}")
         else:
-            print("The report is as it was; `covey run report` brings it up to date.")
+            print("The report was not updated; `covey run report` updates it.")
         return
     for failure in outcome.failures:
         attempts = f"{failure.attempts} attempt{'s' * (failure.attempts > 1)}"

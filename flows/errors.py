@@ -1,4 +1,4 @@
-"""What every command of `covey` does around its work: it holds the project alone, and turns mistakes into one line."""
+"""What all commands of `covey` share: exit codes, the lock on the project, and errors shown as one line."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ FAILED, WRONG, BUSY, REGRESSED, INTERRUPTED = 1, 2, 3, 4, 130
 
 
 class ServerError(RuntimeError):
-    """A server did not come up; the text names its log."""
+    """A server did not start; the text names its log."""
 
 
 @contextmanager
 def run_lock(project: Project, name: str = "run") -> Iterator[None]:
-    """Holds the project for one `covey run` (or `name`); the system gives it back however this process ends.
+    """Locks the project for one `covey run` (or `name`). The system releases the lock however this process ends.
 
-    Where another one holds it, that is said, and the command ends with BUSY.
+    Raises:
+        Exit: another process holds the lock. The exit code is BUSY, and a message says who holds it.
     """
     try:
         with locks.held(project.lock(name)):
             yield
     except locks.LockedError as error:
         print(
-            f"Another covey {name} is at work in {project.root} (pid {error.owner}). Wait for it, or stop it.",
+            f"Another covey {name} is running in {project.root} (pid {error.owner}). Wait for it, or stop it.",
             file=sys.stderr,
         )
         raise typer.Exit(BUSY) from None
@@ -41,7 +42,7 @@ def run_lock(project: Project, name: str = "run") -> Iterator[None]:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turns what the user can mend into a line and an exit code, without a trace."""
+    """Turns errors that the user can fix into a line and an exit code, without a traceback."""
     try:
         yield
     except ParameterError as error:
@@ -52,6 +53,6 @@ def refusals() -> Iterator[None]:
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
         print(
-            "\nStopped; every stage has ended. The next covey run goes on from the last checkpoints.", file=sys.stderr
+            "\nStopped; all stages have ended. The next covey run continues from the last checkpoints.", file=sys.stderr
         )
         raise typer.Exit(INTERRUPTED) from None

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy
 import pytest
 
-from benchmarks import page, tables, training
+from benchmarks import clustering, page, standing, tables, training
 from benchmarks.measuring import compare
 from benchmarks.rows import MethodRow, Row, Spread, Target
 from ssl_models.protocols._common.intervals import wilson
 from ssl_models.protocols._common.score import Score
+from tasks.project.project import Project
 from tasks.reporting.csv_files import COLUMNS
+from tasks.staleness import lock_file
 
 PLACE = "# Covey\n\n<!-- table:world -->\n<!-- /table -->\n\nMore words.\n"
 TABLE = """\
@@ -121,6 +124,34 @@ def test_the_page_shows_what_was_missed_and_how_it_was_measured(capsys: pytest.C
     assert "- **rerun**: by the clock" in text
     assert "| simclr | 800 (700–900) | 5 % | 1 MiB |" in text
     assert "rerun: ours 6.00 (5.00–7.00) s · target < 5 s · met **no**" in capsys.readouterr().out
+
+
+def test_a_run_is_copied_with_its_outputs_and_its_entries_in_dvc_lock(tmp_path: Path) -> None:
+    project = Project.given(tmp_path, {"data": {"name": "world"}})
+    for path in (project.places.encoder("run0") / "encoder.json", project.places.metric("run0", "knn.json")):
+        path.parent.mkdir(parents=True)
+        path.write_text(path.name)
+    lock = tmp_path / "dvc.lock"
+    lock_file.write(lock, "prepare", {"cmd": "python -m tasks prepare"})
+    outs = [{"path": "metrics/world/run0/knn.json", "md5": "run0run"}]
+    lock_file.write(lock, "transfer@run0-knn", {"cmd": "python -m tasks transfer run0 knn", "outs": outs})
+    standing.copy_first_run(project, ["run10", "run11"])
+    assert project.places.metric("run11", "knn.json").read_text() == "knn.json"
+    assert (project.places.encoder("run10") / "encoder.json").exists()
+    entries = lock_file.entry_texts(lock)
+    assert list(entries) == ["prepare", "transfer@run0-knn", "transfer@run10-knn", "transfer@run11-knn"]
+    assert "tasks transfer run11 knn" in entries["transfer@run11-knn"]
+    assert "metrics/world/run11/knn.json" in entries["transfer@run11-knn"]
+    assert "run0run" in entries["transfer@run11-knn"]
+    standing.lengthen(lock)
+    assert len(lock_file.entry_texts(lock)) == 4 + standing.LATER
+
+
+def test_features_to_cluster_are_the_same_each_time_and_of_unit_length() -> None:
+    features = clustering.make(500)
+    assert features.shape == (500, clustering.FEATURES)
+    numpy.testing.assert_allclose(numpy.linalg.norm(features.astype(float), axis=1), 1, atol=1e-2)
+    numpy.testing.assert_array_equal(features, clustering.make(500))
 
 
 def test_the_commit_is_gits_word_or_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What workers are to check out: the commit of this project, where it can be fetched, and what lies outside of it."""
+"""The commit that Dask workers check out, the repositories that have it, and the files that it does not contain."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from tasks.settings.schema import ParameterError
 from tasks.staleness.graph import CODE_STAGE, Graph, outputs_of
 
 SENT = ("params.yaml", "dvc.lock")
-"""Files that may differ from the commit: their text goes to the workers as it is."""
+"""Files that may differ from the commit, because the parent sends their text to the workers."""
 
 CODE = ("ssl_models", "tasks", "dvc.yaml")
-"""What workers must have as it is here; anything else that git does not know is left alone."""
+"""The workers need these exactly as they are here. Other untracked files do not matter."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A commit. places: repositories that may have it, nearest first. prefix: the project's folder in the repository.
+    """A commit of the project, and where to get it.
 
-    project: the same for every clone. files: what git holds below the project's folder. loose: what it does not.
+    Attributes:
+        places: repositories that may have the commit, nearest first.
+        prefix: the project's folder in the repository.
+        project: an id that is the same for all clones.
+        files: the tracked files in the project's folder.
+        loose: the untracked files there.
     """
 
     commit: str
@@ -34,27 +39,27 @@ class Source:
     loose: tuple[str, ...]
 
     def holds(self, path: str) -> bool:
-        """Whether a checkout has a file or folder as it is here."""
+        """Whether a checkout has this file or folder exactly as it is here."""
         return any(below(file, (path,)) for file in self.files) and not any(below(file, (path,)) for file in self.loose)
 
 
 def travels(graph: Graph, name: str, origin: Source) -> bool:
-    """Whether a worker can get all that a stage reads: from a checkout, or because another stage writes it."""
+    """Whether a worker can get all inputs of a stage: each is in the checkout, or another stage writes it."""
     written = outputs_of(graph)
     paths = graph[name].paths
     return name != CODE_STAGE and all(below(path, written) or origin.holds(path) for path in paths)
 
 
 def below(path: str, folders: Collection[str]) -> bool:
-    """Whether a path is one of these, or lies in one."""
+    """Whether a path is one of these folders, or is in one."""
     return path in folders or any(parent.as_posix() in folders for parent in Path(path).parents)
 
 
 def read(project: Project, written: Collection[str]) -> Source:
-    """The commit that `root` is at; `written` are what stages write, and so may differ from it.
+    """The current commit of the project. written: the outputs of stages, which may differ from the commit.
 
     Raises:
-        ParameterError: no commit, or files that a checkout of it would have otherwise.
+        ParameterError: there is no commit, or a checkout of it would have other files than the project.
     """
     commit = _git(project, "rev-parse", "--verify", "HEAD").strip()
     prefix = _git(project, "rev-parse", "--show-prefix").strip()
@@ -64,7 +69,7 @@ def read(project: Project, written: Collection[str]) -> Source:
     if amiss:
         more = f" and {len(amiss) - 5} more" if len(amiss) > 5 else ""
         raise ParameterError(
-            f"the workers get the code by git, and these are not as in the last commit: {', '.join(amiss[:5])}{more}. "
+            f"the workers get the code from git, but these files differ from it: {', '.join(amiss[:5])}{more}. "
             "Commit them first; params.yaml and dvc.lock may differ."
         )
     first = _git(project, "rev-list", "--max-parents=0", "HEAD").split()[-1][:16]
@@ -73,7 +78,7 @@ def read(project: Project, written: Collection[str]) -> Source:
 
 
 def _unclean(project: Project, prefix: str) -> tuple[list[str], list[str]]:
-    """The files that are not as in the commit, and those that git does not know; paths from the project's folder."""
+    """The modified files and the untracked files, relative to the project's folder."""
     edited: list[str] = []
     loose: list[str] = []
     listing = _git(project, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", ".")
@@ -83,7 +88,7 @@ def _unclean(project: Project, prefix: str) -> tuple[list[str], list[str]]:
 
 
 def _places(project: Project) -> tuple[str, ...]:
-    """This repository's path, for workers that see it, and the address of its origin, where there is one."""
+    """The path of this repository, for workers that can read it, and the URL of its origin, if there is one."""
     top = _git(project, "rev-parse", "--show-toplevel").strip()
     names = _git(project, "remote").split()
     if "origin" not in names:
@@ -98,5 +103,5 @@ def _git(project: Project, *words: str) -> str:
         return git(project.root, *words)
     except GitError as error:
         raise ParameterError(
-            f"the workers get the code by git, and git cannot tell the commit of {project.root}: {error}"
+            f"the workers get the code from git, and git cannot tell the commit of {project.root}: {error}"
         ) from None

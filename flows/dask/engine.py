@@ -1,8 +1,8 @@
-"""A Dask cluster as the place where stages are worked on.
+"""Runs stages on a Dask cluster.
 
-Prefect's tasks, their retries and their order stay in this process. prefect-dask's own task runner would move the tasks
-themselves to the workers, which would then need Prefect's server; that listens on this machine's loopback interface
-only, since it asks nobody for a password. So a task's thread hands the stage's work to prefect-dask's client and waits.
+Prefect's tasks stay in this process, with their order and their retries. The task runner of prefect-dask would run the
+tasks themselves on the workers, which would then have to reach Prefect's server. That server has no password, so it
+listens on the loopback interface only. Instead, the thread of a task sends the stage to the cluster and waits.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from tasks.staleness.reproduce import reproduce
 from tasks.tracking import server
 
 GPU = "GPU"
-"""The resource by which workers say that they have one: `dask worker --resources GPU=1`."""
+"""The Dask resource of workers with a GPU: `dask worker --resources GPU=1`."""
 
 CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 5.0
 
 
 class WorkerSlots(Slots):
-    """Slots with a place for every thread of a cluster, to which more may come; those of lost workers stay.
+    """One slot for each thread of a cluster. Slots are added when workers join, and kept when workers are lost.
 
-    What then goes in without a thread to run it waits in Dask's own queue.
+    A stage that gets a slot without a free thread waits in Dask's own queue.
     """
 
     def __init__(self, places: int, at_most: int | None, when_closed: Callable[[], None]) -> None:
@@ -65,12 +65,10 @@ class WorkerSlots(Slots):
 
 
 class Dask:
-    """The workers of a cluster; made by `joined`.
+    """Runs stages on the workers of a cluster; made by `joined`.
 
-    Stages that read something which is neither in git nor written by another stage (a folder of images, the whole
-    folder of metrics) are worked on here, and so is what DVC's cache already holds.
-
-    (Slots, because Prefect stores what it finds in the attributes of a flow's arguments.)
+    A stage runs on this machine instead if an input is neither in git nor written by another stage (a folder of images,
+    the whole folder of metrics), or if DVC's cache already has its outputs.
     """
 
     __slots__ = ("_client", "_common", "_done", "_futures", "_guard", "_here", "_lent", "_over", "_project", "_work")
@@ -99,19 +97,19 @@ class Dask:
         }
 
     def lend(self) -> None:
-        """Pushes what the stages to come read from stages that are up to date."""
+        """Pushes the outputs of stages that are up to date and that planned stages read."""
         try:
             if fresh := sorted(self._lent - set(self._work.names)):
                 dvc_remote.push(self._project, fresh)
         except RuntimeError as error:
-            raise PipelineError(f"what the workers need could not be sent: {error}") from error
+            raise PipelineError(f"the inputs of the workers could not be pushed: {error}") from error
 
     def slots(self, machine: Mapping[str, Any], jobs: int | None) -> Slots:  # noqa: ARG002
         slots = WorkerSlots(max(1, self._threads()), jobs, self.stop)
 
         def look() -> None:
             while not self._over.wait(LOOK_SECONDS):
-                with suppress(OSError, RuntimeError, ValueError):  # the scheduler is gone: the stages will say so
+                with suppress(OSError, RuntimeError, ValueError):  # the scheduler is gone: the stages report that
                     slots.grow_to(self._threads())
 
         threading.Thread(target=look, name="workers", daemon=True).start()
@@ -128,24 +126,24 @@ class Dask:
                     records.restored(self._project, name)
                 self._project.forget_work(name, only_done=True)
                 return Ended(outcome)
-            log.write_text("handed to the cluster\n")
+            log.write_text("sent to the cluster\n")
             reply = self._ask(name, self._request(name, timeout, environment, force))
             log.write_text(reply.get("log") or reply.get("tail", ""))
             if "failed" in reply:
                 reason = f"{reply['failed']} ({reply['worker']})"
                 raise StageFailed(name, reason, reply["tail"], log, final=reply["final"])
             dvc_remote.take_over(self._project, name, reply["entry"], reply["files"])
-            # The worker's record is not in this project's MLflow, unless both write to one server: then it stands.
+            # If both use one MLflow server, the worker's record is there already, and this adds nothing.
             records.restored(self._project, name)
             self._done.add(name)
             return Ended(reply["outcome"], reply["worker"])
         except RuntimeError as error:
             if isinstance(error, StageFailed):
                 raise
-            raise StageFailed(name, "could not be brought home", str(error), log) from error
+            raise StageFailed(name, "failed to be sent to the cluster or fetched from it", str(error), log) from error
 
     def stop(self) -> None:
-        """Cancels what is under way: each worker sees that within a second and ends the stage."""
+        """Cancels all running stages. Each worker notices within a second and ends its stage."""
         with self._guard:
             self._over.set()
             futures = list(self._futures)
@@ -153,12 +151,12 @@ class Dask:
             self._client.cancel(futures, force=True)
 
     def finish(self) -> None:
-        """Pushes what DVC remembers of the run, so that others may restore it; they can do without."""
+        """Pushes DVC's run cache, so that other clones can restore the results. A failure is only reported."""
         try:
             if self._done:
                 dvc_remote.push(self._project, sorted(self._done), runs=True)
         except RuntimeError as error:
-            print(f"covey: the runs are not remembered in the remote: {error}", file=sys.stderr)
+            print(f"covey: the run cache could not be pushed to the remote: {error}", file=sys.stderr)
 
     def _threads(self) -> int:
         return sum(self._client.nthreads().values())
@@ -176,7 +174,7 @@ class Dask:
         return {**self._common, **own}
 
     def _ask(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """A worker's reply. Dask gives the work to another one where a worker is lost, three times by default."""
+        """The reply of a worker. If the worker is lost, Dask tries another one, three times by default."""
         from distributed import KilledWorker
 
         wants_device = self._work.graph[name].kind in NEEDS_DEVICE and _gpus(self._client)
@@ -193,9 +191,9 @@ class Dask:
                 future.cancel(force=True)
             reply: dict[str, Any] = future.result()
         except KilledWorker as error:
-            raise RuntimeError(f"it lost {error.allowed_failures + 1} workers one after the other") from error
+            raise RuntimeError(f"{error.allowed_failures + 1} workers were lost while they ran it") from error
         except (CancelledError, OSError) as error:
-            raise RuntimeError(f"the scheduler has let go of it: {error}") from error
+            raise RuntimeError(f"the scheduler dropped it: {error}") from error
         finally:
             with self._guard:
                 self._futures.discard(future)
@@ -204,12 +202,12 @@ class Dask:
 
 @contextmanager
 def joined(project: Project, work: plan.Plan, address: str) -> Iterator[Dask]:
-    """The cluster at `address`, for one run.
+    """Connects to the cluster at `address` for one run.
 
     Raises:
-        ParameterError: no remote of DVC; edits that git does not have; a scheduler that does not answer; no workers, or
-            such with other versions.
-        PipelineError: what the stages need could not be pushed to the remote.
+        ParameterError: DVC has no remote, files are not committed, the scheduler does not answer, or it has no workers
+            or workers with other versions of packages.
+        PipelineError: inputs of stages could not be pushed to the remote.
     """
     data = dvc_remote.default_remote(project)
     origin = checkout.read(project, outputs_of(work.graph))
@@ -236,8 +234,8 @@ def _connect(address: str) -> Any:
         return join(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:  # a TimeoutError is an OSError
         raise ParameterError(
-            f"no Dask scheduler answers at {address} within {CONNECT_SECONDS:.0f} s ({error}). Is it running, and may "
-            "this machine reach that port?"
+            f"no Dask scheduler answers at {address} within {CONNECT_SECONDS:.0f} s ({error}). Check "
+            "that it is running and that this machine can reach the port."
         ) from None
 
 
@@ -247,11 +245,11 @@ def _refuse_unfit(client: Any, address: str) -> None:
         raise ParameterError(f"the scheduler has no workers; `dask worker {address} --nthreads 1` starts one.")
     unfit = [f"{worker} has {', '.join(other)}" for worker, other in found.items() if other]
     if unfit:
-        raise ParameterError(f"parent and workers must have the same versions: {'; '.join(unfit)}.")
+        raise ParameterError(f"this machine and the workers must have the same package versions: {'; '.join(unfit)}.")
 
 
 def _self_contained(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as something that a worker can call without having this project's modules."""
+    """A copy of the function that a worker can call without the modules of this project."""
     cloudpickle = import_module("cloudpickle")
 
     cloudpickle.register_pickle_by_value(remote)
@@ -268,7 +266,7 @@ def _gpus(client: Any) -> bool:
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of this run's environment has a meaning elsewhere: MLflow's only where it is a server."""
+    """The environment variables that the workers need. MLflow's are sent only if it is a server."""
     sent = {"COVEY_PREFECT_RUN": environment.get("COVEY_PREFECT_RUN", "")}
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
     if server.is_server(address):

@@ -1,7 +1,7 @@
 """What a Dask worker does with one stage: it finds a folder, checks the code out, and runs tasks/remote/worker.py.
 
-The parent sends this module's functions whole, so a worker needs no Covey of its own, only the packages of
-requirements.txt and git; all that runs beyond them is the code of the commit. They import the standard library only.
+The parent sends the functions of this module by value, so a worker needs no Covey, only git and the packages of
+requirements.txt. The stage itself runs with the code of the commit. These functions only use the standard library.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = "COVEY_WORKER_FOLDER"
-"""Where a worker keeps its checkouts and DVC's cache; ~/.cache/covey if it is not set."""
+"""Environment variable: the folder of a worker's checkouts and DVC cache. Default: ~/.cache/covey."""
 
 PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "scikit-learn", "faiss-cpu", "safetensors", "dvc"),
     *("dask", "distributed", "cloudpickle"),
 )
-"""Those that a result depends on, and those that parent and worker talk through."""
+"""The packages that results depend on, and those for the communication with the parent."""
 
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 10.0
 
 
 def versions() -> dict[str, str]:
-    """What must be the same on parent and worker; a package that is not there is "missing"."""
+    """The versions that must be the same on parent and worker; "missing" for a package that is not installed."""
     found = {"python": ".".join(platform.python_version_tuple()[:2])}
     for name in PACKAGES:
         try:
@@ -46,22 +46,22 @@ def versions() -> dict[str, str]:
 
 
 def differences(wanted: Mapping[str, str]) -> list[str]:
-    """What this process has in another version than `wanted`: "torch 2.11.0, not 2.12.1"."""
+    """The differences between the versions here and the wanted ones: "torch 2.11.0, not 2.12.1"."""
     here = versions()
     return [f"{name} {here.get(name)}, not {version}" for name, version in wanted.items() if here.get(name) != version]
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What Dask calls: the reply of `work`, with the name of this worker."""
+    """The function that Dask calls: the reply of `work`, with the name of this worker."""
     from distributed import get_worker
 
     return {**work(request, _asked_for()), "worker": str(get_worker().name)}
 
 
 def work(request: Mapping[str, Any], wanted: Callable[[], bool]) -> dict[str, Any]:
-    """Brings one stage up to date in a checkout of this worker's own.
+    """Brings one stage up to date in this worker's own checkout.
 
-    request: what `flows.dask.engine` sends. wanted: whether anybody still waits for the answer.
+    request: what `flows.dask.engine` sends. wanted: whether the parent still waits for the answer.
 
     Returns the reply of `tasks.remote.worker`, with the content of the files that DVC does not cache; or `failed`,
     `tail` and `final`, where it came to nothing. No error of this machine is raised: the parent may lack its class.
@@ -78,7 +78,7 @@ def work(request: Mapping[str, Any], wanted: Callable[[], bool]) -> dict[str, An
 
 @contextmanager
 def _place(project: str) -> Iterator[Path]:
-    """The first of this project's folders in which nobody works; it is free again when this process ends, anyhow."""
+    """Locks a folder of this project that no other process uses, until the block ends or the process does."""
     home = Path(os.environ.get(FOLDER) or "~/.cache/covey").expanduser() / project
     home.mkdir(parents=True, exist_ok=True)
     for number in itertools.count():
@@ -94,14 +94,14 @@ def _place(project: str) -> Iterator[Path]:
 
 
 def check_out(tree: Path, sources: Sequence[str], commit: str) -> Path:
-    """Makes `tree` a checkout of a commit, from the first of the repositories that has it; outputs in it stay.
+    """Makes `tree` a checkout of a commit, from the first repository that has it. It keeps outputs in the tree.
 
     Raises:
-        RuntimeError: none of them has it.
+        RuntimeError: no repository has it.
     """
     if not (tree / ".git").exists():
         _git(tree.parent, "init", "--quiet", str(tree))
-    (tree / ".git" / "index.lock").unlink(missing_ok=True)  # nobody else works here: a kill has left it behind
+    (tree / ".git" / "index.lock").unlink(missing_ok=True)  # the folder is locked, so a killed process has left it
     said: list[str] = []
     for source in sources:
         if not _git(tree, "cat-file", "-e", f"{commit}^{{commit}}"):
@@ -111,14 +111,14 @@ def check_out(tree: Path, sources: Sequence[str], commit: str) -> Path:
     if words := _git(tree, "checkout", "--quiet", "--force", "--detach", commit):
         places = " nor from ".join(sources)
         raise RuntimeError(
-            f"commit {commit[:10]} cannot be had from {places}; push it to where the workers can fetch it.\n"
+            f"commit {commit[:10]} cannot be fetched from {places}; push it to where the workers can fetch it.\n"
             + "\n".join([*said, words])
         )
     return tree
 
 
 def _git(folder: Path, *words: str) -> str:
-    """Runs git; what it said where it failed, else nothing."""
+    """Runs git. Returns its error message, or an empty text if it succeeded."""
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
     command = ["git", "-c", "advice.detachedHead=false", *words]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -126,7 +126,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def _carry_out(tree: Path, request: Mapping[str, Any], wanted: Callable[[], bool]) -> dict[str, Any]:
-    """Runs `python -m tasks.remote.worker` in the checkout, as long as its answer is wanted, and reads its reply."""
+    """Runs `python -m tasks.remote.worker` in the checkout while its answer is wanted. Returns the reply."""
     desk = tree / ".covey" / "remote"
     desk.mkdir(parents=True, exist_ok=True)
     reply = desk / "reply.json"
@@ -156,7 +156,7 @@ def _carry_out(tree: Path, request: Mapping[str, Any], wanted: Callable[[], bool
 
 
 def _attend(process: subprocess.Popen[bytes], wanted: Callable[[], bool]) -> None:
-    """Returns when the process has ended, or nobody wants its answer any more."""
+    """Waits until the process has ended, or its answer is no longer wanted."""
     while wanted():
         try:
             process.wait(POLL_SECONDS)
@@ -166,7 +166,7 @@ def _attend(process: subprocess.Popen[bytes], wanted: Callable[[], bool]) -> Non
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process that still runs: with Ctrl-C's signal, on which it ends dvc and the stage; then by force."""
+    """Ends the process if it still runs: with SIGINT, so that it ends dvc and the stage, then with SIGKILL."""
     for number in (signal.SIGINT, signal.SIGKILL):
         if process.poll() is None:
             process.send_signal(number)
@@ -177,15 +177,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _leash() -> Callable[[], None] | None:
-    """Has the kernel kill a child when its parent ends (Linux; elsewhere nothing)."""
+    """A function for the child that has the kernel kill it when the parent ends; None if this is not Linux."""
     if sys.platform != "linux":
         return None
-    library = ctypes.CDLL(None)  # before the fork: little is safe between that and the exec
+    library = ctypes.CDLL(None)  # loaded here: few calls are safe between fork and exec
     return lambda: library.prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
 
 
 def _asked_for() -> Callable[[], bool]:
-    """Whether Dask still wants this task: not so once the parent has cancelled it, or is gone."""
+    """Tells whether Dask still wants this task. It does not if the parent has cancelled it or is gone."""
     from distributed import get_worker
 
     worker = get_worker()

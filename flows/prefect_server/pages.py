@@ -1,4 +1,4 @@
-"""The two pages of `covey ui`: MLflow's and Prefect's, each on a free port of the loopback interface.
+"""MLflow's page for `covey ui`, on a free port of the loopback interface.
 
 Run as a program it is a leash: `python -m flows.prefect_server.pages PID COMMAND...` runs the command. When the process
 PID ends, it ends the command and everything that the command has started.
@@ -27,10 +27,12 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def mlflow(project: Project) -> Iterator[str]:
-    """Yields the address of a page on the records of this project; a server that MLFLOW_TRACKING_URI names is its own.
+    """Serves MLflow's page for the records of this project. Yields its address.
+
+    If MLFLOW_TRACKING_URI names a server, the address is that server's, and nothing is started.
 
     Raises:
-        ServerError: it ended, or gave no answer in two minutes.
+        ServerError: the page did not answer within two minutes.
     """
     records = mlflow_store.choose_uri(project)
     if mlflow_store.is_server(records):
@@ -59,7 +61,7 @@ def mlflow(project: Project) -> Iterator[str]:
 
 @contextmanager
 def leashed(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a command that ends with the block, and also when this process is killed."""
+    """Runs a command that ends with the block, even if this process is killed."""
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get("PYTHONPATH")]))
@@ -82,7 +84,7 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     while not server.answers(address):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise ServerError(f"MLflow's page did not come up. Its log, {log}, says why.")
+            raise ServerError(f"MLflow's page did not start. See its log: {log}")
         time.sleep(0.2)
 
 

@@ -1,8 +1,9 @@
-"""The Prefect server of one run: started beside it, kept in `.covey/prefect`, gone when the run is gone.
+"""The Prefect server of a run. Its database is in `.covey/prefect`; the server ends with the run.
 
-Prefect can start a temporary server by itself, but that one gets the terminal's Ctrl-C before the run has written its
-last states, and outlives a run that was killed. This module settles Prefect's environment, so import it, and call
-`settle`, before anything imports prefect.
+Prefect can start a temporary server by itself. But Ctrl-C in the terminal ends that server before the run has written
+its last states, and the server survives a run that is killed.
+
+Prefect reads its environment when it is imported. So call `settle` before anything imports Prefect.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _ORPHAN_CHECK_SECONDS = 0.5
 
 
 def settle(project: Project) -> None:
-    """Sets Prefect's environment for this process and its children; what the user has set stays."""
+    """Sets Prefect's environment variables for this process and its children. Variables of the user are kept."""
     home = project.state / "prefect"
     home.mkdir(parents=True, exist_ok=True)
     os.environ["PREFECT_HOME"] = str(home)
@@ -50,7 +51,7 @@ def settle(project: Project) -> None:
 
 
 class Server:
-    """A server's address, and its process and log where it is this run's own."""
+    """The address of a server; also its process and log, if this run has started it."""
 
     def __init__(self, address: str, process: subprocess.Popen[bytes] | None = None, log: Path | None = None) -> None:
         self.address = address
@@ -58,22 +59,22 @@ class Server:
         self._log = log
 
     def wait_until_up(self, seconds: float = STARTUP_SECONDS) -> None:
-        """Returns once the server answers.
+        """Waits until the server answers.
 
         Raises:
-            ServerError: it ended, or gave no answer in that time.
+            ServerError: it ended, or did not answer in that time.
         """
         deadline = time.monotonic() + seconds
         while not answers(f"{self.address}/health"):
             if self._process is not None and self._process.poll() is not None:
-                raise ServerError(f"The Prefect server ended as it started. Its log, {self._log}, says why.")
+                raise ServerError(f"The Prefect server ended while it started. See its log: {self._log}")
             if time.monotonic() > deadline:
-                hint = f"Its log is {self._log}." if self._log else "PREFECT_API_URL names it: is it running?"
-                raise ServerError(f"The Prefect server at {self.address} gave no answer in {seconds:.0f} s. {hint}")
+                hint = f"See its log: {self._log}" if self._log else "PREFECT_API_URL names it. Is it running?"
+                raise ServerError(f"The Prefect server at {self.address} did not answer within {seconds:.0f} s. {hint}")
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Ends the process, by force after five seconds; a server of the user's stays."""
+        """Ends the server if this run has started it, with SIGKILL after five seconds."""
         if self._process is None:
             return
         self._process.terminate()
@@ -86,10 +87,13 @@ class Server:
 
 @contextmanager
 def running(project: Project, port: int | None = None, *, pages: bool = False) -> Iterator[Server]:
-    """Yields a server that is starting: import prefect (4 s) meanwhile, then call `wait_until_up` (6 s, first time 15).
+    """Starts a server for the block. Call `wait_until_up` before use: a start takes 6 s, the first one 15 s.
 
-    port: any that is free, if it is left out. pages: with the dashboard and the clock of schedules.
-    Where PREFECT_API_URL is set, that server is taken and nothing is started.
+    If PREFECT_API_URL is set, that server is used and nothing is started.
+
+    Args:
+        port: any free port if None.
+        pages: with the dashboard and the scheduler.
     """
     settle(project)
     if given := os.environ.get("PREFECT_API_URL"):
@@ -105,7 +109,7 @@ def running(project: Project, port: int | None = None, *, pages: bool = False) -
 
 
 def start(project: Project, port: int, *, pages: bool = False) -> Server:
-    """Starts a server that stops when this process ends, however it ends; `pages` adds the dashboard."""
+    """Starts a server that stops when this process ends, whatever ends it. pages: with dashboard and scheduler."""
     log = project.log("prefect-pages" if pages else "prefect-server")
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
@@ -113,20 +117,20 @@ def start(project: Project, port: int, *, pages: bool = False) -> Server:
     environment |= {
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(port),
-        # Prefect allows every origin; a web page that happens to be open has no business here.
+        # Prefect allows all origins by default, so any open web page could use the server.
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port},http://localhost:{port}",
     }
     if not pages:
         environment |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     command = [sys.executable, "-m", "flows.prefect_server.server", str(os.getpid()), str(port)]
     with log.open("wb") as output:
-        # A session of its own: Ctrl-C must reach the run first, which still has states to write.
+        # A session of its own: Ctrl-C must not reach the server before the run has written its last states.
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
     return Server(f"http://{LOOPBACK}:{port}/api", process, log)
 
 
 def claim_run(flow_run: str) -> None:
-    """Marks a flow run as this process's own, and closes those that a process which is gone has left Running."""
+    """Tags a flow run with this process, and closes the flow runs of processes that no longer exist."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -138,7 +142,7 @@ def claim_run(flow_run: str) -> None:
 
 
 def running_filter() -> Any:
-    """Of flow runs that are not at their end."""
+    """A filter for flow runs that have not ended."""
     from prefect.client.schemas import filters, objects
 
     states = [objects.StateType.RUNNING, objects.StateType.PENDING, objects.StateType.CANCELLING]
@@ -146,11 +150,11 @@ def running_filter() -> Any:
 
 
 def close_run(client: Any, run: UUID) -> None:
-    """Says of a run whose process is gone, and of its tasks, that they crashed."""
+    """Sets a flow run whose process is gone, and its tasks, to Crashed."""
     from prefect.client.schemas import filters
     from prefect.states import Crashed
 
-    state = Crashed(message="The process of this run ended without a word: killed, or the machine went down.")
+    state = Crashed(message="The process of this run is gone: it was killed, or the machine went down.")
     own = filters.FlowRunFilter(id=filters.FlowRunFilterId(any_=[run]))
     for task in client.read_task_runs(flow_run_filter=own):
         if task.state is None or not task.state.is_final():
@@ -159,14 +163,14 @@ def close_run(client: Any, run: UUID) -> None:
 
 
 def free_port() -> int:
-    """A port on the loopback interface that nobody listens on."""
+    """A free port on the loopback interface."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 def answers(address: str) -> bool:
-    """Whether a GET of this address succeeds; proxies are passed by."""
+    """Whether a GET request to this address succeeds, without proxies."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(address, timeout=5) as reply:
@@ -176,14 +180,14 @@ def answers(address: str) -> bool:
 
 
 def end_with(parent: int) -> None:
-    """Ends this process soon after its parent has ended; for a thread of its own."""
+    """Ends this process soon after its parent. Call it in a thread."""
     while os.getppid() == parent:
         time.sleep(_ORPHAN_CHECK_SECONDS)
     os._exit(1)
 
 
 def main(parent: int, port: int) -> None:
-    """Serves Prefect's API on a loopback port as long as the parent lives."""
+    """Serves Prefect's API on a loopback port until the parent ends."""
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     import uvicorn
 

@@ -1,4 +1,4 @@
-"""Where a run's stages are worked on: by this machine, or by the workers of a Dask cluster (flows/dask/engine.py)."""
+"""Engines run single stages: on this machine, or on the workers of a Dask cluster (flows/dask/engine.py)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tasks.staleness.reproduce import reproduce
 
 
 class Engine(Protocol):
-    """What brings single stages up to date; its methods may be called from any thread."""
+    """Brings single stages up to date. Its methods are thread-safe."""
 
     def slots(self, machine: Mapping[str, Any], jobs: int | None) -> Slots:
-        """The places for stages, at most `jobs` at once; closing them ends work that is elsewhere."""
+        """The slots for stages; at most `jobs` stages run at once. Closing the slots stops stages on other machines."""
 
     def reproduce(self, name: str, *, timeout: float | None, environment: Mapping[str, str], force: bool) -> Ended:
-        """As `tasks.staleness.reproduce.reproduce`, with the stage's record; raises StageFailed."""
+        """Like `tasks.staleness.reproduce.reproduce`; also records a restored stage in MLflow. Raises StageFailed."""
 
 
 class Local:
-    """This machine, a process a stage."""
+    """Runs each stage in a process on this machine."""
 
     __slots__ = ("_project",)
 
@@ -37,5 +37,5 @@ class Local:
         outcome = reproduce(self._project, name, timeout=timeout, environment=environment, force=force)
         if outcome == "restored":
             records.restored(self._project, name)
-        self._project.forget_work(name, only_done=True)  # checkpoints of a stage that has ended are of no more use
+        self._project.forget_work(name, only_done=True)  # a stage that has ended needs no checkpoints
         return Ended(outcome)

@@ -1,7 +1,7 @@
-"""The flow that brings the pipeline up to date: a Prefect task a job, with retries by kind and a place for each.
+"""The Prefect flow that brings the pipeline up to date: one task for each job, with retries that depend on its kind.
 
-DVC says what is stale (tasks/staleness/status.py), Prefect when and how often, MLflow remembers
-(tasks/tracking/stage_run.py).
+DVC decides what is stale (tasks/staleness/status.py), Prefect decides when a stage runs and how often, and MLflow keeps
+the records (tasks/tracking/stage_run.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from flows.run.progress import Progress
 from tasks.process.command import GRACE_SECONDS, end_groups
 from tasks.project.project import Project
 
-# A job that failed is told of by `covey` itself, in fewer words than Prefect's trace of its own engine.
+# `covey` reports a failed job itself; Prefect would print a traceback of its own engine.
 for _name in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
@@ -35,30 +35,44 @@ FLOW_NAME = "covey"
 
 
 class PipelineFailed(RuntimeError):
-    """Raised at the end of a run in which a stage failed for good; carries the outcome."""
+    """A stage failed for good; `outcome` tells what became of all stages."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(f"failed: {', '.join(failure.name for failure in outcome.failures)}")
         self.outcome = outcome
 
 
+def bring_up_to_date(project: Project, work: plan.Plan, jobs: int | None, engine: Engine) -> Outcome:
+    """Runs the stages of a plan, as a flow of Prefect.
+
+    Args:
+        jobs: how many stages may run at once; None for as many as fit the cores and GPUs.
+
+    Raises:
+        PipelineFailed: a stage failed for good. Its descendants were skipped; all other stages have ended.
+    """
+    outcome: Outcome = covey(list(work.targets), jobs, lambda: _run(project, work, jobs, engine))
+    return outcome
+
+
 @flow(  # type: ignore[untyped-decorator]
     name=FLOW_NAME,
-    # A thread for every job, however many: with fewer, those that wait for a parent could keep it out (#14143).
+    # One thread for each job: with fewer, jobs that wait for a parent could block it (prefect #14143).
     task_runner=ThreadPoolTaskRunner(),
     persist_result=False,
     validate_parameters=False,
 )
-def bring_up_to_date(project: Any, work: Any, jobs: int | None, engine: Any) -> Outcome:
-    """Runs the stages of a plan.
+def covey(targets: list[str], jobs: int | None, body: Any) -> Outcome:  # noqa: ARG001
+    """Calls `body`. Prefect stores the other two arguments with the run.
 
-    Args:
-        project, work, engine: a Project, a Plan and an Engine; Prefect would make schemas of these types.
-        jobs: how many stages may work at once; as many as cores and GPUs allow where it is None.
-
-    Raises:
-        PipelineFailed: a stage failed for good. Its descendants were left out, all others have ended.
+    The body is a function because Prefect cannot store functions. It stores all other arguments and refuses more than
+    512 KB, which the plan of a large project exceeds.
     """
+    outcome: Outcome = body()
+    return outcome
+
+
+def _run(project: Project, work: plan.Plan, jobs: int | None, engine: Engine) -> Outcome:
     policies = retries.read(project.parameters)
     slots = engine.slots(project.parameters["machine"], jobs)
     with (
@@ -87,7 +101,7 @@ def stage_jobs(
         policy = policies[stage.kind]
 
         def attempt(number: int, place: Mapping[str, str]) -> Ended:
-            # Forcing drops checkpoints, which a second attempt wants to go on from.
+            # Forcing deletes checkpoints, and a second attempt continues from them.
             force = name in work.forced and number == 1
             return engine.reproduce(name, timeout=policy.timeout, environment={**environment, **place}, force=force)
 
@@ -98,12 +112,12 @@ def stage_jobs(
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)  # type: ignore[untyped-decorator]
 def attempt(name: str, jobs: Jobs) -> str:
-    """One job. Prefect starts it once its parents have ended well, and again where it failed."""
+    """One job. Prefect starts it once all its parents have succeeded, and again if it fails."""
     return jobs.attempt(name)
 
 
 def submit(jobs: Jobs) -> list[PrefectFuture[str]]:
-    """Hands every job to Prefect, as a task of its kind that waits for its parents."""
+    """Submits every job to Prefect, as a task that waits for its parents."""
     futures: dict[str, PrefectFuture[str]] = {}
     for name, job in jobs.jobs.items():
 
@@ -121,7 +135,7 @@ def submit(jobs: Jobs) -> list[PrefectFuture[str]]:
 
 
 def carry_out(jobs: Jobs) -> Outcome:
-    """Starts the jobs and waits for all of them; when interrupted, ends their processes before it passes that on."""
+    """Starts the jobs and waits for all of them. On an interrupt, it ends their processes before it raises."""
     futures: Sequence[Any] = ()
     try:
         futures = submit(jobs)
@@ -129,7 +143,7 @@ def carry_out(jobs: Jobs) -> Outcome:
             future.wait()
     except BaseException:
         jobs.slots.close()
-        # A thread that sleeps before a retry cannot be woken: leave it behind rather than wait for it.
+        # A thread that sleeps before a retry cannot be woken. If one is left, end the process without it.
         last_resort = threading.Timer(2 * GRACE_SECONDS, os._exit, (130,))
         last_resort.daemon = True
         last_resort.start()
@@ -140,7 +154,7 @@ def carry_out(jobs: Jobs) -> Outcome:
 
 @contextmanager
 def _tracked(project: Project, targets: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Opens this run's parent in MLflow, yields the environment of its stages, and closes the parent as it ended."""
+    """Opens an MLflow run, the parent of all stages, for the block. Yields the environment that tells stages of it."""
     flow_run = str(runtime.flow_run.id)
     tags = {"prefect_run": flow_run, "prefect_name": runtime.flow_run.name}
     with records.opened(project, " ".join(targets) or "everything", tags) as parent:

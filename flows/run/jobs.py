@@ -1,7 +1,7 @@
-"""The engine of every run: jobs, of which some wait for others, each attempted once there is a place for it.
+"""Jobs: the stages of a pipeline or the points of a sweep, which run side by side and depend on each other.
 
-A job is a stage of the pipeline, or a point of a sweep. What one does, and where, its maker says; here they are given
-places, counted, told of and noted as failed. Prefect starts the attempts (flows/run/flow.py).
+`Jobs` gives each attempt a slot, counts attempts, reports progress and collects failures. Prefect starts the attempts
+(flows/run/flow.py).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ TAIL_LINES = 12
 
 @dataclass(frozen=True)
 class Ended:
-    """A job that has come to its end.
+    """How a job ended.
 
-    outcome: "ran", "unchanged" or "restored". worker: the name of the one that did it; empty for this machine.
+    outcome: "ran", "unchanged" or "restored". worker: the Dask worker that ran it; empty for this machine.
     """
 
     outcome: str
@@ -34,15 +34,15 @@ class Ended:
 
 @dataclass(frozen=True)
 class Job:
-    """Something to be done, once.
+    """One piece of work.
 
     Attributes:
-        name: unique, and shown.
-        kind: by which Prefect's tasks are named, and which decides whether it needs a device.
-        parents: names of jobs of the same run that must have ended well before.
-        priority: of the jobs that wait for a place, that with the highest goes first.
-        log: what it prints lies there.
-        attempt: does it; given the number of the attempt, from 1, and environment variables of its place.
+        name: unique, and shown to the user.
+        kind: names the Prefect task, and decides whether the job needs a GPU.
+        parents: names of jobs of the same run that must succeed first.
+        priority: of all jobs that wait for a slot, the one with the highest priority goes first.
+        log: the file with its output.
+        attempt: runs the job, given the number of the attempt (from 1) and the environment variables of its slot.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Failure:
-    """A job whose last attempt failed: why, the end of its log, and where the whole of it lies."""
+    """A job whose last attempt failed: the reason, the end of its log, and the path of the log."""
 
     name: str
     reason: str
@@ -67,7 +67,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of each job: it ended (ran, unchanged, restored), failed, or was skipped because of one that did."""
+    """The result of each job. skipped: job -> the failed job because of which it was skipped."""
 
     ended: Mapping[str, str]
     failures: tuple[Failure, ...] = ()
@@ -75,9 +75,9 @@ class Outcome:
 
 
 class Jobs:
-    """The jobs of one run at work. (No dataclass: Prefect looks into those for futures.) Parents come before children.
+    """The jobs of one run, parents before children. Its methods are thread-safe.
 
-    Its methods may be called from any thread.
+    This is no dataclass, because Prefect searches dataclasses for futures.
     """
 
     def __init__(self, jobs: Iterable[Job], slots: Slots, progress: Progress) -> None:
@@ -89,11 +89,11 @@ class Jobs:
         self._final: set[str] = set()
 
     def attempt(self, name: str) -> str:
-        """One attempt at one job, once there is a place for it; returns its outcome.
+        """Waits for a slot, then makes one attempt at a job. Returns its outcome.
 
         Raises:
             SlotsClosed: the run is being stopped.
-            Exception: whatever made the attempt fail.
+            Exception: the attempt failed.
         """
         job = self.jobs[name]
         with self.slots.hold(job.kind, job.priority) as device:
@@ -110,11 +110,11 @@ class Jobs:
         return ended.outcome
 
     def may_retry(self, name: str) -> bool:
-        """Not once the run is being stopped, nor a job that would fail in the same way again."""
+        """Whether a failed job may be retried: not while the run is being stopped, and not after a final failure."""
         return not self.slots.closed and name not in self._final
 
     def outcome(self) -> Outcome:
-        """What became of every job; call it when all have come to rest."""
+        """The result of every job. Call it when no job is running."""
         skipped: dict[str, str] = {}
         failures = dict(self._failures)
         for name, job in self.jobs.items():
@@ -123,7 +123,7 @@ class Jobs:
                 continue
             if because:
                 skipped[name] = skipped.get(because[0], because[0])
-            else:  # something outside the job broke: not to be taken for done
+            else:  # something outside the job failed; it must not count as done
                 reason = f"{name} was never run to its end"
                 failures[name] = Failure(name, reason, "", job.log, self._attempts[name])
         return Outcome(dict(self._ended), tuple(failures.values()), skipped)

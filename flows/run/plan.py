@@ -1,4 +1,4 @@
-"""What one call of `covey run` has to do, decided before anything slow is imported or started."""
+"""Decides which stages `covey run` has to run, before anything slow is imported or started."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Plan:
     Attributes:
         graph: every stage of the project.
         names: the stages to run.
-        forced: those of them that run even where nothing has changed.
-        scope: how many stages the targets stand for, fresh ones and ancestors included.
-        targets: the words that were asked for.
+        forced: the planned stages that run even if nothing has changed.
+        scope: the number of all stages that the targets include, with their ancestors, stale or not.
+        targets: the targets as the user gave them.
     """
 
     graph: Graph
@@ -39,21 +39,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a stage is, and why: `stale` if something it reads has changed, `waiting` below such a one, or `fresh`."""
+    """The state of a stage and the reasons: `stale` (an input changed), `waiting` (an ancestor is stale) or `fresh`."""
 
     state: str
     reasons: list[str]
 
 
 def make(project: Project, targets: Sequence[str] = (), *, force: bool = False) -> Plan:
-    """The stale stages among the targets and their ancestors, with what hangs below them there.
+    """The stale stages among the targets and their ancestors, and the descendants of those stages among them.
 
-    Runs and protocols that are not selected are worked on only where a target names nothing else. Forced are the
-    targets themselves, or everything where there are none; not the targets' ancestors. The report is forced where its
-    page is gone, which DVC does not know of.
+    Runs and protocols that are not selected are included only if a target names nothing else. `force` applies to the
+    targets, or to everything if there are none, but not to ancestors of the targets. The report is also forced if its
+    page is missing, because DVC does not track the page.
 
     Raises:
-        ParameterError: a target that stands for no stage.
+        ParameterError: a target that names no stage.
     """
     scope = selected(project.parameters)
     graph = narrow(pipeline.graph(project), scope)
@@ -68,7 +68,7 @@ def make(project: Project, targets: Sequence[str] = (), *, force: bool = False) 
 
 
 def standing(project: Project) -> dict[str, Standing]:
-    """How each selected stage stands."""
+    """The state of each selected stage."""
     scope = selected(project.parameters)
     graph = narrow(pipeline.graph(project), scope)
     names = [name for name in graph if in_scope(name, scope)]
@@ -77,7 +77,7 @@ def standing(project: Project) -> dict[str, Standing]:
 
 
 def belongs(name: str) -> tuple[str, str]:
-    """The run and the protocol that a stage works on, each empty where there is none."""
+    """The run and the protocol of a stage; empty if it has none."""
     command, _, key = name.partition("@")
     if command == "prepare_target":
         return "", key
@@ -86,13 +86,13 @@ def belongs(name: str) -> tuple[str, str]:
 
 
 def in_scope(name: str, scope: Scope) -> bool:
-    """Whether a stage belongs to what is selected, or to no run and no protocol at all."""
+    """Whether the run and the protocol of a stage, if it has any, are selected."""
     selected = zip(belongs(name), (scope.runs, scope.protocols), strict=True)
     return all(not part or parts is None or part in parts for part, parts in selected)
 
 
 def narrow(graph: Graph, scope: Scope) -> dict[str, Stage]:
-    """The graph, in which stages that belong to no run, as the report does, wait for what is selected only."""
+    """The graph, in which stages without a run, such as the report, only depend on selected stages."""
     return {
         name: stage
         if any(belongs(name))
@@ -102,13 +102,13 @@ def narrow(graph: Graph, scope: Scope) -> dict[str, Stage]:
 
 
 def resolve(graph: Graph, words: Iterable[str], scope: Scope = EVERYTHING) -> tuple[str, ...]:
-    """The stages that some words stand for, in the graph's order: those that are selected, if a word has any there.
+    """The stages that the words name, in the graph's order. If a word names selected stages, only those.
 
-    A word is a stage's name, its command (`pretrain`), its kind (`train`), or a run or protocol in its name:
-    `rotation`, `linear`, `rotation-linear`.
+    A word is the name of a stage, a command (`pretrain`), a kind (`train`), a run (`rotation`), a protocol (`linear`),
+    or both (`rotation-linear`).
 
     Raises:
-        ParameterError: a word that stands for no stage; names the closest that does.
+        ParameterError: a word that names no stage; the error suggests the closest word.
     """
     found: set[str] = set()
     for word in words:
@@ -120,7 +120,7 @@ def resolve(graph: Graph, words: Iterable[str], scope: Scope = EVERYTHING) -> tu
 
 
 def states(graph: Graph, stale: Mapping[str, Sequence[str]]) -> dict[str, Standing]:
-    """How each stage stands, in the graph's order."""
+    """The state of each stage, in the graph's order."""
     table: dict[str, Standing] = {}
     for name, stage in graph.items():
         first = [parent for parent in stage.parents if table[parent].state != "fresh"]
@@ -134,7 +134,7 @@ def states(graph: Graph, stale: Mapping[str, Sequence[str]]) -> dict[str, Standi
 
 
 def priorities(plan: Plan, weights: Mapping[str, float]) -> dict[str, float]:
-    """For each planned stage the weight of the heaviest path from it to an end, itself included."""
+    """For each planned stage, the weight of the heaviest path from it to a last stage, itself included."""
     heaviest = dict.fromkeys(plan.names, 0.0)
     for name in reversed(plan.names):
         heaviest[name] += weights[plan.graph[name].kind]

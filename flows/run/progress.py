@@ -1,4 +1,4 @@
-"""What a person sees while stages run: a live view in a terminal, plain lines elsewhere."""
+"""Shows the progress of a run: a live view in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Progress:
-    """Follows the stages of one run. Its methods may be called from any thread.
+    """Shows the jobs of one run. Its methods are thread-safe.
 
     Args:
-        total: how many stages are planned.
-        console: where to write; a live view where that is a terminal.
-        every: seconds between two looks at the running stages' logs, where it is none.
+        total: the number of planned jobs.
+        console: where to write. In a terminal, there is a live view.
+        every: seconds between two looks at the logs of running jobs, without a terminal.
     """
 
     def __init__(self, total: int, console: Console, every: float = LINE_EVERY_SECONDS) -> None:
@@ -57,20 +57,20 @@ class Progress:
             self._reader.join()
 
     def start(self, name: str, log: Path) -> None:
-        """A job has begun; what it prints goes to `log`."""
+        """A job has started; its output goes to `log`."""
         with self._lock:
             self._started[name] = time.monotonic(), log
         if not self._console.is_terminal:
             self.say(f"start    {name}")
 
     def done(self, name: str, outcome: str) -> None:
-        """A stage has ended well; `outcome` is what `reproduce` returned: ran, unchanged or restored."""
+        """A job has succeeded. outcome: ran, unchanged or restored."""
         seconds = self._end(name)
         how = "" if outcome == "ran" else f" ({outcome})"
         self.say(f"done     {name} in {duration(seconds)}{how}", "green")
 
     def failed(self, name: str, retry_in: float | None) -> None:
-        """An attempt has failed; `retry_in` is the number of seconds to the next, None if there is none."""
+        """An attempt has failed. retry_in: seconds until the next attempt; None if there is none."""
         seconds = self._end(name, final=retry_in is None)
         then = "" if retry_in is None else f"; tried again in {duration(retry_in)}"
         self.say(f"failed   {name} after {duration(seconds)}{then}", "red" if retry_in is None else "yellow")
@@ -79,7 +79,7 @@ class Progress:
         self.say(f"skipped  {name} because of {because}", "yellow")
 
     def say(self, line: str, style: str = "") -> None:
-        """Writes one line, above the live view where there is one."""
+        """Writes one line; in a terminal, above the live view."""
         self._console.print(Text(line, style=style), soft_wrap=True)
 
     def _end(self, name: str, *, final: bool = True) -> float:
@@ -100,7 +100,7 @@ class Progress:
         table.add_column(no_wrap=True, overflow="ellipsis")
         for name, seconds, line in self._running():
             table.add_row(Text(name, style="bold"), duration(seconds), Text(line, style="dim"))
-        return Group(table, Text(f"{self._ended} of {self._total} stages done"))
+        return Group(table, Text(f"{self._ended} of {self._total} done"))
 
     def _report_now_and_then(self) -> None:
         while not self._over.wait(self._every):
@@ -109,7 +109,7 @@ class Progress:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that has text in it, without colours; a bar's carriage returns begin lines too."""
+    """The last line of a log that is not empty, without colours. The carriage return of a progress bar ends a line."""
     try:
         with log.open("rb") as file:
             file.seek(0, 2)

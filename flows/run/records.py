@@ -1,4 +1,4 @@
-"""MLflow's part in a run, carried out apart: `covey` itself does not import MLflow, which takes seconds."""
+"""The MLflow records of a run. Other processes write them, because importing MLflow takes seconds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tasks.stage.apart import call
 
 @contextmanager
 def opened(project: Project, name: str, tags: Mapping[str, str]) -> Iterator[str]:
-    """A run of MLflow for the length of the block, to hang others under; gives its id. It is closed as the block ends.
+    """Opens an MLflow run for the block, as the parent of other runs. Yields its id.
 
-    FINISHED, FAILED where an error ends it, KILLED where an interrupt does.
+    It ends as FINISHED, as FAILED after an error, or as KILLED after an interrupt.
     """
     run_id: str = call(project, "tasks.tracking.pipeline_run:start", name, dict(tags), os.getpid())
     status = "KILLED"
@@ -30,10 +30,10 @@ def opened(project: Project, name: str, tags: Mapping[str, str]) -> Iterator[str
 
 
 def describe(project: Project, run_id: str, parameters: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-    """Adds settings and final numbers to a run that is at work."""
+    """Adds settings and metrics to an open run."""
     call(project, "tasks.tracking.pipeline_run:describe", run_id, dict(parameters), dict(metrics))
 
 
 def restored(project: Project, stage: str) -> None:
-    """Writes the record of a stage that DVC has restored."""
+    """Records a stage that DVC has restored from its cache."""
     call(project, "tasks.stage.restored:record", stage)

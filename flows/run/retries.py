@@ -1,4 +1,4 @@
-"""How each kind of stage is retried and timed: the one table, which params.yaml's `orchestration:` block may change."""
+"""Retries and timeouts for each kind of stage. The block `orchestration` of params.yaml overrides the defaults."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from tasks.settings import schema
 
 @dataclass(frozen=True)
 class Policy:
-    """What Prefect does with a stage of one kind.
+    """How stages of one kind are run.
 
     Attributes:
-        retries: how often a failed stage is started again; training goes on from its checkpoint.
-        retry_delay: seconds before that.
-        timeout: seconds after which an attempt is killed; None waits for ever.
-        weight: how long such a stage takes beside the others: the stage with the heaviest rest of the way goes first.
+        retries: how often a failed stage is retried. A training continues from its checkpoint.
+        retry_delay: seconds to wait before a retry.
+        timeout: seconds after which an attempt is killed; None for no limit.
+        weight: the usual duration of such a stage, relative to others. Stages with the heaviest path to the end go
+            first.
     """
 
     retries: int = 1
@@ -39,10 +40,10 @@ DEFAULTS: Mapping[str, Policy] = {
 
 
 def read(parameters: Mapping[str, Any]) -> dict[str, Policy]:
-    """The table for a project with this content of params.yaml.
+    """The policy of each kind, for these parameters.
 
     Raises:
-        ParameterError: a kind or a setting that does not exist, or a value that cannot be.
+        ParameterError: an unknown kind or setting, or an invalid value.
     """
     block = parameters.get("orchestration") or {}
     table = dict(DEFAULTS)
@@ -61,4 +62,4 @@ def _check_values(policy: Policy, where: str) -> None:
     if policy.retries < 0 or policy.retry_delay < 0:
         raise schema.ParameterError(f"{where}: retries and retry_delay must be 0 or more.")
     if policy.timeout is not None and policy.timeout <= 0:
-        raise schema.ParameterError(f"{where}.timeout: {policy.timeout} must be above 0 seconds, or null for none.")
+        raise schema.ParameterError(f"{where}.timeout: {policy.timeout} must be above 0 seconds, or null for no limit.")

@@ -1,7 +1,7 @@
-"""Slots: which stages of this process may work at the same time.
+"""Slots: they limit how many stages run at the same time.
 
-Prefect's own limits live in its database and leak when a run is killed, after which the next run waits for ever
-(prefect #17415, #9895). This one lives in memory and dies with its process.
+Prefect's own concurrency limits live in its database. If a run is killed, its slots there are never released, and the
+next run waits for ever (prefect #17415, #9895). These slots live in memory and end with the process.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _NVIDIA_FOLDER = Path("/proc/driver/nvidia/gpus")
 
 
 class SlotsClosed(RuntimeError):
-    """Raised in every waiter once the slots are closed: the run is being stopped."""
+    """The slots are closed, because the run is being stopped."""
 
 
 @dataclass(order=True)
 class _Waiter:
-    """One thread in a queue: the highest priority first, and the first come among equals."""
+    """A thread in a queue, ordered by priority, then by arrival."""
 
     rank: tuple[float, int]
     wants_device: bool = field(compare=False)
@@ -37,12 +37,12 @@ class _Waiter:
 
 
 class Slots:
-    """Places for stages: CPU slots and devices, given to the highest priority first.
+    """CPU slots and devices for stages. The stage with the highest priority gets the next one.
 
     Args:
-        cpu_slots: how many stages may compute on the processor at once.
-        devices: identifiers for CUDA_VISIBLE_DEVICES. With none, a stage that wants one takes a CPU slot.
-        at_most: how many stages may work at once in all; None leaves that to slots and devices.
+        cpu_slots: how many stages may run on the CPU at once.
+        devices: values for CUDA_VISIBLE_DEVICES. If there are none, stages that need a device take a CPU slot.
+        at_most: how many stages may run at once in total; None for no further limit.
 
     Raises:
         ValueError: cpu_slots or at_most below 1.
@@ -50,9 +50,9 @@ class Slots:
 
     def __init__(self, cpu_slots: int, devices: Sequence[str] = (), *, at_most: int | None = None) -> None:
         if cpu_slots < 1:
-            raise ValueError(f"cpu_slots is {cpu_slots}; at least 1 place is needed to let any stage through")
+            raise ValueError(f"cpu_slots is {cpu_slots}; it must be at least 1")
         if at_most is not None and at_most < 1:
-            raise ValueError(f"at_most is {at_most}; at least 1 stage must be allowed to work")
+            raise ValueError(f"at_most is {at_most}; it must be at least 1")
         self._lock = threading.Lock()
         self._free_slots = cpu_slots
         self._free_devices = list(devices)
@@ -65,7 +65,7 @@ class Slots:
 
     @contextmanager
     def hold(self, kind: str, priority: float = 0.0) -> Iterator[str | None]:
-        """Waits for a place, yields the device's identifier or None, and gives the place back at the end."""
+        """Waits for a slot and holds it for the block. Yields the device, or None for a CPU slot."""
         waiter = self._wait(kind, priority)
         try:
             yield waiter.device
@@ -73,7 +73,7 @@ class Slots:
             self._give_back(waiter)
 
     def close(self) -> None:
-        """Turns every waiter away with SlotsClosed, now and from now on; those inside stay inside."""
+        """Raises SlotsClosed in all threads that wait, now and later. Stages that hold a slot keep it."""
         with self._lock:
             self._closed = True
             for waiter in self._slot_queue + self._device_queue:
@@ -94,7 +94,7 @@ class Slots:
             self._admit()
         try:
             waiter.called.wait()
-        except BaseException:  # a Ctrl-C in the waiting thread: leave the queue, or the place, to the next
+        except BaseException:  # Ctrl-C in the waiting thread: leave the queue, or release the slot
             self._withdraw(waiter)
             raise
         if not waiter.inside:
@@ -102,7 +102,7 @@ class Slots:
         return waiter
 
     def _admit(self) -> None:
-        """Lets in all who have a place; devices go first, as an idle one is dearer than an idle core."""
+        """Gives out all free slots. Devices go first: an idle device costs more than an idle core."""
         while self._free_places and self._device_queue and self._free_devices:
             waiter = heapq.heappop(self._device_queue)
             waiter.device = self._free_devices.pop(0)
@@ -137,39 +137,39 @@ class Slots:
 
 
 def of_machine(machine: Mapping[str, Any], jobs: int | None) -> Slots:
-    """The slots of this machine for stages as the block `machine` has them; at most `jobs` at once.
+    """The slots of this machine for the settings in the block `machine`; at most `jobs` stages run at once.
 
-    A training in several processes takes as many cores, or GPUs, and so every stage is given as many.
+    If trainings use several processes, each slot has the cores or GPUs for all of them.
     """
     slots, devices = places(machine)
     return Slots(slots, devices, at_most=jobs)
 
 
 def places(machine: Mapping[str, Any]) -> tuple[int, list[str]]:
-    """How many stages fit the cores, and the GPUs, or groups of them, that each is given."""
+    """The number of stages that fit the cores, and the GPUs (or groups of GPUs) for stages that need one."""
     processes = machine.get("processes", 1)
     return count_slots(machine.get("threads", 1) * processes), grouped(find_devices(), processes)
 
 
 def grouped(devices: Sequence[str], size: int) -> list[str]:
-    """ "0,1" and "2,3" for four devices in twos, as CUDA_VISIBLE_DEVICES takes them; what is left over lies idle."""
+    """Groups of devices in the format of CUDA_VISIBLE_DEVICES: "0,1" and "2,3". A remainder stays unused."""
     return [",".join(devices[first : first + size]) for first in range(0, len(devices) - size + 1, size)]
 
 
 def count_slots(threads: int) -> int:
-    """How many stages of this many threads fit the cores that this process may use; at least one."""
+    """How many stages with this many threads fit the cores of this process; at least one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // max(1, threads))
 
 
 def find_devices() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them, found without loading torch (5 s)."""
+    """The GPUs that this process may use, in the format of CUDA_VISIBLE_DEVICES. It does not import torch (5 s)."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     present = _installed_devices()
     if visible is None:
         return [str(number) for number in range(present)]
     allowed = [name.strip() for name in visible.split(",")]
-    # CUDA itself stops reading at the first name that it does not know: "-1" and "" hide all that follow.
+    # CUDA stops at the first name that it does not know: "-1" and "" hide all devices after them.
     kept = itertools.takewhile(lambda name: name and not name.startswith("-"), allowed)
     return list(kept) if present else []
 

@@ -1,4 +1,4 @@
-"""`covey serve`: a Prefect server with its page and its clock, and the service that does what it plans."""
+"""`covey serve`: a Prefect server that plans the scheduled runs, and the service that carries them out."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ POLL_SECONDS = 2.0
 
 
 def serve(project: Project, port: int | None = None) -> None:
-    """Serves the schedules of params.yaml until it is interrupted.
+    """Runs the schedules of params.yaml until it is interrupted.
 
     Raises:
-        ParameterError: params.yaml has no schedule, or one that cannot be used.
+        ParameterError: params.yaml has no schedules, or an invalid one.
         Exit: another process serves this project.
-        ServerError: the server did not come up, or went away.
+        ServerError: the server did not start, or stopped.
     """
     entries = schedules.read(project.parameters)
     if not entries:
         raise params.ParameterError(
             'params.yaml has no schedules. Add: schedules: {nightly: {cron: "30 2 * * *", run: []}}'
         )
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell in the background has SIGINT ignored
+    for number in (signal.SIGINT, signal.SIGTERM):  # a process in the background of a shell ignores SIGINT
         signal.signal(number, _interrupt)
     with errors.run_lock(project, "serve"), server.running(project, port, pages=True) as prefect:
-        print("Starting Prefect; this takes some twenty seconds.", flush=True)
+        print("Starting Prefect; this takes about 20 seconds.", flush=True)
         prefect.wait_until_up()
         with service.Service(project, entries) as served:
             served.register()
             served.close_dead()
             print(f"Prefect  {prefect.address.removesuffix('/api')}/deployments")
             service.tell_schedules(entries)
-            print("Ctrl-C stops it, and the runs that it has started.", flush=True)
+            print("Ctrl-C stops it and all runs that it has started.", flush=True)
             while True:
                 try:
                     served.step()
                 except served.connection_errors as error:
-                    print(f"Prefect's server gave no answer ({error}); waiting for it.", file=sys.stderr)
+                    print(f"Prefect's server does not answer ({error}); waiting for it.", file=sys.stderr)
                     prefect.wait_until_up()
                 time.sleep(POLL_SECONDS)
 

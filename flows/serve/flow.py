@@ -1,10 +1,10 @@
-"""The flow of a schedule: one `covey run` or `covey sweep`, whose ending is the state of its run on Prefect's page.
+"""The flow of a schedule: one `covey run` or `covey sweep`. Prefect's page shows its result as a state.
 
-- Completed: every stage that was stale ended well. Completed "Nothing stale": there was none.
-- Failed: stages failed, which the message names, or params.yaml cannot be used.
-- Failed "Regression": all ended well, but a number is worse than published. An alarm is of the type Failed, so that it
-  is red and that filters and automations for failures find it; the name tells it from a stage that broke.
-- Cancelled "Skipped": another run was at work, and `overlap` is `skip`.
+- Completed: all stale stages succeeded. Completed "Nothing stale": no stage was stale.
+- Failed: stages failed (the message names them), or params.yaml has a mistake.
+- Failed "Regression": all stages succeeded, but a score is worse than published. The type is Failed, so that filters
+  and automations for failures find it.
+- Cancelled "Skipped": another run was in progress, and `overlap` is `skip`.
 
 As a program, `python -m flows.serve.flow RUN PID` carries out a flow run that Prefect has planned, in a process that
 ends when the process PID does.
@@ -41,13 +41,13 @@ from tasks.staleness.dvc_errors import PipelineError
 FLOW_NAME = "covey-schedule"
 _PAUSE_SECONDS = 1.0
 _logger = logging.getLogger("prefect.flow_runs.covey")
-_logger.setLevel(logging.INFO)  # whatever the level of Prefect's own words is
+_logger.setLevel(logging.INFO)  # independent of the level of Prefect's own messages
 _logger.propagate = False
 
 
 @flow(name=FLOW_NAME, flow_run_name="{schedule}", persist_result=False)  # type: ignore[untyped-decorator]
 def refresh(schedule: str) -> Any:
-    """What `schedule` of params.yaml says, in the project of the working folder; returns the state that it ends in."""
+    """Carries out one schedule of params.yaml, in the project of the working folder. Returns the final state."""
     with _told_to_prefect(str(runtime.flow_run.id)):
         try:
             project = Project.find()
@@ -58,20 +58,20 @@ def refresh(schedule: str) -> Any:
 
 
 def carry_out(project: Project, entry: schedules.Schedule) -> Any:
-    """Runs a schedule's command once nothing else is at work, or not at all; returns a state."""
+    """Runs a schedule's command. If another run is in progress, it waits or skips. Returns the final state."""
     while True:
         state = _sweep(project, entry.sweep) if entry.sweep else _run(project, tuple(entry.run))
         if state is not None:
             return state
         if entry.overlap == schedules.SKIP:
-            return Cancelled(name=SKIPPED, message=f"{entry.command} was left out: another run is at work here.")
-        print(f"{entry.command} waits for it.", flush=True)
+            return Cancelled(name=SKIPPED, message=f"{entry.command} was skipped: another run is in progress.")
+        print(f"{entry.command} waits for the other run.", flush=True)
         locks.wait_until_free(project.lock("run"))
         time.sleep(_PAUSE_SECONDS)
 
 
 def _run(project: Project, targets: tuple[str, ...]) -> Any | None:
-    """`covey run`, as the state that it ends in; None where another one is at work."""
+    """Runs `covey run`. Returns its final state, or None if another run is in progress."""
     try:
         with errors.run_lock(project):
             return state_of(command.run(project.reread(), command.Asked(targets)))
@@ -82,7 +82,7 @@ def _run(project: Project, targets: tuple[str, ...]) -> Any | None:
 
 
 def _sweep(project: Project, name: str) -> Any | None:
-    """`covey sweep`, as the state that it ends in; None where another run is at work."""
+    """Runs `covey sweep`. Returns its final state, or None if another run is in progress."""
     try:
         failed = run_sweep(project.reread(), name, dry_run=False, jobs=None)
     except typer.Exit as ended:
@@ -93,7 +93,7 @@ def _sweep(project: Project, name: str) -> Any | None:
 
 
 class _Lines(io.TextIOBase):
-    """A text stream that passes on what is written to it, and logs every whole line for a flow run."""
+    """A text stream that passes on its text, and also logs each complete line for a flow run."""
 
     def __init__(self, stream: TextIO, flow_run: str, level: int) -> None:
         self._stream, self._level, self._rest = stream, level, ""
@@ -113,7 +113,7 @@ class _Lines(io.TextIOBase):
 
 @contextmanager
 def _told_to_prefect(flow_run: str) -> Iterator[None]:
-    """Sends what the block prints to the flow run's log as well, where Prefect's page shows it."""
+    """Also sends the output of the block to the flow run's log on Prefect's page."""
     out, error = _Lines(sys.stdout, flow_run, logging.INFO), _Lines(sys.stderr, flow_run, logging.WARNING)
     handlers = logging.getLogger("prefect.flow_runs").handlers
     for handler in handlers:
@@ -128,8 +128,8 @@ def _told_to_prefect(flow_run: str) -> Iterator[None]:
 
 
 def main(flow_run: str, parent: int) -> None:
-    """Carries out a planned flow run as long as the parent lives."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may have had it ignored
+    """Carries out a scheduled flow run. Ends when the parent ends."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background of a shell ignores SIGINT
     threading.Thread(target=server.end_with, args=(parent,), daemon=True).start()
     from prefect.client.orchestration import get_client
     from prefect.flow_engine import run_flow

@@ -1,14 +1,14 @@
-"""The deployments of a project's schedules, and the processes that carry out their runs.
+"""The Prefect deployments of a project's schedules, and the processes that carry out their runs.
 
-Prefect plans the runs; carried out they are here, since Prefect's own runner would replay every late run one by one
-(#15886) and count places in its database, from which a kill never takes them back (#17415). What is decided here:
+Prefect plans the runs, and this service carries them out. Prefect's own runner is not used: it would start all late
+runs one after the other (prefect #15886), and its limits in the database are not released after a kill (#17415).
 
-- Times that passed while nothing served, or while the machine slept, are made good by one run, the newest; the others
-  end as "Missed". Where `catch_up` is off, all from before the start do.
-- A run whose schedule is still at work is "Skipped", or with `overlap: queue` waits; what waits is one planned run,
-  since each brings everything up to date.
-- A run that is cancelled on the page is ended with all that it has started. So are all when this process ends: at
-  Ctrl-C with their checkpoints written, at a kill within a second.
+- If times passed while no service was running, or while the machine slept, only the newest run is carried out. The
+  others end as "Missed". If `catch_up` is off, all times before the start of the service are missed.
+- If the previous run of a schedule is still in progress, a new one is "Skipped", or waits with `overlap: queue`. Only
+  one scheduled run waits, since one brings everything up to date.
+- A run that is cancelled on Prefect's page is ended with all its processes. When this process ends, all runs end:
+  after Ctrl-C with their checkpoints written, after a kill within a second.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Due:
-    """A run whose time has come. planned: by the clock, not by hand."""
+    """A flow run that is due. planned: by the schedule, not by hand."""
 
     id: UUID
     time: datetime
@@ -49,9 +49,9 @@ class Due:
 
 
 def triage(due: Sequence[Due], entry: Schedule, began: datetime) -> tuple[list[Due], list[Due]]:
-    """The runs of one schedule to carry out, in order, and those that were missed: at most one planned run is left.
+    """The runs of one schedule to carry out, in order, and the missed runs. At most one planned run is carried out.
 
-    began: when this service started; planned times before it were not served.
+    began: when this service started.
     """
     planned = sorted((run for run in due if run.planned), key=lambda run: run.time)
     wanted = [] if entry.paused else [run for run in planned if entry.catch_up or run.time >= began][-1:]
@@ -85,7 +85,7 @@ class Service:
             self._stack.close()
 
     def register(self) -> None:
-        """Makes the deployments what params.yaml says; those of schedules that it no longer has are removed."""
+        """Creates or updates the deployments of all schedules, and deletes those of removed schedules."""
         from prefect.client.schemas import filters
 
         self.deployments = {_deployment(entry).apply(): entry.name for entry in self.entries.values()}
@@ -95,14 +95,14 @@ class Service:
                 self.client.delete_deployment(found.id)
 
     def close_dead(self) -> None:
-        """Closes the runs that a service, or a `covey run`, which was killed has left open."""
+        """Closes runs that a killed service or a killed `covey run` has left open."""
         for run in self.client.read_flow_runs(flow_run_filter=server.running_filter()):
             owner = next((tag.removeprefix(server.OWNER_TAG) for tag in run.tags if server.OWNER_TAG in tag), None)
             if run.deployment_id in self.deployments or (owner and not processes.is_alive(json.loads(owner))):
                 server.close_run(self.client, run.id)
 
     def step(self) -> None:
-        """Looks once at what params.yaml says, what has ended, what is to be cancelled, and what is due."""
+        """Handles edits of params.yaml, runs that have ended, cancellations, and runs that are due."""
         self._reread()
         for identity, (name, process) in list(self.active.items()):
             if process.poll() is not None:
@@ -118,19 +118,19 @@ class Service:
             self._decide(self.entries[name], runs)
 
     def stop(self) -> None:
-        """Ends every run that is at work."""
-        self._end(list(self.active), STOPPED, "covey serve was stopped. The next run goes on from the checkpoints.")
+        """Ends all runs in progress."""
+        self._end(list(self.active), STOPPED, "covey serve was stopped. The next run continues from the checkpoints.")
 
     def _decide(self, entry: Schedule, due: Sequence[Due]) -> None:
         wanted, missed = triage(due, entry, self.began)
         for run in missed:
-            self._cancel(run.id, MISSED, "Its time passed while covey serve was not at work.")
+            self._cancel(run.id, MISSED, "Its time passed while covey serve was not running.")
         for run in wanted:
             if entry.name not in {name for name, _ in self.active.values()}:
                 self._start(run, entry)
             elif entry.overlap == schedules.SKIP:
-                self._cancel(run.id, SKIPPED, f"The run of {entry.name} before this one is still at work.")
-                _say(entry.name, f"{SKIPPED}: the one before is still at work")
+                self._cancel(run.id, SKIPPED, f"The previous run of {entry.name} is still in progress.")
+                _say(entry.name, f"{SKIPPED}: the previous run is still in progress")
 
     def _start(self, run: Due, entry: Schedule) -> None:
         from prefect.states import Pending
@@ -141,7 +141,7 @@ class Service:
         path = os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get("PYTHONPATH")]))
         command = [sys.executable, "-m", "flows.serve.flow", str(run.id), str(os.getpid())]
         with log.open("wb") as output:
-            # A session of its own: Ctrl-C must reach this process alone, which ends its runs one by one.
+            # A session of its own: Ctrl-C must only reach this process, which then ends its runs.
             process = subprocess.Popen(
                 command,
                 cwd=self.project.root,
@@ -154,7 +154,7 @@ class Service:
         _say(entry.name, f"{entry.command}, log: {log}")
 
     def _note_end(self, identity: UUID, name: str) -> None:
-        """Tells how a run ended whose process is gone; one that died before it could say so is closed."""
+        """Prints the final state of a run whose process has ended. If the run has no final state, it is closed."""
         del self.active[identity]
         state = self.client.read_flow_run(identity).state
         if state is None or not state.is_final():
@@ -163,7 +163,7 @@ class Service:
         _say(name, f"{state.name}: {state.message}" if state.message else state.name)
 
     def _end(self, identities: Sequence[UUID], state: str, message: str) -> None:
-        """Ends runs with all that they have started: first as Ctrl-C would, in the end by force."""
+        """Ends runs and all their processes: first with SIGINT, then with SIGKILL."""
         ending = {identity: self.active[identity] for identity in identities}
         for _, process in ending.values():
             _signal(process, signal.SIGINT)
@@ -183,7 +183,7 @@ class Service:
         self.client.set_flow_run_state(identity, Cancelled(name=name, message=message), force=True)
 
     def _reread(self) -> None:
-        """Takes up schedules that have been edited meanwhile."""
+        """Reads the schedules again if params.yaml has changed."""
         if (now := _modified(self.project)) == self._read_at:
             return
         self._read_at = now
@@ -195,7 +195,7 @@ class Service:
         if entries != self.entries:
             self.entries = entries
             self.register()
-            print("params.yaml has other schedules now:")
+            print("The schedules of params.yaml have changed:")
             tell_schedules(entries)
 
 
@@ -230,14 +230,14 @@ def _say(name: str, text: str) -> None:
 
 
 def tell_schedules(entries: Mapping[str, Schedule]) -> None:
-    """Prints each schedule with the time when it is due next."""
+    """Prints each schedule with its next time."""
     for entry in entries.values():
         when = "paused" if entry.paused else f"next on {next_time(entry):%a %d %b %Y, %H:%M %Z}"
         print(f"{entry.name:10} {entry.cron:14} {entry.command}, {when}", flush=True)
 
 
 def next_time(entry: Schedule) -> datetime:
-    """When a schedule is due next, in its time zone, as Prefect reckons it."""
+    """The next time of a schedule, in its time zone, as Prefect computes it."""
     import asyncio
 
     from prefect.server.schemas.schedules import CronSchedule

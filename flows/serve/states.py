@@ -1,4 +1,4 @@
-"""The states in which the runs of schedules end, as Prefect's page names them."""
+"""The final states of scheduled runs on Prefect's page."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ NOTHING_STALE, REGRESSION = "Nothing stale", "Regression"
 
 
 def state_of(ending: Ending | None) -> Any:
-    """The state that tells how a `covey run` ended; None: there was nothing to do."""
+    """The state for the result of `covey run`; None stands for a run with nothing to do."""
     if ending is None:
         return Completed(name=NOTHING_STALE, message="Every stage is up to date.")
     outcome = ending.outcome
     if outcome.failures:
-        left = f"; left out because of that: {', '.join(outcome.skipped)}" if outcome.skipped else ""
+        left = f"; skipped because of that: {', '.join(outcome.skipped)}" if outcome.skipped else ""
         return Failed(message=f"failed: {', '.join(failure.name for failure in outcome.failures)}{left}")
     if ending.worse:
         return Failed(name=REGRESSION, message="worse than published: " + "; ".join(ending.worse))

@@ -1,4 +1,4 @@
-"""`covey sweep` and `covey study`: a grid or a search of settings as DVC experiments, and a claim judged by one."""
+"""`covey sweep` runs a grid or a search of settings as DVC experiments; `covey study` tests a claim with a sweep."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from tasks.sweeps import sweep as sweeps
 from tasks.sweeps.points import Point
 from tasks.sweeps.settings import Sweep
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="List the points, the stages each would run, and the time.")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="How many points may be at work at once.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only list the points, the stages that each would run, and the expected time.")
+]
+Jobs = Annotated[int | None, typer.Option(min=1, help="How many points may run at the same time.")]
 
 
 def sweep(
-    name: Annotated[str, typer.Argument(help="A file of `sweeps/`, without its ending.")],
+    name: Annotated[str, typer.Argument(help="The name of a file in `sweeps/`, without .yaml.")],
     dry_run: DryRun = False,
     jobs: Jobs = None,
 ) -> None:
-    """Runs every point of a grid of settings that has not been run, each as a DVC experiment; or searches a space.
+    """Runs a grid of settings, or a search over a space of settings. Each point is a DVC experiment.
 
     Examples:
 
@@ -37,8 +39,9 @@ def sweep(
 
         covey sweep recipe
 
-    What a point has in common with another, or with anything run before, is taken from DVC's cache. A point that
-    fails fails alone. Stop it as you like: the next call goes on. Exit codes as for `covey run`.
+    Points that have been run before are not run again, and stages that points share run once: DVC's cache has the rest.
+    If a point fails, the others still run. After Ctrl-C, the same command continues. The exit codes are those of
+    `covey run`.
     """
     with refusals():
         failed = run_sweep(Project.find(), name, dry_run=dry_run, jobs=jobs)
@@ -47,19 +50,19 @@ def sweep(
 
 
 def run_sweep(project: Project, name: str, *, dry_run: bool, jobs: int | None) -> bool:
-    """Runs a sweep or a search, or prints what that would be; whether a point failed."""
+    """Runs a sweep or a search, or with `dry_run` lists its points. Returns whether a point failed."""
     asked = sweeps.load(project, name)
     return (_search if asked.search else _grid)(project, asked, dry_run, jobs)
 
 
 def study(
-    names: Annotated[list[str] | None, typer.Argument(help="Files of `studies/`, without their endings.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every study there is.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="At full size: a GPU and real data.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of files in `studies/`, without .yaml.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All studies.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="At full size, which needs a GPU and real data.")] = False,
     dry_run: DryRun = False,
     jobs: Jobs = None,
 ) -> None:
-    """Checks a claim of the literature: runs its sweep, and gives the verdict by the rule that its file states.
+    """Tests a claim of the literature: runs a sweep and judges it by the rule in the study's file.
 
     Examples:
 
@@ -69,13 +72,13 @@ def study(
 
         covey study --all --full --dry-run
 
-    The verdicts lie in results/studies/, and as a page with the published numbers in results/studies.html.
+    The verdicts are written to results/studies/. The page results/studies.html shows them beside the published numbers.
     """
     with refusals():
         project = Project.find()
         wanted = studies.known(project) if everything else list(names or [])
         if not wanted:
-            raise ParameterError(f"which study? {', '.join(studies.known(project))}; or --all.")
+            raise ParameterError(f"name a study ({', '.join(studies.known(project))}), or give --all.")
         asked = [studies.load(project, name, "full" if full else "quick") for name in wanted]
         work = [(one.sweep, points.points(project, one.sweep)) for one in asked]
         if dry_run:
@@ -93,7 +96,7 @@ def study(
 
 
 def _grid(project: Project, asked: Sweep, dry_run: bool, jobs: int | None) -> bool:
-    """Runs a grid, or prints what that would be; whether a point failed."""
+    """Runs a grid, or with `dry_run` lists its points. Returns whether a point failed."""
     every = points.points(project, asked)
     if dry_run:
         execution.show_plan(project, every)
@@ -105,7 +108,7 @@ def _grid(project: Project, asked: Sweep, dry_run: bool, jobs: int | None) -> bo
 
 
 def _search(project: Project, asked: Sweep, dry_run: bool, jobs: int | None) -> bool:
-    """Runs a search, or prints what is known of it; whether a trial failed."""
+    """Runs a search, or with `dry_run` prints its state. Returns whether a trial failed."""
     from flows.sweep import search
 
     if dry_run:
@@ -116,11 +119,11 @@ def _search(project: Project, asked: Sweep, dry_run: bool, jobs: int | None) -> 
 
 
 def _run(project: Project, work: Sequence[tuple[Sweep, Sequence[Point]]], jobs: int | None) -> bool:
-    """Runs what is new in the sweeps; whether a point failed."""
+    """Runs the points that have no record yet. Returns whether one failed."""
     every = [point for _, points in work for point in points]
     new = execution.todo(project, every)
     if not new:
-        print(f"Nothing is new: all {len(every)} points have been run.")
+        print(f"Nothing to run: all {len(every)} points are done.")
         return False
     print(f"{len(new)} of {len(every)} points to run.", flush=True)
     names = {point.sweep for point in new}

@@ -1,4 +1,4 @@
-"""What `covey sweep` and `covey study` do: which points are new, what that will take, running them, and the tables."""
+"""What `covey sweep` and `covey study` share: planning points, running them, and printing tables."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 def todo(project: Project, every: Sequence[Point]) -> list[Point]:
-    """Those of the points that have no record yet, each once."""
+    """The points that have no record yet, without duplicates."""
     found = {point.key: point for point in every if points.record(project, point) is None}
     return list(found.values())
 
 
 def show_plan(project: Project, every: Sequence[Point]) -> None:
-    """Prints each point with the stages that it would run, and what all that may take."""
+    """Prints each point with the stages that it would run, and the expected time."""
     known = points.known_stages(project)
     seen = set(known)
     table = Table("point", "state", "stages to run", box=None, pad_edge=False)
@@ -48,13 +48,13 @@ def show_plan(project: Project, every: Sequence[Point]) -> None:
         table.add_row(str(point), "[red]new[/]", ", ".join(new) or "none: all are in the cache")
     Console(width=None if sys.stdout.isatty() else 240).print(table)
     seconds, unknown = results.estimate(names, known)
-    rest = f", and {unknown} of which nothing is known" if unknown else ""
-    print(f"{len(names)} stages to run: about {duration(seconds)} of work by earlier times{rest}.")
+    rest = f", without {unknown} that have never run" if unknown else ""
+    print(f"{len(names)} stages to run: about {duration(seconds)}, estimated from earlier runs{rest}.")
 
 
 @contextmanager
 def servers(project: Project) -> Iterator[Runner]:
-    """Yields what runs new points of some sweeps, beside a Prefect server and a fork server, which start meanwhile."""
+    """Starts a Prefect server and a fork server for the block. Yields a function that runs points."""
     from tasks.stage import fork_server
 
     with fork_server.running(project) as environment, server.running(project) as prefect:
@@ -66,13 +66,13 @@ def servers(project: Project) -> Iterator[Runner]:
 
 
 def carry_out(project: Project, sweeps: Sequence[Sweep], new: Sequence[Point], jobs: int | None) -> Ending:
-    """Runs new points of some sweeps, and says what became of them."""
+    """Runs points that have no record. Returns their records and failures."""
     with servers(project) as run:
         return run(sweeps, new, jobs)
 
 
 def write_table(project: Project, sweep: Sweep, every: Sequence[Point]) -> list[dict[str, Any]]:
-    """Writes the table of what is known of the points, and returns their records."""
+    """Writes the table of all points that have a record. Returns the records."""
     records = [record for point in every if (record := points.record(project, point)) is not None]
     if records:
         results.write_table(project, sweep, records)
@@ -80,7 +80,7 @@ def write_table(project: Project, sweep: Sweep, every: Sequence[Point]) -> list[
 
 
 def finish(project: Project, sweep: Sweep, every: Sequence[Point]) -> list[dict[str, Any]]:
-    """Writes the table and the figure of what is known of the points, and returns their records."""
+    """Writes the table and the figure of all points that have a record. Returns the records."""
     records = write_table(project, sweep, every)
     if records:
         results.draw(project, sweep, records)
@@ -88,25 +88,25 @@ def finish(project: Project, sweep: Sweep, every: Sequence[Point]) -> list[dict[
 
 
 def tell(project: Project, sweep: Sweep, records: Sequence[dict[str, Any]]) -> None:
-    """Prints the metric's mean over seeds for every combination of settings, and where all numbers lie."""
+    """Prints the mean of the metric over seeds for each combination of settings, and the paths of all numbers."""
     if sweep.metric is not None and records:
         table = Table("settings", f"{sweep.metric.target} {sweep.metric.metric}".strip(), "95 %", "seeds", box=None)
         for name, (_, mean) in results.averages(records, sweep.metric).items():
             ends = f"{mean.low:.4g} to {mean.high:.4g}" if mean.seeds > 1 else ""
-            table.add_row(name or "as they are", f"{mean.value:.4g}", ends, str(mean.seeds))
+            table.add_row(name or "unchanged", f"{mean.value:.4g}", ends, str(mean.seeds))
         Console(width=None if sys.stdout.isatty() else 160).print(table)
     if records:
         tell_places(project, sweep)
 
 
 def tell_places(project: Project, sweep: Sweep) -> None:
-    """Prints where a sweep's numbers lie."""
+    """Prints where the numbers of a sweep are stored."""
     print(f"All numbers: {project.root / paths.SWEEPS / sweep.name}.csv")
     print(f"As experiments: dvc exp show --rev refs/covey/sweeps/{sweep.name}")
 
 
 def tell_failures(ending: Ending) -> None:
-    """Prints, for each point that failed, the end of its log and where the whole of it lies."""
+    """Prints the end of the log of each failed point, and the path of the log."""
     for failure in ending.failed:
         print(f"\n{failure.reason}. The end of its log:", file=sys.stderr)
         for line in failure.tail.splitlines():
@@ -115,7 +115,7 @@ def tell_failures(ending: Ending) -> None:
 
 
 def tell_verdicts(project: Project, names: Sequence[str]) -> None:
-    """Prints the board of verdicts, and where the page lies."""
+    """Prints the table of verdicts, and the path of the page."""
     table = Table("study", "verdict", "seeds", "difference of each rule, 95 %", box=None, pad_edge=False)
     colours = {"reproduced": "green", "not reproduced": "red", "undecided": "yellow"}
     for outcome in board.outcomes(project):

@@ -1,11 +1,11 @@
-"""The flow of sweeps: each point is a job of the same engine that runs stages, and a DVC experiment."""
+"""The Prefect flow of a sweep. Each point is a job (flows/run/jobs.py) and a DVC experiment."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,16 +25,17 @@ from tasks.project import paths
 from tasks.project.project import Project
 from tasks.sweeps import experiments, results
 from tasks.sweeps.points import Point
+from tasks.sweeps.settings import Sweep
 from tasks.tracking.server import local_uri
 
 POLICY = Policy(retries=1, retry_delay=5.0)
 CHECKPOINTS = "sweeps/work"
-"""In .covey: where the stages of all points keep their checkpoints, so that equal ones find each other's."""
+"""The folder in .covey with the checkpoints of all points. Points with equal stages share them."""
 
 
 @dataclass
 class Ending:
-    """What became of the points that were to run: the records of those that are done, by key, and the failures."""
+    """The result of a run of points. done: the record of each point that succeeded, by its key."""
 
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: tuple[Failure, ...] = ()
@@ -45,9 +46,9 @@ class PointsFailed(RuntimeError):
 
 
 class Points:
-    """What the points of one run share. (No dataclass: Prefect looks into those for futures.)
+    """What the points of one run share.
 
-    baselines, parents: of each sweep by its name, the commit to start from and the MLflow run to hang under.
+    baselines: name of a sweep -> the commit that its experiments start from. parents: name -> its MLflow run.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Points:
 
     @contextmanager
     def _copy(self) -> Iterator[int]:
-        """The number of a copy of the project that nobody else is in."""
+        """Reserves a copy of the project for the block. Yields the number of the copy."""
         with self._alone:
             if not self._free:
                 self._free.append(self._copies)
@@ -107,15 +108,27 @@ class Points:
         self.done[point.key] = record
 
 
+def run_sweeps(
+    project: Project, sweeps: Sequence[Sweep], points: Sequence[Point], jobs: int | None, environment: Mapping[str, str]
+) -> Ending:
+    """Runs points as a flow of Prefect. If a point fails, the others still run."""
+    names = [sweep.name for sweep in sweeps]
+    ending: Ending = covey_sweep(names, jobs, lambda: _run(project, sweeps, points, jobs, environment))
+    return ending
+
+
 @flow(  # type: ignore[untyped-decorator]
     name="covey-sweep", task_runner=ThreadPoolTaskRunner(), persist_result=False, validate_parameters=False
 )
-def run_sweeps(project: Any, sweeps: Any, points: Any, jobs: int | None, environment: Mapping[str, str]) -> Ending:
-    """Runs points of some sweeps, side by side; one that fails leaves the others alone.
+def covey_sweep(sweeps: list[str], jobs: int | None, body: Any) -> Ending:  # noqa: ARG001
+    """What Prefect keeps of a run: its first two arguments. body: as in `flows.run.flow.covey`."""
+    ending: Ending = body()
+    return ending
 
-    Args:
-        project, sweeps, points: a Project, and lists of Sweep and Point; Prefect would make schemas of these types.
-    """
+
+def _run(
+    project: Project, sweeps: Sequence[Sweep], points: Sequence[Point], jobs: int | None, environment: Mapping[str, str]
+) -> Ending:
     flow_run = str(runtime.flow_run.id)
     server.claim_run(flow_run)
     slots = of_machine(max((s.parameters["machine"] for s in sweeps), key=lambda m: m.get("threads", 1)), jobs)
@@ -138,6 +151,6 @@ def run_sweeps(project: Any, sweeps: Any, points: Any, jobs: int | None, environ
         outcome = carry_out(Jobs([work.job(point) for point in points], slots, progress))
         if outcome.failures:
             raise PointsFailed  # so that the sweep's own run of MLflow ends as FAILED
-    if not outcome.failures:  # checkpoints are wanted only where something is to go on
+    if not outcome.failures:  # only failed points need their checkpoints
         shutil.rmtree(checkpoints, ignore_errors=True)
     return Ending(work.done, outcome.failures)

@@ -1,4 +1,4 @@
-"""What `covey sweep` does with a search: rounds of trials until there are enough, and the tables of what they found."""
+"""Runs a search for `covey sweep`: rounds of trials, and the tables of their results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BEST = 5
 
 
 class Search:
-    """A sweep's search at work: its study, and the servers, which start with the first point that has to be run."""
+    """A search in progress. The servers start with the first point that has to run."""
 
     def __init__(self, project: Project, sweep: Sweep, jobs: int | None) -> None:
         self.project, self.sweep, self.jobs = project, sweep, jobs
@@ -36,7 +36,7 @@ class Search:
         self._run: Runner | None = None
 
     def run(self) -> None:
-        """Runs rounds until there are enough trials; one that fails does not stop the others."""
+        """Runs rounds until there are enough trials. A failed trial does not stop the search."""
         slots, devices = places(self.sweep.parameters["machine"])
         at_once = self.jobs or max(slots, len(devices))
         width = -(-at_once // len(self.sweep.seeds))
@@ -49,7 +49,7 @@ class Search:
         for trial in taken:
             try:
                 every[trial.number] = self.study.points(trial)
-            except ParameterError as error:  # settings that are right one by one and not together
+            except ParameterError as error:  # settings that are valid one by one, but not together
                 self._fail(trial, str(error))
         self._bring([point for own in every.values() for point in own])
         for trial in taken:
@@ -57,7 +57,7 @@ class Search:
                 self._judge(trial, every[trial.number])
 
     def _bring(self, every: Sequence[Point]) -> None:
-        """Runs those of the points that have no record."""
+        """Runs the points that have no record."""
         new = execution.todo(self.project, every)
         if not new:
             return
@@ -66,7 +66,7 @@ class Search:
         execution.tell_failures(self._run([self.sweep], new, self.jobs))
 
     def _judge(self, trial: Trial, own: Sequence[Point]) -> None:
-        """Tells the study a trial's value. Raises ParameterError where no trial has ever had the metric."""
+        """Reports the value of a trial to the study. Raises ParameterError if no trial has the metric."""
         records = [record for point in own if (record := points.record(self.project, point)) is not None]
         if len(records) < len(own):
             self._fail(trial, f"{len(own) - len(records)} of its {len(own)} points have failed.")
@@ -88,7 +88,7 @@ class Search:
 
 
 def carry_out(project: Project, sweep: Sweep, jobs: int | None) -> bool:
-    """Runs a search to its end and prints what it found; whether a trial failed on the way."""
+    """Runs a search to its end and prints the result. Returns whether a trial failed."""
     work = Search(project, sweep, jobs)
     work.run()
     found: dict[str, Point] = {}
@@ -103,7 +103,7 @@ def carry_out(project: Project, sweep: Sweep, jobs: int | None) -> bool:
 
 
 def show_plan(project: Project, sweep: Sweep) -> None:
-    """Prints the space, the trials so far and the best of them."""
+    """Prints the space, the trials so far and the best trial."""
     study = Study(project, sweep, reading=True)
     space = Table("setting", "drawn from", box=None, pad_edge=False)
     for key, content in study.search.space.items():
@@ -139,7 +139,7 @@ def _tell_best(study: Study, count: int) -> None:
 
 
 def _points(study: Study, trial: Trial) -> list[Point]:
-    """A trial's points; none where its settings do not go together."""
+    """The points of a trial; none if its settings are invalid."""
     try:
         return study.points(trial)
     except ParameterError:

@@ -33,9 +33,9 @@ UNITS = {"ap*": "share"}
 CURVES = "Precision against recall at an overlap of one half; N_cf dashed."
 SHOWN = 8
 SURE = 0.5
-"""The least score of a detection that is drawn; all count for the average precision."""
+"""The least score of a detection that is drawn. All detections count for the average precision."""
 COLUMNS, SIDE, GAP, TEXT = 4, 268, 8, 13
-"""Pictures in a row (fewer of large ones), the side that each is enlarged to at most, the gap, the text; pixels."""
+"""Pictures in a row (fewer if they are large); in pixels: the largest side after enlargement, the gap, the text."""
 FOUND, THERE, PAPER = (255, 96, 0), (0, 160, 70), (255, 255, 255)
 
 
@@ -49,13 +49,15 @@ def evaluate(
     learning_rate: float = 0.05,
     weight_decay: float = 0.0005,
 ) -> Findings:
-    """COCO's AP, AP50 and AP75 of the test boxes, with bootstrap intervals over test images, and how it looks.
+    """COCO's AP, AP50 and AP75 of the test boxes, with bootstrap intervals over test images.
 
-    The detector, see detector.py, has a feature pyramid on the encoder's last three maps and small heads; it is trained
-    on the training boxes by AdamW. frozen: whether the encoder is left as it is; batch norms keep their statistics in
-    any case. learning_rate: for a batch of 256, as anywhere. Difficult test boxes count neither way.
+    Also a picture of detections and a precision-recall curve. The detector (see detector.py) has small heads on a
+    feature pyramid of the encoder's last three maps. AdamW trains it on the training boxes.
+
+    frozen: the encoder is not trained. Its batch norm statistics stay as they are in either case. learning_rate: for a
+    batch of 256. A difficult test box counts neither as found nor as missed.
     Raises NeedsTruth (from the representation), ValueError for settings out of range, an encoder without maps, boxes
-    of classes, samples or sizes that cannot be, and test images without a box.
+    that do not fit the classes, samples or image size, and test images without a box.
     """
     settings = _training(epochs, batch_size, learning_rate, weight_decay)
     images, test = representation.images("train"), representation.images("test")
@@ -91,7 +93,7 @@ def _training(epochs: int, batch_size: int, learning_rate: float, weight_decay: 
 def findings(
     detections: ndarray, truth: ndarray, images: ndarray, representation: Representation, *, seed: int
 ) -> Findings:
-    """What is reported of detections (D, 7) and truth (M, 7), as box_precision has them, in the images (N, C, H, W)."""
+    """The findings for detections (D, 7) and truth (M, 7), as in box_precision.py, on the images (N, C, H, W)."""
     classes = representation.classes
     matches = box_precision.match(detections, truth, len(images), classes)
     scores = box_precision.box_scores(matches, seed=seed)
@@ -109,7 +111,7 @@ def table(found: ndarray) -> ndarray:
 
 
 def checked_boxes(representation: Representation, split: str) -> ndarray:
-    """(M, 7) as datasets/split.py has them; raises NeedsTruth, and ValueError for what cannot be."""
+    """(M, 7) as datasets/split.py has them; raises NeedsTruth, and ValueError for boxes that cannot be."""
     boxes = np.array(representation.truth(split, "boxes"), np.float64)
     samples, _, height, width = representation.images(split).shape
     if boxes.ndim != 2 or boxes.shape[1] != 7 or not len(boxes) or not np.isfinite(boxes).all():
@@ -126,9 +128,9 @@ def checked_boxes(representation: Representation, split: str) -> ndarray:
 
 
 def draw_boxes(images: ndarray, detections: ndarray, truth: ndarray, names: Sequence[str]) -> ndarray:
-    """(H, W, 3) uint8 of images (N, C, h, w) uint8: detections (D, 7) with name and score, the truth's (M, 7) beneath.
+    """(H, W, 3) uint8: the images (N, C, h, w) uint8 with their true boxes (M, 7) and, over them, detections (D, 7).
 
-    Both tables as in box_precision.py; rows of samples from N on are passed over.
+    Both tables are as in box_precision.py. Rows of samples from N on are not drawn.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -157,7 +159,7 @@ def draw_boxes(images: ndarray, detections: ndarray, truth: ndarray, names: Sequ
 def _outline(
     draw: ImageDraw, row: ndarray, corner: tuple[int, int], scale: int, colour: tuple[int, int, int]
 ) -> tuple[float, float]:
-    """Draws a row's box in the picture at `corner`, and gives the place within for a text."""
+    """Draws the box of a row in the picture at `corner`. Returns the place for a text inside the box."""
     left, top, right, bottom = (row[2:6] * scale + np.tile(corner, 2)).tolist()
     draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=2)
     return left + 3, top + 2

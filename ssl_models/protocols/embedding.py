@@ -29,16 +29,16 @@ READING = (
 HEADLINE = None
 UNITS = {"trustworthiness": "number", "neighbour_agreement": "number"}
 TRUSTED, AGREEING = 5, 10
-"""Neighbours in the map of which the two numbers tell."""
+"""Neighbours in the map that `trustworthiness` and `neighbour_agreement` are computed from."""
 SMALLEST = 2 * AGREEING
 COMPONENTS = 50
 ROWS = 512
 PANELS = 4
 FACTORS = ["hue", "background_brightness", "light", "orientation"]
 MARKS = "osD^vP"
-"""Another after every six colours, so that 36 groups can be told apart."""
+"""The mark changes after every six colours, so that 36 groups look different."""
 NAMED = 36
-"""Groups in a legend, at most."""
+"""The most groups in a legend."""
 DOTS_PER_INCH = 100
 TEXT = 10  # points: 14 px
 
@@ -52,18 +52,20 @@ def evaluate(
     perplexity: float = 30.0,
     factors: list[str] = FACTORS,
 ) -> Findings:
-    """A map of test samples, and how far it can be trusted: `trustworthiness`, `neighbour_agreement`.
+    """A map of test samples, and how faithful it is: `trustworthiness`, `neighbour_agreement`.
 
-    t-SNE on the first 50 principal components, as the paper does, from the first two (Kobak & Berens 2019,
-    doi:10.1038/s41467-019-13056-x). trustworthiness: of the 5 nearest in the map against the features, 1 where all of
-    them are near there too and about 1/2 by chance. neighbour_agreement: share of the 10 nearest in the map that have a
-    sample's own class; only where there are labels, and about the share of its class by chance. Intervals: bootstrap
-    over samples, the map being given: they say nothing of other maps.
+    t-SNE runs on the first 50 principal components, as in the paper. It starts from the first two (Kobak & Berens 2019,
+    doi:10.1038/s41467-019-13056-x).
+
+    trustworthiness: how far the 5 nearest samples in the map are near by their features too. It is 1 where all are, and
+    about 1/2 by chance. neighbour_agreement, for data with labels: the share of the 10 nearest samples in the map that
+    have a sample's own class; by chance about the share of that class. Intervals are by bootstrap over samples for the
+    given map. They do not cover other maps.
     pictures: "class", "pseudo_label" and "factors", each where it is known. Distances between groups, and their sizes,
     mean nothing in such a map.
 
-    samples: at most, drawn with `seed`. perplexity: or a third of the samples where that is less. factors: up to four,
-    of those that the data know; [] for none.
+    samples: the most samples, drawn with `seed`. perplexity: at most a third of the samples. factors: up to four that
+    the data have; [] for none.
     Raises ValueError for settings or features out of range.
     """
     refuse(layer=layer, samples=samples, perplexity=perplexity, factors=factors)
@@ -72,7 +74,7 @@ def evaluate(
     stored = representation.features("test", layer)
     if stored.ndim != 2 or len(stored) < SMALLEST:
         raise ValueError(f"layer '{layer}' has test features of shape {stored.shape}; a map takes {SMALLEST} samples")
-    # As drawn, not sorted: of equal features the first counts as the nearest, which must mean nothing.
+    # In random order: of equal features the first counts as the nearest, so the order must not depend on the data.
     rows = np.random.default_rng(seed).permutation(len(stored))[:samples]
     features = _taken(stored, rows, layer)
     labels = _known(lambda: representation.labels("test"))
@@ -111,7 +113,7 @@ def place(features: ndarray, seed: int, perplexity: float) -> ndarray:
     centred = features - features.mean(0)
     left, lengths, _ = np.linalg.svd(centred, full_matrices=False)
     components = (left * lengths)[:, :COMPONENTS]
-    # A constant has no principal components to start from; its map is noise and must look so.
+    # Constant features have no principal components. Their map starts at random, so that it looks like noise.
     start = "pca" if components.shape[1] > 1 and lengths[1] > 1e-6 * np.abs(features).max() else "random"
     settings: dict[str, Any] = {"init": start, "random_state": seed, "perplexity": min(perplexity, len(features) / 3)}
     return np.asarray(TSNE(**settings).fit_transform(components))
@@ -136,24 +138,27 @@ def trust(features: ndarray, points: ndarray, neighbours: int = TRUSTED) -> ndar
 
 
 def agreement(points: ndarray, labels: ndarray, neighbours: int = AGREEING) -> ndarray:
-    """(N, 2) and (N,) -> (N,): the share of each sample's nearest in the map that have its label."""
+    """(N, 2) and (N,) -> (N,): for each sample the share of its nearest samples in the map that have its label."""
     nearest = np.concatenate([rows for _, rows in _nearest(points, neighbours)])  # (N, k)
     return np.asarray((labels[nearest] == labels[:, None]).mean(1))
 
 
 def _nearest(points: ndarray, neighbours: int) -> Iterator[tuple[int, ndarray]]:
-    """The first row of a block, and the nearest others (rows, neighbours) of each row in it, nearest first."""
+    """For each block of rows: its first row, and the nearest other samples (rows, neighbours), nearest first."""
     for begin in range(0, len(points), ROWS):
         own = np.arange(begin, min(begin + ROWS, len(points)))
         yield begin, _order(points, own)[:, 1 : neighbours + 1]
 
 
 def _order(points: ndarray, own: ndarray) -> ndarray:
-    """(N, D) and rows (B,) -> (B, N): all from near to far of each, itself first; of equals the lower row first."""
+    """(N, D) and rows (B,) -> (B, N): for each row all samples from near to far, itself first.
+
+    Of equal distances the lower row comes first.
+    """
     exact = points.astype(np.float64)
-    exact -= exact.mean(0)  # or the squares below would be differences of large numbers
+    exact -= exact.mean(0)  # else the distances below would be differences of large numbers
     squares = np.square(exact).sum(1)
-    distance = squares - 2 * exact[own] @ exact.T  # of a row, less what all its distances share
+    distance = squares - 2 * exact[own] @ exact.T  # less the square of the row itself, which changes no order
     distance[np.arange(len(own)), own] = -np.inf
     return np.argsort(distance, axis=1, kind="stable")
 
@@ -203,7 +208,7 @@ def _draw_factors(points: ndarray, shown: dict[str, ndarray]) -> ndarray:
 
 
 def _figure(width: float, height: float) -> Figure:
-    """In inches. It belongs to no window and no list of open figures: it goes when it is no longer used."""
+    """A figure, in inches, that matplotlib keeps no reference to."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -213,7 +218,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _plain(axes: Any) -> None:
-    """No ticks: the units of such a map mean nothing."""
+    """Without ticks, since the units of such a map mean nothing."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color("#CCCCCC")
 

@@ -18,7 +18,7 @@ READING = (
     "images shape everything."
 )
 HEADLINE = "top1"
-UNITS = {"top*": "share"}
+UNITS = {"top1": "share", "top5": "share"}
 
 
 def evaluate(
@@ -35,14 +35,13 @@ def evaluate(
 ) -> Findings:
     """Top-1 and top-5 over the test images, each with its 95 % Wilson interval, of the encoder and a linear classifier.
 
-    An initialisation shows in a short training of small steps, as here: with many epochs or large ones a random one
-    catches up (He et al. 2019, arXiv:1811.08883). The interval is of the test images; what another seed
-    of the training moves is not in it.
+    The training is short and its steps are small. In a long training, or with large steps, a random initialisation
+    catches up (He et al. 2019, arXiv:1811.08883). The interval covers other test images, but not other seeds.
 
-    epochs: over all training samples, the first tenth of them a warm-up. learning_rate: of encoder and head alike, for
-    a batch of 256; it scales with the batch. smallest_crop, flip: of the training views, see methods/supervised.py.
+    epochs: over all training samples; the first tenth of the steps is a warm-up. learning_rate: of encoder and head,
+    for a batch of 256; it scales with the batch. smallest_crop, flip: of the training views, see methods/supervised.py.
     Raises NeedsLabels (from the representation), ValueError for settings out of range, labels that do not fit the
-    images, or a class that is tested and never shown.
+    images, or a class of the test split that the training split lacks.
     """
     recipe = Recipe(epochs, learning_rate, batch_size, optimizer, weight_decay, smallest_crop, flip)
     labels = read_labels(representation)

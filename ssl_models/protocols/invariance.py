@@ -2,20 +2,20 @@
 
 Misra & van der Maaten 2020 (arXiv:1912.01991, section 5) compare features of a picture and of its transformed copy at
 unit length. That ranks two networks only if both spread pictures equally: an untrained one gives all pictures nearly
-one direction, and so a cosine near 1 before and after anything. Here the cosine is corrected for what unrelated
-pictures have (as Cohen's kappa corrects agreement for chance):
+one direction, and so a cosine near 1 before and after anything. Here the cosine is corrected for that of unrelated
+pictures, as Cohen's kappa corrects agreement for chance:
 
     invariance = (E cos(f(x), f(t(x))) - E cos(f(x), f(t(x')))) / (1 - E cos(f(x), f(t(x')))),    x, x' two pictures
                = 1 - E |f(x) - f(t(x))|^2 / E |f(x) - f(t(x'))|^2    at unit length, where |f - g|^2 = 2 - 2 cos.
 
 This is the concordance correlation of before and after (Lin 1989, Biometrics 45; for vectors King & Chinchilli 2001):
-1 where nothing changes, 0 where a picture is no closer to its own copy than to another's, -1 at the least. The other
-picture is transformed as well, or a transform that wipes everything out, t(x) = constant, could reach 1/2.
+1 where nothing changes, 0 where a picture is no closer to its own copy than to another's, and never below -1. The
+other picture is transformed as well. Otherwise a transform that erases the picture, t(x) = constant, could reach 1/2.
 
-Where t draws one factor of a scene again, before and after have one law, and E |f - f'|^2 / (2 Var f) is the share of
-the variance that the factor has a part in: Sobol's total index by the estimator of Jansen 1999 (Computer Physics
-Communications 117). That share, 1 - invariance, is the factor's sensitivity. Factors that act together are counted in
-each, so that the shares add up to more than 1.
+Where t draws one factor of a scene again, before and after have the same distribution, and E |f - f'|^2 / (2 Var f) is
+the share of the variance in which the factor takes part: Sobol's total index by the estimator of Jansen 1999 (Computer
+Physics Communications 117). That share, 1 - invariance, is the factor's sensitivity. An interaction of factors counts
+for each of them, so that the shares add up to more than 1.
 
 Legend: N pictures, D features.
 """
@@ -56,19 +56,19 @@ MAP = "Each transform and factor at the last layer."
 AGAINST = "Each run's mean over the transforms against how well it transfers, both at the last layer."
 TRANSFORMS = ("rotation", "jigsaw", "crop", "colour")
 SMALLEST = 8
-"""Pictures at least, or the distance of unrelated ones means nothing."""
+"""The least number of pictures. With fewer, the distance of unrelated pictures is not reliable."""
 SCENES = 256
-"""Pairs of scenes a factor, at most: twenty-three of them are drawn and encoded."""
+"""The most pairs of scenes for a factor; twenty-three sets of scenes are rendered and encoded."""
 
 FLAT = 1e-12
-"""Unrelated pictures that are no further apart than this at unit length are the same one."""
+"""A representation whose unrelated pictures are no further apart than this, at unit length, is constant."""
 UNSEEN = 2**31
-"""Added to the seed of scenes, so that none is in the world's own splits; torch reads 32 bits of a seed."""
+"""Added to the seed of scenes, so that none is in the world's own splits. torch reads 32 bits of a seed."""
 BATCH = 256
 RESAMPLES = 1000
 
 Changes = dict[str, ndarray]
-"""Layer -> (2, N): each picture's squared distance to its own copy, and its part in that of unrelated ones."""
+"""Layer -> (2, N): each picture's squared distance to its own copy, and its part in that of unrelated pictures."""
 
 
 def evaluate(
@@ -84,14 +84,15 @@ def evaluate(
     """`invariance_<transform>` at each layer, their mean `invariance`, and `invariance_<factor>`.
 
     rotation: by 90, 180 and 270 degrees, all three. jigsaw: nine tiles in a random order, in one picture. crop: of an
-    area from `smallest_crop` to 1, scaled back. colour: jitter of `strength` and `hue`, always applied. Draws are a
-    picture's own. Layers are pooled to about 512 numbers as for all protocols: what moves within a layer changes it,
-    save in "pooled".
-    samples: test pictures at most, drawn with `seed`. factors: also draw scenes of the world, as large as the pictures,
-    and in these one factor after another again ("class": the shape). It is the encoder that is asked, not the data: of
-    one that was trained on photographs this tells how it sees drawn objects. Left out where pictures do not have three
-    channels. Gradient, texture and clutter are in these scenes only where they are what is measured.
-    Intervals: bootstrap over pictures. A representation that is constant tells no picture from its copy's rivals: 0.
+    area from `smallest_crop` to 1, scaled back. colour: jitter of `strength` and `hue`, always applied. Each picture
+    has its own draws. Layers are pooled to about 512 numbers, as for all protocols. A shift within a layer's map
+    changes these numbers, except in "pooled".
+
+    samples: the most test pictures, drawn with `seed`. factors: also render scenes of the world in the pictures' size,
+    and draw one factor of them after another again ("class": the shape). These scenes do not depend on the data: for an
+    encoder that was trained on photographs they tell how it responds to rendered objects. Factors are left out where
+    pictures do not have three channels. Gradient, texture and clutter are in the scenes only where they are measured.
+    Intervals are by bootstrap over pictures. A constant representation scores 0.
     Raises ValueError for settings out of range, too few pictures and features that are not finite.
     """
     refuse(samples=samples, factors=factors, smallest_crop=smallest_crop, strength=strength, hue=hue)
@@ -101,7 +102,7 @@ def evaluate(
 
     def jitter(pictures: Tensor) -> Tensor:
         colours = colour_jitter(pictures[:, :3], generator, strength=strength, hue=hue, probability=1.0)
-        return torch.cat([colours, pictures[:, 3:]], 1)  # a fourth channel is no colour
+        return torch.cat([colours, pictures[:, 3:]], 1)  # only the first three channels are colours
 
     found = {
         "rotation": [torch.rot90(test, turns, (2, 3)) for turns in (1, 2, 3)],
@@ -145,13 +146,14 @@ def compare(before: dict[str, ndarray], *after: dict[str, ndarray]) -> Changes:
 
 
 def distances(before: ndarray, after: ndarray) -> ndarray:
-    """Twice (N, D) -> (2, N): |f_i - g_i|^2, and u_i, of which the mean is U, that of |f_i - g_j|^2 over i != j.
+    """Features (N, D) f of pictures and g of their copies -> (2, N): |f_i - g_i|^2, and u_i.
 
-    u_i = mean over j of |f_i - g_j|^2 + mean over j of |f_j - g_i|^2 - U: what picture i adds to U to first order
-    (Hoeffding 1948), so that resampling pictures needs these numbers only and not the pairs.
+    The mean of u_i is U, the mean of |f_i - g_j|^2 over i != j. u_i = mean over j of |f_i - g_j|^2 + mean over j of
+    |f_j - g_i|^2 - U is what picture i adds to U to first order (Hoeffding 1948). So resampling pictures needs these N
+    numbers, and not all pairs.
     """
     others, middle = len(before) - 1, before.mean(0)
-    before, after = before - middle, after - middle  # or the squares below would be differences of large numbers
+    before, after = before - middle, after - middle  # else the squares below would be differences of large numbers
     own = np.square(before - after).sum(1)
     squares, copies = np.square(before).sum(1), np.square(after).sum(1)
     from_picture = (squares * len(before) + copies.sum() - 2 * before @ after.sum(0) - own) / others
@@ -160,9 +162,9 @@ def distances(before: ndarray, after: ndarray) -> ndarray:
 
 
 def invariance(change: ndarray, weights: ndarray) -> ndarray:
-    """(..., 2, N) as `distances` gives it, and R ways (R, N) to weigh pictures, of sum 1 -> (R,).
+    """(..., 2, N) from `distances`, and R weightings (R, N) of the pictures with sum 1 -> (R,).
 
-    1 - own / unrelated, averaged over what comes before.
+    It is 1 - own / unrelated, averaged over the leading axes.
     """
     own, unrelated = np.moveaxis(change @ weights.T, -2, 0)  # (..., R)
     shares = np.where(unrelated < FLAT, 0.0, 1 - own / np.maximum(unrelated, FLAT))
@@ -170,9 +172,9 @@ def invariance(change: ndarray, weights: ndarray) -> ndarray:
 
 
 def jigsaw(pictures: Tensor, orders: Tensor) -> Tensor:
-    """(N, C, H, W) and orders (N, 9): the same pixels with nine tiles exchanged, place k showing tile orders[n, k].
+    """Pictures (N, C, H, W) with their nine tiles in other places: place k of picture n shows tile orders[n, k].
 
-    Where a side is no multiple of three, the one or two lines left over stay where they are, at the edges.
+    Where a side is no multiple of three, one or two lines at the edges stay as they are.
     """
     tall, wide = (extent // GRID for extent in pictures.shape[2:])
     top, left = (pictures.shape[2] - GRID * tall) // 2, (pictures.shape[3] - GRID * wide) // 2
@@ -187,9 +189,10 @@ def jigsaw(pictures: Tensor, orders: Tensor) -> Tensor:
 
 
 def scene_pairs(samples: int, seed: int, dial: str) -> Iterator[tuple[str, Scene]]:
-    """First ("", scenes), then factor after factor the same scenes with that one drawn again.
+    """First ("", scenes), then for each factor its name and the same scenes with this factor drawn again.
 
-    dial: "" for the default world and its factors, or one that is 0 there, which is then opened, and its factors.
+    dial: "" for the factors of the default world. The name of a dial that is 0 there stands for the factors of that
+    dial; it is then 1.
     """
     dials = DIALS | ({dial: 1.0} if dial else {})
     seeds = (UNSEEN + 2 * seed + part for part in (0, 1))
@@ -228,7 +231,7 @@ def _findings(layers: tuple[str, ...], changes: dict[str, Changes], seed: int) -
 
 
 def _score(layer: str, metric: str, change: ndarray, seed: int) -> Score:
-    """With the bootstrap's percentile interval (Efron 1979), all resamples at once; it holds the value, as all do."""
+    """With the bootstrap's percentile interval (Efron 1979), widened where needed so that it holds the value."""
     pictures = change.shape[-1]
     value = float(invariance(change, np.full((1, pictures), 1 / pictures))[0])
     low, high = np.quantile(invariance(change, _resamples(pictures, seed)), [0.025, 0.975])
@@ -252,6 +255,6 @@ def _drawn(images: ndarray, samples: int, seed: int) -> Tensor:
 
 
 def _as_bytes(pictures: Tensor, view: Callable[[Tensor], Tensor]) -> Tensor:
-    """What a view of floats makes of (N, C, H, W) uint8, as uint8 again, a batch at a time."""
+    """(N, C, H, W) uint8 after a view that takes floats, as uint8 again; computed in batches."""
     parts = (to_float(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH))
     return torch.cat([view(part).mul_(255).round_().to(torch.uint8) for part in parts])

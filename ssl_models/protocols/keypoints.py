@@ -31,11 +31,11 @@ UNITS = {"pck_*": "share"}
 CURVES = "The share of points found within a distance, of the object's extent; N_cf dashed."
 LAYERS = ["res4", "res5"]
 SHARES = (0.2, 0.05, 0.1, 0.5)
-"""Of the extent: how far off a found point may be; the first is the headline (Yang & Ramanan 2013)."""
+"""How far off a found point may be, as a share of the extent; the first is the headline (Yang & Ramanan 2013)."""
 WIDEST = 0.5
-"""Of the extent: where the area under the curve ends."""
+"""Where the area under the curve ends, as a share of the extent."""
 LARGEST_STORE = 2**30
-"""Bytes: a frozen encoder's maps that take more are made anew at each step, not kept."""
+"""Bytes. Maps of a frozen encoder that take more are computed at each step and not kept."""
 SHOWN, COLUMNS, TILE = 8, 4, 268
 
 
@@ -52,15 +52,16 @@ def evaluate(
 ) -> Findings:
     """PCK, the share of points found within a share of the extent: pck_at_20, _5, _10, _50, and the area below 0.5.
 
-    A small head makes a heat map a point from the maps of `layers`; it learns Gaussians about the training points by
-    the squared error. The maximum, moved a quarter of a cell towards the higher neighbour, is the point found. All
-    points that are seen, of samples whose extent is known, count alike; intervals are bootstrapped over test images.
-    pck_mean_pose is what each point's mean training position scores at 0.2: the level of knowing nothing of a picture.
-    Pictures are neither flipped, which would exchange left and right, nor moved.
-    frozen: the encoder stays as it is, in evaluation mode, so that the maps are measured and not a training from them;
-    else it is trained along, as is common practice. layers: the late ones are what a representation is judged by, and
-    from earlier ones the head sees too small a part of the picture to tell one point from another. width: channels of
-    the head. learning_rate: of AdamW, for a batch of 256.
+    A small head turns the maps of `layers` into one heat map for each point. It learns Gaussians around the training
+    points by the squared error. The maximum, moved a quarter of a cell towards the higher neighbour, is the point
+    found. All visible points of samples with a known extent count alike. Intervals are by bootstrap over test images.
+    pck_mean_pose is the score of each point's mean training position at 0.2: that of a guess without the picture.
+    Pictures are neither moved nor flipped; a flip would exchange left and right.
+
+    frozen: the encoder is not trained and stays in evaluation mode, so that its maps are measured. With False it is
+    trained too, as is common practice. layers: by default late ones. In earlier ones the head sees too small a part of
+    the picture to tell one point from another. width: channels of the head. learning_rate: of AdamW, for a batch of
+    256.
     Raises NeedsTruth (from the representation), ValueError for settings or annotations out of range.
     """
     refuse(layers=layers, width=width, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
@@ -105,7 +106,7 @@ def _training(epochs: int, batch_size: int, learning_rate: float) -> Settings:
 
 
 def relative_errors(found: ndarray, points: ndarray, extent: ndarray) -> ndarray:
-    """(N, P) distances over the extent; not a number where a point is not to be scored."""
+    """(N, P): distances as shares of the extent; NaN for a point that is not scored."""
     distances = np.hypot(*np.moveaxis(found - points[..., :2].astype(np.float64), 2, 0))
     scored = (points[..., 2] > 0) & (extent[:, None] > 0)
     return np.where(scored, distances / np.where(extent > 0, extent, 1)[:, None], np.nan)
@@ -114,11 +115,11 @@ def relative_errors(found: ndarray, points: ndarray, extent: ndarray) -> ndarray
 def _trained(
     maps: Maps, head: Head, images: ndarray, points: ndarray, settings: Settings, seed: int, precision: str
 ) -> nn.Module:
-    """Pictures -> heat maps, in evaluation mode: the head, and where it is not frozen the encoder, trained."""
+    """The trained network, pictures -> heat maps, in evaluation mode. An encoder that is not frozen is trained too."""
     data = images
     numbers = sum(channels * rows * columns for channels, rows, columns in head.shapes)
     kept = maps.frozen and 2 * numbers * len(images) <= LARGEST_STORE
-    if kept:  # nothing is drawn in `views`, so a frozen encoder says the same in every epoch
+    if kept:  # `views` draws nothing, so a frozen encoder gives the same maps in every epoch
         data = outputs(maps.to(pick_device()).eval(), images, precision=precision).half().numpy()
     read = nn.Identity() if kept else maps
     method = Localisation(maps.encoder, read, head, torch.from_numpy(points), images.shape[2:])
@@ -127,7 +128,7 @@ def _trained(
 
 
 def _annotations(representation: Representation, split: str) -> tuple[ndarray, ndarray]:
-    """Points (N, P, 3) float32, all 0 where not seen, and extent (N,), checked."""
+    """Checked points (N, P, 3) float32, 0 where not visible, and extents (N,)."""
     points = np.array(representation.truth(split, "points"), np.float32)
     extent = np.array(representation.truth(split, "extent"), np.float64)
     if points.ndim != 3 or points.shape[2] != 3 or extent.shape != points.shape[:1]:
@@ -141,7 +142,7 @@ def _annotations(representation: Representation, split: str) -> tuple[ndarray, n
 
 
 def _mean_pose(points: ndarray, size: Sequence[int]) -> ndarray:
-    """(P, 2): the mean position of each point where it is seen; the middle of the picture where it never is."""
+    """(P, 2): the mean position of each point where it is visible; the middle of the picture where it never is."""
     seen = points[..., 2:] > 0  # (N, P, 1)
     total, count = (points[..., :2] * seen).sum(0, dtype=np.float64), seen.sum(0)
     return np.where(count > 0, total / np.maximum(count, 1), (size[1] / 2, size[0] / 2))
@@ -149,7 +150,7 @@ def _mean_pose(points: ndarray, size: Sequence[int]) -> ndarray:
 
 def _scores(errors: ndarray, blind: ndarray, seed: int) -> list[Score]:
     credits = {f"pck_at_{round(100 * share)}": (errors <= share).astype(np.float64) for share in SHARES}
-    # The mean over thresholds from 0 to WIDEST of whether a point is found is a straight line in its error.
+    # Whether a point is found, averaged over thresholds from 0 to WIDEST, is a linear function of its error.
     credits["pck_auc"] = np.clip(1 - errors / WIDEST, 0, 1)
     credits["pck_mean_pose"] = (blind <= SHARES[0]).astype(np.float64)
     scored = np.isfinite(errors)
@@ -167,7 +168,7 @@ def _scores(errors: ndarray, blind: ndarray, seed: int) -> list[Score]:
 
 
 def _curve(errors: ndarray, blind: ndarray, names: Sequence[str]) -> dict[str, list[float]]:
-    """PCK against the threshold: of all points, of their mean positions, and of each that is ever scored."""
+    """PCK against the threshold: of all points, of their mean positions, and of each point that is scored."""
     thresholds = np.linspace(0, WIDEST, 26)
     columns = {"all": errors, "mean pose": blind}
     names = names or [f"point {number}" for number in range(1, errors.shape[1] + 1)]
@@ -178,7 +179,7 @@ def _curve(errors: ndarray, blind: ndarray, names: Sequence[str]) -> dict[str, l
 
 
 def _picture(images: ndarray, points: ndarray, found: ndarray) -> ndarray:
-    """Some test pictures, enlarged: a ring where a point is, a dot where it was found, one colour a point."""
+    """Some test pictures, enlarged: a ring around the true point, a dot where it was found, a colour for each point."""
     from PIL import Image, ImageColor, ImageDraw
 
     chosen = np.unique(np.linspace(0, len(images) - 1, min(SHOWN, len(images))).round().astype(int))

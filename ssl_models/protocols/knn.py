@@ -22,7 +22,7 @@ READING = (
     "it measures the geometry itself."
 )
 HEADLINE = "top1"
-UNITS = {"top*": "share"}
+UNITS = {"top1": "share", "top5": "share"}
 
 
 def evaluate(
@@ -35,9 +35,9 @@ def evaluate(
 ) -> Findings:
     """Top-1 and top-5 over the test samples, each with its 95 % Wilson interval, for each of `layers`.
 
-    A class scores sum over the k nearest training samples of that class of exp(cosine / temperature). The defaults
-    are the paper's. Where there are fewer than `neighbours` training samples, all of them vote. Features are read in
-    blocks, so that they may be larger than memory.
+    The score of a class is the sum of exp(cosine / temperature) over those of the k nearest training samples that have
+    this class. The defaults are the paper's. With fewer than `neighbours` training samples all of them vote. Features
+    are read in blocks, so that they may be larger than memory.
     Raises NeedsLabels (from the representation), ValueError for settings or features out of range.
     """
     names = checked_layers(layers, representation.layers)
@@ -59,7 +59,7 @@ def evaluate(
 
 def class_votes(cosine: ndarray, labels: ndarray, classes: int, temperature: float) -> ndarray:
     """(B, K) votes of neighbours with cosines (B, k), the largest first, and labels (B, k)."""
-    # Less the largest, so that no temperature overflows; a common factor of a row does not change its order.
+    # The largest is subtracted, so that nothing overflows. This scales a row and does not change its order.
     weights = np.exp((cosine - cosine[:, :1]).astype(np.float64) / temperature)
     votes = np.zeros((len(cosine), classes))
     np.add.at(votes, (np.arange(len(cosine))[:, None], labels), weights)

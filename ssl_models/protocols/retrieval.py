@@ -1,4 +1,4 @@
-"""Nearest neighbours as a picture, and how many of them are of the query's class.
+"""Retrieval: the nearest neighbours of each query, and how many of them have its class.
 
 numpy, faiss and PIL only: torch and faiss in one process crash on macOS (faiss #3401).
 Legend: N training samples (the gallery), M test samples (the queries), B of a block, k neighbours.
@@ -28,9 +28,9 @@ HEADLINE = "map_at_r"
 UNITS = {"map_at_r": "share", "recall*": "share"}
 RANKS = [1, 5, 10, 100]
 QUERIES, SHOWN = 8, 10
-"""Rows of the picture, and how many neighbours stand in each."""
+"""Rows of the picture, and neighbours in a row."""
 SIDE, FRAME, GAP = 96, 6, 4
-"""Pixels of a picture's longer side, about; of its frame; and between two frames."""
+"""In pixels: about the longer side of a picture, its frame, and the gap between two frames."""
 RIGHT, WRONG, PLAIN = (26, 152, 80), (215, 48, 39), (255, 255, 255)
 
 
@@ -44,18 +44,19 @@ def evaluate(
 ) -> Findings:
     """For each of `layers`, by cosine: map_at_r with its bootstrap interval, recall@k with Wilson's, for k in `ranks`.
 
-    map_at_r: the mean over queries of sum over i <= R of [neighbour i is right] P(i) / R, with P(i) the share of right
-    ones among the first i and R how many training samples are right, but `depth` at most (Musgrave et al. 2020,
-    arXiv:2003.08505, section 3.2). It is 1 only where all right ones come before all others; for a random order and a
-    class of share p it is p (p + (1 - p) (1 + 1/2 + ... + 1/R) / R), so about p^2.
-    recall@k: the share of queries with a right one among the k nearest (Jegou et al. 2011), all where there are fewer;
-    recall1 is the accuracy of one nearest neighbour. A query of a class that the gallery lacks is a miss.
+    A training sample is right for a query if it has the query's class.
+    map_at_r: the mean over queries of sum over i <= R of [neighbour i is right] P(i) / R. P(i) is the share of right
+    samples among the first i, and R the number of right training samples, at most `depth` (Musgrave et al. 2020,
+    arXiv:2003.08505, section 3.2). It is 1 only where all right samples come before all others. For a random order and
+    a class of share p it is p (p + (1 - p) (1 + 1/2 + ... + 1/R) / R), so about p^2.
+    recall@k: the share of queries with a right sample among the k nearest (Jegou et al. 2011). recall1 is the accuracy
+    of one nearest neighbour. A query whose class the gallery lacks is a miss.
 
-    The picture: eight test samples, drawn with `seed`, one of each class in turn, and to the right of each its ten
-    nearest training samples on the last of `layers`; right ones framed green, wrong ones red. It is left out where
-    there are no images, the frames and scores where there are no labels, and where there are neither NeedsLabels is
-    let through. Features are read in blocks, so that they may be larger than memory.
-    Raises ValueError for settings or features out of range.
+    The picture: eight test samples, drawn with `seed`, one of each class in turn. To the right of each stand its ten
+    nearest training samples on the last of `layers`, with a green frame if right and a red one if wrong. Without images
+    there is no picture. Without labels there are no scores and no frames. Features are read in blocks, so that they may
+    be larger than memory.
+    Raises NeedsLabels for data with neither labels nor images, ValueError for settings or features out of range.
     """
     names = checked_layers(layers, representation.layers)
     counts = _checked_ranks(ranks)
@@ -77,9 +78,9 @@ def evaluate(
 
 
 def average_precision_at_r(right: ndarray, relevant: ndarray) -> ndarray:
-    """(B,): of right (B, k) bool, nearest first, where `relevant` (B,) of the gallery are right, k or fewer.
+    """(B,) for right (B, k) bool, nearest first. relevant: (B,) how many of the gallery are right, at most k.
 
-    0 where none is.
+    0 where none is right.
     """
     place = np.arange(1, right.shape[1] + 1)
     precision = np.cumsum(right, 1) / place
@@ -137,7 +138,7 @@ def _pictures(
 
 
 def drawn(labels: ndarray, seed: int) -> ndarray:
-    """Eight or fewer of the samples, by class: one of each of eight classes, or more where there are fewer classes."""
+    """At most eight samples, sorted by class: one of each of eight classes, or several if there are fewer classes."""
     draws = np.random.default_rng(seed)
     queues = [list(draws.permutation(np.flatnonzero(labels == k))) for k in draws.permutation(np.unique(labels))]
     chosen: list[int] = []
@@ -163,7 +164,7 @@ def _framed(image: ndarray, colour: tuple[int, int, int]) -> ndarray:
 
 
 def _beside(cells: list[ndarray]) -> ndarray:
-    """A line: the query, a wider gap, its neighbours, and nothing where there are fewer than SHOWN."""
+    """A row of the picture: the query, a wider gap, its neighbours; white where there are fewer than SHOWN."""
     height, width, _ = cells[0].shape
     missing = [np.full((height, width, 3), 255, np.uint8)] * (SHOWN + 1 - len(cells))
     gap = np.full((height, 2 * FRAME, 3), 255, np.uint8)

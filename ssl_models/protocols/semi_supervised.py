@@ -44,15 +44,15 @@ def evaluate(
 ) -> Findings:
     """Top-1 and top-5 after training on a fraction of the labels, as top1_at_10, top5_at_10 and so on (in per cent).
 
-    A value is the mean over `draws` of that many labels, each with a training of its own; the draws are the same for
-    every encoder, and within a draw a smaller fraction is a part of a larger one. Of its 95 % interval see
-    `interval`: it covers other draws, other trainings and other test images. The first of `fractions` is the headline.
+    A value is the mean over `draws` sets of labels, each with a training of its own. The draws are the same for every
+    encoder. Within a draw a smaller fraction is a part of a larger one. The 95 % interval covers other draws, other
+    trainings and other test images, see `interval`. The first of `fractions` is the headline.
 
-    steps: of each training at least, whatever its fraction, in whole epochs; the first tenth of them is a warm-up.
-    learning_rate: of encoder and head alike, for a batch of 256; it scales with the batch. smallest_crop, flip: of the
+    steps: the least of each training, for every fraction; rounded up to whole epochs. The first tenth is a warm-up.
+    learning_rate: of encoder and head, for a batch of 256; it scales with the batch. smallest_crop, flip: of the
     training views, see methods/supervised.py.
     Raises NeedsLabels (from the representation), ValueError for settings out of range, fractions that leave a class
-    without a label, labels that do not fit the images, or a class that is tested and never shown.
+    without a label, labels that do not fit the images, or a class of the test split that the training split lacks.
     """
     recipe = Recipe(1, learning_rate, batch_size, optimizer, weight_decay, smallest_crop, flip)
     _refuse_draws(fractions, draws, steps)
@@ -80,13 +80,13 @@ def refuse(**settings: Any) -> None:
 
 
 def balanced_draw(labels: ndarray, fraction: float, generator: np.random.Generator) -> ndarray:
-    """Which samples are drawn, ascending: round(fraction * N) of labels (N,), as equally from each class as can be.
+    """The samples drawn, ascending: round(fraction * N) of labels (N,), as equally from the classes as possible.
 
-    Dealt in rounds, one of each class that has any left; where the last round is not whole, its classes are drawn too.
-    Of one state of the generator, a smaller fraction's draw is a part of a larger one's.
+    Samples are drawn in rounds, one of each class that has any left. If the last round is not complete, its classes are
+    drawn too. From the same state of the generator, the draw of a smaller fraction is a part of that of a larger one.
     """
     order = generator.permutation(len(labels))
-    turn = np.empty(len(labels), np.int64)  # in `order`: how many of the same class come before
+    turn = np.empty(len(labels), np.int64)  # how many samples of the same class come before it in `order`
     for k in np.unique(labels):
         mine = labels[order] == k
         turn[mine] = np.arange(mine.sum())
@@ -97,12 +97,12 @@ def balanced_draw(labels: ndarray, fraction: float, generator: np.random.Generat
 def interval(hits: ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
     """The interval of the mean of hits (D, N) bool, D draws on the same N test images, over new draws and new images.
 
-    The mean p has the variance V = A / D + B / N: A of the draws' means (N,), D - 1 degrees of freedom, and B of the
-    images' means, N - 1 of them. What neither explains is counted in both, so that V is rather too large. V has
-    V^2 / ((A / D)^2 / (D - 1) + (B / N)^2 / (N - 1)) degrees of freedom (Satterthwaite 1946, Biometrics 2, 110), and
-    the interval is Wilson's with Student's quantile for the normal one and the trials n for which p (1 - p) / n = V
-    (after Korn & Graubard 1998, Survey Methodology 24, 193). If all draws and images agree, n is N.
-    On simulated draws it covers the truth in 92 to 99 % of the cases; where two draws differ much, in 86 %.
+    The mean p has the variance V = A / D + B / N. A is the variance of the draws' means, with D - 1 degrees of freedom,
+    and B that of the images' means, with N - 1. The rest of the variance is in both, so that V is rather too large.
+    V has V^2 / ((A / D)^2 / (D - 1) + (B / N)^2 / (N - 1)) degrees of freedom (Satterthwaite 1946, Biometrics 2, 110).
+    The interval is Wilson's, with Student's quantile instead of the normal one and the number of trials n for which
+    p (1 - p) / n = V (after Korn & Graubard 1998, Survey Methodology 24, 193). If all draws and images agree, n is N.
+    In simulations it covers the truth in 92 to 99 % of the cases, and in 86 % where two draws differ much.
     """
     from scipy.special import stdtrit
 
@@ -124,7 +124,7 @@ def interval(hits: ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
 
 
 def _summary(fraction: float, logits: ndarray, labels: ndarray) -> list[Score]:
-    """Top-1, and top-5 of more than five classes, of logits (D, N, K); the lower of two equal classes goes first."""
+    """Top-1, and top-5 for more than five classes, of logits (D, N, K). Of equals the lower class comes first."""
     matches = np.argsort(-logits, axis=2, kind="stable") == labels[:, None]  # (D, N, K)
     scores = []
     for k in (1, 5) if logits.shape[2] > 5 else (1,):
@@ -134,7 +134,7 @@ def _summary(fraction: float, logits: ndarray, labels: ndarray) -> list[Score]:
 
 
 def _per_cent(fraction: float) -> str:
-    """0.1 -> "10", 0.005 -> "0_5": a point would split a metric's name."""
+    """0.1 -> "10", 0.005 -> "0_5": a metric's name must not contain a point."""
     return f"{100 * fraction:g}".replace(".", "_")
 
 
@@ -156,7 +156,7 @@ def _refuse_draws(fractions: list[float], draws: int, steps: int) -> None:
 
 
 def _refuse_few(labels: ndarray, fraction: float) -> None:
-    """Raises ValueError where a draw would leave a class out; two labels are the least that a batch can hold."""
+    """Raises ValueError where a draw would leave a class out, or has fewer than the two samples that a batch needs."""
     classes, drawn = len(np.unique(labels)), _size(labels, fraction)
     if drawn < (needed := max(2, classes)):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Surface normals at every pixel, read off a representation's maps (Fouhey et al. 2013; Goyal et al. 2019).
+"""Surface normals at every pixel, predicted from a representation's maps (Fouhey et al. 2013; Goyal et al. 2019).
 
 The measures are those of Fouhey, Gupta and Hebert 2013 ("Data-driven 3D primitives for single image understanding"),
 by which Goyal et al. 2019 (arXiv:1905.01235) rank self-supervised networks on NYU-v2. The head joins the maps of
@@ -38,10 +38,10 @@ CURVES = "The share of pixels whose normal is within an angle of the truth; N_cf
 LIMITS = {"within_11": 11.25, "within_22": 22.5, "within_30": 30.0}
 """Metric -> degrees."""
 BIN = 0.25
-"""Degrees of a bin of the angles' histograms: each of LIMITS is the edge of one."""
+"""Width of a bin of the angles' histograms, in degrees. Each of LIMITS is the edge of a bin."""
 WEIGHT_DECAY = 0.0001
 SHOWN, SHOWN_SIDE = 8, 128
-"""Test pictures that are drawn, and the least width that they are drawn at."""
+"""Test pictures that are drawn, and the least width of each."""
 
 
 def evaluate(
@@ -57,15 +57,15 @@ def evaluate(
     stride: int = 4,
     flip: float = 0.5,
 ) -> Findings:
-    """The shares of pixels whose normal is found to within 11.25, 22.5 and 30 degrees (higher is better), and the mean
-    and median angle in degrees between what is found and what is true (LOWER is better).
+    """The shares of pixels whose normal is predicted to within 11.25, 22.5 and 30 degrees (higher is better), and the
+    mean and median angle in degrees between prediction and truth (LOWER is better).
 
-    Every pixel of the test pictures counts alike; 95 % intervals are by bootstrap over pictures. A head learns on the
-    training pictures to lessen 1 - cosine.
+    Every pixel of the test pictures counts alike. 95 % intervals are by bootstrap over pictures. A head is trained on
+    the training pictures to minimise 1 - cosine.
 
-    frozen: only the head learns; else the encoder too, at the same rate, for which take a tenth of the default.
-    foreground: where the data have masks, learn and score on the objects only: the wall behind them has one normal,
-    which any representation finds. Where they have none, or with False, all pixels of which the normal is known count.
+    frozen: only the head is trained. With False the encoder is trained too, at the same learning rate; take a tenth of
+    the default then. foreground: for data with masks, train and score on the objects only. The wall behind them has one
+    normal, which any representation finds. Without masks, or with False, all pixels with a known normal count.
     learning_rate: of AdamW, for a batch of 256, see trainer.Settings. width, stride: see Head. flip: probability of a
     left-right flip, which mirrors the vectors too.
     Raises NeedsTruth (from the representation), ValueError for settings out of range or truth that does not fit.
@@ -117,7 +117,7 @@ def _training(epochs: int, batch_size: int, learning_rate: float) -> Settings:
 
 
 def angles(found: Tensor, truth: Tensor) -> Tensor:
-    """Degrees (B, H, W) float64 between vectors (B, 3, H, W) of any length; a vector of length 0 is 90 off."""
+    """Degrees (B, H, W) float64 between vectors (B, 3, H, W) of any length; 90 for a vector of length 0."""
     cosine = (functional.normalize(found.double(), dim=1) * functional.normalize(truth.double(), dim=1)).sum(1)
     return torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
 
@@ -144,13 +144,13 @@ def _findings(method: Normals, images: ndarray, truth: Truth, seed: int, precisi
 
 
 def _histogram(off: ndarray) -> ndarray:
-    """Angles in degrees -> (180 / BIN,) how many lie in each bin, its upper edge left out, but for 180."""
+    """Angles in degrees -> (180 / BIN,): the number in each bin. A bin lacks its upper edge, except the last."""
     bins = np.minimum(off / BIN, 180 / BIN - 1).astype(np.int64)
     return np.bincount(bins, minlength=round(180 / BIN)).astype(np.float64)
 
 
 def _scores(histogram: ndarray, totals: ndarray, seed: int) -> list[Score]:
-    """From the histograms (M, bins) and sums (M,) of the angles in M pictures, none of them without any."""
+    """From the histograms (M, bins) and sums (M,) of the angles in M pictures, each with at least one angle."""
     pixels = histogram.sum(1)
     statistics: dict[str, Callable[[ndarray], float]] = {
         name: partial(_ratio, histogram[:, : round(limit / BIN)].sum(1), pixels) for name, limit in LIMITS.items()
@@ -169,7 +169,7 @@ def _ratio(parts: ndarray, wholes: ndarray, rows: ndarray) -> float:
 
 
 def _median(histogram: ndarray, rows: ndarray) -> float:
-    """Of all angles in the pictures `rows`, with repetitions; a bin is taken as evenly filled."""
+    """The median of all angles in the pictures `rows`, with repetitions; within a bin angles are taken as uniform."""
     counts = np.bincount(rows, minlength=len(histogram)) @ histogram
     below = counts.cumsum()
     half = below[-1] / 2
@@ -185,9 +185,10 @@ def _curve(histogram: ndarray) -> dict[str, list[float]]:
 
 
 def _drawn(shown: list[tuple[ndarray, ndarray, ndarray]]) -> ndarray:
-    """Below each picture what is true and what is found: red to the right, green down, blue to the viewer; else grey.
+    """Each picture, below it the true normals, and below them the predicted ones.
 
-    shown: pictures (C, H, W) uint8, and two times vectors (3, H, W).
+    Red points to the right, green down and blue to the viewer; grey is unknown. shown: a picture (C, H, W) uint8 and
+    two fields of vectors (3, H, W) each.
     """
     columns = []
     for picture, *vectors in shown:

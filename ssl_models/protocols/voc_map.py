@@ -1,7 +1,7 @@
 """One linear SVM a class on frozen features, in mean average precision: VOC07 classification (Goyal et al. 2019,
 arXiv:1905.01235, section 6.1; Owens et al. 2016, arXiv:1608.07017).
 
-Legend: N samples, D features, K classes, F folds, J = F K' problems that are solved at once for K' classes.
+Legend: N samples, D features, K classes, F folds, J = F K' problems that are solved together for K' classes.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ CURVES = "Precision against recall of each class, at each run's best layer; N_cf
 COSTS = [0.01, 0.1, 1.0, 10.0, 100.0]
 ROWS = 4096
 TOGETHER = 16
-"""Classes that are fitted at once; more would only take more memory."""
+"""Classes that are fitted together. More would only take more memory."""
 ROUGH, EXACT = 1e-4, 1e-6
-"""Where a fit ends: one that only ranks costs, and one that is reported; see `svm.fit`."""
-CURVES, POINTS = 20, 100
-"""How many classes' precision-recall curves are kept, of how many points."""
+"""Tolerances of `svm.fit`: of a fit that only ranks costs, and of one that is reported."""
+DRAWN, POINTS = 20, 100
+"""The most classes whose precision-recall curves are kept, and the most points of a curve."""
 
 
 def evaluate(
@@ -52,15 +52,16 @@ def evaluate(
 ) -> Findings:
     """Mean average precision over the classes for each of `layers`, with the 95 % bootstrap interval over test images.
 
-    Which classes an image shows is its "present" truth, where -1 leaves it out; without that, its label alone. Each
-    class's cost is the one with the best area under precision and recall over `folds` stratified folds of the training
-    samples (drawn with `seed`; of equal ones the lowest), then all of them are fitted with it. Classes without
-    a positive in either split are left out of the mean: `classes` counts those that are in it, and the curve
-    `left_out` names the others.
+    The "present" truth says which classes an image shows; -1 leaves an image out. Without it an image shows its label.
+    Each class has the cost with the best area under precision and recall over `folds` stratified folds of the training
+    samples, drawn with `seed`; of equal costs the lowest. Then it is fitted with this cost on all training samples.
+    Classes without a positive sample in one of the splits are left out of the mean. `classes` counts the classes in the
+    mean, and the curve `left_out` names the others.
 
-    The SVMs are scikit-learn's LinearSVC(C=cost, class_weight={1: positive_weight}): squared hinge, bias decayed with
-    the rest, on features of unit length. The paper's code weighs positives 2 and tries the costs .01, .1 and 2^-19 to
-    2^-4; features of small encoders need higher ones. form: see average_precision.py; the paper's code has "voc10".
+    The SVMs are scikit-learn's LinearSVC(C=cost, class_weight={1: positive_weight}) on features of unit length: squared
+    hinge loss, and the bias decays like the weights. The paper's code weighs positives 2 and tries the costs .01, .1
+    and 2^-19 to 2^-4. Features of small encoders need higher costs. form: see average_precision.py; the paper's code
+    has "voc10".
 
     8,192 x 512 features, 12 classes and 6 layers take some 15 s on one thread. Training features are held in memory:
     4 N (D + 8 F min(K, 16)) bytes, 4 GiB for a million samples of 512 features and 12 classes.
@@ -89,7 +90,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Choice:
-    """The settings of a fit; costs from low to high."""
+    """The settings of the fits; costs from low to high."""
 
     costs: list[float]
     folds: int
@@ -106,14 +107,14 @@ class _Choice:
 def _answers(
     representation: Representation, layer: str, present: dict[str, ndarray], measured: ndarray, chosen: _Choice
 ) -> ndarray:
-    """(K', N): what the SVM of each measured class makes of the test samples."""
+    """(K', N): the scores of the test samples under the SVM of each measured class."""
     train, test = (directions(representation, split, layer, len(table)) for split, table in present.items())
     rows, gram, turn = _turned(train)
     groups = [measured[start : start + TOGETHER] for start in range(0, len(measured), TOGETHER)]
     found = np.concatenate([_fit_best(rows, gram, present["train"][:, group].T, group, chosen) for group in groups])
     weights = found @ turn.T  # (K', D + 1), of the features as they are
     scores = np.concatenate([block @ weights[:, :-1].T + weights[:, -1] for _, block in test.blocks(ROWS)]).T
-    # Where all samples are alike, products of different rows differ in their last digit, which is no ranking.
+    # Equal samples may get scores that differ in the last digit. Rounding makes them equal.
     unit = np.maximum(np.abs(scores).max(1, keepdims=True), np.finfo(np.float32).tiny) * np.float32(1e-5)
     return np.round(scores / unit)
 
@@ -140,9 +141,9 @@ def _fit_best(rows: ndarray, gram: ndarray, present: ndarray, classes: ndarray, 
 
 
 def _quality(scores: ndarray, present: ndarray, parts: ndarray) -> list[float]:
-    """(K',): average precision on each fold of scores (F, K', N) that have not seen it, meaned over the folds.
+    """(K',): the mean over folds of the average precision on a held-out fold. scores: (F, K', N), fold by fold.
 
-    Folds without a positive inside or outside say nothing; where no fold says anything, 0.
+    Folds without a positive inside or outside are left out; 0 where all are.
     """
     means = []
     for k, (row, part) in enumerate(zip(present, parts, strict=True)):
@@ -157,7 +158,7 @@ def _quality(scores: ndarray, present: ndarray, parts: ndarray) -> list[float]:
 
 
 def _parts(present: ndarray, folds: int, seed: list[int]) -> ndarray:
-    """(N,): which fold each sample is held out in, positives and negatives spread evenly."""
+    """(N,): the fold in which each sample is held out. Positives and negatives are spread evenly over the folds."""
     draws = np.random.default_rng(seed)
     parts = np.zeros(len(present), np.int8)
     for value in (0, 1):
@@ -167,7 +168,10 @@ def _parts(present: ndarray, folds: int, seed: list[int]) -> ndarray:
 
 
 def _turned(train: Directions) -> tuple[ndarray, ndarray, ndarray]:
-    """The training samples (N, D + 1) with a 1 for the bias, turned so that their gram is diagonal; it; the turn."""
+    """The training samples (N, D + 1) with a 1 for the bias, rotated so that their gram matrix is diagonal.
+
+    Also the diagonal (D + 1,) and the rotation (D + 1, D + 1).
+    """
     size = train.stored.shape[1] + 1
     gram = np.zeros((size, size))
     for _, block in train.blocks(ROWS):
@@ -186,7 +190,7 @@ def _with_one(block: ndarray) -> ndarray:
 
 
 def _score(layer: str, rankings: list[ap.Ranking], samples: int, form: str, seed: int) -> Score:
-    """The mean over classes, with its interval over resampled test images; 1000 of them where that is quick."""
+    """The mean over classes, with its bootstrap interval over test images; fewer resamples for many samples."""
 
     def mean(units: ndarray) -> float:
         return ap.mean_average_precision(rankings, np.bincount(units, minlength=samples), form=form)
@@ -199,9 +203,9 @@ def _score(layer: str, rankings: list[ap.Ranking], samples: int, form: str, seed
 def _curves(
     representation: Representation, rankings: list[ap.Ranking], measured: ndarray, positives: dict[str, ndarray]
 ) -> dict[str, dict[str, list[float]]]:
-    """Precision and recall of the first classes; and the classes that are not measured, with their positives."""
+    """Precision and recall of the first classes, and the positives of the classes that are not measured."""
     curves = {}
-    for ranking, k in list(zip(rankings, measured, strict=True))[:CURVES]:
+    for ranking, k in list(zip(rankings, measured, strict=True))[:DRAWN]:
         recall, precision = ap.thinned(*ap.curve(ranking), POINTS)
         name = representation.class_names[k] if representation.class_names else f"class {k}"
         curves[name] = {"recall": recall.tolist(), "precision": precision.tolist()}

@@ -1,4 +1,4 @@
-"""Commands in process groups of their own, which end with this process however it ends."""
+"""Runs commands, each in its own process group. The groups are killed when this process ends, whatever ends it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _guard = threading.Lock()
 
 
 def command_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment, with this Python found first, since dvc.yaml says `python`."""
+    """The environment of this process plus `extra`. This Python comes first in PATH: dvc.yaml calls `python`."""
     folder = os.path.dirname(sys.executable)
     path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **extra}
@@ -29,7 +29,7 @@ def command_environment(extra: Mapping[str, str]) -> dict[str, str]:
 def run_command(
     command: list[str], folder: Path, output: Any, environment: Mapping[str, str], timeout: float | None
 ) -> int | None:
-    """Runs a command; its exit code, or None after a timeout. Whatever ends this call ends the command's group."""
+    """Runs a command; returns its exit code, or None after a timeout. Kills its group if this call ends before it."""
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -53,7 +53,7 @@ def run_command(
 
 @contextmanager
 def known_group(pid: int) -> Iterator[None]:
-    """Counts a process group among those that `end_groups` ends, for the length of the block."""
+    """Registers a process group with `end_groups` while the block runs."""
     with _guard:
         _groups.add(pid)
     try:
@@ -64,9 +64,9 @@ def known_group(pid: int) -> Iterator[None]:
 
 
 def end_groups(grace: float = GRACE_SECONDS) -> None:
-    """Ends every group that is at work: first as Ctrl-C would, so that DVC gives back its locks, then by force.
+    """Stops every registered group: first with SIGINT, so that DVC releases its locks, after `grace` s with SIGKILL.
 
-    A group counts as ended once the thread that started it has seen its end.
+    A group has ended when the thread that started it has left its `known_group` block.
     """
     for number in (signal.SIGINT, signal.SIGKILL):
         told: set[int] = set()
@@ -84,7 +84,7 @@ def _at_work() -> set[int]:
         return set(_groups)
 
 
-_libc = ctypes.CDLL(None)  # loaded beforehand: little is safe between a fork of a threaded process and its exec
+_libc = ctypes.CDLL(None)  # loaded here: few calls are safe between fork and exec in a process with threads
 
 
 def _die_with_parent() -> None:

@@ -1,10 +1,10 @@
-"""Durations as people read them."""
+"""Durations as text."""
 
 from __future__ import annotations
 
 
 def duration(seconds: float | None) -> str:
-    """12.3 s, 4 min 05 s or 2 h 07 min; a dash for what is unknown."""
+    """12.3 s, 4 min 05 s or 2 h 07 min; a dash for None."""
     if seconds is None:
         return "–"
     if seconds < 59.95:

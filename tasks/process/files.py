@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, whatever ends the process."""
+"""Atomic writes: after a crash a file has either its old content or its new one. Also JSON and file states."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a killed process left this file: `.NAME.PID.tmp` is never read."""
+    """Whether this is a temporary file of `whole_file`, `.NAME.PID.tmp`, which a killed process may leave."""
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; what is written there takes the name `path` only when it is complete.
+    """Yields a temporary path in the same folder, and renames that file to `path` when the block ends.
 
-    On an error, a full disk among them, the temporary file is removed and `path` is as it was.
+    After an error the temporary file is removed and `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -33,9 +33,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def state_of(path: Path) -> str:
-    """What the system changes when a file, or a file in a folder, changes: names, sizes, times, inodes.
+    """Size, times and inode of a file; for a folder also the names and states of all files in it.
 
-    Compiled Python apart. "missing" where there is nothing.
+    Ignores __pycache__. "missing" if the path does not exist.
     """
     return " ".join(_states(path))
 
@@ -56,7 +56,7 @@ def _states(path: Path) -> Iterator[str]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes `content` whole, indented by one. Raises ValueError for NaN and infinity, which JSON does not know."""
+    """Writes `content` atomically, with an indent of 1. Raises ValueError for NaN and infinity: JSON has neither."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 

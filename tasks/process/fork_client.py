@@ -1,4 +1,4 @@
-"""The client's side of the fork server (tasks/stage/fork_server.py): work is handed over, and its end is waited for."""
+"""The client of the fork server (tasks/stage/fork_server.py): sends a command to it and waits for the exit code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tasks.process.command import known_group
 from tasks.process.parent_death import CLIENT
 
 ADDRESS = "COVEY_FORKSERVER"
-"""Environment variable: process id and address of the server, where there is one."""
+"""Environment variable: process id and address of the server. Unset if there is no server."""
 
 STARTING = 60.0
 KILLED = 128 + signal.SIGKILL
@@ -30,13 +30,13 @@ _spent: list[float] = []
 
 @dataclass(frozen=True)
 class Server:
-    """A fork server that has been named to this process."""
+    """Process id and address of a fork server."""
 
     pid: int
     address: str
 
     def connect(self) -> socket.socket | None:
-        """A connection to the server, which may still be importing; None if it is gone."""
+        """A connection to the server; None if the server has ended. Waits while it still imports its modules."""
         deadline = time.monotonic() + STARTING
         while True:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -51,17 +51,17 @@ class Server:
 
 
 def fork_server(environment: Mapping[str, str] | None = None) -> Server | None:
-    """The server that the environment names; None where there is none, or it is gone."""
+    """The server in the environment (default: of this process); None if there is none, or it has ended."""
     pid, _, address = (os.environ if environment is None else environment).get(ADDRESS, "").partition(":")
     return Server(int(pid), address) if address and _lives(int(pid)) else None
 
 
 class Fork:
-    """Work in a fork of the server, in a process group of its own; ended, with all of its group, at the block's end.
+    """A command that runs in a fork of the server. Use it as a context manager: leaving the block kills the fork.
 
     Args:
-        words: what to do, as on the command line of `python -m tasks`.
-        output: file descriptor for its standard output, and for its error unless `error` is given.
+        words: the arguments of `python -m tasks`.
+        output: file descriptor for standard output, and for standard error unless `error` is given.
     """
 
     def __init__(
@@ -108,9 +108,9 @@ class Fork:
         self._stack.close()
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """The exit code, or None after a timeout.
+        """The exit code, or None after a timeout, which kills the fork.
 
-        Afterwards `answer` holds what the work has told, and `cpu_seconds` the processor time of it and its forks.
+        Then `answer` is the text that the fork passed to `tell`, and `cpu_seconds` the CPU time of it and its forks.
         """
         ready, _, _ = select.select([self._connection], [], [], timeout)
         if not ready:
@@ -124,7 +124,7 @@ class Fork:
         return self._code
 
     def _end(self) -> None:
-        """Kills the work, with its group where it leads one, and waits until it is gone."""
+        """Kills the fork, with its process group if it leads one, and waits until it has ended."""
         with suppress(ProcessLookupError):
             leads = os.getpgid(self.pid) == self.pid
             (os.killpg if leads else os.kill)(self.pid, signal.SIGKILL)
@@ -133,7 +133,7 @@ class Fork:
         self._code = KILLED
 
     def _line(self) -> str:
-        """What the fork says next, up to the end of a line; empty once it is gone."""
+        """The next line from the fork; empty if it has ended."""
         text = b""
         with suppress(ConnectionError):
             while not text.endswith(b"\n"):
@@ -144,7 +144,7 @@ class Fork:
 
 
 def delegate(arguments: Sequence[str]) -> int | None:
-    """Has the fork server run `python -m tasks ARGUMENTS`; its exit code, or None where there is no server."""
+    """Runs `python -m tasks ARGUMENTS` in the fork server; returns the exit code, or None if there is no server."""
     server = fork_server()
     if server is None:
         return None
@@ -156,17 +156,17 @@ def delegate(arguments: Sequence[str]) -> int | None:
 
 
 def tell(answer: str) -> None:
-    """Says a word to the client, beside the exit code."""
+    """Sets the text that the client gets with the exit code."""
     _told[:] = [answer]
 
 
 def cpu_seconds() -> float:
-    """Processor time of this process and of the forks that it has waited for."""
+    """CPU time of this process and of the forks that it has waited for."""
     return time.process_time() + sum(_spent)
 
 
 def told() -> str:
-    """What `tell` was last given."""
+    """The text of the last call of `tell`; empty if there was none."""
     return _told[-1] if _told else ""
 
 

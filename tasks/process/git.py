@@ -1,4 +1,4 @@
-"""git, called as a command."""
+"""Runs git as a command."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 
 class GitError(RuntimeError):
-    """git failed, or is not installed; the text is what it said."""
+    """git failed, or is not installed; the message is its error output."""
 
 
 def git(folder: Path, *words: str, given: str | None = None, **environment: str) -> str:
-    """What `git WORDS` prints in `folder`, without the last line's end. given: its standard input.
+    """The output of `git WORDS` in `folder`, without the last newline. given: standard input.
 
-    It takes no lock that it can do without (GIT_OPTIONAL_LOCKS=0), since several stages may ask at once.
+    GIT_OPTIONAL_LOCKS=0 avoids locks, since several stages may call git at the same time.
 
     Raises:
-        GitError: git is not there, or ended with an error.
+        GitError: git is not installed, or it failed.
     """
     settings = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", **environment}
     try:

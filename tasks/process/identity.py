@@ -1,4 +1,4 @@
-"""Who a process is, so that another one can tell later whether it still lives."""
+"""Identifies a process, so that another process can check later whether it still runs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def identity(pid: int | None = None) -> dict[str, str | int]:
-    """Host, boot, pid and start time of a process (this one if `pid` is None): together they never come back.
+    """Host, boot id, pid and start time of a process (this one if `pid` is None), which together are unique.
 
-    Raises ProcessLookupError where no such process lives.
+    Raises ProcessLookupError if no such process runs.
     """
     pid = os.getpid() if pid is None else pid
     started = _started(pid)
@@ -24,7 +24,7 @@ def identity(pid: int | None = None) -> dict[str, str | int]:
 
 
 def is_alive(owner: Mapping[str, Any]) -> bool:
-    """Whether the process that `identity` described still runs; one of another host is out of sight: taken as alive."""
+    """Whether the process with this `identity` still runs. Always True for a process of another host."""
     if owner["host"] != socket.gethostname():
         return True
     if owner["boot"] != _boot():
@@ -33,7 +33,7 @@ def is_alive(owner: Mapping[str, Any]) -> bool:
 
 
 def _boot() -> str:
-    """Names this run of the kernel; empty where the system does not say (the start time then has to do)."""
+    """The id of the current boot; empty if the system has none (the start time is then the only check)."""
     try:
         return BOOT_ID.read_text().strip()
     except OSError:
@@ -41,15 +41,15 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """The start of a living process: clock ticks since boot on Linux, else seconds since 1970. None: it is dead."""
+    """Start of a running process: clock ticks since boot on Linux, else seconds since 1970. None if it has ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None if Path("/proc/self/stat").exists() else _started_portable(pid)
-    # The second field is the command in parentheses and may hold blanks and parentheses itself, hence the last ")".
+    # The second field is the command in parentheses. It may contain spaces and parentheses: split at the last ")".
     fields = text.rpartition(")")[2].split()
     state, ticks = fields[0], fields[19]
-    # A zombie has been killed already; only its parent has not looked yet.
+    # A zombie has ended; its parent has not collected the exit code yet.
     return None if state in "ZX" else ticks
 
 

@@ -1,7 +1,7 @@
-"""Named points at which a test may have a process killed, to show that nothing is lost there.
+"""Named points at which a test can kill a process, to check that no work is lost.
 
-COVEY_KILL_AT="<point>:<victim>" sends SIGKILL at that point; victim is `stage` (this process), `dvc` or `flow` (the
-process that runs it, see tasks/process/parent_death.py). Unset, as in all real work, a point does nothing.
+COVEY_KILL_AT="<point>:<victim>" sends SIGKILL at that point. The victim is `stage` (this process), `dvc` or `flow`
+(the processes that run the stage, see tasks/process/parent_death.py). If the variable is unset, a point does nothing.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ POINTS = (
 
 
 def point(name: str) -> None:
-    """Does nothing, unless a test asked for a kill at the point `name`."""
+    """Kills the victim if COVEY_KILL_AT names this point."""
     wanted, _, victim = os.environ.get("COVEY_KILL_AT", "").partition(":")
     if wanted != name:
         return
     if victim in ("", "stage"):
         os.kill(os.getpid(), signal.SIGKILL)
     os.kill(int(os.environ["COVEY_FLOW_PID"]) if victim == "flow" else dvc_pid(), signal.SIGKILL)
-    time.sleep(60)  # the kill of an ancestor must reach this process by itself
-    raise RuntimeError(f"{victim} was killed, but this stage lives on")
+    time.sleep(60)  # the death of an ancestor must end this process
+    raise RuntimeError(f"{victim} was killed, but this stage still runs")

@@ -1,4 +1,4 @@
-"""Locks between processes: files held with flock, which the system gives back however a process ends."""
+"""Locks between processes, by flock on a file. The system releases them when the process ends, also when killed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class LockedError(RuntimeError):
-    """Another process holds the lock; `owner` is its process id as text."""
+    """Another process holds the lock. owner: its process id as text."""
 
     def __init__(self, path: Path, owner: str) -> None:
         super().__init__(f"{path} is held by process {owner}")
@@ -20,12 +20,12 @@ class LockedError(RuntimeError):
 
 @contextmanager
 def held(path: Path, *, wait: float | None = 0.0) -> Iterator[None]:
-    """Holds the lock `path` for the block, and writes this process's id into it.
+    """Holds the lock file `path` during the block, and writes the id of this process into it.
 
-    wait: seconds to wait for another holder; None waits for ever.
+    wait: for how many seconds to wait for another holder; None waits without limit.
 
     Raises:
-        LockedError: another process still holds it.
+        LockedError: another process still holds the lock after that time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
@@ -41,7 +41,7 @@ def held(path: Path, *, wait: float | None = 0.0) -> Iterator[None]:
 
 
 def wait_until_free(path: Path) -> None:
-    """Returns once no process holds the lock."""
+    """Waits until no process holds the lock."""
     with path.open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
 

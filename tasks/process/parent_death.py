@@ -1,7 +1,7 @@
-"""A stage does not outlive those that started it: DVC, when killed, leaves its command running, and nobody would know.
+"""Ends a stage when a process that started it has ended. DVC, when killed, would leave its command running.
 
-The chain is flow -> dvc -> sh -> stage, or with a fork server flow -> dvc -> sh -> client ~ stage. Linux tells a
-process of its parent's death at once (PR_SET_PDEATHSIG); the rest of the chain is looked at four times a second.
+The chain of processes is flow -> dvc -> sh -> stage, or with a fork server flow -> dvc -> sh -> client ~ stage. Linux
+signals the death of the parent (PR_SET_PDEATHSIG). The rest of the chain is checked four times a second.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import psutil
 
 PR_SET_PDEATHSIG = 1
 CLIENT = "COVEY_CLIENT_PID"
-"""Set for a stage that runs in a forked process: the process that stands for it in the chain."""
+"""Environment variable of a stage in a fork: the process id of its client, which is in the chain in its place."""
 
 DVC = "COVEY_DVC_PID"
-"""Set for a stage whose dvc is itself a fork: that process."""
+"""Environment variable of a stage whose DVC runs in a fork: the process id of that fork."""
 
 
 def die_with_parent() -> None:
-    """Asks the kernel for SIGKILL when the parent thread of this process ends (Linux; elsewhere nothing)."""
+    """Asks the kernel for SIGKILL when the parent thread of this process ends. Does nothing except on Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _chain() -> list[psutil.Process]:
-    """This process's ancestors, nearest first, up to the dvc that runs it; empty if none does."""
+    """The ancestors of this process, nearest first, up to the dvc that runs it; empty if there is no dvc."""
     start = psutil.Process(int(os.environ.get(CLIENT, os.getpid())))
     ancestors = start.parents()
     for position, process in enumerate(ancestors):
@@ -54,7 +54,7 @@ def dvc_pid() -> int:
 
 
 def follow_the_chain() -> None:
-    """Watches dvc, the shell between, and the flow, if there are any; kills this process when one of them is gone."""
+    """Watches the ancestors up to dvc and the flow, if there are any. Kills this process when one of them ends."""
     watched = _chain() if "DVC_STAGE" in os.environ else []
     if flow := os.environ.get("COVEY_FLOW_PID"):
         try:

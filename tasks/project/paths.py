@@ -1,4 +1,4 @@
-"""Where everything lies: the only module that knows the names of folders and files."""
+"""Paths of all outputs: the only module with the names of folders and files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WORK = "COVEY_WORK"
-"""Environment variable: the folder of all work folders, where the project's own will not last (points of a sweep)."""
+"""Environment variable: the folder of all work folders, if the project's own is temporary (points of a sweep)."""
 
 COSTS = "COVEY_COSTS"
-"""Environment variable: the folder of the stages' costs, likewise."""
+"""Environment variable: the folder of the stages' costs, for the same reason."""
 
 PARAMETERS = "params.yaml"
 PIPELINE = "dvc.yaml"
@@ -20,20 +20,20 @@ SCORES = "results/scores.csv"
 RUNS = "results/runs.csv"
 COST_TABLE = "results/costs.csv"
 TRAINING = "training"
-"""The name of a training's record; no protocol has it."""
+"""The name of a training's record. No protocol may have this name."""
 
 SWEEPS = "results/sweeps"
 STUDIES = "results/studies"
 DONE = "done"
-"""A file of this name in a work folder says that the stage came to its end there."""
+"""A file of this name in a work folder marks that the stage is complete."""
 
 NOT_APPLICABLE = "NOT_APPLICABLE"
-"""A file of this name in an output folder says, in its text, why there is nothing else in it."""
+"""A file of this name in an output folder contains the reason why the folder has no other file."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the outputs of one data set lie; `root` is the folder that holds dvc.yaml."""
+    """Paths of the outputs of one data set. root: the folder with dvc.yaml."""
 
     root: Path
     data: str
@@ -59,15 +59,15 @@ class Places:
         return self.metrics / run / name
 
     def findings(self, run: str, protocol: str) -> Path:
-        """The folder of a protocol's pictures and curves."""
+        """The folder of the plots of a protocol."""
         return self.metrics / run / protocol
 
     @property
     def preparation(self) -> Path:
-        """What is known of the data set once it is prepared."""
+        """The facts about the data set that its preparation records."""
         return self.metrics / "prepare.json"
 
     @property
     def pictures(self) -> Path:
-        """The folder of pictures of the data set."""
+        """The folder of example pictures of the data set."""
         return self.metrics / "pictures"

@@ -1,4 +1,4 @@
-"""A project: its folder, the settings in its params.yaml, and where its files lie. Read once a process, and passed."""
+"""A project: its folder, its parameters and its paths. A process reads the parameters once and passes the object on."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tasks.settings.schema import ParameterError
 
 @dataclass(frozen=True)
 class Project:
-    """The folder `root`, which holds dvc.yaml and params.yaml, and all that lies in it."""
+    """The project in the folder `root`, which contains dvc.yaml and params.yaml."""
 
     root: Path
 
     @classmethod
     def find(cls) -> Project:
-        """The project of the working folder: this folder or the nearest one above that holds dvc.yaml.
+        """The project of the working directory: the directory itself or its nearest parent that contains dvc.yaml.
 
         Raises:
-            ParameterError: there is none.
+            ParameterError: there is no dvc.yaml.
         """
         here = Path.cwd()
         for folder in (here, *here.parents):
@@ -40,16 +40,16 @@ class Project:
 
     @classmethod
     def given(cls, root: Path, parameters: dict[str, Any]) -> Project:
-        """A project whose parameters are not those of its file: another process has read and checked them."""
+        """A project with these parameters in place of its params.yaml; the caller has checked them."""
         project = cls(root)
         project.__dict__["parameters"] = parameters
         return project
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """The checked content of params.yaml, as it was at the first look. Raises ParameterError.
+        """The checked content of params.yaml, read at the first access. Raises ParameterError.
 
-        A text that has been checked against this code is not checked again.
+        The check is skipped if the same content has passed it before, with the same code.
         """
         content, mark = params.read(self.root), self.state / "checked"
         key = self._key(content)
@@ -60,54 +60,54 @@ class Project:
         return content
 
     def _key(self, content: Any) -> str:
-        """A hash of what a check of params.yaml depends on."""
+        """A hash of everything that the check of params.yaml depends on."""
         states = [state_of(path) for path in (params.CODE, params.CODE.parent / "tasks" / "settings")]
         sweeps = sorted(path.name for path in (self.root / SWEEP_FILES).glob("*.yaml"))
         pipeline = (self.root / paths.PIPELINE).read_text() if (self.root / paths.PIPELINE).exists() else ""
         return hashlib.sha256(json.dumps([content, states, sweeps, pipeline], default=str).encode()).hexdigest()
 
     def reread(self) -> Project:
-        """The project with params.yaml as it is now."""
+        """The same project, which will read params.yaml again."""
         return Project(self.root)
 
     @property
     def places(self) -> Places:
-        """Where the outputs of the data set that is worked on lie."""
+        """Paths of the outputs of the selected data set."""
         return Places(self.root, self.parameters["data"]["name"])
 
     def target(self, name: str) -> Path:
-        """The data that a target's protocol is measured on."""
+        """The folder of a target's data."""
         return self.root / "data" / "targets" / name
 
     @property
     def state(self) -> Path:
-        """State that is no output: checkpoints, logs, locks, the local databases."""
+        """The folder of everything that is not an output: checkpoints, logs, locks, databases."""
         return self.root / ".covey"
 
     def work(self, stage: str, key: str) -> Path:
-        """A stage's private folder for one set of inputs: it outlives a kill, and DVC does not know of it."""
+        """A stage's work folder for one set of inputs. DVC does not track it, and it stays when the stage is killed."""
         return Path(os.environ.get(paths.WORK) or self.state / "work") / stage / key[:16]
 
     def costs(self, stage: str, data: str | None = None) -> Path:
-        """The seconds and bytes that a stage's last run took; DVC does not know of them, since they always differ.
+        """The file with the time and memory that a stage's last run took. DVC does not track it: the numbers vary.
 
-        data: the data set, if not the one that is worked on.
+        data: the data set; by default the selected one.
         """
         folder = Path(os.environ.get(paths.COSTS) or self.state / "costs")
         return folder / (data or self.places.data) / f"{stage}.json"
 
     def log(self, stage: str) -> Path:
-        """A stage's log; its folder is made."""
+        """The path of a stage's log. Creates its folder."""
         path = self.state / "logs" / f"{stage}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def lock(self, name: str) -> Path:
-        """A file to lock with `tasks.process.locks.held`."""
+        """The path of a lock file for `tasks.process.locks.held`."""
         return self.state / "locks" / f"{name}.lock"
 
     def forget_work(self, stage: str, *, only_done: bool = False) -> None:
-        """Drops the checkpoints of a stage, whatever its inputs were, or only those of trainings that have ended."""
+        """Deletes all work folders of a stage. only_done: only those in which the stage is complete."""
         for folder in (self.state / "work" / stage).glob("*"):
             if not only_done or (folder / paths.DONE).exists():
                 shutil.rmtree(folder, ignore_errors=True)

@@ -16,7 +16,7 @@ from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.paths import Places
 from tasks.project.project import Project
-from tasks.reporting import graph, plots, reading, regressions, sections, tables, verdict
+from tasks.reporting import graph, plots, regressions, sections, tables, verdict
 from tasks.reporting.tables import DataSet, Run
 
 PICTURE_BYTES = 1_500_000  # what all pictures of a page may take before they are made smaller
@@ -38,7 +38,7 @@ def render(project: Project, parameters: Mapping[str, Any], datasets: list[DataS
     allowance = PICTURE_BYTES // max(1, sum(_pictures(project, data) for data in datasets))
     hue = plots.hues([run for data in datasets for run in data.runs])
     runs = {run.name: hue[run.method] for data in datasets for run in data.runs}
-    protocols = {name: sections.protocol_of(data, name) for data in datasets for name in data.protocols}
+    stated = {name: tables.stated(data, name) for data in datasets for name in data.protocols}
     return environment.get_template("report.html.j2").render(
         sections=[
             _section(project, data, hue, allowance)
@@ -48,7 +48,7 @@ def render(project: Project, parameters: Mapping[str, Any], datasets: list[DataS
         studies=any((project.root / paths.STUDIES).glob("*.json")),
         hue=runs,
         dag=graph.draw(parameters, runs),
-        reading=[(tables.label(name), reading.reading(kind)) for name, kind in protocols.items()],
+        reading=[(tables.label(name), each.reading) for name, each in stated.items()],
         settings=_settings(parameters),
         machine=_machine(),
         made_at=made_at,

@@ -1,4 +1,4 @@
-"""What a protocol found beside its scores, drawn: curves, invariances, and one measure against another."""
+"""What a protocol found beside its scores, drawn: curves, maps of all metrics, and one measure against another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tasks.reporting.tables import DataSet, Measure, Run, best, layers, metric_n
 
 Curves = Mapping[str, Mapping[str, list[float]]]
 MOST_PANELS = 12
-FIRST = "invariance"
 
 
 def curves(found: list[tuple[Run, Curves]], hue: Mapping[str, str], name: str) -> str:
@@ -56,7 +55,9 @@ def heat(data: DataSet, protocol: str, name: str) -> str:
                 if math.isfinite(value):
                     ink = "white" if value > 0.7 else INK
                     axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6.3, color=ink)
-        axes.set_xticks(range(len(names)), [_short(metric) for metric in names], rotation=30, ha="right", fontsize=6.5)
+        axes.set_xticks(
+            range(len(names)), [_short(metric, names[0]) for metric in names], rotation=30, ha="right", fontsize=6.5
+        )
         axes.set_yticks(range(len(runs)), [run.name for run in runs], fontsize=6.8)
         axes.grid(visible=False)
         figure.tight_layout(pad=0.4)
@@ -67,8 +68,9 @@ def _last(scores: list[Score]) -> float:
     return scores[-1].value if scores else math.nan
 
 
-def _short(metric: str) -> str:
-    return metric.removeprefix(f"{FIRST}_").replace("_", " ")
+def _short(metric: str, first: str) -> str:
+    """A metric's name without that of the protocol's first metric, with which it begins."""
+    return metric.removeprefix(f"{first}_").replace("_", " ")
 
 
 def against(data: DataSet, protocol: str, shown: Measure, hue: Mapping[str, str], name: str) -> str:

@@ -9,11 +9,8 @@ from typing import Any
 from tasks.process.files import read_json
 from tasks.project.paths import Places
 from tasks.project.project import Project
-from tasks.reporting import protocol_plots, reading, tables
+from tasks.reporting import protocol_plots, tables
 from tasks.reporting.tables import DataSet, Run, best
-
-PROBES = ("invariance",)
-"""Protocols whose numbers are shown as a map, and against performance."""
 
 
 def pictures(project: Project, data: DataSet) -> list[tuple[str, Run, Path]]:
@@ -49,21 +46,18 @@ def sections(
     drawn = pictures(project, data)
     shown = next(iter(tables.headline_measures(data)), None)
     for protocol in data.protocols:
-        kind = protocol_of(data, protocol)
+        stated = tables.stated(data, protocol)
         name = f"{data.name}-{protocol}"
-        plots = [(_curves(project, data, protocol, hue, name), _caption(kind))]
-        if kind in PROBES:
-            plots.append(
-                (protocol_plots.heat(data, protocol, f"{name}-map"), "Each transform and factor at the last layer.")
-            )
-            if shown:
-                text = "Each run's mean over the transforms against how well it transfers, both at the last layer."
-                plots.append((protocol_plots.against(data, protocol, shown, hue, f"{name}-against"), text))
+        plots = [(_curves(project, data, protocol, hue, name), stated.curves)]
+        if stated.map:
+            plots.append((protocol_plots.heat(data, protocol, f"{name}-map"), stated.map))
+        if stated.against and shown:
+            plots.append((protocol_plots.against(data, protocol, shown, hue, f"{name}-against"), stated.against))
         own = [(run, path.stem, embed(path)) for of, run, path in drawn if of == protocol]
         other = other_data(data, protocol)
         plots = [(svg, caption) for svg, caption in plots if svg]
         if plots or own or other:
-            told = {"name": tables.label(protocol), "reading": reading.reading(kind), "data": other}
+            told = {"name": tables.label(protocol), "reading": stated.reading, "data": other}
             found.append({**told, "plots": plots, "pictures": own})
     return found
 
@@ -71,11 +65,6 @@ def sections(
 def other_data(data: DataSet, protocol: str) -> dict[str, Any] | None:
     """Of a protocol on data of its own {"train", "test", "skipped": entries that were left out}; else None."""
     return next((dict(r["data"]) for run in data.runs if "data" in (r := run.protocols.get(protocol, {}))), None)
-
-
-def protocol_of(data: DataSet, name: str) -> str:
-    """The protocol that a target's records say they are of; else the name itself."""
-    return next((str(r["protocol"]) for run in data.runs if "protocol" in (r := run.protocols.get(name, {}))), name)
 
 
 def _curves(project: Project, data: DataSet, protocol: str, hue: dict[str, str], name: str) -> str:
@@ -86,12 +75,3 @@ def _curves(project: Project, data: DataSet, protocol: str, hue: dict[str, str],
         if path.exists():
             found.append((run, read_json(path)))
     return protocol_plots.curves(found, hue, f"{name}-curves")
-
-
-def _caption(kind: str) -> str:
-    return {
-        "voc_map": "Precision against recall of each class, at each run's best layer; N_cf dashed.",
-        "detection": "Precision against recall at an overlap of one half; N_cf dashed.",
-        "keypoints": "The share of points found within a distance, of the object's extent; N_cf dashed.",
-        "surface_normals": "The share of pixels whose normal is within an angle of the truth; N_cf dashed.",
-    }.get(kind, "A line a run; N_cf dashed.")

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ssl_models.protocols._common.score import Score
+from ssl_models.protocols._common.statement import SHARE, Statement, giving, names, statement
 
 Record = dict[str, Any]
-SHARE = re.compile(r"^(top|acc|recall|precision|m?ap|mean_average|pck|auc|within|share)", re.IGNORECASE)
-FIRST_CHOICE = ("top1", "top-1", "top_1", "accuracy")
-LABELS = {"knn": "k-NN", "voc_map": "VOC SVM", "finetune": "fine-tuned", "embedding": "t-SNE"}
 
 
 @dataclass(frozen=True)
@@ -138,9 +136,9 @@ class Row:
 
 
 def measure(data: DataSet, protocol: str, metric: str) -> Measure:
-    """How to show a metric: accuracies and their like in per cent, whether stored as 0 to 1 or as 0 to 100."""
+    """How to show a metric: shares in per cent, whether stored as 0 to 1 or as 0 to 100."""
     values = [abs(s.value) for run in data.runs for s in run.scores(protocol, metric) if math.isfinite(s.value)]
-    share = bool(SHARE.match(metric))
+    share = stated(data, protocol).unit(metric) == SHARE
     return Measure(protocol, metric, 100.0 if share and max(values, default=0.0) <= 1 else 1.0, share)
 
 
@@ -149,14 +147,24 @@ def metrics(data: DataSet, protocol: str) -> list[str]:
     return list(dict.fromkeys(score.metric for run in data.runs for score in run.scores(protocol)))
 
 
+def stated(data: DataSet, name: str) -> Statement:
+    """What the protocol of this name states of itself, or that of the target of this name.
+
+    A target's records name its protocol. Those made of a scores.csv do not: there its metrics tell.
+    """
+    named = (str(r["protocol"]) for run in data.runs if "protocol" in (r := run.protocols.get(name, {})))
+    kind = next(named, name)
+    found = giving(metrics(data, name)) if kind not in names() else None
+    return found or statement(kind)
+
+
 def headline_measures(data: DataSet) -> list[Measure]:
-    """One measure for each protocol that ranks representations: top-1 if it has one, else its first share."""
+    """The headline metric of each protocol that ranks representations; first that of the protocol that leads."""
     chosen = []
     for protocol in data.protocols:
-        shares = [metric for metric in metrics(data, protocol) if SHARE.match(metric)]
-        preferred = [metric for metric in FIRST_CHOICE if metric in shares] + shares
-        chosen += [measure(data, protocol, metric) for metric in preferred[:1]]
-    return sorted(chosen, key=lambda m: m.protocol != "linear")
+        metric = stated(data, protocol).headline_among(metrics(data, protocol))
+        chosen += [measure(data, protocol, metric)] if metric else []
+    return sorted(chosen, key=lambda m: not statement(m.protocol).leads)
 
 
 def best(run: Run, shown: Measure) -> Score | None:
@@ -267,8 +275,8 @@ def metric_name(shown: Measure) -> str:
 
 
 def label(protocol: str) -> str:
-    """A protocol's name as a reader knows it."""
-    return LABELS.get(protocol, protocol.replace("_", " "))
+    """The title of a protocol, or the name of a target, as a reader knows it."""
+    return statement(protocol).title
 
 
 def flatten(block: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""What is worked on: the lines `data:`, `runs:` and `protocols:` of params.yaml, and only they, changed by options."""
+"""Changes the lines `data:`, `runs:` and `protocols:` of params.yaml, as options of the command line ask for."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tasks.settings.schema import ParameterError, parse_yaml
 
 
 def select_data(root: Path, wanted: str) -> str:
-    """Makes a data set of params.yaml, or a folder of images, the one the pipeline works on; returns its name.
+    """Selects a data set of params.yaml, or a folder of images, for the pipeline; returns its name.
 
-    Only the line `data: *name` changes; for a folder that has no block yet, a block is added under `datasets`.
-    The rest of the file, its comments too, stays as it is.
+    Only the line `data: *name` changes; for a folder without a block, one is added under `datasets`. The rest of the
+    file and its comments stay the same.
     """
     path = root / "params.yaml"
     text = path.read_text()
@@ -32,12 +32,12 @@ def select_data(root: Path, wanted: str) -> str:
         folder = Path(wanted).expanduser()
         if not folder.is_dir():
             raise ParameterError(
-                f"--data {wanted}: neither a data set of params.yaml ({', '.join(datasets)}) nor a folder."
+                f"--data {wanted}: this is neither a data set of params.yaml ({', '.join(datasets)}) nor a folder."
             )
         name, text = _add_folder(root, text, datasets, folder.resolve())
     text, changed = re.subn(r"(?m)^data:[ \t]*[^\s#]*", f"data: *{name}", text)
     if changed != 1:
-        raise ParameterError("params.yaml needs exactly one line that begins with `data:`, as in `data: *world`.")
+        raise ParameterError("params.yaml needs exactly one line that starts with `data:`, as in `data: *world`.")
     if text != path.read_text():
         try:
             check(parse_yaml(text), root)
@@ -49,11 +49,11 @@ def select_data(root: Path, wanted: str) -> str:
 
 
 def select(root: Path, axis: Axis, wanted: str) -> None:
-    """Makes a set of params.yaml, or `all`, what the pipeline works on: the line `runs: NAME` changes, or its like."""
+    """Selects a set of params.yaml, or `all`, for the pipeline: changes the line `runs: NAME` or `protocols: NAME`."""
     path = root / "params.yaml"
     text, changed = re.subn(rf"(?m)^{axis.line}:[ \t]*[^\s#]*", f"{axis.line}: {wanted}", path.read_text())
     if changed != 1:
-        raise ParameterError(f"params.yaml needs exactly one line that begins with `{axis.line}:`.")
+        raise ParameterError(f"params.yaml needs exactly one line that starts with `{axis.line}:`.")
     sets.check(parse_yaml(text))
     if text != path.read_text():
         with whole_file(path) as temporary:
@@ -64,9 +64,9 @@ def select(root: Path, axis: Axis, wanted: str) -> None:
 def selecting(
     root: Path, data: str | None, runs: str | None = None, protocols: str | None = None
 ) -> Iterator[str | None]:
-    """`select_data` and `select` for the block, which is given the data set's name where one was asked for.
+    """Applies `select` and `select_data`; yields the data set's name, or None if `data` is None.
 
-    If the block ends in a ParameterError, params.yaml is as it was before.
+    If the block raises ParameterError, params.yaml is restored.
     """
     path = root / "params.yaml"
     wanted = {scope.RUNS: runs, scope.PROTOCOLS: protocols}
@@ -85,7 +85,7 @@ def selecting(
 
 
 def _add_folder(root: Path, text: str, datasets: Mapping[str, Any], folder: Path) -> tuple[str, str]:
-    """The name of the block that reads `folder`, and the text with that block in it."""
+    """The name of the block that reads `folder`, and the text of params.yaml with that block."""
     source = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
     for name, block in datasets.items():
         if block.get("reader") == "folder" and block.get("source") == source:

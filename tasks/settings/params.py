@@ -1,6 +1,6 @@
-"""params.yaml: read, and checked against the code that takes its settings.
+"""Reads params.yaml and checks it against the code that uses its settings.
 
-Nothing here imports torch: what a method, a protocol or a reader takes is read from its source (see schema.py).
+Nothing here imports torch: the settings of a method, a protocol or a reader are read from its source (see schema.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from tasks.settings import schedules, sets
+from tasks.settings.refits import method_of
 from tasks.settings.schema import (
     Field,
     ParameterError,
@@ -43,42 +44,40 @@ BLOCKS = (
     "schedules",
 )
 OPTIONAL = ("orchestration", "schedules")
-REFIT = "supervised"
-"""The method of a refit that does not name one: plain cross entropy on the cluster ids."""
 OUTPUTS = ("clusters", "classes")
 SHARED = {"method": Field("str", False), "encoder": Field("dict", False)}
-"""What every block of a training may hold; `encoder` changes settings of the encoder for this run."""
+"""Settings that every block of a training may have; `encoder` changes settings of the encoder for this run."""
 MACHINE = {"threads": Field("int", True), "precision": Field("str", True), "processes": Field("int", False)}
 TARGET = {"protocol": Field("str", True), "data": Field("dict", True)}
-"""What a target's block holds beside its protocol's settings."""
+"""Settings of a target's block besides those of its protocol."""
 DATASET = {"name": Field("str", True), "reader": Field("str", True), "source": Field("str", True)}
 CODE = Path(__file__).resolve().parents[2] / "ssl_models"
-"""Where the methods, readers and protocols lie: schemas are read from the code that runs."""
+"""The folder of methods, readers and protocols. Schemas are read from the code that runs, not from the project's."""
 
 
 def load(root: Path) -> dict[str, Any]:
-    """The checked content of params.yaml. Raises ParameterError on whatever can be known to be wrong beforehand."""
+    """The checked content of params.yaml. Raises ParameterError for any mistake that can be found here."""
     content = read(root)
     check(content, root)
     return content
 
 
 def read(root: Path) -> dict[str, Any]:
-    """The content of params.yaml, unchecked. Raises ParameterError where it is no mapping."""
+    """The content of params.yaml, unchecked. Raises ParameterError if there is none, or it is not a mapping."""
     path = root / "params.yaml"
     try:
         content = parse_yaml(path.read_text())
     except FileNotFoundError:
-        raise ParameterError(f"there is no params.yaml in {root}; run this from the project's folder") from None
+        raise ParameterError(f"there is no params.yaml in {root}; run this from the project's folder.") from None
     except yaml.YAMLError as error:
         raise ParameterError(f"params.yaml is not valid YAML: {error}") from None
     if not isinstance(content, dict):
-        raise ParameterError("params.yaml must be a mapping of blocks")
+        raise ParameterError("params.yaml must be a mapping of blocks.")
     return content
 
 
 def check(parameters: Mapping[str, Any], root: Path) -> None:
-    """Raises ParameterError where a block, a name, a setting or a reference in `parameters` cannot be used."""
+    """Raises ParameterError if a block, a name, a setting or a reference in `parameters` cannot be used."""
     for block in parameters:
         if block not in BLOCKS:
             raise unknown("block", block, BLOCKS, "params.yaml")
@@ -86,7 +85,7 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
         if block not in parameters and block not in OPTIONAL:
             raise ParameterError(f"params.yaml: the block '{block}' is missing.")
     if not isinstance(parameters["seed"], int) or parameters["seed"] < 0:
-        raise ParameterError(f"params.yaml: seed is {parameters['seed']!r}; it must be a whole number from 0.")
+        raise ParameterError(f"params.yaml: seed is {parameters['seed']!r}; it must be an integer of at least 0.")
     _check_names(parameters)
     check_block(parameters["machine"], MACHINE, "machine")
     for name in ("threads", "processes"):
@@ -113,7 +112,7 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
 
 
 def _check_protocol(protocol: str, block: Mapping[str, Any], own: Mapping[str, Field], where: str) -> None:
-    """Refuses a protocol that there is not, and settings that it does not take; `own` are the block's other fields."""
+    """Refuses an unknown protocol and settings that it does not have. own: further fields of the block."""
     _check_module(CODE / "protocols", "protocol", protocol, where, function="evaluate")
     fields = keywords(CODE / "protocols" / f"{protocol}.py", "evaluate")
     fields.pop("seed", None)
@@ -126,7 +125,7 @@ def _check_target(name: str, block: Mapping[str, Any], parameters: Mapping[str, 
     if not isinstance(data, dict) or data.get("name") not in parameters["datasets"]:
         known = ", ".join(sorted(parameters["datasets"]))
         raise ParameterError(
-            f"{where}.data must be one of the blocks under 'datasets', as in `data: *scenes`: {known}."
+            f"{where}.data must be one of the blocks under 'datasets', as in `data: *scenes`. Known: {known}."
         )
     _check_dataset(data["name"], data, root, active=True)
     _check_protocol(block.get("protocol", ""), block, TARGET, where)
@@ -139,11 +138,13 @@ def _check_names(parameters: Mapping[str, Any]) -> None:
     for block in ("datasets", "pretrain", "clusterfit", "transfer", "targets"):
         check_names(parameters[block], block)
     if twice := sorted(set(parameters["pretrain"]) & set(parameters["clusterfit"])):
-        raise ParameterError(f"'{twice[0]}' is a run in both pretrain and clusterfit; run names are used once.")
+        raise ParameterError(
+            f"'{twice[0]}' is a run in both pretrain and clusterfit; the name of a run must be unique."
+        )
     if twice := sorted(set(parameters["transfer"]) & set(parameters["targets"])):
-        raise ParameterError(f"'{twice[0]}' is a name in both transfer and targets; each names one column of scores.")
+        raise ParameterError(f"'{twice[0]}' is in both transfer and targets; the name of a protocol must be unique.")
     if "targets" in parameters["datasets"]:
-        raise ParameterError("datasets.targets: this name is a folder of Covey's own; choose another.")
+        raise ParameterError("datasets.targets: the name 'targets' is reserved for a folder of Covey; choose another.")
     data = parameters["data"]
     if not isinstance(data, dict) or data.get("name") not in parameters["datasets"]:
         raise ParameterError(
@@ -162,7 +163,7 @@ def _check_encoder(block: Mapping[str, Any], where: str = "encoder") -> None:
 
 
 def _check_own_encoder(common: Mapping[str, Any], own: Mapping[str, Any], where: str) -> None:
-    """A run may change settings of the encoder, not its kind: DVC knows the code of that one only."""
+    """A run may change the encoder's settings, but not its `name`: code hashes cover only the common one."""
     if not isinstance(own, Mapping):
         raise ParameterError(f"{where}: {own!r} is not of type dict.")
     if own.get("name", common["name"]) != common["name"]:
@@ -173,7 +174,7 @@ def _check_own_encoder(common: Mapping[str, Any], own: Mapping[str, Any], where:
 def _check_module(
     folder: Path, kind: str, name: str, where: str, *, function: str | None = None, offer: str | None = None
 ) -> None:
-    """Refuses `name` unless `<folder>/<name>.py` has the function, or offers a class under the name `offer`."""
+    """Refuses `name` unless `<folder>/<name>.py` defines the function, or assigns a class to the name `offer`."""
     mark = f"\ndef {function}(" if function else f"\n{offer} = "
     known = [path.stem for path in folder.glob("*.py") if mark in path.read_text()]
     if name not in known:
@@ -184,7 +185,7 @@ def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: b
     where = f"datasets.{name}"
     for key, field in DATASET.items():
         if not field.accepts(block.get(key)):
-            raise ParameterError(f"{where}: '{key}' is missing or not a text.")
+            raise ParameterError(f"{where}: '{key}' is missing or not a string.")
     if block["name"] != name:
         raise ParameterError(f"{where}: its 'name' is '{block['name']}'; it must be '{name}'.")
     _check_module(CODE / "datasets", "reader", block["reader"], f"{where}.reader", function="load")
@@ -214,14 +215,14 @@ def _check_clusterfit(parameters: Mapping[str, Any]) -> None:
         chain, run = [name], block["source"]
         while run in blocks:
             if run in chain:
-                raise ParameterError(f"{where}: its sources go round in a circle: {' <- '.join([*chain, run])}.")
+                raise ParameterError(f"{where}: its sources form a cycle: {' <- '.join([*chain, run])}.")
             chain.append(run)
             run = blocks[run].get("source")
 
 
 def _check_refit(where: str, block: Mapping[str, Any]) -> None:
-    """A refit is taught by clusters, whose number it then gives, or by its source's own classes."""
-    method = block.get("method", REFIT)
+    """A refit learns from clusters, and then has settings of the clustering, or from its source's own classes."""
+    method = method_of(block)
     _check_module(CODE / "methods", "method", method, f"{where}.method", offer="METHOD")
     clusters = cluster_fields()
     outputs = block.get("outputs", "clusters")
@@ -233,28 +234,28 @@ def _check_refit(where: str, block: Mapping[str, Any]) -> None:
     if block.get("clusters", 2) < 2:
         raise ParameterError(f"{where}.clusters is {block['clusters']}; it must be at least 2.")
     if "outputs" in block and block.get("components"):
-        raise ParameterError(f"{where}.components: soft outputs are of the features themselves; leave it out.")
+        raise ParameterError(f"{where}.components: soft outputs need the features without a projection; remove it.")
 
 
 def training_fields() -> dict[str, Field]:
-    """What `ssl_models.trainer.Settings` takes; in params.yaml every one has a value in `training`."""
+    """The settings of `ssl_models.trainer.Settings`; the block `training` of params.yaml has a value for each."""
     return keywords(CODE / "trainer.py", "Settings")
 
 
 def method_fields(method: str) -> dict[str, Field]:
-    """What the method's constructor takes by keyword."""
+    """The keyword settings of the method's constructor."""
     path = CODE / "methods" / f"{method}.py"
     return keywords(path, offered(path, "METHOD"))
 
 
 def cluster_fields() -> dict[str, Field]:
-    """What `ssl_models.clustering.cluster` takes, less what the stage itself gives."""
+    """The settings of `ssl_models.clustering.cluster`, without those that the stage itself passes."""
     fields = keywords(CODE / "clustering.py", "cluster")
     return {name: field for name, field in fields.items() if name not in ("seed", "threads")}
 
 
 def softening_fields() -> dict[str, Field]:
-    """What `ssl_models.clustering.soft_assignments` takes: it makes a teacher of a clustering."""
+    """The settings of `ssl_models.clustering.soft_assignments`, which makes soft outputs of a clustering."""
     return keywords(CODE / "clustering.py", "soft_assignments")
 
 

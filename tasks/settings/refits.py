@@ -1,4 +1,4 @@
-"""What a block under `clusterfit` means where it leaves something out."""
+"""Defaults of the blocks under `clusterfit`."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ REFIT = "supervised"
 
 
 def method_of(block: Mapping[str, Any]) -> str:
-    """The method that a refit is trained with; its code is in the refit's hash under this name."""
+    """The method that a refit is trained with."""
     return str(block.get("method", REFIT))

@@ -1,30 +1,32 @@
-"""The block `schedules` of params.yaml: what `covey serve` runs when, read and checked beforehand.
+"""The block `schedules` of params.yaml: what `covey serve` runs, and when. It is read and checked here.
 
     schedules:
       nightly: {cron: "30 2 * * *", run: []}
       weekly: {cron: "0 4 * * 0", sweep: seeds, paused: true}
 
-A schedule brings targets up to date (`run`, as on the command line of `covey run`; none stands for everything that is
-selected) or makes a sweep. It may be given in full:
+A schedule has either `run`, the targets to bring up to date, as on the command line of `covey run` ([] is everything
+that is selected), or `sweep`, the name of a sweep. The other settings:
 
     cron: minute, hour, day of the month, month, day of the week.
-    timezone: of the cron, as in Europe/Paris; the machine's own if it is left out, as cron has it.
-    overlap: where another run is at work when the time comes: `skip` leaves this one out, `queue` waits.
-    catch_up: whether times that were missed, as nothing was serving, are made good by one run at the next start.
-    paused: shown on Prefect's page, where it can be started by hand, but not run by the clock.
+    timezone: the time zone of the cron expression, such as Europe/Paris; by default that of the machine.
+    overlap: if another run is still active at the scheduled time, `skip` this one (the default) or `queue` it.
+    catch_up: whether one run at the next start makes up for the times at which nothing was serving; true by default.
+    paused: the schedule is on Prefect's page and can be started there by hand, but the clock does not start it.
 """
 
 from __future__ import annotations
 
-import calendar
 import os
+import re
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from cronsim import CronSim, CronSimError
 
 from tasks.selection import scope
 from tasks.settings.kinds import KINDS, SWEEP_FILES
@@ -42,20 +44,21 @@ FIELDS = {
     "paused": Field("bool", False),
     "catch_up": Field("bool", False),
 }
-PARTS = (
-    ("minute", 0, 59, ()),
-    ("hour", 0, 23, ()),
-    ("day of the month", 1, 31, ()),
-    ("month", 1, 12, tuple(name.lower() for name in calendar.month_abbr[1:])),
-    ("day of the week", 0, 7, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
-)
-"""The fields of a cron: name, least, most, and names that stand for numbers, from the least on."""
-LEAP_YEAR = 2024
+CRON_FIELDS = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day of the month": "1 to 31",
+    "month": "1 to 12 or jan to dec",
+    "day of the week": "0 to 7 (0 and 7 are Sunday) or sun to sat",
+}
+"""The fields of a cron expression in their order, and the values that each may have."""
+CRON_FIELD = re.compile(r"(\d|[A-Za-z]{3}|[*,/-])+")
+"""Leaves out L, W and #, which cronsim knows: Prefect, which runs the schedules, reads them differently."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """One entry of the block. It has either `run`, the targets of a `covey run`, or `sweep`, the name of one."""
+    """One entry of the block. It has either `run`, the targets of `covey run`, or `sweep`, the name of a sweep."""
 
     name: str
     cron: str
@@ -68,12 +71,12 @@ class Schedule:
 
     @property
     def command(self) -> str:
-        """What a person would type: "covey run rotation"."""
+        """The same as a command line: "covey run rotation"."""
         return " ".join(["covey", *(("sweep", self.sweep) if self.sweep else ("run", *self.run))])
 
 
 def read(parameters: Mapping[str, Any]) -> dict[str, Schedule]:
-    """The schedules of checked parameters by name."""
+    """Name -> schedule. The parameters must have been checked."""
     here = local_timezone()
     return {
         name: Schedule(name, **{"timezone": here, **block, "run": tuple(block.get("run") or ())})
@@ -82,7 +85,7 @@ def read(parameters: Mapping[str, Any]) -> dict[str, Schedule]:
 
 
 def find(parameters: Mapping[str, Any], name: str) -> Schedule:
-    """One schedule. Raises ParameterError where params.yaml has none of this name."""
+    """The schedule of that name. Raises ParameterError if params.yaml has none."""
     found = read(parameters)
     if name not in found:
         raise unknown("schedule", name, found, f"params.yaml: {BLOCK}")
@@ -90,7 +93,7 @@ def find(parameters: Mapping[str, Any], name: str) -> Schedule:
 
 
 def check(parameters: Mapping[str, Any], root: Path) -> None:
-    """Raises ParameterError where a schedule cannot be used; the file of a paused sweep may be missing."""
+    """Raises ParameterError if a schedule cannot be used. Only the sweep of a paused schedule may have no file."""
     block = parameters.get(BLOCK) or {}
     check_names(block, BLOCK, 'as in {cron: "30 2 * * *", run: []}')
     for name, content in block.items():
@@ -98,54 +101,48 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
         check_block(content, FIELDS, where)
         check_cron(content["cron"], f"{where}.cron")
         if content.get("overlap", SKIP) not in OVERLAPS:
-            raise unknown("way with an overlap", content["overlap"], OVERLAPS, f"{where}.overlap")
+            raise unknown("value", content["overlap"], OVERLAPS, f"{where}.overlap")
         if "timezone" in content:
             _check_timezone(content["timezone"], f"{where}.timezone")
         _check_work(content, parameters, root, where)
 
 
 def check_cron(text: str, where: str) -> None:
-    """Raises ParameterError unless `text` is five fields of numbers, ranges, lists and steps that some day fulfils."""
+    """Raises ParameterError unless `text` is a cron expression of five fields, whose day comes in one of its months."""
     words = text.split()
-    if len(words) != len(PARTS):
-        names = ", ".join(name for name, *_ in PARTS)
-        raise ParameterError(f'{where}: "{text}" has {len(words)} fields; it needs {len(PARTS)}: {names}.')
-    values = [_values(word, part, where) for word, part in zip(words, PARTS, strict=True)]
-    _, _, days, months, _ = values
-    # Cron takes either day where both are given: only without a day of the week can the date be one that never comes.
-    if words[4] == "*" and not any(min(days) <= calendar.monthrange(LEAP_YEAR, month)[1] for month in months):
-        raise ParameterError(f'{where}: "{text}" names a date that never comes.')
+    if len(words) != len(CRON_FIELDS):
+        names = ", ".join(CRON_FIELDS)
+        raise ParameterError(
+            f'{where}: "{text}" has {len(words)} fields; a cron expression has {len(CRON_FIELDS)}, as in '
+            f'"30 2 * * mon-fri": {names}.'
+        )
+    for place, (word, (name, allowed)) in enumerate(zip(words, CRON_FIELDS.items(), strict=True)):
+        alone = ["*"] * len(words)
+        alone[place] = word
+        if not CRON_FIELD.fullmatch(word) or not _comes(" ".join(alone)):
+            raise ParameterError(
+                f"{where}: '{word}' in \"{text}\" is not a valid {name}; use {allowed}, with * for all, - for a range, "
+                'a comma for a list and / for a step, as in "*/15 8-18 * * mon,wed".'
+            )
+    # Cron takes either day where both are given; Prefect fails if the day of the month never comes.
+    if not _comes(" ".join([*words[:-1], "*"])):
+        raise ParameterError(f'{where}: "{text}" is a date that never comes.')
+
+
+def _comes(cron: str) -> bool:
+    """Whether a cron expression is valid and matches some time."""
+    try:
+        next(CronSim(cron, datetime(2024, 1, 1)))
+    except (CronSimError, StopIteration):
+        return False
+    return True
 
 
 def local_timezone() -> str:
-    """The IANA name of the machine's time zone; UTC where the system does not tell one."""
+    """The IANA name of the machine's time zone; UTC if the system does not name one."""
     given = os.environ.get("TZ", "").removeprefix(":")
     linked = os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]
     return next((name for name in (given, linked) if name and _is_timezone(name)), "UTC")
-
-
-def _values(word: str, part: tuple[str, int, int, tuple[str, ...]], where: str) -> set[int]:
-    """The numbers that one field stands for: "*/15", "1-5", "mon,wed", "7"."""
-    name, least, most, names = part
-    found: set[int] = set()
-    for piece in word.lower().split(","):
-        span, _, step = piece.partition("/")
-        first, dash, last = span.partition("-")
-        numbers = (least, most) if span == "*" else (_number(first, part), _number(last if dash else first, part))
-        low, high = numbers
-        width = int(step) if step.isdecimal() else 0 if "/" in piece else 1
-        if low is None or high is None or not least <= low <= high <= most or width < 1:
-            allowed = f"{least} to {most}" + (f" or {names[0]} to {names[-1]}" if names else "")
-            raise ParameterError(f"{where}: '{piece}' is no {name}; allowed are {allowed}, with *, - , / and commas.")
-        found |= set(range(low, (most if "/" in piece and not dash else high) + 1, width))
-    return found
-
-
-def _number(text: str, part: tuple[str, int, int, tuple[str, ...]]) -> int | None:
-    _, least, _, names = part
-    if text in names:
-        return least + names.index(text)
-    return int(text) if text.isdecimal() else None
 
 
 def _check_timezone(name: str, where: str) -> None:
@@ -164,9 +161,9 @@ def _is_timezone(name: str) -> bool:
 
 
 def _check_work(content: Mapping[str, Any], parameters: Mapping[str, Any], root: Path, where: str) -> None:
-    """A schedule has targets that there are, or a sweep whose file there is, and not both."""
+    """Refuses unknown targets, a sweep without a file, and a schedule that has both or neither."""
     if ("run" in content) == ("sweep" in content):
-        raise ParameterError(f"{where} must have either 'run' ([] is everything that is selected) or 'sweep'.")
+        raise ParameterError(f"{where} must have either 'run' ([] for everything that is selected) or 'sweep'.")
     if content.get("run"):
         known = targets(parameters, root)
         for word in content["run"]:
@@ -175,14 +172,16 @@ def _check_work(content: Mapping[str, Any], parameters: Mapping[str, Any], root:
     if "sweep" in content:
         name = content["sweep"]
         if not NAME.fullmatch(name):
-            raise ParameterError(f"{where}.sweep: '{name}' is no name of a sweep; give it without folder and .yaml.")
+            raise ParameterError(
+                f"{where}.sweep: '{name}' is not the name of a sweep; write it without a folder and without .yaml."
+            )
         if not content.get("paused") and not (root / SWEEP_FILES / f"{name}.yaml").exists():
             there = [path.stem for path in (root / SWEEP_FILES).glob("*.yaml")]
             raise unknown("sweep", name, there, f"{where}.sweep")
 
 
 def targets(parameters: Mapping[str, Any], root: Path) -> set[str]:
-    """What may be a target of `covey run`, as in `plan.resolve`, told without asking DVC for its graph."""
+    """Every word that `covey run` accepts as a target (see `plan.resolve`), without asking DVC for its graph."""
     commands = (yaml.safe_load((root / "dvc.yaml").read_text()) or {}).get("stages") or {}
     kinds = set(KINDS)
     runs, protocols = scope.members(parameters, scope.RUNS), scope.members(parameters, scope.PROTOCOLS)

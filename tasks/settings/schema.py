@@ -1,7 +1,7 @@
 """The keyword settings that a piece of code takes, read from its source without importing it.
 
-A constructor's signature is the schema of its block in params.yaml. Reading it from the syntax tree costs
-milliseconds, where importing it would import torch.
+The signature of a constructor is the schema of its block in params.yaml. Reading it from the syntax tree takes
+milliseconds; importing the module would import torch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML as it is now: PyYAML, which keeps to version 1.1, takes 1e-05 for a text, and DVC writes it."""
+    """YAML 1.2 for floats: PyYAML follows version 1.1 and reads 1e-05, as DVC writes it, as a string."""
 
 
 _Loader.add_implicit_resolver(
@@ -40,23 +40,23 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(text: str) -> Any:
-    """What a YAML text holds. Raises yaml.YAMLError."""
+    """The content of a YAML text. Raises yaml.YAMLError."""
     return yaml.load(text, Loader=_Loader)
 
 
 class ParameterError(ValueError):
-    """Something in params.yaml cannot be used; the text says what, where, and what would do."""
+    """Something in params.yaml cannot be used; the message says what, where, and what is allowed."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """One keyword setting: its annotation as written, and whether it must be given."""
+    """One keyword setting: its annotation as written in the source, and whether it is required."""
 
     annotation: str
     required: bool
 
     def accepts(self, value: Any) -> bool:
-        """Whether a value from YAML fits the annotation; an annotation that is not a plain type accepts all."""
+        """Whether a value from YAML has the annotated type. An annotation of any other kind accepts all values."""
         allowed: list[type] = []
         for part in self.annotation.split("|"):
             name = part.strip().partition("[")[0]
@@ -77,7 +77,7 @@ def _parsed(text: str) -> ast.Module:
 
 
 def keywords(path: Path, name: str) -> dict[str, Field]:
-    """The keyword-only settings of function, constructor or dataclass `name` in the file `path`."""
+    """The keyword-only settings of the function, class or dataclass `name` in the file `path`."""
     for node in _parsed(path.read_text()).body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return _of_arguments(node.args)
@@ -90,7 +90,7 @@ def keywords(path: Path, name: str) -> dict[str, Field]:
 
 
 def offered(path: Path, name: str) -> str:
-    """The class that a module gives under an upper-case name: `METHOD = Rotation` -> "Rotation"."""
+    """The class that a module assigns to an upper-case name: `METHOD = Rotation` -> "Rotation"."""
     for node in _parsed(path.read_text()).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
             for target in node.targets:
@@ -115,29 +115,29 @@ def _of_dataclass(node: ast.ClassDef) -> dict[str, Field]:
 
 
 def unknown(kind: str, name: str, known: Iterable[str], where: str) -> ParameterError:
-    """The error for a name that nothing answers to: names the closest, and all the known ones."""
+    """The error for an unknown name; it lists the known names and suggests the closest."""
     known = sorted(known)
     close = difflib.get_close_matches(str(name), known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
-    return ParameterError(f"{where}: unknown {kind} '{name}'.{hint} Known: {', '.join(known)}.")
+    return ParameterError(f"{where}: unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}.")
 
 
 def check_names(content: Any, where: str, example: str = "{} for the defaults") -> None:
-    """Refuses what is no mapping of names to mappings, and names that could not be a path, a command or a flow."""
+    """Refuses anything but a mapping of names to mappings, and names that cannot be used in a path or a command."""
     if not isinstance(content, Mapping):
         raise ParameterError(f"params.yaml: '{where}' must be a mapping of names to their settings.")
     for name, own in content.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ParameterError(
-                f"{where}: the name {name!r} cannot be used; names become paths and commands, so they are made of "
-                "letters, digits and underscores, and begin with a letter."
+                f"{where}: the name {name!r} cannot be used; names are used in paths and commands, so they consist of "
+                "letters, digits and underscores, and start with a letter."
             )
         if not isinstance(own, Mapping):
             raise ParameterError(f"{where}.{name} must be a mapping of settings ({example}).")
 
 
 def check_block(block: Mapping[str, Any], fields: Mapping[str, Field], where: str) -> None:
-    """Refuses keys that nobody takes, values of the wrong type, and missing ones."""
+    """Refuses unknown keys, values of the wrong type, and missing required keys."""
     for key, value in block.items():
         if key not in fields:
             raise unknown("setting", key, fields, where)

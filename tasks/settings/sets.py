@@ -1,4 +1,4 @@
-"""The blocks `sets` and `suites` of params.yaml and the lines that select one of them, checked."""
+"""Checks the blocks `sets` and `suites` of params.yaml, and the lines that select one of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.settings.schema import ParameterError, unknown
 
 
 def check(parameters: Mapping[str, Any]) -> None:
-    """Raises ParameterError for a set with members that there are not, and for a selection that is no set."""
+    """Raises ParameterError for a set with an unknown member, and for the selection of an unknown set."""
     for axis in AXES:
         _check_axis(parameters, axis)
 
@@ -21,7 +21,7 @@ def _check_axis(parameters: Mapping[str, Any], axis: Axis) -> None:
     if not isinstance(sets, Mapping) or not all(_is_names(names) for names in sets.values()):
         raise ParameterError(f"params.yaml: '{axis.sets}' must be a mapping of names to lists of {axis.member}s.")
     if ALL in sets:
-        raise ParameterError(f"{axis.sets}.{ALL}: this name stands for every {axis.member}; choose another.")
+        raise ParameterError(f"{axis.sets}.{ALL}: the name '{ALL}' means every {axis.member}; choose another.")
     for name, listed in sets.items():
         for member in listed:
             if member not in known:

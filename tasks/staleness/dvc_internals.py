@@ -35,23 +35,32 @@ def version() -> str:
 @cache
 def usable() -> bool:
     """Whether this DVC has inside what this module uses."""
-    from dvc.dvcfile import Lockfile, ProjectFile
-    from dvc.repo.reproduce import _reproduce_stage  # noqa: F401
-    from dvc.stage import PipelineStage
-    from dvc.stage import run as stage_run
+    if not version().startswith(TESTED) or not _has_what_is_used():
+        return False
     from dvc.utils.serialize import _yaml
 
-    needed = (
-        version().startswith(TESTED),
-        list(inspect.signature(Lockfile.dump_stages).parameters)[:2] == ["self", "stages"],
-        {"contents", "resolver", "lockfile_contents", "_dump_lockfile"} <= set(dir(ProjectFile)),
-        {"changed", "reproduce", "status", "dump"} <= set(dir(PipelineStage)),
-        list(inspect.signature(stage_run._run).parameters)[:2] == ["executable", "cmd"],
-        list(inspect.signature(_yaml.parse_yaml).parameters) == ["text", "path", "typ"],
-    )
-    if fits := all(needed):
-        _yaml.parse_yaml = _parse_once(_yaml.parse_yaml)
-    return fits
+    _yaml.parse_yaml = _parse_once(_yaml.parse_yaml)
+    return True
+
+
+def _has_what_is_used() -> bool:
+    try:
+        from dvc.dvcfile import Lockfile, ProjectFile
+        from dvc.repo.reproduce import _reproduce_stage  # noqa: F401
+        from dvc.stage import PipelineStage
+        from dvc.stage import run as stage_run
+        from dvc.utils.serialize import _yaml
+
+        needed = (
+            list(inspect.signature(Lockfile.dump_stages).parameters)[:2] == ["self", "stages"],
+            {"contents", "resolver", "lockfile_contents", "_dump_lockfile"} <= set(dir(ProjectFile)),
+            {"changed", "reproduce", "status", "dump"} <= set(dir(PipelineStage)),
+            list(inspect.signature(stage_run._run).parameters)[:2] == ["executable", "cmd"],
+            list(inspect.signature(_yaml.parse_yaml).parameters) == ["text", "path", "typ"],
+        )
+    except (ImportError, AttributeError):
+        return False
+    return all(needed)
 
 
 def _parse_once(parse: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,7 +132,10 @@ def at_hand(root: Path, name: str) -> bool:
         (stage,) = _stages(repo, [name])
         if not stage.changed():
             return True
-        stage.save_deps()
+        if stage.changed_stage() or not stage.deps_cached():
+            stage.save_deps()
+            for out in stage.outs:
+                out.clear()  # what dvc.lock says of them was made of other inputs
         try:
             repo.stage_cache.restore(stage, dry=True)
         except RunCacheNotFoundError:

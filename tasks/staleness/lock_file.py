@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -37,7 +36,7 @@ def entry_texts(path: Path) -> dict[str, str]:
 def write(path: Path, name: str, entry: Mapping[str, Any]) -> None:
     """Puts a stage's entry into the file, which is replaced whole. The caller holds DVC's lock. Raises OddLockFile."""
     text = _text(path) if path.exists() else HEAD
-    new = f"  {name}:\n{_as_yaml(entry)}"
+    new = _as_yaml(name, entry)
     for match in ENTRY.finditer(text):
         if match["name"] == name:
             if match.group() == new:
@@ -61,15 +60,11 @@ def _entries(text: str) -> dict[str, str]:
     return {match["name"]: match["body"] for match in ENTRY.finditer(text)}
 
 
-def _as_yaml(entry: Mapping[str, Any]) -> str:
-    """The entry as DVC's own writer has it, four spaces in, with no anchors: DVC refuses one that is used twice."""
-    from dvc.utils.serialize._yaml import _get_yaml
+def _as_yaml(name: str, entry: Mapping[str, Any]) -> str:
+    """The entry as DVC's own writer has it below `stages`, with no anchors: DVC refuses one that is used twice."""
+    from dvc.utils.serialize import dumps_yaml
 
-    yaml = _get_yaml()
-    yaml.representer.ignore_aliases = lambda _data: True
-    stream = io.StringIO()
-    yaml.dump(_plain(entry), stream)
-    return "".join(f"    {line}\n" if line else "\n" for line in stream.getvalue().splitlines())
+    return str(dumps_yaml({"stages": {name: _plain(entry)}})).removeprefix("stages:\n")
 
 
 def _plain(content: Any) -> Any:

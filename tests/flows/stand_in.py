@@ -64,10 +64,10 @@ def leave_running(owner: str) -> None:
     from prefect.states import Running
 
     from flows.prefect_server.server import OWNER_TAG
-    from flows.run.flow import bring_up_to_date
+    from flows.run.flow import covey
 
     with get_client(sync_client=True) as client:
-        run = client.create_flow_run(bring_up_to_date, name="dead", tags=[OWNER_TAG + owner], state=Running())
+        run = client.create_flow_run(covey, name="dead", tags=[OWNER_TAG + owner], state=Running())
         client.set_flow_run_state(run.id, Running(), force=True)
 
 

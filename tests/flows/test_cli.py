@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -143,19 +142,17 @@ def test_force_plans_the_targets_and_not_what_they_need(project):
 
 
 def test_a_second_run_is_refused_and_names_the_first(project):
-    hold = "import fcntl,os,sys,time; f=open(sys.argv[1],'w'); fcntl.flock(f,2); f.write(str(os.getpid())); f.flush()"
+    hold = "import fcntl,os,sys; f=open(sys.argv[1],'w'); fcntl.flock(f,2); f.write(str(os.getpid())); f.flush()"
     lock = project / ".covey" / "locks" / "run.lock"
     lock.parent.mkdir(parents=True)
-    first = subprocess.Popen([sys.executable, "-c", f"{hold}; time.sleep(60)", str(lock)])
-    try:
-        while not (lock.exists() and lock.read_text()):
-            time.sleep(0.01)
+    words = [sys.executable, "-c", f"{hold}; print('held', flush=True); sys.stdin.read()", str(lock)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "held\n"
         result = covey("run")
         assert result.exit_code == 3
         assert f"(pid {first.pid})" in result.stderr
-    finally:
         first.kill()
-        first.wait()
     (project / "stale.json").write_text("{}")
     assert covey("run").exit_code == 0
 
@@ -213,18 +210,10 @@ server.settle(project)
 print(server.start(project, server.free_port())._process.pid, flush=True)
 time.sleep(60)
 """
-    starter = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
-    )
-    assert starter.stdout is not None
-    pid = int(starter.stdout.readline())
-    time.sleep(0.5)
-    starter.send_signal(signal.SIGKILL)
-    starter.wait()
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not Path(f"/proc/{pid}").exists()
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as starter:
+        assert starter.stdout is not None
+        server = psutil.Process(int(starter.stdout.readline()))
+        starter.kill()
+    server.wait(120)

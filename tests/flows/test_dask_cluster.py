@@ -8,9 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from tasks.staleness import pipeline
 from tasks.staleness.reproduce import reproduce
 from tasks.staleness.status import stale
 from tests.flows.test_dask_engine import STUDY, content, make_repository
+from tests.flows.waiting import wait_until
 
 
 @contextmanager
@@ -42,20 +42,12 @@ def cluster(folder: Path, workers: Sequence[str]) -> Iterator[tuple[str, dict[st
         start("scheduler", "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         for name in workers:
             start(name, "dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", name)
-        wait_for(note.exists)
+        wait_until(note.exists)
         yield json.loads(note.read_text())["address"], started
     finally:
         for process in started.values():
             process.kill()
             process.wait()
-
-
-def wait_for(found: Callable[[], object], seconds: float = 60) -> object:
-    deadline = time.monotonic() + seconds
-    while not (result := found()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return result
 
 
 def covey(project: Path, *words: str) -> subprocess.Popen[str]:
@@ -83,9 +75,9 @@ def test_a_run_on_two_workers_gives_the_same_bytes_though_one_is_killed(tmp_path
             journals = (path for path in folder.rglob("journal.jsonl") if "pretrain@rotation" in path.parts)
             return next((path.relative_to(folder).parts[0] for path in journals), None)
 
-        victim = str(wait_for(trains, 400))
+        victim = str(wait_until(trains, 900))
         processes[victim].send_signal(signal.SIGKILL)
-        told, _ = run.communicate(timeout=900)
+        told, _ = run.communicate(timeout=1800)
         survivor = ({"ant", "bee"} - {victim}).pop()
     assert run.returncode == 0, told
     assert "done     pretrain@rotation" in told
@@ -96,6 +88,6 @@ def test_a_run_on_two_workers_gives_the_same_bytes_though_one_is_killed(tmp_path
     assert [reproduce(Project(here), name) for name in names] == ["ran"] * len(names)
     assert content(away, "data", "runs") == content(here, "data", "runs")
     assert stale(Project(away), pipeline.graph(Project(away)), names) == {}
-    records = sqlite3.connect(away / ".covey" / "mlflow.db")
-    finished = {name for (name,) in records.execute("SELECT name FROM runs WHERE status = 'FINISHED'")}
+    with closing(sqlite3.connect(away / ".covey" / "mlflow.db")) as records:
+        finished = {name for (name,) in records.execute("SELECT name FROM runs WHERE status = 'FINISHED'")}
     assert set(names) - {"code"} <= finished

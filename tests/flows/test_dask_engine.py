@@ -1,4 +1,4 @@
-"""Stages on a Dask cluster: what travels, what is refused, and a real cluster of two workers, one of them killed."""
+"""Stages on a Dask cluster, without the cluster: what goes to a worker, what comes back, and what is refused."""
 
 from __future__ import annotations
 
@@ -134,7 +134,8 @@ def test_a_stage_goes_away_and_comes_home(tiny, tmp_path, monkeypatch):
     assert not dvc_remote.is_at_hand(Project(tiny), "extract")
     dvc_remote.take_over(Project(tiny), "extract", reply["entry"], reply["files"])
     assert (tiny / "features").read_bytes() == (tiny / "data/a").read_bytes()
-    assert set(stale(Project(tiny), (graph := pipeline.graph(Project(tiny))), list(graph))) == {"report", "broken"}
+    graph = pipeline.graph(Project(tiny))
+    assert set(stale(Project(tiny), graph, list(graph))) == {"report", "broken"}
     assert dvc_remote.is_at_hand(Project(tiny), "extract")
 
 

@@ -191,9 +191,9 @@ def test_schedules_are_taken_up_when_the_file_changes(served, monkeypatch, capsy
         (
             ("pretrain@rotation",),
             (),
-            ("Failed", "FAILED", "failed: pretrain@rotation; left out because of that: report"),
+            ("Failed", "FAILED", "failed: pretrain@rotation; skipped because of that: report"),
         ),
-        (("cluster@a",), ("x",), ("Failed", "FAILED", "failed: cluster@a; left out because of that: report")),
+        (("cluster@a",), ("x",), ("Failed", "FAILED", "failed: cluster@a; skipped because of that: report")),
     ],
 )
 def test_the_state_tells_how_a_run_ended(failures, worse, state):

@@ -1,4 +1,4 @@
-"""The gate lets in as many as it has places, the weightiest first."""
+"""Slots let in as many as there are places, the highest priority first."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ from pathlib import Path
 
 import pytest
 
-from flows.run import slots as gate_module
+from flows.run import slots as slots_module
 from flows.run.slots import Slots, SlotsClosed, find_devices, grouped, of_machine
 
 
-def hold_later(pool: ThreadPoolExecutor, gate: Slots, kind: str, priority: float, log: list, label: object):
-    """Queues a thread at the gate, and returns once it stands there (or is through)."""
-    before = len(gate._slot_queue) + len(gate._device_queue)
+def hold_later(pool: ThreadPoolExecutor, slots: Slots, kind: str, priority: float, log: list, label: object):
+    """Has a thread wait for a place, and returns once it waits (or has been let in)."""
+    before = len(slots._slot_queue) + len(slots._device_queue)
 
     def work() -> None:
-        with gate.hold(kind, priority) as device:
+        with slots.hold(kind, priority) as device:
             log.append((label, device))
 
     future = pool.submit(work)
-    while not future.done() and len(gate._slot_queue) + len(gate._device_queue) == before:
+    while not future.done() and len(slots._slot_queue) + len(slots._device_queue) == before:
         time.sleep(0.001)
     return future
 
 
 def test_never_more_inside_than_there_are_places():
-    gate = Slots(3, ["0", "1"])
+    slots = Slots(3, ["0", "1"])
     lock, inside, most = threading.Lock(), {"slot": 0, "0": 0, "1": 0}, {"slot": 0, "0": 0, "1": 0}
-    kinds = ["train", "transfer", "extract", "cluster"] * 15
+    kinds, full = ["train", "transfer", "extract", "cluster"] * 15, threading.Event()
 
     def work(kind: str) -> None:
-        with gate.hold(kind, random.random()) as device:
+        with slots.hold(kind, random.random()) as device:
             place = device or "slot"
             with lock:
                 inside[place] += 1
                 most[place] = max(most[place], inside[place])
+                if sum(inside.values()) == 5:
+                    full.set()
+            assert full.wait(60)  # the first keep their places until there are no more
             time.sleep(0.002)
             with lock:
                 inside[place] -= 1
@@ -50,56 +53,56 @@ def test_never_more_inside_than_there_are_places():
 
 
 def test_highest_priority_first_and_first_come_among_equals():
-    gate, log = Slots(1), []
-    with ThreadPoolExecutor(8) as pool, gate.hold("report"):
+    slots, log = Slots(1), []
+    with ThreadPoolExecutor(8) as pool, slots.hold("report"):
         for label, priority in [("a", 1), ("b", 3), ("c", 2), ("d", 3), ("e", 1)]:
-            hold_later(pool, gate, "transfer", priority, log, label)
+            hold_later(pool, slots, "transfer", priority, log, label)
     assert [label for label, _ in log] == ["b", "d", "c", "a", "e"]
 
 
 def test_a_device_waiter_passes_any_number_of_slot_waiters():
-    gate, log = Slots(1, ["7"], at_most=1), []
-    with ThreadPoolExecutor(8) as pool, gate.hold("report"):
+    slots, log = Slots(1, ["7"], at_most=1), []
+    with ThreadPoolExecutor(8) as pool, slots.hold("report"):
         for label in range(5):
-            hold_later(pool, gate, "transfer", 100, log, label)
-        hold_later(pool, gate, "train", 0, log, "train")
+            hold_later(pool, slots, "transfer", 100, log, label)
+        hold_later(pool, slots, "train", 0, log, "train")
     assert log[0] == ("train", "7")
     assert {device for _, device in log[1:]} == {None}
 
 
 def test_full_slots_do_not_keep_a_free_device_idle():
-    gate = Slots(1, ["0"])
-    with gate.hold("cluster"), gate.hold("train") as device:
+    slots = Slots(1, ["0"])
+    with slots.hold("cluster"), slots.hold("train") as device:
         assert device == "0"
 
 
 def test_without_devices_training_takes_a_slot():
-    gate, log = Slots(1), []
-    with ThreadPoolExecutor(1) as pool, gate.hold("train") as device:
+    slots, log = Slots(1), []
+    with ThreadPoolExecutor(1) as pool, slots.hold("train") as device:
         assert device is None
-        waiting = hold_later(pool, gate, "transfer", 1, log, "waits")
+        waiting = hold_later(pool, slots, "transfer", 1, log, "waits")
         assert not waiting.done()
     assert log == [("waits", None)]
 
 
 def test_an_error_inside_gives_the_place_back():
-    gate = Slots(1, ["0"])
+    slots = Slots(1, ["0"])
     for kind in ("train", "transfer"):
-        with pytest.raises(RuntimeError, match="inside"), gate.hold(kind):
+        with pytest.raises(RuntimeError, match="inside"), slots.hold(kind):
             raise RuntimeError("inside")
-        with gate.hold(kind):
+        with slots.hold(kind):
             pass
 
 
 def test_close_turns_waiters_away_and_lets_those_inside_finish():
-    gate, log = Slots(1), []
-    with ThreadPoolExecutor(3) as pool, gate.hold("report"):
-        waiting = [hold_later(pool, gate, "transfer", 1, log, label) for label in range(3)]
-        gate.close()
+    slots, log = Slots(1), []
+    with ThreadPoolExecutor(3) as pool, slots.hold("report"):
+        waiting = [hold_later(pool, slots, "transfer", 1, log, label) for label in range(3)]
+        slots.close()
         for future in waiting:
             with pytest.raises(SlotsClosed):
-                future.result(5)
-    with pytest.raises(SlotsClosed), gate.hold("report"):
+                future.result(60)
+    with pytest.raises(SlotsClosed), slots.hold("report"):
         pass
     assert log == []
 
@@ -125,7 +128,7 @@ def test_devices_are_those_that_cuda_would_see(monkeypatch, tmp_path: Path, visi
     driver = tmp_path / "gpus"
     for name in ("0000:01", "0000:02"):
         (driver / name).mkdir(parents=True)
-    monkeypatch.setattr(gate_module, "_NVIDIA_FOLDER", driver)
+    monkeypatch.setattr(slots_module, "_NVIDIA_FOLDER", driver)
     monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi there
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
@@ -136,11 +139,11 @@ def test_devices_are_those_that_cuda_would_see(monkeypatch, tmp_path: Path, visi
 def test_a_training_in_several_processes_is_given_as_many_gpus_or_cores(monkeypatch):
     assert grouped(["0", "1", "2", "3", "4"], 2) == ["0,1", "2,3"]
     assert grouped(["0"], 2) == []
-    monkeypatch.setattr(gate_module, "find_devices", lambda: ["0", "1"])
+    monkeypatch.setattr(slots_module, "find_devices", lambda: ["0", "1"])
     with of_machine({"threads": 1, "processes": 2}, None).hold("train") as device:
         assert device == "0,1"
-    monkeypatch.setattr(gate_module, "find_devices", list)
+    monkeypatch.setattr(slots_module, "find_devices", list)
     asked = []
-    monkeypatch.setattr(gate_module, "count_slots", lambda threads: asked.append(threads) or 1)
+    monkeypatch.setattr(slots_module, "count_slots", lambda threads: asked.append(threads) or 1)
     of_machine({"threads": 2, "processes": 3}, None)
     assert asked == [6]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from flows.prefect_server import server
 from flows.run.retries import Policy
 from flows.sweep import execution
 from tasks.project.project import Project
@@ -71,15 +69,7 @@ def carry_out(project: Path, sweep: Sweep, every: list[points.Point]) -> Any:
     return execution.carry_out(Project(project), [sweep], execution.todo(Project(project), every), 2)
 
 
-@pytest.fixture
-def prefect(tmp_path: Path) -> Iterator[None]:
-    """One server for all that a test runs."""
-    with server.running(Project(tmp_path)) as one:
-        one.wait_until_up()
-        yield
-
-
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("shared_servers")
 def test_a_point_that_fails_fails_alone_and_what_is_done_stays_done(project: Path) -> None:
     (project / "faults.json").write_text('["clusters 6, seed 1"]')
     sweep = sweeps.load(Project(project), "try")
@@ -129,5 +119,5 @@ def test_a_plan_names_points_stages_and_time(project: Path, capsys: pytest.Captu
     text = capsys.readouterr().out
     assert "clusters 8, seed 1" in text
     assert text.count("pretrain@rotation") == 2  # once a seed: other points share it
-    assert "nothing is known" in text
+    assert "that have never run" in text
     assert not (project / "ran.json").exists()

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pytest
 import torch
 
 from ssl_models import protocols
-from ssl_models.errors import NeedsLabels
+from ssl_models.datasets import world_scenes
+from ssl_models.encoders.resnet import ResNet
+from ssl_models.errors import NeedsLabels, NeedsTruth
+from ssl_models.protocols._common import statement
 from ssl_models.protocols._common.score import Representation, Score
 
 torch.set_num_threads(1)
@@ -28,6 +32,8 @@ def is_protocol(path):
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if is_protocol(path))
 FROZEN = [name for name in NAMES if set(import_module(f"ssl_models.protocols.{name}").NEEDS) == {"features", "labels"}]
 OWN = sorted(set(NAMES) - set(FROZEN))
+QUICK = {"epochs": 1, "steps": 1, "draws": 2, "samples": 24, "fractions": [0.5, 0.25]}
+"""Settings that make any protocol short, where it has them."""
 CLAIMS = (
     "test_an_oracle_scores_one",
     "test_a_constant_scores_chance",
@@ -91,6 +97,80 @@ def test_signature(name):
     for name in settings(evaluate):
         assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
         assert parameters[name].default is not inspect.Parameter.empty, f"{name} has no default"
+
+
+@pytest.fixture(scope="module")
+def everything():
+    """A representation that has all that a protocol can ask for but factors and clusters: one object a picture."""
+    data = world_scenes.load(seed=0, train=64, test=32, size=32)
+    draws = np.random.default_rng(0)
+    splits = {"train": data.train, "test": data.test}
+    features = {split: draws.normal(size=(len(own), 8)).astype(np.float16) for split, own in splits.items()}
+
+    def truth(split, kind):
+        if kind not in splits[split].truth:
+            raise NeedsTruth(f"there are no {kind}")
+        return splits[split].truth[kind].numpy()
+
+    torch.manual_seed(0)
+    encoder = ResNet(depth=10, width=4)
+    return Representation(
+        (*encoder.layers(torch.zeros(1, 3, 32, 32)), "pooled"),
+        lambda split, _layer: features[split],
+        lambda split: splits[split].labels.numpy(),
+        len(data.classes),
+        data.classes,
+        data.points,
+        lambda: deepcopy(encoder),
+        lambda split: splits[split].images.numpy(),
+        truth,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_states_itself_and_gives_what_it_states(name, everything):
+    evaluate = import_module(f"ssl_models.protocols.{name}").evaluate
+    quick = {setting: value for setting, value in QUICK.items() if setting in settings(evaluate)}
+    found = evaluate(everything, seed=0, **quick)
+    metrics = list(dict.fromkeys(score.metric for score in found.scores))
+    stated = statement.statement(name)
+    assert stated.knows(metrics), "UNITS names every metric"
+    assert set(stated.units.values()) <= set(statement.UNITS)
+    if stated.headline is not None:
+        assert stated.headline_among(metrics), f"HEADLINE is none of {metrics}"
+    if stated.map:
+        assert all(metric == metrics[0] or metric.startswith(f"{metrics[0]}_") for metric in metrics)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_states_is_written_out(name):
+    module = import_module(f"ssl_models.protocols.{name}")
+    stated = statement.statement(name)
+    assert all(hasattr(module, constant) for constant in ("TITLE", "READING", "HEADLINE", "UNITS"))
+    assert (stated.title, stated.reading) == (module.TITLE, module.READING)
+    assert (stated.headline, dict(stated.units)) == (module.HEADLINE, module.UNITS)
+    assert len(stated.title) <= 16
+    assert stated.reading.endswith(".")
+
+
+def test_one_protocol_leads_and_titles_differ():
+    stated = [statement.statement(name) for name in NAMES]
+    assert statement.names() == NAMES
+    assert [each.name for each in stated if each.leads] == ["linear"]
+    assert len({each.title for each in stated}) == len(NAMES)
+
+
+def test_an_unknown_protocol_is_told_where_to_be_read():
+    unknown = statement.statement("no_such")
+    assert (unknown.title, unknown.headline, unknown.unit("top1")) == ("no such", None, statement.NUMBER)
+    assert "ssl_models/protocols/no_such.py" in unknown.reading
+
+
+def test_metrics_tell_their_protocol():
+    assert statement.giving(["map", "classes"]).name == "voc_map"
+    assert statement.giving(["top1_at_10", "top5_at_10"]).name == "semi_supervised"
+    assert statement.giving(["mean_angle"]) is None  # its headline is missing
+    assert statement.giving(["loss"]) is None
 
 
 def test_scores_are_well_formed(evaluate):

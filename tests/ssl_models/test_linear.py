@@ -40,12 +40,27 @@ def test_fit_equals_scikit_learn(problem, weight_decay):
     from sklearn.linear_model import LogisticRegression
 
     features, labels = standardised(problem[0]["train"]), problem[1]["train"]
-    weights, bias = linear.fit(features, torch.from_numpy(labels), CLASSES, weight_decay=weight_decay, iterations=200)
+    ids = torch.from_numpy(labels)
+    weights, bias = linear.fit(features, ids, CLASSES, weight_decay=weight_decay, iterations=200, tolerance=1e-8)
     other = LogisticRegression(C=1 / (len(labels) * weight_decay), tol=1e-8, max_iter=2000)
     other.fit(features.double().numpy(), labels)
     assert np.allclose(weights.numpy(), other.coef_, atol=3e-3)
     # The loss does not change when all biases move together.
     assert np.allclose((bias - bias.mean()).numpy(), other.intercept_ - other.intercept_.mean(), atol=3e-3)
+
+
+@pytest.mark.parametrize("weight_decay", [0.001, 0.1])
+def test_a_fit_that_is_reported_ends_near_the_minimum(problem, weight_decay):
+    features, labels = standardised(problem[0]["train"]), torch.from_numpy(problem[1]["train"])
+    best, found = (
+        torch.column_stack(linear.fit(features, labels, CLASSES, weight_decay=weight_decay, tolerance=tolerance))
+        for tolerance in (1e-8, linear.EXACT)
+    )
+    lowest, reached = (loss(features, labels, solution, weight_decay) for solution in (best, found))
+    assert reached - lowest < 20 * linear.EXACT
+    test = standardised(problem[0]["test"])
+    answers = [torch.nn.functional.linear(test, s[:, :-1], s[:, -1]).argmax(1) for s in (best, found)]
+    assert (answers[0] != answers[1]).float().mean() <= 2 / 600
 
 
 def test_scores_equal_scikit_learn(problem):
@@ -144,8 +159,9 @@ def loss(features, labels, solution, weight_decay):
 @pytest.mark.parametrize("weight_decay", [0.003, 0.1])
 def test_sgd_and_lbfgs_reach_the_same_optimum(problem, weight_decay):
     features, labels = standardised(problem[0]["train"]), torch.from_numpy(problem[1]["train"])
-    weights, bias = linear.fit(features, labels, CLASSES, weight_decay=weight_decay, iterations=300)
-    best = torch.cat([weights, bias[:, None]], 1)
+    best = torch.column_stack(
+        linear.fit(features, labels, CLASSES, weight_decay=weight_decay, iterations=300, tolerance=1e-8)
+    )
     given = Standardised(features.numpy(), torch.zeros(20), torch.ones(20))
     found = linear._fit_best_by_sgd(given, labels, CLASSES, [weight_decay], 200, None, 0)
     lowest, reached = (loss(features, labels, solution, weight_decay) for solution in (best, found))

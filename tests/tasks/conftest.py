@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from tasks.project.project import Project
-from tasks.stage import fork_server
 from tasks.staleness import code_hash
 from tasks.tracking import server
 from tests.tasks.records import execute
@@ -92,15 +91,6 @@ def edit(project: Path, **blocks) -> None:
     for block, values in blocks.items():
         content[block] |= values
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-
-
-@pytest.fixture(scope="session")
-def fork(tmp_path_factory):
-    """The environment of a fork server that lives as long as the tests of this process."""
-    folder = tmp_path_factory.mktemp("forkserver")
-    (folder / "tasks").symlink_to(ROOT / "tasks")
-    with fork_server.running(Project(folder)) as environment:
-        yield environment
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks.settings.refits import REFIT
 from tasks.staleness import code_hash, sources
 from tasks.staleness.sources import Sources
 
@@ -139,17 +140,49 @@ def test_a_refit_follows_the_method_that_it_names(tree):
     assert after["clusterfit.first_cf"] == before["clusterfit.first_two"] != before["clusterfit.first_cf"]
 
 
-def test_several_processes_bring_the_code_by_which_they_share(tree):
-    (tree / "params.yaml").write_text(yaml.safe_dump(PARAMETERS | {"machine": {"threads": 1, "processes": 2}}))
-    trainings = {f"pretrain.{run}" for run in PARAMETERS["pretrain"]}
-    trainings |= {f"clusterfit.{run}" for run in PARAMETERS["clusterfit"]}
-    assert changed_by(tree, "ssl_models/parallel/encoder_shards.py") == trainings
+def test_of_all_methods_a_refit_s_hash_covers_its_own_alone(tree):
+    refits = {}
+    for file in sorted(name for name in FILES if name.startswith("ssl_models/methods/")):
+        for key in changed_by(tree, file):
+            if key.startswith("clusterfit."):
+                refits.setdefault(key, []).append(file)
+    assert refits == {
+        "clusterfit.first_cf": [f"ssl_models/methods/{REFIT}.py"],
+        "clusterfit.first_two": ["ssl_models/methods/two.py"],
+    }
+
+
+@pytest.mark.parametrize("file", ["ssl_models/parallel/processes.py", "ssl_models/parallel/encoder_shards.py"])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_several_processes_bring_the_code_by_which_they_share(tree, file, processes):
+    (tree / "params.yaml").write_text(yaml.safe_dump(PARAMETERS | {"machine": {"threads": 1, "processes": processes}}))
+    trainings = {f"{word}.{run}" for word in ("pretrain", "clusterfit") for run in PARAMETERS[word]}
+    assert changed_by(tree, file) == (trainings if processes == 2 else set())
+
+
+@pytest.mark.parametrize("folder", sources.MACHINERY)
+def test_what_carries_changes_no_hash_though_stages_import_it(tree, folder):
+    file = tree / folder / "carrier.py"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("carried = 1\n")
+    module = f"{folder.replace('/', '.')}carrier"
+    for name in ("tasks/prepare.py", "tasks/transfer.py", "ssl_models/methods/one.py"):
+        (tree / name).write_text(f"from {module} import carried\n")
+    assert changed_by(tree, file.relative_to(tree)) == set()
 
 
 def test_the_report_reads_what_protocols_state_and_not_how_they_work(tree):
-    text = FILES["ssl_models/protocols/frozen.py"]
-    assert "report" not in changed_by(tree, "ssl_models/protocols/frozen.py", text.replace("top = 1", "top = 2"))
-    assert "report" in changed_by(tree, "ssl_models/protocols/frozen.py", text.replace('"frozen"', '"cold"'))
+    file, text = "ssl_models/protocols/frozen.py", FILES["ssl_models/protocols/frozen.py"]
+    measured = {key for key in flat(code_hash.fingerprints(tree)) if key.startswith("transfer") and "tuned" not in key}
+    worked = text.replace("top = 1", "top = 2")
+    assert changed_by(tree, file, worked) == measured
+    titled = worked.replace('"frozen"', '"cold"')
+    assert changed_by(tree, file, titled) == measured | {"report"}
+    needing = titled.replace('("features",)', '("features", "encoder")')
+    assert changed_by(tree, file, needing) == measured | {"report"}
+    assert measured & changed_by(tree, "tasks/artifacts/encoders.py") == {
+        key for key in measured if "target" not in key
+    }
 
 
 @pytest.mark.parametrize(
@@ -178,15 +211,35 @@ def test_the_command_writes_what_an_edit_changes(tree):
         subprocess.run(command, cwd=tree, env={"PYTHONPATH": str(ROOT)}, check=True, timeout=60)
         return json.loads((tree / "code.json").read_text())
 
+    assert code_hash.read(tree) == {}
     first = written()
-    assert code_hash.read(tree) == first
+    assert first == code_hash.read(tree) == code_hash.fingerprints(tree)
     (tree / "ssl_models/methods/two.py").write_text("import torch\n\nmore = 1\n")
     assert {key for key, value in flat(written()).items() if flat(first)[key] != value} == {
         "pretrain.second",
         "clusterfit.first_two",
     }
-    (tree / "code.json").unlink()
-    assert code_hash.read(tree) == {}
+
+
+def test_only_what_is_wanted_is_hashed(tree):
+    every = code_hash.fingerprints(tree)
+    some = code_hash.fingerprints(tree, wanted=("prepare", "transfer.first.frozen"))
+    assert some == {
+        "prepare": every["prepare"],
+        "transfer": {"first": {"frozen": every["transfer"]["first"]["frozen"]}},
+    }
+
+
+def test_a_block_that_cannot_be_is_passed_over(tree):
+    broken = {"pretrain": {"first": 3}, "clusterfit": None, "transfer": ["knn"], "targets": "cells"}
+    assert set(flat(code_hash.fingerprints(tree, broken))) == {"prepare", "report"}
+
+
+def test_the_projects_own_trainings_write_encoders_and_its_extractions_read_them():
+    file = "tasks/artifacts/encoders.py"
+    own = Sources(ROOT)
+    assert all(file in own.reached([f"tasks/{name}.py"]) for name in ("pretrain", "clusterfit", "extract"))
+    assert not any(file in own.reached([f"tasks/{name}.py"]) for name in ("prepare", "cluster", "transfer", "report"))
 
 
 def test_every_folder_of_machinery_is_there():

@@ -128,3 +128,53 @@ def test_a_fingerprint_changes_with_a_file_a_name_and_a_parameter_and_not_with_c
     keys.append(key())
     assert len(set(keys)) == 4
     assert declaration.fingerprint(tmp_path, stage)["absent"] == "missing"
+
+
+def append(path, text):
+    path.write_text(path.read_text() + text)
+
+
+def test_code_is_in_a_fingerprint_and_must_be_what_code_json_says(tmp_path):
+    root = make_project(tmp_path)
+    methods = root / "ssl_models" / "methods"
+    stage = pipeline.stage(root, "clusterfit@rotation_cf")
+    first = declaration.fingerprint(root, stage)
+    append(methods / "supervised.py", "\n# because\n")
+    append(methods / "rotation.py", "\nMORE = 1\n")
+    assert declaration.fingerprint(root, stage) == first
+    append(methods / "supervised.py", "\nMORE = 1\n")
+    with pytest.raises(declaration.CodeChangedError, match=r"the code of clusterfit rotation_cf is not what"):
+        declaration.fingerprint(root, stage)
+    code_hash.write(root)
+    second = declaration.fingerprint(root, stage)
+    assert {name for name in first if first[name] != second[name]} == {"code:clusterfit.rotation_cf"}
+
+
+def test_code_json_follows_the_code_before_dvc_is_asked(tmp_path, monkeypatch):
+    root = make_project(tmp_path)
+    graph = pipeline.graph(Project(root))
+    brought = []
+
+    def bring(project):
+        brought.append(project)
+        code_hash.write(project.root)
+
+    def stages():
+        return stale(Project(root), graph, ["pretrain@rotation", "cluster@rotation_cf"], bring_code=bring)
+
+    first = stages()
+    assert brought == []
+    method = root / "ssl_models" / "methods" / "rotation.py"
+    append(method, "\n# because\n")
+    assert stages() == first
+    assert brought == []
+    append(method, "\nMORE = 1\n")
+    assert stages().keys() == first.keys()
+    assert brought == [Project(root)]
+    assert code_hash.read(root) == code_hash.fingerprints(root)
+    monkeypatch.setattr(code_hash, "fingerprints", None)  # nothing is hashed where no source has been touched
+    assert stages().keys() == first.keys()
+    (root / "code.json").unlink()
+    monkeypatch.undo()
+    stages()
+    assert len(brought) == 2

@@ -54,7 +54,7 @@ def test_the_projects_own_file_is_accepted(project):
         ("transfer", "linaer", {}, "unknown protocol 'linaer'.*Did you mean 'linear'.*knn"),
         ("transfer", "knn", {"neighbors": 3}, "transfer.knn: unknown setting 'neighbors'"),
         ("clusterfit", "mine", {"source": "rotaton", "clusters": 4}, "unknown run 'rotaton'.*'rotation'"),
-        ("clusterfit", "mine", {"source": "mine", "clusters": 4}, "go round in a circle: mine <- mine"),
+        ("clusterfit", "mine", {"source": "mine", "clusters": 4}, "form a cycle: mine <- mine"),
         ("clusterfit", "mine", {"source": "rotation", "clusters": 0}, "clusters is 0; it must be at least 2"),
         ("clusterfit", "mine", {"source": "rotation"}, "'clusters' is missing"),
         ("clusterfit", "rotation", {"source": "simclr", "clusters": 4}, "'rotation' is a run in both"),
@@ -71,7 +71,7 @@ def test_the_projects_own_file_is_accepted(project):
             "clusterfit",
             "mine",
             {"source": "rotation", "clusters": 4, "outputs": "clusters", "components": 8},
-            "components: soft outputs are of the features themselves",
+            "components: soft outputs need the features without a projection",
         ),
         (
             "clusterfit",
@@ -102,7 +102,7 @@ def test_what_cannot_be_used_is_refused_by_name(project, block, key, value, mess
 @pytest.mark.parametrize("name", ["a/b", "a b", "a;b", "$(rm x)", "../up", "-force", "ünï", "", "a-b", "a.b", 3])
 def test_names_that_would_be_dangerous_as_paths_or_commands_are_refused(project, name):
     change(project, "pretrain", name, {"method": "rotation"})
-    with pytest.raises(ParameterError, match="cannot be used; names become paths and commands"):
+    with pytest.raises(ParameterError, match="cannot be used; names are used in paths and commands"):
         load(project)
 
 
@@ -207,7 +207,7 @@ def test_an_empty_block_is_refused_by_name(project, block):
 
 
 def test_selecting_what_is_not_there_names_what_is(project):
-    with pytest.raises(ParameterError, match=r"--data cifra: neither a data set .*cifar10.* nor a folder"):
+    with pytest.raises(ParameterError, match=r"--data cifra: this is neither a data set .*cifar10.* nor a folder"):
         select_data(project, "cifra")
 
 

@@ -236,10 +236,11 @@ def test_the_terminal_table_reads_the_scores_alone(full: tuple[Path, str, list[d
 def test_a_terminal_table_of_many_protocols_has_a_word_for_each(tmp_path: Path) -> None:
     content = parameters(["random", "rotation"], ["world"])
     make(tmp_path, "world", content, pictures=False)
-    for protocol in ("retrieval", "finetune", "voc_map", "scenes_detection"):
+    metrics = {"retrieval": "map_at_r", "finetune": "top1", "voc_map": "map", "scenes_detection": "ap"}
+    for protocol, metric in metrics.items():
         content["transfer"][protocol] = {}
         for run in (*content["pretrain"], *content["clusterfit"]):
-            entry = {"layer": "", "metric": "map", "value": 0.5, "low": 0.4, "high": 0.6}
+            entry = {"layer": "", "metric": metric, "value": 0.5, "low": 0.4, "high": 0.6}
             (tmp_path / f"metrics/world/{run}/{protocol}.json").write_text(json.dumps({"scores": [entry]}))
     written(tmp_path, content)
     heads, _, first, *_ = terminal_table(Project(tmp_path)).splitlines()

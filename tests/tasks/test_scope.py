@@ -41,7 +41,7 @@ def test_a_set_brings_the_sources_and_what_no_set_names(selection, expected):
     [
         ({"runs": "smal"}, "runs: unknown set of runs 'smal'. Did you mean 'small'"),
         ({"sets": {"small": ["rotatoin"]}}, r"sets\.small: unknown run 'rotatoin'. Did you mean 'rotation'"),
-        ({"sets": {"all": []}}, "sets.all: this name stands for every run"),
+        ({"sets": {"all": []}}, "sets.all: the name 'all' means every run"),
         ({"sets": {"small": "rotation"}}, "must be a mapping of names to lists"),
         ({"sets": ["rotation"]}, "must be a mapping of names to lists"),
     ],

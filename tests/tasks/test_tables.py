@@ -21,8 +21,29 @@ def test_a_measure_shows_shares_in_per_cent_and_others_as_they_are() -> None:
     data = DataSet("world", [angle])
     assert tables.headline_measures(data) == []
     assert tables.measure(data, "surface_normals", "median").number(21.5) == "21.500"
+    assert tables.measure(data, "surface_normals", "within_11").share
     in_cent = DataSet(
         "world", [Run("a", None, "rotation", protocols={"knn": {"scores": [Score("", "top1", 51.2, 50, 52)]}})]
     )
     assert tables.measure(in_cent, "knn", "top1").number(51.2) == "51.2"
     assert tables.measure(in_cent, "knn", "top1").number(-0.5, sign=True) == "−0.5"
+
+
+def with_scores(name: str, metric: str, **record: str) -> DataSet:
+    scores = [Score("", metric, 0.5, 0.4, 0.6)]
+    return DataSet("world", [Run("a", None, "rotation", protocols={name: {"scores": scores, **record}})])
+
+
+def test_a_target_is_shown_as_its_protocol_states() -> None:
+    told = with_scores("scenes", "mean_angle", protocol="surface_normals")
+    assert tables.stated(told, "scenes").name == "surface_normals"
+    assert tables.stated(with_scores("scenes", "pck_at_20"), "scenes").name == "keypoints"  # as from a scores.csv
+    unknown = tables.stated(with_scores("scenes_new", "loss"), "scenes_new")
+    assert (unknown.title, unknown.headline) == ("scenes new", None)
+    assert tables.label("scenes_new") == "scenes new"
+
+
+def test_the_leading_protocol_is_the_first_column() -> None:
+    scores = {"scores": [Score("", "top1", 0.5, 0.4, 0.6)]}
+    data = DataSet("world", [Run("a", None, "rotation", protocols={"knn": scores, "x": scores, "linear": scores})])
+    assert [measure.protocol for measure in tables.headline_measures(data)] == ["linear", "knn", "x"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssl_models.protocols._common.score import Score
-from tasks.reporting import reading, verdict
+from tasks.reporting import verdict
 from tasks.reporting.tables import DataSet, Run
 
 
@@ -56,10 +56,6 @@ def test_a_winner_that_saw_more_samples_is_said_to_have() -> None:
     for run in data.runs:
         run.training["samples_seen"] = 100
     assert not any("times as many" in sentence for sentence in verdict.verdict(data))
-
-
-def test_an_unknown_protocol_is_told_where_to_be_read() -> None:
-    assert "ssl_models/protocols/new.py" in reading.reading("new")
 
 
 def test_runs_without_a_score_are_named_and_a_single_one_is_no_winner() -> None:

@@ -1,4 +1,4 @@
-"""What protocols that run an encoder share: training it with a head by the one loop, and reading answers off it."""
+"""What protocols that run an encoder share: the training of an encoder with a head, and the outputs of a network."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ssl_models.trainer import Settings, Training
 
 
 def train(method: Method, images: ndarray, settings: Settings, *, seed: int, precision: str) -> None:
-    """Trains `method`, encoder, head and all that asks for a gradient, on images (N, C, H, W) uint8; leaves it there.
+    """Trains `method` in place on images (N, C, H, W) uint8: all its parameters that require a gradient.
 
-    Where there are fewer samples than a batch, all of them are one batch.
+    With fewer samples than a batch, all of them are one batch.
     """
     device = pick_device()
     if len(images) < settings.batch_size:
@@ -28,7 +28,7 @@ def train(method: Method, images: ndarray, settings: Settings, *, seed: int, pre
 
 @torch.inference_mode()
 def outputs(network: Callable[[Tensor], Tensor], images: ndarray, *, precision: str, batch_size: int = 256) -> Tensor:
-    """(N, ...) float32 on the CPU: what a network, in evaluation mode and on `pick_device()`, makes of the images.
+    """(N, ...) float32 on the CPU: the outputs of a network, in evaluation mode and on `pick_device()`, for the images.
 
     images: (N, C, H, W) uint8; the network is given (B, C, H, W) floats in [0, 1].
     """

@@ -1,4 +1,4 @@
-"""What a protocol was asked for, checked against what the representation has. numpy only, as knn.py needs it."""
+"""Checks of a protocol's settings against the representation. numpy only, since knn.py uses it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def checked_layers(layers: str | list[str], known: tuple[str, ...]) -> list[str]
 
 
 def checked_labels(representation: Representation, split: str) -> ndarray:
-    """(N,) int64. Raises NeedsLabels (from the representation), ValueError for none or one that is no class."""
+    """(N,) int64. Raises NeedsLabels (from the representation), ValueError for no labels or one that is no class."""
     labels = np.array(representation.labels(split), np.int64)
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= representation.classes:
         raise ValueError(f"the {split} labels must be at least one, each from 0 to {representation.classes - 1}")

@@ -1,4 +1,4 @@
-"""Intervals: what 95 % of repetitions of a measurement would hold, and accuracies that carry them.
+"""95 % intervals of shares and of other statistics, and accuracies with their intervals.
 
 numpy only: protocols that use faiss must not bring torch into their process.
 """
@@ -18,7 +18,7 @@ from ssl_models.protocols._common.score import Score
 def wilson(hits: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """The score interval of a proportion (Wilson 1927; Brown, Cai and DasGupta 2001, equation 4).
 
-    Unlike the bootstrap and the normal interval it keeps its width where all or none of the trials hit.
+    Unlike the bootstrap and the normal interval it does not shrink to a point where all or none of the trials hit.
     """
     _refuse_confidence(confidence)
     if trials < 1 or not 0 <= hits <= trials:
@@ -34,8 +34,8 @@ def wilson(hits: int, trials: int, *, confidence: float = 0.95) -> tuple[float, 
 def accuracies(layer: str, class_scores: ndarray, labels: ndarray) -> list[Score]:
     """Top-1 and top-5 of class_scores (N, K) against labels (N,), each with its Wilson interval.
 
-    Of equal scores the class with the lower index goes first, so that a constant representation names one class.
-    top5 is left out at five classes or fewer, where it would be 1 for any representation.
+    Of equal scores the class with the lower index comes first, so that a constant representation answers one class.
+    top5 is left out for five classes or fewer, where it is always 1.
     """
     if len(labels) == 0 or class_scores.shape[0] != len(labels):
         raise ValueError(f"layer '{layer}' has {class_scores.shape[0]} test samples and {len(labels)} test labels")
@@ -59,8 +59,8 @@ def bootstrap(
 ) -> tuple[float, float]:
     """The percentile interval of a statistic over resampled units (Efron 1979), such as a mean over test images.
 
-    statistic: which units, (units,) int64 with repetitions -> the number; one that is not finite is left out.
-    It holds the number of the units as they are, though resampling may shift a statistic that is not a mean.
+    statistic: indices of units, (units,) int64 with repetitions -> a number. Numbers that are not finite are left out.
+    The interval always holds the statistic of the original units, although resampling may shift one that is no mean.
     """
     _refuse_confidence(confidence)
     if units < 1 or resamples < 1:
@@ -70,7 +70,7 @@ def bootstrap(
     whole = statistic(np.arange(units))
     found = found[np.isfinite(found)]
     if len(found) == 0 or not isfinite(whole):
-        raise ValueError("the statistic is no number on the units that there are")
+        raise ValueError("the statistic is not finite on the units that there are")
     low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
     return min(float(low), whole), max(float(high), whole)
 

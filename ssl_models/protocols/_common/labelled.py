@@ -1,4 +1,4 @@
-"""What the protocols that fine-tune an encoder on labels share: what they are given, one training, what it answers.
+"""What the protocols that fine-tune an encoder on labels share: settings, labels, one training and its class scores.
 
 Legend: N samples, K classes.
 """
@@ -26,7 +26,7 @@ WARMUP = 0.1
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is fine-tuned; the learning rate is of encoder and head alike, for a batch of 256.
+    """How a network is fine-tuned. The learning rate is that of encoder and head, for a batch of 256.
 
     Raises ValueError for a value out of range.
     """
@@ -45,7 +45,7 @@ class Recipe:
         self.training()
 
     def training(self) -> Settings:
-        """The part of it that the loop takes."""
+        """The settings of the training loop."""
         return Settings(
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -57,7 +57,7 @@ class Recipe:
 
 
 def read_labels(representation: Representation) -> dict[str, ndarray]:
-    """Split -> labels (N,) int64, as many as there are images, with no class in the test that training lacks.
+    """Split -> labels (N,) int64, one for each image; every class of the test split is in the training split.
 
     Raises NeedsLabels (from the representation), ValueError for labels that do not fit.
     """
@@ -68,8 +68,8 @@ def read_labels(representation: Representation) -> dict[str, ndarray]:
     if len(unseen := np.setdiff1d(labels["test"], labels["train"])):
         names = [representation.class_names[k] if representation.class_names else f"class {k}" for k in unseen]
         raise ValueError(
-            f"no training sample shows {', '.join(names)}, which the test split holds: what nobody was shown cannot be "
-            "measured; add training samples or take these out of the test split"
+            f"no training sample shows {', '.join(names)}, which the test split holds; add training samples "
+            "of them or take them out of the test split"
         )
     return labels
 
@@ -79,9 +79,9 @@ def class_scores(
 ) -> ndarray:
     """(N, K) float32 logits of the test images, from the encoder and a linear head trained on some training samples.
 
-    rows: which training samples, ascending. labels: theirs. The head starts at zero, as in BiT (Kolesnikov et al.
-    2020, arXiv:1912.11370, section 3.3): its first gradients reach no layer of the encoder, so that a head that knows
-    nothing yet does not undo what the encoder brings.
+    rows: indices of the training samples, ascending. labels: their labels. The head starts at zero, as in BiT
+    (Kolesnikov et al. 2020, arXiv:1912.11370, section 3.3). The first step then changes the head only, and a random
+    head does not disturb the encoder.
     """
     images = representation.images("train")
     chosen = images if len(rows) == len(images) else images[rows]

@@ -15,11 +15,11 @@ from ssl_models.protocols._common.score import Representation
 
 QUERIES = 4096
 GALLERY = 65536
-"""Rows that are read, turned to float32 and compared at once: half a GiB at 512 features, however many there are."""
+"""Rows that are read, converted to float32 and compared at once: half a GiB at 512 features."""
 
 
 def directions(representation: Representation, split: str, layer: str, samples: int | None = None) -> Directions:
-    """A layer's features. Raises ValueError where they are no table, or not one row for each of `samples` labels."""
+    """A layer's features. Raises ValueError for features that are no table or not one row for each of the samples."""
     stored = representation.features(split, layer)
     if stored.ndim != 2 or (samples is not None and len(stored) != samples):
         known = "" if samples is None else f" for {samples} labels"
@@ -28,9 +28,9 @@ def directions(representation: Representation, split: str, layer: str, samples: 
 
 
 def nearest(gallery: Directions, queries: Directions, neighbours: int) -> Iterator[tuple[int, ndarray, ndarray]]:
-    """For each block of queries: where it begins, the cosines (B, k), falling, and whose they are (B, k) int64.
+    """For each block of queries: its first row, the cosines (B, k) in descending order, and the rows (B, k) int64.
 
-    k is `neighbours`, or all there are. Each block of queries passes through the gallery once.
+    k is `neighbours`, at most the size of the gallery. Each block of queries passes through the gallery once.
     """
     import faiss
 

@@ -1,10 +1,13 @@
-"""What a protocol is given, and what it answers.
+"""What a protocol gets, and what it returns.
 
-A protocol is a file here with `evaluate(representation, *, seed, **settings) -> Findings`, which is deterministic given
-its seed, and `NEEDS`: which of a representation's parts it asks for, of "features", "encoder", "images", "labels" and
-the kinds of annotations in datasets/split.py. Where evaluating on nothing would be slow, it has
-`refuse(**settings)` too, which is given all of them, raises ValueError for what it cannot work with, and is called
-before anything starts.
+A protocol is one file in ssl_models/protocols. It has:
+
+evaluate(representation, *, seed, **settings) -> Findings: deterministic for a given seed.
+NEEDS: the parts of a representation that it uses, of "features", "encoder", "images", "labels" and the kinds of
+    annotations in datasets/_common/split.py.
+TITLE, READING, HEADLINE, UNITS and others: what a report shows of it, see statement.py.
+refuse(**settings), where a wrong setting would otherwise be noticed late: it gets all settings, raises ValueError for
+    those that `evaluate` cannot work with, and is called before anything starts.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ def _features_only(*_: str) -> Any:
 
 @dataclass(frozen=True)
 class Score:
-    """One number with its interval. layer: "" where a protocol does not go by layers; low, high: 95 % interval."""
+    """One number with its interval. layer: "" for a number that is not of one layer. low, high: the 95 % interval."""
 
     layer: str
     metric: str
@@ -40,8 +43,8 @@ class Score:
 class Findings:
     """What a protocol found.
 
-    scores: each (layer, metric) once. pictures: name -> (H, W, 3) uint8, to be looked at in the report.
-    curves: name -> column -> values, columns of one length, to be drawn (a precision-recall curve, a map's points).
+    scores: each (layer, metric) once. pictures: name -> (H, W, 3) uint8, shown in the report.
+    curves: name -> column -> values, all columns of the same length. The report draws the second against the first.
     """
 
     scores: list[Score]
@@ -51,7 +54,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Representation:
-    """A frozen representation of two splits, read when asked for: a protocol pays only for what it uses.
+    """A frozen representation of two splits. Each part is read only when a protocol asks for it.
 
     split is "train" or "test" everywhere; N samples, D features.
 

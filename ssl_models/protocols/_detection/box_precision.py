@@ -1,7 +1,7 @@
 """Average precision of detected boxes by COCO's definition (Lin et al. 2014, arXiv:1405.0312), matched by pycocotools.
 
-AP is the mean over IoU thresholds .50, .55 .. .95, AP50 and AP75 are those at .50 and .75; each is the mean over the
-classes that have boxes of the precision at recalls 0, .01 .. 1, which is the best at that recall or a higher one.
+AP is the mean over IoU thresholds .50, .55 .. .95; AP50 and AP75 are at .50 and .75. Each is the mean over the classes
+that have boxes, and over recalls 0, .01 .. 1, of the precision: the best at that recall or a higher one.
 
 Arrays, lengths in pixels: truth (M, 7) as in datasets/split.py: sample, class, left, top, right, bottom, difficult;
 detections (D, 7): sample, class, left, top, right, bottom, score. Legend: N samples, T thresholds, R recalls.
@@ -25,16 +25,17 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 METRICS = {"ap": slice(None), "ap50": slice(0, 1), "ap75": slice(5, 6)}
 DETECTIONS = 100
-"""The most of a class that are looked at in a picture, those of the highest score."""
+"""The most detections of a class in a picture that count, those of the highest scores."""
 RESAMPLES = 300
-"""Fewer than elsewhere: for 20,000 detections of 12 classes each costs about 6 ms a metric."""
+"""Fewer than elsewhere: with 20,000 detections of 12 classes a resample takes about 6 ms for each metric."""
 
 
 @dataclass(frozen=True)
 class Matches:
-    """One class's detections in descending order of score, and how many boxes there are to be found.
+    """One class's detections in descending order of score, and the number of boxes in each sample.
 
-    sample: (D,) which each is in. hits, misses: (D, T) bool; neither where it found a difficult box. boxes: (N,).
+    sample: (D,) the sample of each detection. hits, misses: (D, T) bool; neither for one that found a difficult box.
+    boxes: (N,), without difficult ones.
     """
 
     sample: ndarray
@@ -44,9 +45,9 @@ class Matches:
 
 
 def box_scores(matches: Sequence[Matches], *, seed: int, resamples: int = RESAMPLES) -> list[Score]:
-    """AP, AP50 and AP75, each with its interval over resampled test images; the matching is not done again.
+    """AP, AP50 and AP75, each with its bootstrap interval over test images. Boxes are matched once.
 
-    A test image that is drawn c times counts c times; ValueError where no class has a box that is not difficult.
+    A test image that is drawn c times counts c times. Raises ValueError where all boxes are difficult.
     """
     samples = len(matches[0].boxes) if matches else 0
     if not any(found.boxes.any() for found in matches):
@@ -63,16 +64,16 @@ def box_scores(matches: Sequence[Matches], *, seed: int, resamples: int = RESAMP
 
 
 def mean_precision(matches: Sequence[Matches], counts: ndarray, thresholds: slice = METRICS["ap"]) -> float:
-    """The mean over thresholds and classes with boxes, each sample taken counts (N,) times; nan without a box."""
+    """The mean over thresholds and classes with boxes; sample n counts counts[n] times. NaN without a box."""
     curves = [precision_at_recalls(found, counts, thresholds) for found in matches]
     known = [float(curve.mean()) for curve in curves if curve is not None]
     return float(np.mean(known)) if known else float("nan")
 
 
 def precision_at_recalls(found: Matches, counts: ndarray, thresholds: slice = METRICS["ap"]) -> ndarray | None:
-    """(T, R): the best precision at each of RECALLS or a higher one, 0 where it is not reached; None without a box.
+    """(T, R): the best precision at each of RECALLS or a higher one, 0 for a recall not reached; None without a box.
 
-    What COCOeval.accumulate gives where sample n is there counts[n] times.
+    It equals COCOeval.accumulate on data in which sample n occurs counts[n] times.
     """
     boxes = int(counts @ found.boxes)
     if boxes == 0:
@@ -94,9 +95,9 @@ def precision_curve(matches: Sequence[Matches]) -> ndarray:
 
 
 def match(detections: ndarray, truth: ndarray, samples: int, classes: int) -> list[Matches]:
-    """COCO's matching, once: in each image each detection, best first, takes the box that it overlaps most.
+    """COCO's matching: in each image each detection, in order of score, takes the free box that it overlaps most.
 
-    A detection that overlaps a difficult box and no other free one counts neither as a hit nor as a miss.
+    A detection that overlaps only a difficult box counts neither as a hit nor as a miss.
     """
     with redirect_stdout(StringIO()):
         evaluation = _evaluation(detections, truth, samples, classes)
@@ -106,7 +107,7 @@ def match(detections: ndarray, truth: ndarray, samples: int, classes: int) -> li
 
 
 def _joined(images: Sequence[dict[str, Any] | None]) -> Matches:
-    """One class's answers of COCOeval, an entry an image, None where there is nothing in it."""
+    """The matches of one class from COCOeval's entries, one for each image; None is an image without the class."""
     boxes = np.array([0 if image is None else int((image["gtIgnore"] == 0).sum()) for image in images], np.int64)
     present = [(number, image) for number, image in enumerate(images) if image is not None]
     if not present:
@@ -121,14 +122,17 @@ def _joined(images: Sequence[dict[str, Any] | None]) -> Matches:
 
 
 def _evaluation(detections: ndarray, truth: ndarray, samples: int, classes: int) -> Any:
-    """A COCOeval over all samples and classes, whatever is in them, for boxes of any area."""
+    """A COCOeval over all samples and classes, for boxes of any area."""
     from pycocotools import mask
     from pycocotools.cocoeval import COCOeval
 
     class Evaluation(COCOeval):
         def computeIoU(self, image: int, category: int) -> Any:  # noqa: N802 - pycocotools' name
-            """A crowd is ignored and found by any number of detections, as VOC's difficult boxes are. But its overlap
-            is the share of the detection; a difficult box is one object, so its IoU is that of any other."""
+            """Difficult boxes are given as COCO's crowds, which are ignored and may be found by several detections.
+
+            COCO's overlap with a crowd is a share of the detection. A difficult box is one object, so here it is the
+            usual IoU.
+            """
             truth, found = self._gts[image, category], self._dts[image, category]
             ranked = sorted(found, key=lambda detection: -detection["score"])[:DETECTIONS]
             boxes = ([entry["bbox"] for entry in entries] for entries in (ranked, truth))
@@ -141,12 +145,12 @@ def _evaluation(detections: ndarray, truth: ndarray, samples: int, classes: int)
 
 
 def _coco(boxes: ndarray, samples: int, classes: int) -> Any:
-    """Either table as pycocotools wants it; the last column is both score and iscrowd, of which each side reads one."""
+    """Either table as a COCO object. The last column is both score and iscrowd; each side reads one of them."""
     from pycocotools.coco import COCO
 
     entries = []
     for number, (sample, label, left, top, right, bottom, last) in enumerate(np.asarray(boxes, np.float64).tolist(), 1):
-        entries.append(  # ids from 1: to COCOeval a match with number 0 is none
+        entries.append(  # ids from 1, since COCOeval takes 0 for no match
             {
                 "id": number,
                 "image_id": int(sample),

@@ -21,18 +21,18 @@ from ssl_models.modalities.image import to_float
 LEVELS = 3
 """The last maps of the encoder that the pyramid is built on, each half as wide as the one before: res3, res4, res5."""
 SIZES = ((1 / 8, 3 / 16), (1 / 4, 3 / 8), (1 / 2, 3 / 4))
-"""Sides of the anchors of each level, of the image's shorter side; objects of a picture of 64 px are that large."""
+"""Sides of the anchors of each level, as shares of the image's shorter side; chosen for pictures of 64 px."""
 RATIOS = (0.5, 1.0, 2.0)
 CHANNELS, ROI, HIDDEN = 48, 5, 128
-"""The pyramid's channels, and the box head's input side and width; 256, 7 and 1024 in the paper."""
+"""Channels of the pyramid, side of the box head's input, and its width; 256, 7 and 1024 in the paper."""
 FOUND = 50
-"""The most boxes that are answered of an image."""
+"""The most boxes that are returned for an image."""
 
 
 class Backbone(nn.Module):
-    """(B, C, H, W) in [0, 1] -> level -> (B, CHANNELS, H', W') float32; the encoder keeps its batch statistics.
+    """(B, C, H, W) in [0, 1] -> level -> (B, CHANNELS, H', W') float32. The encoder keeps its batch norm statistics.
 
-    frozen: the encoder is not trained; the pyramid always is.
+    frozen: the encoder is not trained. The pyramid is trained in either case.
     """
 
     def __init__(self, encoder: Encoder, shape: tuple[int, ...], *, frozen: bool, precision: str) -> None:
@@ -49,13 +49,13 @@ class Backbone(nn.Module):
         self.out_channels = CHANNELS
 
     def train(self, mode: bool = True) -> Backbone:
-        """As ever, but for the encoder: a detector's batches are too small for batch norms to learn from."""
+        """Leaves the encoder in evaluation mode: a detector's batches are too small for batch norm statistics."""
         super().train(mode)
         self.encoder.eval()
         return self
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        # Only here is a low precision of use: boxes and anchors in bf16 would be off by half a pixel.
+        # Low precision is used here only. Boxes and anchors in bf16 would be off by half a pixel.
         with autocast(resolve_precision(self.precision, images.device), images.device):
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
                 maps = self.encoder.layers(images)
@@ -64,10 +64,10 @@ class Backbone(nn.Module):
 
 
 class Detector(Method):
-    """A Faster R-CNN around an encoder, trained as in the papers but for its size.
+    """A Faster R-CNN around an encoder, smaller than in the papers and trained in the same way.
 
-    shape: of an image (C, H, W). boxes: (M, 7) of all images, as Split.truth has them; difficult ones are learned from
-    like any other (as Detectron2 does: a box is no background). Images are flipped left to right with probability 1/2.
+    shape: of an image (C, H, W). boxes: (M, 7) of all images, as in Split.truth. Difficult boxes are used in training
+    like any other, as in Detectron2. Images are flipped left to right with probability 1/2.
     """
 
     family = "control"
@@ -84,13 +84,13 @@ class Detector(Method):
         self.width = shape[2]
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """(B, C, H, W) uint8 -> the same in [0, 1], some flipped, and which: (B,) bool."""
+        """(B, C, H, W) uint8 -> the same in [0, 1], some of them flipped, and which ones: (B,) bool."""
         flipped = torch.rand(len(images), generator=generator, device=images.device) < 0.5
         pictures = to_float(images)
         return torch.where(flipped[:, None, None, None], pictures.flip(3), pictures), flipped
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
-        """The four losses: whether something is there and where, of the proposals; what and where, of the boxes."""
+        """The four losses: objectness and position of the proposals, class and position of the boxes."""
         pictures, flipped = views
         targets = [self._target(sample, flip) for sample, flip in zip(index, flipped, strict=True)]
         with torch.autocast(pictures.device.type, enabled=False):
@@ -98,7 +98,7 @@ class Detector(Method):
         return losses
 
     def _target(self, sample: Tensor, flip: Tensor) -> dict[str, Tensor]:
-        """The boxes of a sample as torchvision wants them: label 0 is the background."""
+        """The boxes of a sample in torchvision's format, where label 0 is the background."""
         low, high = torch.searchsorted(
             self.table[:, 0].contiguous(), torch.stack([sample, sample + 1]).float()
         ).tolist()
@@ -108,7 +108,7 @@ class Detector(Method):
         return {"boxes": torch.where(flip, mirrored, box), "labels": own[:, 1].long() + 1}
 
     def detect(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, FOUND, 6): class, left, top, right, bottom, score; 0 for none."""
+        """(B, C, H, W) in [0, 1] -> (B, FOUND, 6): class, left, top, right, bottom, score; score 0 for no box."""
         with torch.autocast(images.device.type, enabled=False):
             answers: list[dict[str, Tensor]] = self.model(list(images))
         found = images.new_zeros(len(images), FOUND, 6)

@@ -1,4 +1,4 @@
-"""Heat maps of named points on an encoder's maps: the head, what it learns, and where its answers point.
+"""Heat maps of named points on an encoder's maps: the head, its training targets, and the points read from its output.
 
 Xiao et al. 2018, arXiv:1804.06208, "simple baselines".
 Legend: N samples, B of a batch, P points, D numbers of a sample's maps, (H, W) a picture's size, (h, w) a heat map's.
@@ -17,7 +17,7 @@ from ssl_models.method import Method
 from ssl_models.modalities.image import to_float
 
 DEVIATION = 1.5
-"""Of a target, in cells of the heat map."""
+"""Standard deviation of a target's Gaussian, in cells of the heat map."""
 
 
 class Maps(nn.Module):
@@ -69,14 +69,14 @@ class Head(nn.Module):
 
 
 class Localisation(Method):
-    """The head's squared error over the points seen, as a share of the targets' squares: 1 paints nothing."""
+    """The head's squared error over the visible points, as a share of the targets' squares: 1 for empty heat maps."""
 
     family = "control"
     reference = ""
     chance = 1.0
 
     def __init__(self, encoder: Encoder, maps: nn.Module, head: Head, points: Tensor, size: Sequence[int]) -> None:
-        """maps: of what `views` gives. points: (N, P, 3), of pictures of `size` (H, W)."""
+        """maps: takes what `views` returns. points: (N, P, 3), in pictures of `size` (H, W)."""
         super().__init__(encoder)
         self.maps, self.head, self.size = maps, head, size
         self.points: Tensor
@@ -95,7 +95,7 @@ class Localisation(Method):
 
 
 def targets(points: Tensor, size: Sequence[int], cells: Sequence[int]) -> Tensor:
-    """(B, P, 3) in pixels of pictures of `size` (H, W) -> (B, P, h, w): a Gaussian of height 1 about each point."""
+    """(B, P, 3) in pixels of pictures of `size` (H, W) -> (B, P, h, w): a Gaussian of height 1 around each point."""
     down, across = (
         (torch.arange(count, device=points.device) + 0.5 - points[..., axis, None] * (count / pixels))
         for axis, count, pixels in ((1, cells[0], size[0]), (0, cells[1], size[1]))
@@ -107,8 +107,8 @@ def targets(points: Tensor, size: Sequence[int], cells: Sequence[int]) -> Tensor
 def peaks(heat: Tensor, size: Sequence[int]) -> Tensor:
     """(N, P, h, w) -> (N, P, 2): x and y of the maxima in pixels of pictures of `size` (H, W).
 
-    Each is moved a quarter of a cell towards the higher of its two neighbours, along either axis (Xiao et al. 2018,
-    section 2; after Newell et al. 2016); not where they are equal, nor at the edge, which has one neighbour only.
+    Along each axis a maximum is moved a quarter of a cell towards the higher of its two neighbours (Xiao et al. 2018,
+    section 2; after Newell et al. 2016). It is not moved where they are equal, nor at an edge.
     """
     rows, columns = heat.shape[2:]
     flat = heat.flatten(2)

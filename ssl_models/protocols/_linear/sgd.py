@@ -15,7 +15,7 @@ from ssl_models.protocols._linear.standardised import Standardised
 
 BATCH = 1024
 BLOCK = 65536
-"""Samples that are read at once, and shuffled with each other: 128 MiB at 512 features."""
+"""Samples that are read and shuffled together: 128 MiB at 512 features."""
 
 
 def minimise(
@@ -29,11 +29,11 @@ def minimise(
     epochs: int,
     seed: int,
 ) -> Tensor:
-    """(K, D + 1), weights and, as the last column, bias: near the minimum that L-BFGS finds.
+    """(K, D + 1), the weights and, as the last column, the bias: near the minimum that L-BFGS finds.
 
-    labels: (N,) int64. kept: (N,) bool, which samples count. to_weights: (D + 1, D + 1), from coordinates in which the
-    Hessian at zero weights is about the identity, so that one length of step suits every direction. Steps fall from 1
-    to 0 along half a cosine. Blocks come in a random order, and their samples too.
+    labels: (N,) int64. kept: (N,) bool, which samples count. to_weights: (D + 1, D + 1), the change from coordinates in
+    which the Hessian at zero weights is about the identity, so that one learning rate suits every direction. The
+    learning rate falls from 1 to 0 along half a cosine. Blocks, and samples within a block, come in random order.
     """
     generator = torch.Generator().manual_seed(seed)
     solution = torch.zeros(classes, to_weights.shape[0], dtype=torch.float64)  # in those coordinates

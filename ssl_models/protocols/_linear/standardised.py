@@ -1,4 +1,4 @@
-"""Features less their mean and by their deviation, read a block at a time, since they may be more than memory holds.
+"""Features minus their mean, divided by their deviation. They are read in blocks, since they may exceed the memory.
 
 Legend: N samples, B of a block, D features.
 """
@@ -34,7 +34,7 @@ class Standardised:
         return (_read(self.stored, begin, end) - self.mean) / self.deviation
 
     def blocks(self, size: int = ROWS) -> Iterator[tuple[slice, Tensor]]:
-        """All rows in order, so many at a time, with where they stand."""
+        """All rows in order, `size` at a time, each block with its place."""
         for begin in range(0, len(self), size):
             end = min(begin + size, len(self))
             yield slice(begin, end), self.rows(begin, end)
@@ -50,7 +50,7 @@ class Standardised:
 def standardised(representation: Representation, layer: str, samples: int) -> Standardised:
     """The training features of a layer, by their own mean and deviation.
 
-    Raises ValueError where there is not one row for each of so many samples, or where one is not finite.
+    Raises ValueError for features that are not one row for each sample, or not finite.
     """
     stored = representation.features("train", layer)
     if stored.ndim != 2 or len(stored) != samples:
@@ -65,10 +65,10 @@ def standardised(representation: Representation, layer: str, samples: int) -> St
     for begin in range(0, samples, ROWS):
         squares += (_read(stored, begin, begin + ROWS) - mean.float()).square().sum(0, dtype=torch.float64)
     deviation = (squares / samples).sqrt()
-    # A feature that never varies has a deviation of rounding only; it is left at zero, not blown up.
+    # A feature that never varies has a deviation from rounding only. It is set to zero instead of being scaled up.
     deviation[deviation <= 1e-6 * mean.abs() + 1e-12] = torch.inf
     return Standardised(stored, mean.float(), deviation.float())
 
 
 def _read(stored: ndarray, begin: int, end: int) -> Tensor:
-    return torch.from_numpy(np.array(stored[begin:end], np.float32))
+    return torch.from_numpy(np.array(stored[begin:end])).float()

@@ -1,4 +1,4 @@
-"""A head that reads a unit vector for every pixel off an encoder's maps, and what it learns.
+"""A head that predicts a unit vector for every pixel from an encoder's maps, and its training.
 
 It joins the maps of several layers at each position, as the hypercolumns of Bansal et al. 2016 (arXiv:1604.01347) do.
 Legend: B of a batch, C channels, H and W sides of a picture, h and w of a map.
@@ -26,12 +26,12 @@ ROWS = 256
 
 
 class Head(nn.Module):
-    """Maps of several layers -> (B, 3, H, W) vectors, of no certain length, one a pixel.
+    """Maps of several layers -> (B, 3, H, W): a vector of any length for each pixel.
 
-    It works on a grid of one position every `stride` pixels, where the maps are joined after batch normalisation and a
-    convolution to `width` channels: of one position, and enlarged, where a map is coarser; of a square of positions
-    where it is finer. A 3x3 convolution follows, and one that gives each position its stride x stride pixels (Shi et
-    al. 2016, arXiv:1609.05158). The first layer is left out where there are others: it is hardly more than the picture.
+    It works on a grid with one position every `stride` pixels. Each map goes through batch normalisation and a
+    convolution to `width` channels, which brings a finer map to the grid; a coarser map is enlarged after it. Their sum
+    goes through a 3x3 convolution, and a 1x1 convolution gives each position its stride x stride pixels (Shi et al.
+    2016, arXiv:1609.05158). The first layer is left out where there are others, since it is close to the picture.
     """
 
     def __init__(self, shapes: dict[str, tuple[int, int, int]], size: tuple[int, int], width: int, stride: int) -> None:
@@ -68,7 +68,7 @@ class Head(nn.Module):
 
 
 class Normals(Method):
-    """A head for normals on an encoder that learns with it, or does not."""
+    """A head for normals on an encoder, which is trained with it or frozen."""
 
     family = "control"
     reference = ""
@@ -91,23 +91,23 @@ class Normals(Method):
         self.head = Head(map_shapes(encoder, shape), (shape[1], shape[2]), width, stride)
 
     def train(self, mode: bool = True) -> Normals:
-        """A frozen encoder keeps its statistics too."""
+        """A frozen encoder stays in evaluation mode, so that its batch norm statistics stay too."""
         super().train(mode)
         if self.frozen:
             self.encoder.eval()
         return self
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """(B, C, H, W) uint8 -> pictures of that shape, and which of them were flipped: (B,) bool."""
+        """(B, C, H, W) uint8 -> float pictures of that shape, and which of them were flipped: (B,) bool."""
         flipped = torch.rand(len(images), generator=generator, device=generator.device) < self.flip
         pictures = to_float(images)
         return torch.where(flipped[:, None, None, None], pictures.flip(3), pictures), flipped
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
-        """1 - cosine, the mean over the pixels that count."""
+        """The mean of 1 - cosine over the pixels that count."""
         pictures, flipped = views
         truth = self.truth.rows(index.cpu().numpy()).to(pictures.device)
-        # In a mirror the vectors point to the other side, too.
+        # A flip changes the sign of the vectors' x too.
         mirrored = truth.flip(3) * truth.new_tensor([-1, 1, 1])[:, None, None]
         truth = torch.where(flipped[:, None, None, None], mirrored, truth)
         found = functional.normalize(self.vectors(pictures).float(), dim=1)
@@ -123,7 +123,7 @@ class Normals(Method):
 
 @dataclass(frozen=True)
 class Truth:
-    """normals: (N, 3, H, W), 0 where unknown. masks: (N, H, W), 0 where a pixel does not count; None: all count."""
+    """normals: (N, 3, H, W), 0 where unknown. masks: (N, H, W), 0 where a pixel does not count; None if all count."""
 
     normals: ndarray
     masks: ndarray | None
@@ -139,7 +139,7 @@ class Truth:
             return cls(normals, None)
 
     def rows(self, index: ndarray | slice) -> Tensor:
-        """(B, 3, H, W) float32 of length 1; 0 where a pixel does not count. Half precision had them only near 1."""
+        """(B, 3, H, W) float32 of length 1, since stored half precision rounds it; 0 where a pixel does not count."""
         normals = torch.from_numpy(np.array(self.normals[index], np.float32))
         if self.masks is not None:
             normals *= torch.from_numpy(np.array(self.masks[index]) > 0)[:, None]

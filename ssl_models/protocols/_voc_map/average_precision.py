@@ -1,12 +1,12 @@
-"""Average precision of a ranking, in the three forms that the literature means by it.
+"""Average precision of a ranking, in the three forms found in the literature.
 
 "area": sum over n of (R_n - R_{n-1}) P_n, the area under the curve as it is; scikit-learn's average_precision_score.
 "voc07": the mean of the best precision at recall 0, .1, ..., 1 or more (Everingham et al. 2010, section 4.2).
 "voc10": the area under the best precision at this recall or more, of VOC2010 and later; also what the code of Goyal et
 al. 2019 reports for VOC07. Both interpolated forms are a little above the area, most of all for poor rankings.
 
-P_n and R_n are precision and recall among the samples down to the n-th distinct score: equal scores are taken together,
-so that their order, which says nothing, changes nothing. Legend: N samples, G distinct scores.
+P_n and R_n are precision and recall among the samples down to the n-th distinct score. Samples of equal scores are
+taken together, so that their order has no effect. Legend: N samples, G distinct scores.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def rank(scores: ndarray, present: ndarray) -> Ranking:
 
 
 def curve(ranking: Ranking, counts: ndarray | None = None) -> tuple[ndarray, ndarray]:
-    """Recall and precision (G,) down to each distinct score. counts: (N,) how often each sample is there, else once.
+    """Recall and precision (G,) down to each distinct score. counts: (N,) how often each sample counts, else once.
 
     Recall is NaN where nothing is positive.
     """
@@ -71,7 +71,7 @@ def average(recall: ndarray, precision: ndarray, *, form: str = "area") -> float
     if form != "area":  # the best precision at this recall or more
         precision = np.maximum.accumulate(precision[::-1])[::-1]
     if form == "voc07":
-        # Of one fraction, division rounds recall and i / 10 alike; sums of .1 would not.
+        # i / 10 is rounded like recall, which is a quotient too. Sums of .1 are rounded differently.
         return float(precision[np.searchsorted(recall, np.arange(11) / 10)].mean())
     return float((recall - np.append(0.0, recall[:-1])) @ precision)
 
@@ -84,7 +84,7 @@ def mean_average_precision(rankings: list[Ranking], counts: ndarray | None = Non
 
 
 def thinned(recall: ndarray, precision: ndarray, points: int) -> tuple[ndarray, ndarray]:
-    """At most so many points of a curve, the first and the last among them, for drawing."""
+    """At most `points` points of a curve for drawing, with the first and the last."""
     kept = np.unique(np.linspace(0, len(recall) - 1, min(points, len(recall))).round().astype(int))
     return recall[kept], precision[kept]
 

@@ -1,4 +1,4 @@
-"""Linear support vector machines with the squared hinge loss, many at once: what scikit-learn's LinearSVC minimises.
+"""Many linear support vector machines with the squared hinge loss of scikit-learn's LinearSVC, fitted together.
 
 LinearSVC takes a second a fit of 8,000 samples and 512 features, and choosing a cost for each class and layer takes a
 thousand fits. Here all problems share their passes over the samples; the weights agree with LinearSVC's.
@@ -17,14 +17,14 @@ def fit(
 ) -> ndarray:
     """(J, D): for each of J problems the minimiser of ||w||^2 / 2 + sum_n weights_n max(0, 1 - targets_n <w, x_n>)^2.
 
-    rows x: (N, D) float32, turned so that X'X is diagonal, with these entries: gram (D,). targets: (J, N), 1 or -1.
+    rows x: (N, D) float32, rotated so that X'X is diagonal. gram: (D,), its diagonal. targets: (J, N), 1 or -1.
     weights: (J, N), 0 to leave a row out. start: (J, D).
-    Conjugate gradients (Polak and Ribiere 1969) for all problems at once, in coordinates where a Hessian to which all
-    rows contribute is the identity. Ends where <g, H^-1 g> with that Hessian, which goes with what is still to be
-    gained, is in each problem below `tolerance` times what it is at zero weights.
+    Conjugate gradients (Polak and Ribiere 1969) for all problems together. The preconditioner is the Hessian H to which
+    all rows contribute. It ends when <g, H^-1 g>, a measure of the remaining gain, is below `tolerance` times its value
+    at zero weights in each problem.
     """
     hessian = (1 + 2 * weights.max(1, keepdims=True) * gram).astype(np.float32)  # (J, D)
-    at_zero = 2 * ((targets * weights) @ rows)  # the gradient there, but for its sign
+    at_zero = 2 * ((targets * weights) @ rows)  # minus the gradient there
     enough = tolerance * np.vecdot(at_zero, at_zero / hessian)
     solution, margins = start, targets * (start @ rows.T)
     step, last, last_size = np.zeros_like(start), np.zeros_like(start), np.ones(len(start), np.float32)
@@ -45,9 +45,9 @@ def fit(
 
 
 def step_length(solution: ndarray, step: ndarray, margins: ndarray, moved: ndarray, weights: ndarray) -> ndarray:
-    """(J,): how far to go along a step, where the loss is least: the zero of its slope, which is piecewise linear.
+    """(J,): the length of a step at which the loss is least: the zero of its slope, which is piecewise linear.
 
-    Newton's method, held between the lengths of which the slope has shown that they are too short and too long.
+    Newton's method, kept between the longest length known to be too short and the shortest known to be too long.
     """
     straight, bend = np.vecdot(solution, step), np.vecdot(step, step)  # of ||w||^2 / 2
     length, short, long = (np.full(len(step), value, np.float32) for value in (0, 0, np.inf))

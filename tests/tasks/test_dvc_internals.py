@@ -1,0 +1,188 @@
+"""What Covey takes from DVC's inside does what DVC's own commands do: here another DVC is noticed."""
+
+import shutil
+import subprocess
+from importlib.metadata import version
+
+import pytest
+from dvc.exceptions import DvcException
+
+from tasks.staleness import dvc_internals
+from tests.tasks import tiny
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The tiny project as DVC's own command leaves it."""
+    root = tiny.make(tmp_path_factory.mktemp("tiny"))
+    tiny.dvc(root, "repro")
+    return root
+
+
+@pytest.fixture
+def root(done, tmp_path, monkeypatch):
+    """A copy of it, in which this process stands, as a fork that reproduces a stage does."""
+    copy = tmp_path / "project"
+    shutil.copytree(done, copy)
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def reproduce(root, name, *, force=False):
+    """The outcome, and the commands that were handed over."""
+    ran = []
+
+    def run(command, environment):
+        ran.append(command)
+        return subprocess.run(command, shell=True, cwd=root, env=environment, check=False).returncode
+
+    return dvc_internals.reproduce(root, name, force=force, run=run), ran
+
+
+def left(root):
+    names = ("dvc.lock", "copy.txt", "folder/both.txt")
+    return {name: (root / name).read_bytes() for name in names if (root / name).exists()}
+
+
+def test_the_installed_dvc_has_inside_what_is_used():
+    assert dvc_internals.usable()
+    assert dvc_internals.version() == version("dvc")
+
+
+def test_another_version_and_another_inside_are_not_used(monkeypatch):
+    from dvc.dvcfile import ProjectFile
+    from dvc.repo import reproduce as own
+    from dvc.stage import run
+
+    asked = dvc_internals.usable.__wrapped__
+    for change in (
+        lambda patch: patch.setattr(dvc_internals, "version", lambda: "4.0.0"),
+        lambda patch: patch.delattr(own, "_reproduce_stage"),
+        lambda patch: patch.delattr(ProjectFile, "_dump_lockfile"),
+        lambda patch: patch.delattr(run, "_run"),
+        lambda patch: patch.setattr(run, "_run", len),
+    ):
+        with monkeypatch.context() as patch:
+            change(patch)
+            assert not asked()
+
+
+def test_stages_made_one_by_one_are_what_dvc_s_command_leaves(done, tmp_path, monkeypatch):
+    root = tiny.make(tmp_path / "project")
+    monkeypatch.chdir(root)
+    for name, stage in tiny.STAGES.items():
+        assert reproduce(root, name) == ("ran", [stage["cmd"]])
+    assert left(root) == left(done)
+    assert tiny.status(root) == {}
+
+
+def edit_input(root):
+    (root / "input.txt").write_text("edited\n")
+
+
+def edit_parameter(root):
+    tiny.set_parameters(root, a={"b": [2]}, c="other")
+
+
+def edit_code(root):
+    (root / "code.json").write_text('{"report": "4567"}\n')
+
+
+def delete_output(root):
+    (root / "folder" / "both.txt").unlink()
+
+
+def edit_output(root):
+    (root / "copy.txt").unlink()
+    (root / "copy.txt").write_text("mine\n")
+
+
+def edit_command(root):
+    path = root / "dvc.yaml"
+    path.write_text(path.read_text().replace("cat copy.txt params.yaml", "cat params.yaml copy.txt"))
+
+
+def forget(root):
+    (root / "dvc.lock").unlink()
+
+
+EDITS = [edit_input, edit_parameter, edit_code, delete_output, edit_output, edit_command, forget]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_is_said_of_stages_is_what_dvc_status_says(root, edit):
+    assert dvc_internals.status(root, list(tiny.STAGES)) == {}
+    edit(root)
+    found = dvc_internals.status(root, list(tiny.STAGES))
+    assert found == tiny.status(root) != {}
+    assert dvc_internals.status(root, ["report"]) == {name: why for name, why in found.items() if name == "report"}
+
+
+@pytest.mark.parametrize("edit", [edit_parameter, edit_command])
+def test_a_stage_brought_up_to_date_is_as_dvc_repro_leaves_it(root, tmp_path, edit):
+    edit(root)
+    other = tmp_path / "other"
+    shutil.copytree(root, other)
+    for name in tiny.STAGES:
+        tiny.dvc(other, "repro", "--single-item", name)
+        reproduce(root, name)
+    assert left(root) == left(other)
+
+
+def test_only_the_entry_of_the_stage_is_written(root):
+    before = (root / "dvc.lock").read_text()
+    edit_parameter(root)
+    assert reproduce(root, "report") == ("ran", [tiny.STAGES["report"]["cmd"]])
+    after = (root / "dvc.lock").read_text()
+    assert after != before
+    assert after.partition("  report:")[0] == before.partition("  report:")[0]
+
+
+def test_outcomes_are_told_apart(root):
+    command = tiny.STAGES["prepare"]["cmd"]
+    assert reproduce(root, "prepare") == ("unchanged", [])
+    assert reproduce(root, "prepare", force=True) == ("ran", [command])
+    edit_input(root)
+    assert reproduce(root, "prepare") == ("ran", [command])
+    (root / "input.txt").write_text("input\n")
+    assert reproduce(root, "prepare") == ("restored", [])
+    assert (root / "copy.txt").read_text() == "input\n"
+
+
+@pytest.mark.parametrize("edit", [edit_input, edit_parameter, edit_command])
+def test_what_must_be_computed_is_not_at_hand_and_what_was_once_is(root, edit):
+    name = "report" if edit is edit_command else "prepare"
+    files = {path: path.read_bytes() for path in (root / "input.txt", root / "params.yaml", root / "dvc.yaml")}
+    assert dvc_internals.at_hand(root, name)
+    edit(root)
+    assert not dvc_internals.at_hand(root, name)
+    assert reproduce(root, name)[0] == "ran"
+    for path, content in files.items():
+        path.write_bytes(content)
+    assert dvc_internals.at_hand(root, name)
+    assert reproduce(root, name) == ("restored", [])
+
+
+def test_a_deleted_output_is_at_hand_as_long_as_the_cache_holds_it(root):
+    delete_output(root)
+    assert dvc_internals.at_hand(root, "report")
+    shutil.rmtree(root / ".dvc" / "cache" / "files")
+    assert not dvc_internals.at_hand(root, "report")
+
+
+def test_a_command_that_fails_is_recorded_nowhere(root):
+    before = (root / "dvc.lock").read_bytes()
+    edit_input(root)
+    with pytest.raises(DvcException, match="exited with 3"):
+        dvc_internals.reproduce(root, "prepare", force=False, run=lambda _command, _environment: 3)
+    assert (root / "dvc.lock").read_bytes() == before
+
+
+def test_stages_are_resolved_as_they_stand_in_the_file(root):
+    found = dvc_internals.resolve(root)
+    assert {name: entry["cmd"] for name, entry in found.items()} == {
+        name: stage["cmd"] for name, stage in tiny.STAGES.items()
+    }
+    assert dvc_internals.resolve(root, ["report"]) == {"report": found["report"]}
+    with pytest.raises(KeyError, match=r"dvc\.yaml has no stage absent"):
+        dvc_internals.resolve(root, ["absent"])

@@ -6,7 +6,7 @@ import ast
 import hashlib
 import io
 import tokenize
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ MACHINERY = (
     "ssl_models/parallel/",
 )
 """Folders of what carries, checks and records, and does not shape an output: their files are not followed."""
+STATED = frozenset(("TITLE", "READING", "HEADLINE", "UNITS", "CURVES", "MAP", "AGAINST", "LEADS"))
+"""The constants that `ssl_models.protocols._common.statement` reads; not imported, for no stage reads them."""
 
 
 class Sources:
@@ -111,15 +113,32 @@ def modules(text: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def bare(text: str) -> str:
-    """A source without comments, docstrings, blank lines and blanks at the ends of lines."""
+    """What of a source shapes an output: no comments, strings that stand alone, blank lines or a protocol's statement.
+
+    A protocol states its title and how to read its numbers for reports (`ssl_models.protocols._common.statement`). A
+    constant of such a name that its own module reads stays.
+    """
     lines = text.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
-            first = node.body[0]
-            for row in range(first.lineno, (first.end_lineno or first.lineno) + 1):
-                lines[row - 1] = ""
+    tree = ast.parse(text)
+    read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    texts = (node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    for node in (*texts, *(node for node in tree.body if _states(node, STATED - read))):
+        for row in range(node.lineno, (node.end_lineno or node.lineno) + 1):
+            lines[row - 1] = ""
     return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _states(node: ast.stmt, names: Set[str]) -> bool:
+    """Whether a statement only gives a written-out value to one of some names."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in names:
+            try:
+                ast.literal_eval(value)
+            except ValueError:
+                return False
+            return True
+    return False

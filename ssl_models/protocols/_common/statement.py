@@ -60,6 +60,10 @@ class Statement:
         return next((m for m in metrics if self.headline is not None and fnmatchcase(m, self.headline)), None)
 
 
+FIELDS = frozenset(name.upper() for name in Statement.__dataclass_fields__ if name != "name")
+"""The constants that state a protocol."""
+
+
 def names() -> list[str]:
     """Every protocol, by the name of its file."""
     return sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
@@ -84,9 +88,8 @@ def giving(metrics: Iterable[str]) -> Statement | None:
 
 def _constants(text: str) -> dict[str, Any]:
     """The constants of a source that have the names of Statement's fields, in capitals."""
-    wanted = {name.upper(): name for name in Statement.__dataclass_fields__ if name != "name"}
     found = {}
     for node in ast.parse(text).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in wanted:
-            found[wanted[node.targets[0].id]] = ast.literal_eval(node.value)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in FIELDS:
+            found[node.targets[0].id.lower()] = ast.literal_eval(node.value)
     return found

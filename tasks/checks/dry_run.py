@@ -1,4 +1,4 @@
-"""A look at the settings of stages about to run: everything is built, small and on nothing, before any starts."""
+"""Checks the settings of the stages about to run: all is built at a small size, on made-up input, before any starts."""
 
 from __future__ import annotations
 

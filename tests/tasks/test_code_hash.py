@@ -213,7 +213,7 @@ def test_the_constants_that_are_left_out_are_those_of_a_statement():
 def test_a_stated_constant_that_its_module_reads_counts():
     assert sources.bare('TITLE = "cold"\na = 1\n') == "a = 1"
     assert "TITLE" in sources.bare('TITLE = "cold"\na = TITLE\n')
-    assert "TITLE" in sources.bare('TITLE = name()\n')
+    assert "TITLE" in sources.bare("TITLE = name()\n")
 
 
 def test_the_command_writes_what_an_edit_changes(tree):

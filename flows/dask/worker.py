@@ -177,11 +177,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _leash() -> Callable[[], None] | None:
-    """A function for the child that has the kernel kill it when the parent ends; None if this is not Linux."""
+    """A function for the child that has the kernel kill it when the parent ends; None if this is not Linux.
+
+    It also has the child obey SIGINT: a worker that a script has started in the background ignores it.
+    """
     if sys.platform != "linux":
         return None
     library = ctypes.CDLL(None)  # loaded here: few calls are safe between fork and exec
-    return lambda: library.prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+
+    def leash() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        library.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+    return leash
 
 
 def _asked_for() -> Callable[[], bool]:

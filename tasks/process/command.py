@@ -88,4 +88,5 @@ _libc = ctypes.CDLL(None)  # loaded here: few calls are safe between fork and ex
 
 
 def _die_with_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in what a script has started in the background
     _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -88,6 +88,7 @@ def serve(address: str, owner: int, *, trains: bool) -> None:
     if (others := threading.active_count() - 1) > 0:
         print(f"{others} threads run in the fork server: a fork may hang", [t.name for t in threading.enumerate()])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script has started in the background
     gc.collect()
     gc.enable()
     gc.freeze()  # else a collection in a fork visits, and so copies, all that was imported here: 0.4 s

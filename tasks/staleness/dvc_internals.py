@@ -24,6 +24,8 @@ from tasks.staleness import lock_file
 TESTED = "3.67."
 """The versions of DVC that the tests of this module have passed with."""
 
+BUSY = "another process is writing its inputs or outputs"
+
 
 @cache
 def version() -> str:
@@ -96,13 +98,22 @@ def resolve(root: Path, names: Collection[str] | None = None) -> dict[str, dict[
 
 
 def status(root: Path, names: Collection[str]) -> dict[str, list[Any]]:
-    """Stage -> what `dvc status` says of it, for those of the stages that something has changed for."""
+    """Stage -> what `dvc status` says of it, for those of the stages that something has changed for.
+
+    A stage whose inputs or outputs another process is writing has changed; so has one that a killed process was
+    writing, until the kernel has ended that process.
+    """
+    from dvc.lock import LockError
     from dvc.repo import Repo, lock_repo
 
     found: dict[str, list[Any]] = {}
     with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
         for stage in _stages(repo, names):
-            found |= {name.rpartition(":")[2]: reasons for name, reasons in stage.status(check_updates=True).items()}
+            try:
+                changes = stage.status(check_updates=True)
+            except LockError:
+                changes = {stage.name: [BUSY]}
+            found |= {name.rpartition(":")[2]: reasons for name, reasons in changes.items()}
     return found
 
 

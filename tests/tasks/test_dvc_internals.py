@@ -1,5 +1,6 @@
 """What Covey takes from DVC's inside does what DVC's own commands do: here another DVC is noticed."""
 
+import json
 import shutil
 import subprocess
 from importlib.metadata import version
@@ -107,6 +108,17 @@ def forget(root):
 
 
 EDITS = [edit_input, edit_parameter, edit_code, delete_output, edit_output, edit_command, forget]
+
+
+def test_what_another_process_is_writing_has_changed(root):
+    """A killed process counts until the kernel has taken it away; the stage then waits for it as it is reproduced."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        busy = {"write": {str(root / "copy.txt"): {"pid": other.pid, "cmd": "dvc repro"}}, "read": {}}
+        (root / ".dvc/tmp/rwlock").write_text(json.dumps(busy))
+        found = dvc_internals.status(root, list(tiny.STAGES))
+        other.kill()
+    assert [dvc_internals.BUSY] in found.values()
+    assert dvc_internals.status(root, list(tiny.STAGES)) == {}
 
 
 @pytest.mark.parametrize("edit", EDITS)

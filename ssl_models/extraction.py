@@ -17,7 +17,6 @@ POOLED = "pooled"
 LARGEST = torch.finfo(torch.float16).max
 
 
-@torch.inference_mode()
 def extract_features(
     encoder: Encoder,
     images: Tensor,
@@ -32,10 +31,16 @@ def extract_features(
     """
     if batch_size < 1 or size < 1:
         raise ValueError(f"batch_size {batch_size} and size {size} must be at least 1")
-    place(encoder, device, channels_last=encoder.convolutional)
+    place(encoder, device, channels_last=encoder.convolutional)  # not in inference mode: it can be trained on
     encoder.eval()
     for start in range(0, len(images), batch_size):
-        maps = encoder.layers(to_float(images[start : start + batch_size].to(device)))
-        found = {name: pool(activations.float(), size) for name, activations in maps.items()}
-        found[POOLED] = encoder.pool(maps[next(reversed(maps))]).float()
-        yield {name: features.clamp(-LARGEST, LARGEST).to(torch.float16).cpu() for name, features in found.items()}
+        yield _features(encoder, images[start : start + batch_size].to(device), size)
+
+
+@torch.inference_mode()
+def _features(encoder: Encoder, batch: Tensor, size: int) -> dict[str, Tensor]:
+    """The features of one batch."""
+    maps = encoder.layers(to_float(batch))
+    found = {name: pool(activations.float(), size) for name, activations in maps.items()}
+    found[POOLED] = encoder.pool(maps[next(reversed(maps))]).float()
+    return {name: features.clamp(-LARGEST, LARGEST).to(torch.float16).cpu() for name, features in found.items()}

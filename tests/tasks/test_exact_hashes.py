@@ -35,27 +35,47 @@ CARRIED = {
 }
 """Files that machinery imports for its own ends: they are in the hash of those stages alone that they shape."""
 RUN = """
-import json, sys
-from tasks.stage.dispatch import run
-code = run(json.loads(sys.argv[1]))
-files = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
-open(sys.argv[2], "w").write(json.dumps(files))
-sys.exit(code)
+import json, os, sys
+from importlib import import_module
+from tasks.stage import fork_server
+from tasks.tracking import server
+
+pytestmark = pytest.mark.long
+
+for name in fork_server.PRELOAD:
+    import_module(name)
+server.preload()
+for name in [name for name in sys.modules if name.partition(".")[0] in fork_server.OWN]:
+    del sys.modules[name]
+for number, words in enumerate(json.loads(sys.argv[1])):
+    if not os.fork():
+        from tasks.stage.dispatch import run
+        code = run(words)
+        files = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
+        open(f"modules.{number}.json", "w").write(json.dumps(files))
+        os._exit(code)
+    if code := os.waitstatus_to_exitcode(os.wait()[1]):
+        sys.exit(f"{words}: exit code {code}")
 """
+"""Each stage in a fork that has other people's modules imported, which takes most of a start, and none of ours."""
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
     """Stage -> the project's own files that its process had imported when it ended."""
     project = make_project(tmp_path_factory.mktemp("project"))
-    note, found = project / "modules.json", {}
-    for words in STAGES:
-        command = [sys.executable, "-c", RUN, json.dumps(words), str(note)]
-        done = subprocess.run(
-            command, cwd=project, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": ""}
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        files = [Path(file) for file in json.loads(note.read_text())]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, json.dumps(STAGES)],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": "", "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {}
+    for number, words in enumerate(STAGES):
+        files = [Path(file) for file in json.loads((project / f"modules.{number}.json").read_text())]
         found[words] = {file.relative_to(project).as_posix() for file in files if file.is_relative_to(project)}
     return project, found
 

@@ -21,6 +21,8 @@ from tasks.project.project import Project
 from tasks.staleness import pipeline
 from tests.tasks.conftest import edit, make_project, run_in_fork, run_stage
 
+pytestmark = pytest.mark.long
+
 STAGE = "pretrain@rotation"
 WAYS = {"command": run_stage, "fork": run_in_fork}
 CASES = [(way, point, victim) for way in WAYS for point in kill_points.POINTS for victim in ("stage", "dvc")]

@@ -63,7 +63,7 @@ def test_another_process_is_named_and_waited_for_as_long_as_is_said(lock, holder
     assert error.value.owner == str(holder.pid)
     with pytest.raises(LockedError), held(lock, wait=0.2):
         pass
-    assert 0.2 <= time.monotonic() - started < 5
+    assert 0.2 <= time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize("wait", [30.0, None])

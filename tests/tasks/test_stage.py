@@ -13,14 +13,16 @@ from tasks.process import files
 from tasks.project import paths
 from tasks.project.project import Project
 from tasks.staleness import pipeline
-from tests.tasks.conftest import edit, run_stage
+from tests.tasks.conftest import edit, run_in_fork, run_stage
+
+pytestmark = pytest.mark.long
 
 EDITED = "\nMORE = 1\n"
 
 
 @pytest.fixture
 def prepared(project, fork):
-    done = run_stage(project, "prepare", fork)
+    done = run_in_fork(project, "prepare", fork)
     assert done.returncode == 0, done.stdout + done.stderr
     return project
 
@@ -124,7 +126,7 @@ def test_unlabelled_pictures_go_through_and_say_what_they_lack(project, fork, tm
     (project / "params.yaml").write_text(f"{head}\n  flat: &flat {block}\ndata: *flat{tail}")
     edit(project, pretrain={"supervised": {"method": "supervised"}}, training={"epochs": 1})
     for stage in pipeline.graph(Project(project)):
-        done = run_stage(project, stage, fork)
+        done = run_in_fork(project, stage, fork)
         assert done.returncode == 0, f"{stage}: {done.stdout}{done.stderr}"
     assert json.loads((project / "metrics/flat/prepare.json").read_text())["skipped"] == ["broken.png"]
     assert "no labels" in json.loads((project / "metrics/flat/rotation/knn.json").read_text())["not_applicable"]

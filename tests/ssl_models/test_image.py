@@ -76,3 +76,4 @@ def test_features_of_every_layer_are_extracted_and_a_convolutional_encoder_is_la
     with torch.no_grad():
         expected = encoder(pictures / 255).half()
     torch.testing.assert_close(torch.cat([batch[POOLED] for batch in batches]), expected, rtol=1e-3, atol=1e-3)
+    encoder(pictures / 255).sum().backward()  # what has given features can be trained on

@@ -13,6 +13,7 @@ from tasks.staleness import code_hash
 from tasks.staleness.sources import MACHINERY, Sources
 from tests.tasks.conftest import make_project
 
+pytestmark = pytest.mark.long
 STAGES = [
     ("prepare",),
     ("pretrain", "rotation"),
@@ -39,8 +40,6 @@ import json, os, sys
 from importlib import import_module
 from tasks.stage import fork_server
 from tasks.tracking import server
-
-pytestmark = pytest.mark.long
 
 for name in fork_server.PRELOAD:
     import_module(name)

@@ -10,7 +10,7 @@ run: $(READY)  ## make run [DATA=cifar10|FOLDER] [RUNS=all|SET] [PROTOCOLS=all|S
 	@$(ACTIVE) covey run $(if $(DATA),--data "$(DATA)") $(if $(RUNS),--runs $(RUNS)) $(if $(PROTOCOLS),--protocols $(PROTOCOLS)) $(if $(JOBS),--jobs $(JOBS))
 
 test: $(READY)
-	@$(ACTIVE) python -m pytest -m "not exhaustive" -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(ACTIVE) python -m pytest -m "not exhaustive" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(READY)  ## also the long forms: every kill point, every step of every method
 	@$(ACTIVE) python -m pytest

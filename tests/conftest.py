@@ -13,13 +13,9 @@ from tasks.stage import fork_server
 from tests import servers
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first, and each file in one process, whose fixtures it shares, but for those marked `divisible`."""
+    """The files marked `long` first, so that no process is left with one of them in the end."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
-    for item in items:
-        if item.get_closest_marker("divisible") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

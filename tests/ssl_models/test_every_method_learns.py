@@ -18,7 +18,7 @@ from ssl_models.method import DataSpec
 from ssl_models.protocols._common.score import Representation
 from ssl_models.trainer import Settings, Silent, Training
 
-pytestmark = [pytest.mark.long, pytest.mark.divisible]
+pytestmark = pytest.mark.long
 METHODS = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "ssl_models" / "methods").glob("*.py")

@@ -36,7 +36,7 @@ CARRIED = {
 }
 """Files that machinery imports for its own ends: they are in the hash of those stages alone that they shape."""
 RUN = """
-import json, os, sys
+import gc, json, os, sys
 from importlib import import_module
 from tasks.stage import fork_server
 from tasks.tracking import server
@@ -46,6 +46,7 @@ for name in fork_server.PRELOAD:
 server.preload()
 for name in [name for name in sys.modules if name.partition(".")[0] in fork_server.OWN]:
     del sys.modules[name]
+gc.freeze()
 for number, words in enumerate(json.loads(sys.argv[1])):
     if not os.fork():
         from tasks.stage.dispatch import run

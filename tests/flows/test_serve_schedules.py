@@ -97,7 +97,7 @@ def served(tmp_path, monkeypatch):
     real = subprocess.Popen
     sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
     monkeypatch.setattr(service.subprocess, "Popen", lambda _, **how: real(sleeper, **how))
-    monkeypatch.setattr(service, "GRACE_SECONDS", 5.0)
+    monkeypatch.setattr(service, "GRACE_SECONDS", 1.0)
     made = Service(Project(tmp_path), {"nightly": NIGHTLY})
     made.client, deployment = Client(), uuid4()
     made.deployments = {deployment: "nightly"}

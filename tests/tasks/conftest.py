@@ -56,10 +56,10 @@ def make_project(folder: Path, **changes) -> Path:
 
 
 def run_stage(project: Path, stage: str, environment: dict[str, str], **extra: str) -> subprocess.CompletedProcess:
-    """`dvc repro --single-item stage` as a person would type it, with its output captured."""
+    """`dvc repro --single-item stage` as a person would type it, with its output captured; all stages if it is ""."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "--single-item", stage],
+        [sys.executable, "-m", "dvc", "repro", *(["--single-item", stage] if stage else [])],
         cwd=project,
         env={**os.environ, **environment, "PATH": path, **extra},
         capture_output=True,

@@ -110,7 +110,7 @@ def _reason(work: Path, code: int) -> Exception:
 
     notes = sorted((files.read_json(path) for path in work.glob("error.*.json")), key=lambda note: note["time"])
     if not notes:
-        return RuntimeError(f"the processes of the training ended with exit code {code} without an error message; see the output above")
+        return RuntimeError(f"the processes of the training ended with exit code {code} without a message; see above")
     kind, words = notes[0]["kind"], notes[0]["words"]
     if kind == TrainingDivergedError.__name__:
         return TrainingDivergedError(words)

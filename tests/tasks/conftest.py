@@ -12,6 +12,7 @@ import yaml
 from tasks.project.project import Project
 from tasks.staleness import code_hash
 from tasks.tracking import server
+from tests.tasks import tiny
 from tests.tasks.records import execute
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +97,20 @@ def edit(project: Path, **blocks) -> None:
 @pytest.fixture
 def project(tmp_path):
     return make_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tiny_done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny project as DVC's own command leaves it."""
+    root = tiny.make(tmp_path_factory.mktemp("tiny"))
+    tiny.dvc(root, "repro")
+    return root
+
+
+@pytest.fixture
+def tiny_copy(tiny_done: Path, tmp_path: Path) -> Path:
+    """A copy of it, which a test may edit."""
+    return Path(shutil.copytree(tiny_done, tmp_path / "project"))
 
 
 @pytest.fixture(scope="session")

@@ -12,21 +12,11 @@ from tasks.staleness import dvc_internals
 from tests.tasks import tiny
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """The tiny project as DVC's own command leaves it."""
-    root = tiny.make(tmp_path_factory.mktemp("tiny"))
-    tiny.dvc(root, "repro")
-    return root
-
-
 @pytest.fixture
-def root(done, tmp_path, monkeypatch):
-    """A copy of it, in which this process stands, as a fork that reproduces a stage does."""
-    copy = tmp_path / "project"
-    shutil.copytree(done, copy)
-    monkeypatch.chdir(copy)
-    return copy
+def root(tiny_copy, monkeypatch):
+    """The tiny project brought up to date, in which this process stands, as a fork that reproduces a stage does."""
+    monkeypatch.chdir(tiny_copy)
+    return tiny_copy
 
 
 def reproduce(root, name, *, force=False):
@@ -68,12 +58,12 @@ def test_another_version_and_another_inside_are_not_used(monkeypatch):
             assert not asked()
 
 
-def test_stages_made_one_by_one_are_what_dvc_s_command_leaves(done, tmp_path, monkeypatch):
+def test_stages_made_one_by_one_are_what_dvc_s_command_leaves(tiny_done, tmp_path, monkeypatch):
     root = tiny.make(tmp_path / "project")
     monkeypatch.chdir(root)
     for name, stage in tiny.STAGES.items():
         assert reproduce(root, name) == ("ran", [stage["cmd"]])
-    assert left(root) == left(done)
+    assert left(root) == left(tiny_done)
     assert tiny.status(root) == {}
 
 

@@ -185,7 +185,7 @@ def test_what_failed_first_is_what_is_told(tmp_path):
     def note(rank, time, kind, words):
         files.write_json(tmp_path / f"error.{rank}.json", {"rank": rank, "time": time, "kind": kind, "words": words})
 
-    assert "exit code 1 without an error message" in str(torchrun._reason(tmp_path, 1))
+    assert "exit code 1 without a message" in str(torchrun._reason(tmp_path, 1))
     note(0, 2.0, "RuntimeError", "Connection closed by peer")
     error = torchrun._reason(tmp_path, 1)
     assert str(error) == "process 0 of the training ended with RuntimeError: Connection closed by peer"

@@ -1,7 +1,6 @@
 """DVC is asked about the stages of which something has been touched since its last answer, and about no others."""
 
 import os
-import shutil
 
 import pytest
 from dvc.utils.serialize import load_yaml
@@ -12,20 +11,11 @@ from tests.tasks import tiny
 NAMES = list(tiny.STAGES)
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    root = tiny.make(tmp_path_factory.mktemp("tiny"))
-    tiny.dvc(root, "repro")
-    return root
-
-
 @pytest.fixture
-def root(done, tmp_path):
+def root(tiny_copy):
     """The tiny project brought up to date, and of which DVC has said so."""
-    root = tmp_path / "project"
-    shutil.copytree(done, root)
-    assert stale(root) == {}
-    return root
+    assert stale(tiny_copy) == {}
+    return tiny_copy
 
 
 def stale(root):

@@ -80,7 +80,7 @@ def _run(project: Project, work: plan.Plan, jobs: int | None, engine: Engine) ->
         Progress(len(work.names), Console()) as progress,
     ):
         server.claim_run(str(runtime.flow_run.id))
-        outcome = carry_out(Jobs(stage_jobs(project, work, policies, engine, environment), slots, progress))
+        outcome = run_jobs(Jobs(stage_jobs(project, work, policies, engine, environment), slots, progress))
         if outcome.failures:
             raise PipelineFailed(outcome)
     return outcome
@@ -134,7 +134,7 @@ def submit(jobs: Jobs) -> list[PrefectFuture[str]]:
     return list(futures.values())
 
 
-def carry_out(jobs: Jobs) -> Outcome:
+def run_jobs(jobs: Jobs) -> Outcome:
     """Starts the jobs and waits for all of them. On an interrupt, it ends their processes before it raises."""
     futures: Sequence[Any] = ()
     try:

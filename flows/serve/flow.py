@@ -51,13 +51,13 @@ def refresh(schedule: str) -> Any:
     with _told_to_prefect(str(runtime.flow_run.id)):
         try:
             project = Project.find()
-            return carry_out(project, schedules.find(project.parameters, schedule))
+            return run_scheduled(project, schedules.find(project.parameters, schedule))
         except (ParameterError, errors.ServerError, PipelineError, CallFailed) as error:
             print(f"covey: {error}", file=sys.stderr)
             return Failed(message=str(error))
 
 
-def carry_out(project: Project, entry: schedules.Schedule) -> Any:
+def run_scheduled(project: Project, entry: schedules.Schedule) -> Any:
     """Runs a schedule's command. If another run is in progress, it waits or skips. Returns the final state."""
     while True:
         state = _sweep(project, entry.sweep) if entry.sweep else _run(project, tuple(entry.run))

@@ -115,7 +115,7 @@ def _search(project: Project, asked: Sweep, dry_run: bool, jobs: int | None) -> 
         search.show_plan(project, asked)
         return False
     with run_lock(project):
-        return search.carry_out(project, asked, jobs)
+        return search.run_search(project, asked, jobs)
 
 
 def _run(project: Project, work: Sequence[tuple[Sweep, Sequence[Point]]], jobs: int | None) -> bool:
@@ -127,6 +127,6 @@ def _run(project: Project, work: Sequence[tuple[Sweep, Sequence[Point]]], jobs: 
         return False
     print(f"{len(new)} of {len(every)} points to run.", flush=True)
     names = {point.sweep for point in new}
-    ending = execution.carry_out(project, [sweep for sweep, _ in work if sweep.name in names], new, jobs)
+    ending = execution.run_points(project, [sweep for sweep, _ in work if sweep.name in names], new, jobs)
     execution.tell_failures(ending)
     return bool(ending.failed)

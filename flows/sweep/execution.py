@@ -65,7 +65,7 @@ def servers(project: Project) -> Iterator[Runner]:
         yield lambda sweeps, new, jobs: run_sweeps(project, sweeps, new, jobs, environment)
 
 
-def carry_out(project: Project, sweeps: Sequence[Sweep], new: Sequence[Point], jobs: int | None) -> Ending:
+def run_points(project: Project, sweeps: Sequence[Sweep], new: Sequence[Point], jobs: int | None) -> Ending:
     """Runs points that have no record. Returns their records and failures."""
     with servers(project) as run:
         return run(sweeps, new, jobs)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from flows.prefect_server import server
 from flows.run import records
-from flows.run.flow import carry_out
+from flows.run.flow import run_jobs
 from flows.run.jobs import Ended, Failure, Job, Jobs
 from flows.run.progress import Progress
 from flows.run.retries import Policy
@@ -148,7 +148,7 @@ def _run(
             for sweep in sweeps
         }
         work = Points(project, shared, baselines, parents)
-        outcome = carry_out(Jobs([work.job(point) for point in points], slots, progress))
+        outcome = run_jobs(Jobs([work.job(point) for point in points], slots, progress))
         if outcome.failures:
             raise PointsFailed  # so that the sweep's own run of MLflow ends as FAILED
     if not outcome.failures:  # only failed points need their checkpoints

@@ -17,7 +17,7 @@ from tasks.settings.schema import ParameterError
 from tasks.sweeps import points
 from tasks.sweeps.points import Point
 from tasks.sweeps.settings import Sweep, describe
-from tasks.sweeps.trials import DONE, FAILED, RUNNING, Study, Trial
+from tasks.sweeps.trials import DONE, FAILED, RUNNING, SearchStudy, Trial
 
 if TYPE_CHECKING:
     from flows.sweep.execution import Runner
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 BEST = 5
 
 
-class Search:
+class SearchRun:
     """A search in progress. The servers start with the first point that has to run."""
 
     def __init__(self, project: Project, sweep: Sweep, jobs: int | None) -> None:
         self.project, self.sweep, self.jobs = project, sweep, jobs
-        self.study = Study(project, sweep)
+        self.study = SearchStudy(project, sweep)
         self.failed = False
         self._servers = ExitStack()
         self._run: Runner | None = None
@@ -87,9 +87,9 @@ class Search:
         print(f"trial {trial.number}: {describe(trial.settings)}: failed: {reason}", file=sys.stderr)
 
 
-def carry_out(project: Project, sweep: Sweep, jobs: int | None) -> bool:
+def run_search(project: Project, sweep: Sweep, jobs: int | None) -> bool:
     """Runs a search to its end and prints the result. Returns whether a trial failed."""
-    work = Search(project, sweep, jobs)
+    work = SearchRun(project, sweep, jobs)
     work.run()
     found: dict[str, Point] = {}
     for trial in work.study.trials():
@@ -104,7 +104,7 @@ def carry_out(project: Project, sweep: Sweep, jobs: int | None) -> bool:
 
 def show_plan(project: Project, sweep: Sweep) -> None:
     """Prints the space, the trials so far and the best trial."""
-    study = Study(project, sweep, reading=True)
+    study = SearchStudy(project, sweep, reading=True)
     space = Table("setting", "drawn from", box=None, pad_edge=False)
     for key, content in study.search.space.items():
         space.add_row(key, _range(content))
@@ -119,13 +119,13 @@ def show_plan(project: Project, sweep: Sweep) -> None:
     _tell_best(study, 1)
 
 
-def _count(study: Study) -> None:
+def _count(study: SearchStudy) -> None:
     states = [trial.state for trial in study.trials()]
     parts = [f"{states.count(state)} {state}" for state in (DONE, FAILED, RUNNING) if state in states]
     print(f"Trials: {', '.join(parts) or 'none yet'}, of {study.search.trials} by {study.search.sampler}.")
 
 
-def _tell_best(study: Study, count: int) -> None:
+def _tell_best(study: SearchStudy, count: int) -> None:
     """Prints the best trials, with the interval over seeds."""
     table = Table("best", "trial", _metric(study.sweep), "95 %", "seeds", box=None, pad_edge=False)
     for trial in study.best()[:count]:
@@ -138,7 +138,7 @@ def _tell_best(study: Study, count: int) -> None:
         _console().print(table)
 
 
-def _points(study: Study, trial: Trial) -> list[Point]:
+def _points(study: SearchStudy, trial: Trial) -> list[Point]:
     """The points of a trial; none if its settings are invalid."""
     try:
         return study.points(trial)

@@ -14,7 +14,7 @@ from tasks.settings.refits import method_of
 from tasks.settings.schema import ParameterError
 
 
-def check(project: Project, stages: list[str]) -> None:
+def check_stages(project: Project, stages: list[str]) -> None:
     """Raises ParameterError for a setting that the method, the protocol, k-means or the trainer would refuse."""
     parameters = project.parameters
     samples, shape = measure(project, "prepare" in stages)

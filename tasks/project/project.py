@@ -54,7 +54,7 @@ class Project:
         content, mark = params.read(self.root), self.state / "checked"
         key = self._key(content)
         if not mark.exists() or mark.read_text() != key:
-            params.check(content, self.root)
+            params.check_parameters(content, self.root)
             with whole_file(mark) as temporary:
                 temporary.write_text(key)
         return content

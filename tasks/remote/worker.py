@@ -27,7 +27,7 @@ class Refused(RuntimeError):
     """This worker cannot do it and will not be able to; the text says why."""
 
 
-def carry_out(project: Project, request: Mapping[str, Any]) -> dict[str, Any]:
+def run_request(project: Project, request: Mapping[str, Any]) -> dict[str, Any]:
     """The worker's part: pulls what the stage reads, runs it, pushes what it wrote.
 
     Returns `outcome`, `entry` (of dvc.lock), `files` (outputs that DVC does not cache), and `log`; or, where it failed,
@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> int:
     """FOLDER: where the request lies, and the reply shall."""
     desk = Path(arguments[0])
     files.write_json(
-        desk / "reply.json", carry_out(Project(Path.cwd()), json.loads((desk / "request.json").read_text()))
+        desk / "reply.json", run_request(Project(Path.cwd()), json.loads((desk / "request.json").read_text()))
     )
     return 0
 

@@ -14,7 +14,7 @@ from tasks.process.files import whole_file
 from tasks.selection import scope
 from tasks.selection.scope import Axis
 from tasks.settings import sets
-from tasks.settings.params import check
+from tasks.settings.params import check_parameters
 from tasks.settings.schema import ParameterError, parse_yaml
 
 
@@ -40,7 +40,7 @@ def select_data(root: Path, wanted: str) -> str:
         raise ParameterError("params.yaml needs exactly one line that starts with `data:`, as in `data: *world`.")
     if text != path.read_text():
         try:
-            check(parse_yaml(text), root)
+            check_parameters(parse_yaml(text), root)
         except yaml.YAMLError as error:
             raise ParameterError(f"--data {wanted}: params.yaml would no longer be valid YAML: {error}") from None
         with whole_file(path) as temporary:
@@ -54,7 +54,7 @@ def select(root: Path, axis: Axis, wanted: str) -> None:
     text, changed = re.subn(rf"(?m)^{axis.line}:[ \t]*[^\s#]*", f"{axis.line}: {wanted}", path.read_text())
     if changed != 1:
         raise ParameterError(f"params.yaml needs exactly one line that starts with `{axis.line}:`.")
-    sets.check(parse_yaml(text))
+    sets.check_sets(parse_yaml(text))
     if text != path.read_text():
         with whole_file(path) as temporary:
             temporary.write_text(text)

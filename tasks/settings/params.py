@@ -58,7 +58,7 @@ CODE = Path(__file__).resolve().parents[2] / "ssl_models"
 def load(root: Path) -> dict[str, Any]:
     """The checked content of params.yaml. Raises ParameterError for any mistake that can be found here."""
     content = read(root)
-    check(content, root)
+    check_parameters(content, root)
     return content
 
 
@@ -76,7 +76,7 @@ def read(root: Path) -> dict[str, Any]:
     return content
 
 
-def check(parameters: Mapping[str, Any], root: Path) -> None:
+def check_parameters(parameters: Mapping[str, Any], root: Path) -> None:
     """Raises ParameterError if a block, a name, a setting or a reference in `parameters` cannot be used."""
     for block in parameters:
         if block not in BLOCKS:
@@ -103,12 +103,12 @@ def check(parameters: Mapping[str, Any], root: Path) -> None:
         for name, block in parameters[kind].items():
             _check_own_encoder(parameters["encoder"], block.get("encoder") or {}, f"{kind}.{name}.encoder")
     _check_clusterfit(parameters)
-    sets.check(parameters)
+    sets.check_sets(parameters)
     for name, block in parameters["transfer"].items():
         _check_protocol(name, block, {}, f"transfer.{name}")
     for name, block in parameters["targets"].items():
         _check_target(name, block, parameters, root)
-    schedules.check(parameters, root)
+    schedules.check_schedules(parameters, root)
 
 
 def _check_protocol(protocol: str, block: Mapping[str, Any], own: Mapping[str, Field], where: str) -> None:
@@ -269,4 +269,4 @@ def pick_out(block: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str,
     return {name: value for name, value in block.items() if name not in fields}
 
 
-__all__ = ["ParameterError", "check", "load", "pick"]
+__all__ = ["ParameterError", "check_parameters", "load", "pick"]

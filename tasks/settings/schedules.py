@@ -92,7 +92,7 @@ def find(parameters: Mapping[str, Any], name: str) -> Schedule:
     return found[name]
 
 
-def check(parameters: Mapping[str, Any], root: Path) -> None:
+def check_schedules(parameters: Mapping[str, Any], root: Path) -> None:
     """Raises ParameterError if a schedule cannot be used. Only the sweep of a paused schedule may have no file."""
     block = parameters.get(BLOCK) or {}
     check_names(block, BLOCK, 'as in {cron: "30 2 * * *", run: []}')

@@ -9,7 +9,7 @@ from tasks.selection.scope import ALL, AXES, Axis, members
 from tasks.settings.schema import ParameterError, unknown
 
 
-def check(parameters: Mapping[str, Any]) -> None:
+def check_sets(parameters: Mapping[str, Any]) -> None:
     """Raises ParameterError for a set with an unknown member, and for the selection of an unknown set."""
     for axis in AXES:
         _check_axis(parameters, axis)

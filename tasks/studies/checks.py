@@ -44,7 +44,7 @@ def check_numbers(content: Any, where: str) -> None:
         raise ParameterError(f"{where} is {content!r}; it must be a number.")
 
 
-def check(study: Study, where: str) -> None:
+def check_study(study: Study, where: str) -> None:
     """Refuses measures that no target provides, places that the grid does not have, and rules that say nothing."""
     grid = {short(key): [str(value) for value in values] for key, values in study.sweep.grid.items()}
     if study.axis and study.axis not in grid:

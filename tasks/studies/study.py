@@ -22,7 +22,7 @@ from typing import Any
 from tasks.project.project import Project
 from tasks.settings.kinds import STUDY_FILES
 from tasks.settings.schema import Field, ParameterError, check_block
-from tasks.studies.checks import check, check_numbers, terms
+from tasks.studies.checks import check_numbers, check_study, terms
 from tasks.sweeps import results
 from tasks.sweeps import sweep as sweeps
 from tasks.sweeps.results import Mean, Record
@@ -97,7 +97,7 @@ def load(project: Project, name: str, setting: str = "quick") -> Study:
     for other in SETTINGS:  # the one that is not asked for must not rot
         sweep = sweeps.build(project, f"{name}_{other}", content[other], f"{where}: {other}")
         study = Study(name, other, content, sweep, measures)
-        check(study, where)
+        check_study(study, where)
         if other == setting:
             chosen = study
     return chosen

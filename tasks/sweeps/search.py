@@ -47,7 +47,7 @@ class Search:
     goal: str = GOALS[0]
 
 
-def check(project: Project, sweep: Sweep, where: str) -> None:
+def check_search(project: Project, sweep: Sweep, where: str) -> None:
     """Raises ParameterError for a search that cannot be run: every end of the space is tried on params.yaml."""
     check_block(sweep.search, FIELDS, f"{where}: search")
     search = Search(**sweep.search)

@@ -64,7 +64,7 @@ def point(project: Project, sweep: Sweep, settings: Mapping[str, Any], seed: int
     block = "search.space" if sweep.search else "grid"
     parameters = changed(sweep.parameters, {**settings, "seed": seed}, f"{where}: {block}")
     try:
-        params.check(parameters, project.root)
+        params.check_parameters(parameters, project.root)
     except ParameterError as error:
         raise ParameterError(f"{where}: the point {describe(settings, seed)}: {error}") from None
     return parameters

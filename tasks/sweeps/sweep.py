@@ -85,11 +85,11 @@ def build(project: Project, name: str, content: Mapping[str, Any], where: str = 
     every = changed(project.parameters, content.get("base") or {}, f"{where}: base")
     parameters = narrowed(every, targets, where)
     _check_needed(grid, every, parameters, where)
-    params.check(parameters, project.root)
+    params.check_parameters(parameters, project.root)
     metric = _metric(content.get("metric"), targets, where)
     sweep = Sweep(name, parameters, grid, seeds, targets, metric, content.get("search") or {})
     if "search" in content:
-        search.check(project, sweep, where)
+        search.check_search(project, sweep, where)
     for settings, seed in sweep.combinations():
         point(project, sweep, settings, seed, where)
     return sweep

@@ -42,7 +42,7 @@ class Trial:
     value: float | None = None
 
 
-class Study:
+class SearchStudy:
     """The trials of a sweep's search, in a journal that outlives any kill.
 
     Its name holds a hash of the block without `trials`, of the metric and of what the ends of the space would make: so

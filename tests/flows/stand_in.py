@@ -103,7 +103,7 @@ def replace(target: object, name: str, value: object) -> None:
 def install(replace=replace) -> None:
     """Puts the stand-ins where flows looks for the real ones; `monkeypatch.setattr` undoes it after a test."""
     replace(params, "read", lambda *_: PARAMETERS)
-    replace(params, "check", lambda *_: None)
+    replace(params, "check_parameters", lambda *_: None)
     replace(pipeline, "graph", graph)
     replace(plan, "stale", stale)
     replace(engine, "reproduce", reproduce)

@@ -159,7 +159,7 @@ def test_prefect_starts_jobs_in_order_retries_them_and_leaves_out_descendants(bo
     from prefect import flow
     from prefect.task_runners import ThreadPoolTaskRunner
 
-    from flows.run.flow import carry_out
+    from flows.run.flow import run_jobs
 
     jobs = start(
         book.job("first"),
@@ -169,7 +169,7 @@ def test_prefect_starts_jobs_in_order_retries_them_and_leaves_out_descendants(bo
         book.job("lost", ("flaky", "wrong")),
         slots=Slots(2),
     )
-    outcome = flow(name="jobs", task_runner=ThreadPoolTaskRunner())(lambda: carry_out(jobs))()
+    outcome = flow(name="jobs", task_runner=ThreadPoolTaskRunner())(lambda: run_jobs(jobs))()
     assert book.names[0] == "first"
     assert [number for name, number, _ in book.begun if name == "flaky"] == [1, 2, 3]
     assert [book.names.count(name) for name in ("wrong", "last", "lost")] == [1, 1, 0]

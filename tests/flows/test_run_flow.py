@@ -121,7 +121,7 @@ def test_an_interrupt_ends_the_processes_of_stages_only(tmp_path, monkeypatch):
 
         monkeypatch.setattr(flow, "submit", submit)
         with pytest.raises(KeyboardInterrupt):
-            flow.carry_out(run)
+            flow.run_jobs(run)
     assert isinstance(stages[0].exception(), StageFailed)  # its status was not taken from it
     assert isinstance(stages[1].exception(), SlotsClosed)
     assert not command._at_work()

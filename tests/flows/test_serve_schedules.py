@@ -164,7 +164,7 @@ def test_schedules_are_taken_up_when_the_file_changes(served, monkeypatch, capsy
     registered = []
     monkeypatch.setattr(service, "next_time", lambda _: NOON)
     monkeypatch.setattr(made, "register", lambda: registered.append(dict(made.entries)))
-    monkeypatch.setattr(params, "check", lambda *_: None)
+    monkeypatch.setattr(params, "check_parameters", lambda *_: None)
     monkeypatch.setattr(params, "read", lambda _: {"schedules": {"weekly": {"cron": "0 4 * * 0", "run": []}}})
     made._reread()
     assert not registered
@@ -223,14 +223,14 @@ def test_where_nothing_is_stale_the_state_says_so_and_beside_another_run_it_is_s
     from flows.serve import flow
 
     (project / "stale.json").write_text("{}")
-    assert flow.carry_out(Project(project), NIGHTLY).name == "Nothing stale"
+    assert flow.run_scheduled(Project(project), NIGHTLY).name == "Nothing stale"
     naps = []
     with Project(project).lock("run").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert flow.carry_out(Project(project), NIGHTLY).name == "Skipped"
+        assert flow.run_scheduled(Project(project), NIGHTLY).name == "Skipped"
         monkeypatch.setattr(flow.locks, "wait_until_free", lambda _: fcntl.flock(lock, fcntl.LOCK_UN))
         monkeypatch.setattr(flow.time, "sleep", naps.append)
-        assert flow.carry_out(Project(project), changed(overlap="queue")).name == "Nothing stale"
+        assert flow.run_scheduled(Project(project), changed(overlap="queue")).name == "Nothing stale"
     assert len(naps) == 1
 
 
@@ -247,7 +247,7 @@ def test_a_sweep_ends_as_its_command_does(project, monkeypatch, ended, name):
         return ended
 
     monkeypatch.setattr(flow, "run_sweep", run_sweep)
-    assert flow.carry_out(Project(project), changed(sweep="seeds")).name == name
+    assert flow.run_scheduled(Project(project), changed(sweep="seeds")).name == name
     assert asked == [("seeds", {"dry_run": False, "jobs": None})]
 
 

@@ -66,7 +66,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def carry_out(project: Path, sweep: Sweep, every: list[points.Point]) -> Any:
-    return execution.carry_out(Project(project), [sweep], execution.todo(Project(project), every), 2)
+    return execution.run_points(Project(project), [sweep], execution.todo(Project(project), every), 2)
 
 
 @pytest.mark.usefixtures("shared_servers")

@@ -25,7 +25,7 @@ from tasks.sweeps import points
 from tasks.sweeps import sweep as sweeps
 from tasks.sweeps.points import Point
 from tasks.sweeps.settings import Measure, Sweep
-from tasks.sweeps.trials import Study, Trial
+from tasks.sweeps.trials import SearchStudy, Trial
 from tests.tasks import test_trials
 from tests.tasks.conftest import make_project
 
@@ -91,12 +91,12 @@ def make(count: int = 6, seed: int = 0, metric: str = "", **changes: Any) -> Swe
 
 
 def done(root: Path, sweep: Sweep) -> list[Trial]:
-    return Study(Project(root), sweep, reading=True).trials()
+    return SearchStudy(Project(root), sweep, reading=True).trials()
 
 
 def test_rounds_fit_the_machine_and_the_servers_start_once(tmp_path, install):
     machine = install(Machine())
-    assert not search.carry_out(Project(tmp_path), make(5), 4)
+    assert not search.run_search(Project(tmp_path), make(5), 4)
     assert [len(call) for call in machine.calls] == [4, 4, 2]  # two trials of two seeds; the last one alone
     assert [point.seed for point in machine.calls[0]] == [0, 1, 0, 1]
     assert machine.starts == 1
@@ -113,10 +113,10 @@ def test_tpe_finds_the_neighbourhood_of_the_best_sooner_than_chance(tmp_path, in
         for sampler, found in late.items():
             sweep = make(25, seed, sampler=sampler)
             root = tmp_path / f"{sampler}-{seed}"
-            search.carry_out(Project(root), sweep, 2)
+            search.run_search(Project(root), sweep, 2)
             found += [1 - (trial.value or 0.0) for trial in done(root, sweep)[15:]]
             if sampler == "tpe":
-                best.append(Study(Project(root), sweep, reading=True).best()[0])
+                best.append(SearchStudy(Project(root), sweep, reading=True).best()[0])
     assert statistics.median(late["tpe"]) < 0.3 * statistics.median(late["random"])
     for trial in best:  # within a factor of two, where the space spans one of a thousand
         assert abs(math.log2(trial.settings[RATE] / 0.004)) < 1
@@ -126,7 +126,7 @@ def test_tpe_finds_the_neighbourhood_of_the_best_sooner_than_chance(tmp_path, in
 def test_a_search_that_was_stopped_ends_as_one_that_was_not(tmp_path, install):
     sweep = make(12)
     install(Machine())
-    search.carry_out(Project(tmp_path / "whole"), sweep, 4)
+    search.run_search(Project(tmp_path / "whole"), sweep, 4)
     seen: list[Point] = []
 
     def stop(point: Point) -> bool:
@@ -138,8 +138,8 @@ def test_a_search_that_was_stopped_ends_as_one_that_was_not(tmp_path, install):
     machine = install(Machine(stop))
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
-            search.carry_out(Project(tmp_path / "stopped"), sweep, 4)
-    assert not search.carry_out(Project(tmp_path / "stopped"), sweep, 4)
+            search.run_search(Project(tmp_path / "stopped"), sweep, 4)
+    assert not search.run_search(Project(tmp_path / "stopped"), sweep, 4)
     assert done(tmp_path / "stopped", sweep) == done(tmp_path / "whole", sweep)
     assert len(seen) == 24 + 4  # what had a record was not run again
     assert machine.starts == 5
@@ -147,14 +147,14 @@ def test_a_search_that_was_stopped_ends_as_one_that_was_not(tmp_path, install):
 
 def test_what_has_been_run_is_not_run_again_even_without_the_journal(tmp_path, install):
     machine = install(Machine())
-    search.carry_out(Project(tmp_path), make(6), 2)
+    search.run_search(Project(tmp_path), make(6), 2)
     before, calls = done(tmp_path, make(6)), len(machine.calls)
-    search.carry_out(Project(tmp_path), make(6), 2)
+    search.run_search(Project(tmp_path), make(6), 2)
     (tmp_path / ".covey/sweeps/searches/try.log").unlink()
-    search.carry_out(Project(tmp_path), make(6), 2)
+    search.run_search(Project(tmp_path), make(6), 2)
     assert done(tmp_path, make(6)) == before
     assert (len(machine.calls), machine.starts) == (calls, 1)
-    search.carry_out(Project(tmp_path), make(8), 2)
+    search.run_search(Project(tmp_path), make(8), 2)
     assert done(tmp_path, make(8))[:6] == before
     assert len(machine.calls) == calls + 2
 
@@ -167,7 +167,7 @@ def test_a_trial_that_fails_fails_alone(tmp_path, install, capsys):
         return rates.index(point.settings[RATE]) == 4 and point.seed == 1  # a seed of the third trial
 
     install(Machine(wrong))
-    assert search.carry_out(Project(tmp_path), make(6), 2)
+    assert search.run_search(Project(tmp_path), make(6), 2)
     trials = done(tmp_path, make(6))
     assert [trial.state for trial in trials] == ["done", "done", "failed", "done", "done", "done"]
     out, err = capsys.readouterr()
@@ -178,12 +178,12 @@ def test_a_trial_that_fails_fails_alone(tmp_path, install, capsys):
         rows = list(csv.DictReader(file))
     assert len(rows) == 11  # the seed that ended well is in the table
     assert {float(row["learning_rate"]) for row in rows} == {trial.settings[RATE] for trial in trials}
-    assert not search.carry_out(Project(tmp_path), make(6), 2)
+    assert not search.run_search(Project(tmp_path), make(6), 2)
 
 
 def test_settings_that_do_not_go_together_fail_alone(tmp_path, install, monkeypatch, capsys):
     install(Machine())
-    first = Study(Project(tmp_path), make(3)).take(1)[0].settings
+    first = SearchStudy(Project(tmp_path), make(3)).take(1)[0].settings
 
     def picky(root: Path, sweep: Sweep, combinations: Any) -> list[Point]:
         combinations = list(combinations)
@@ -192,7 +192,7 @@ def test_settings_that_do_not_go_together_fail_alone(tmp_path, install, monkeypa
         return test_trials.stand_in(root, sweep, combinations)
 
     monkeypatch.setattr(points, "points", picky)
-    assert search.carry_out(Project(tmp_path), make(3), 2)
+    assert search.run_search(Project(tmp_path), make(3), 2)
     assert [trial.state for trial in done(tmp_path, make(3))] == ["failed", "done", "done"]
     assert "do not go together" in capsys.readouterr().err
 
@@ -200,7 +200,7 @@ def test_settings_that_do_not_go_together_fail_alone(tmp_path, install, monkeypa
 def test_a_metric_that_no_point_has_is_said_after_the_first(tmp_path, install):
     machine = install(Machine(metric="top1"))
     with pytest.raises(ParameterError, match="has no top5 of rotation-knn"):
-        search.carry_out(Project(tmp_path), make(6, metric="top5"), 2)
+        search.run_search(Project(tmp_path), make(6, metric="top5"), 2)
     assert len(machine.calls) == 1
 
 

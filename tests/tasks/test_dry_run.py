@@ -11,7 +11,7 @@ from PIL import Image
 
 from tasks.artifacts.pictures import sheet
 from tasks.checks import dry_run
-from tasks.checks.dry_run import check, measure
+from tasks.checks.dry_run import check_stages, measure
 from tasks.process.files import write_json
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
@@ -63,12 +63,12 @@ def test_a_method_that_needs_depth_is_refused_where_there_is_none(tmp_path):
     found = parameters()
     found["pretrain"]["mine"] = {"method": "split_brain", "space": "depth"}
     with pytest.raises(ParameterError, match=r"pretrain\.mine: .*needs pictures of 4 channels.*and these have 3"):
-        check(Project.given(tmp_path, found), ["prepare", "pretrain@mine"])
+        check_stages(Project.given(tmp_path, found), ["prepare", "pretrain@mine"])
     deep = parameters(depth=True)
     deep["pretrain"] |= {"mine": found["pretrain"]["mine"], "colours": {"method": "split_brain"}}
-    check(Project.given(tmp_path, deep), ["prepare", "pretrain@mine", "pretrain@simclr"])
+    check_stages(Project.given(tmp_path, deep), ["prepare", "pretrain@mine", "pretrain@simclr"])
     with pytest.raises(ParameterError, match=r"pretrain\.colours: .*needs pictures of 3 channels"):
-        check(Project.given(tmp_path, deep), ["prepare", "pretrain@colours"])
+        check_stages(Project.given(tmp_path, deep), ["prepare", "pretrain@colours"])
 
 
 def test_a_sheet_of_pictures_with_depth_shows_their_colours():

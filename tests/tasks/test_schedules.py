@@ -123,16 +123,16 @@ def test_a_cron_that_cannot_be_is_refused(cron, told):
 )
 def test_a_mistake_is_refused_with_its_place(block, told):
     with pytest.raises(ParameterError) as error:
-        params.check(content(nightly=block), ROOT)
+        params.check_parameters(content(nightly=block), ROOT)
     assert "schedules.nightly" in str(error.value)
     assert told in str(error.value)
 
 
 def test_names_and_the_block_itself_are_checked():
     with pytest.raises(ParameterError, match="the name 'every night' cannot be used"):
-        params.check(content(**{"every night": {"cron": "0 4 * * 0", "run": []}}), ROOT)
+        params.check_parameters(content(**{"every night": {"cron": "0 4 * * 0", "run": []}}), ROOT)
     with pytest.raises(ParameterError, match="'schedules' must be a mapping"):
-        params.check(content() | {"schedules": ["nightly"]}, ROOT)
+        params.check_parameters(content() | {"schedules": ["nightly"]}, ROOT)
 
 
 def test_whatever_covey_run_accepts_may_be_a_target():
@@ -141,15 +141,15 @@ def test_whatever_covey_run_accepts_may_be_a_target():
     keys = {name.partition("@")[2] for name in stages if "@" in name}
     assert words | keys <= schedules.targets(params.load(ROOT), ROOT)
     parameters = content(nightly={"cron": "0 4 * * 0", "run": ["train", "rotation-linear"]})
-    params.check(parameters, ROOT)
+    params.check_parameters(parameters, ROOT)
     assert schedules.read(parameters)["nightly"].command == "covey run train rotation-linear"
 
 
 def test_a_sweep_has_a_file_unless_it_is_paused(tmp_path):
     block = {"cron": "0 4 * * 0", "sweep": "mine"}
     with pytest.raises(ParameterError, match="unknown sweep 'mine'"):
-        schedules.check({"schedules": {"weekly": block}}, tmp_path)
-    schedules.check({"schedules": {"weekly": block | {"paused": True}}}, tmp_path)
+        schedules.check_schedules({"schedules": {"weekly": block}}, tmp_path)
+    schedules.check_schedules({"schedules": {"weekly": block | {"paused": True}}}, tmp_path)
     (tmp_path / "sweeps").mkdir()
     (tmp_path / "sweeps" / "mine.yaml").touch()
-    schedules.check({"schedules": {"weekly": block}}, tmp_path)
+    schedules.check_schedules({"schedules": {"weekly": block}}, tmp_path)

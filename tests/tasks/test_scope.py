@@ -28,7 +28,7 @@ RUNS = {
 )
 def test_a_set_brings_the_sources_and_what_no_set_names(selection, expected):
     parameters = RUNS | selection
-    sets.check(parameters)
+    sets.check_sets(parameters)
     assert scope.chosen(parameters) == expected
     narrowed = scope.narrowed(parameters)
     assert (*narrowed["pretrain"], *narrowed["clusterfit"]) == expected
@@ -48,20 +48,20 @@ def test_a_set_brings_the_sources_and_what_no_set_names(selection, expected):
 )
 def test_what_cannot_be_is_refused(change, words):
     with pytest.raises(ParameterError, match=words):
-        sets.check(RUNS | change)
+        sets.check_sets(RUNS | change)
 
 
 def test_protocols_are_selected_as_runs_are():
     measured = {"transfer": {"linear": {}, "finetune": {}}, "targets": {"cells": {"protocol": "detection"}}}
     suites = {"suites": {"quick": ["linear"], "long": ["linear", "finetune", "cells"]}}
     parameters = RUNS | measured | suites | {"protocols": "quick"}
-    sets.check(parameters)
+    sets.check_sets(parameters)
     assert scope.scope(parameters).protocols == ("linear",)
     assert scope.narrowed(parameters)["transfer"] == {"linear": {}}
     assert scope.narrowed(parameters)["targets"] == {}
     assert "suites" not in scope.narrowed(parameters)
     assert scope.chosen(parameters | {"protocols": "long"}, scope.PROTOCOLS) == ("linear", "finetune", "cells")
     with pytest.raises(ParameterError, match=r"suites\.quick: unknown protocol 'linaer'. Did you mean 'linear'"):
-        sets.check(parameters | {"suites": {"quick": ["linaer"]}})
+        sets.check_sets(parameters | {"suites": {"quick": ["linaer"]}})
     with pytest.raises(ParameterError, match="protocols: unknown set of protocols 'quik'"):
-        sets.check(parameters | {"protocols": "quik"})
+        sets.check_sets(parameters | {"protocols": "quik"})

@@ -17,7 +17,7 @@ from tasks.sweeps import points, results, search, trials
 from tasks.sweeps import sweep as sweeps
 from tasks.sweeps.points import Point
 from tasks.sweeps.settings import Measure, Sweep
-from tasks.sweeps.trials import Study
+from tasks.sweeps.trials import SearchStudy
 from tests.tasks.conftest import SMALL, make_project
 
 SPACE: dict[str, Any] = {
@@ -73,7 +73,7 @@ def worth(settings: Mapping[str, Any]) -> float:
     return float(settings["training.learning_rate"]) + settings["clusterfit.rotation_cf.clusters"]
 
 
-def run(study: Study, width: int = 2, rounds: int = 99) -> None:
+def run(study: SearchStudy, width: int = 2, rounds: int = 99) -> None:
     """Rounds of trials that are told what they are worth."""
     for _ in range(rounds):
         for trial in study.take(width):
@@ -81,7 +81,7 @@ def run(study: Study, width: int = 2, rounds: int = 99) -> None:
 
 
 def test_a_search_s_points_have_the_settings_and_every_seed(small: Path) -> None:
-    study = Study(Project(small), build(small))
+    study = SearchStudy(Project(small), build(small))
     (trial,) = study.take(1)
     assert list(trial.settings) == list(SPACE)
     first, second = study.points(trial)
@@ -97,7 +97,7 @@ def test_a_search_s_points_have_the_settings_and_every_seed(small: Path) -> None
 @pytest.mark.usefixtures("quick")
 def test_draws_stay_in_the_space_and_have_six_digits(tmp_path: Path) -> None:
     for sampler in search.SAMPLERS:
-        study = Study(Project(tmp_path), hand_made(trials=20, sampler=sampler))
+        study = SearchStudy(Project(tmp_path), hand_made(trials=20, sampler=sampler))
         run(study)
         for trial in study.trials():
             rate, clusters, neighbours = trial.settings.values()
@@ -111,12 +111,12 @@ def test_draws_stay_in_the_space_and_have_six_digits(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("quick")
 def test_values_of_a_list_come_back_as_they_stand(tmp_path: Path) -> None:
     values = [1, True, 1.0, None, ["a", "b"]]
-    study = Study(Project(tmp_path), hand_made(trials=40, sampler="random", space={"training.x": values}))
+    study = SearchStudy(Project(tmp_path), hand_made(trials=40, sampler="random", space={"training.x": values}))
     shown = {json.dumps(trial.settings["training.x"]) for trial in study.take(40)}
     assert shown == {json.dumps(value) for value in values}
 
 
-def history(study: Study) -> list[tuple[Any, ...]]:
+def history(study: SearchStudy) -> list[tuple[Any, ...]]:
     return [(trial.number, trial.settings, trial.state, trial.value) for trial in study.trials()]
 
 
@@ -124,7 +124,7 @@ def history(study: Study) -> list[tuple[Any, ...]]:
 def test_a_kill_at_any_byte_changes_no_trial(tmp_path: Path) -> None:
     """The journal is cut as a kill or a full disk may cut it, with Optuna's lock left behind."""
     sweep = hand_made()
-    run(whole := Study(Project(tmp_path), sweep))
+    run(whole := SearchStudy(Project(tmp_path), sweep))
     expected, written = history(whole), trials.journal(Project(tmp_path), "try").read_bytes()
     assert len(expected) == 8
     for number, length in enumerate(range(0, len(written), 211)):
@@ -133,7 +133,7 @@ def test_a_kill_at_any_byte_changes_no_trial(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_bytes(written[:length])
         path.with_name("try.log.lock").symlink_to(path)
-        study = Study(Project(place), sweep)
+        study = SearchStudy(Project(place), sweep)
         run(study)
         assert history(study) == expected
 
@@ -141,18 +141,18 @@ def test_a_kill_at_any_byte_changes_no_trial(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("quick")
 def test_trials_under_way_are_taken_up_again_with_their_settings(tmp_path: Path) -> None:
     sweep = hand_made()
-    first = Study(Project(tmp_path), sweep)
+    first = SearchStudy(Project(tmp_path), sweep)
     left = first.take(3)
     first.tell(left[1], 1.0)
-    again = Study(Project(tmp_path), sweep)
+    again = SearchStudy(Project(tmp_path), sweep)
     assert again.take(3) == [left[0], left[2]]
     assert again.take(3) == [left[0], left[2]]
 
 
 @pytest.mark.usefixtures("quick")
 def test_more_trials_go_on_and_another_space_starts_anew(tmp_path: Path) -> None:
-    run(Study(Project(tmp_path), hand_made()))
-    more = Study(Project(tmp_path), hand_made(trials=11, sampler="tpe", goal="maximize"))
+    run(SearchStudy(Project(tmp_path), hand_made()))
+    more = SearchStudy(Project(tmp_path), hand_made(trials=11, sampler="tpe", goal="maximize"))
     before = more.trials()
     assert len(before) == 8
     run(more)
@@ -160,15 +160,15 @@ def test_more_trials_go_on_and_another_space_starts_anew(tmp_path: Path) -> None
     assert len(more.trials()) == 11
     other = {**SPACE, "transfer.knn.neighbours": [10, 20, 30]}
     for changes in ({"space": other}, {"goal": "minimize"}, {"sampler": "random"}):
-        assert not Study(Project(tmp_path), hand_made(**changes)).trials()
+        assert not SearchStudy(Project(tmp_path), hand_made(**changes)).trials()
     metric = dataclasses.replace(hand_made(), metric=Measure("rotation_cf", "knn", "top5"))
-    assert not Study(Project(tmp_path), metric).trials()
-    assert len(Study(Project(tmp_path), hand_made()).trials()) == 11
+    assert not SearchStudy(Project(tmp_path), metric).trials()
+    assert len(SearchStudy(Project(tmp_path), hand_made()).trials()) == 11
 
 
 @pytest.mark.usefixtures("quick")
 def test_failed_trials_are_kept_and_never_the_best(tmp_path: Path) -> None:
-    study = Study(Project(tmp_path), hand_made(goal="minimize"))
+    study = SearchStudy(Project(tmp_path), hand_made(goal="minimize"))
     for trial, value in zip(study.take(4), (3.0, None, float("nan"), 2.0), strict=True):
         study.tell(trial, value)
     assert [trial.state for trial in study.trials()] == ["done", "failed", "failed", "done"]
@@ -178,29 +178,29 @@ def test_failed_trials_are_kept_and_never_the_best(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_a_look_writes_nothing(tmp_path: Path) -> None:
-    assert not Study(Project(tmp_path), hand_made(), reading=True).trials()
+    assert not SearchStudy(Project(tmp_path), hand_made(), reading=True).trials()
     assert not list(tmp_path.iterdir())
-    run(Study(Project(tmp_path), hand_made()), rounds=1)
+    run(SearchStudy(Project(tmp_path), hand_made()), rounds=1)
     path = trials.journal(Project(tmp_path), "try")
     path.write_bytes(path.read_bytes() + b'{"op_co')
-    assert len(Study(Project(tmp_path), hand_made(), reading=True).trials()) == 2
+    assert len(SearchStudy(Project(tmp_path), hand_made(), reading=True).trials()) == 2
     assert path.read_bytes().endswith(b"op_co")
-    assert not Study(Project(tmp_path), hand_made(goal="minimize"), reading=True).trials()
+    assert not SearchStudy(Project(tmp_path), hand_made(goal="minimize"), reading=True).trials()
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_journal_that_is_damaged_is_named(tmp_path: Path) -> None:
-    run(Study(Project(tmp_path), hand_made()))
+    run(SearchStudy(Project(tmp_path), hand_made()))
     path = trials.journal(Project(tmp_path), "try")
     path.write_bytes(path.read_bytes().replace(b'"op_code":4', b'"op_co', 1))
     path.write_bytes(b"no journal\n" + path.read_bytes())
     with pytest.raises(ParameterError, match=r"is damaged .*; remove it"):
-        Study(Project(tmp_path), hand_made())
+        SearchStudy(Project(tmp_path), hand_made())
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_trial_s_value_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
-    study = Study(Project(tmp_path), hand_made())
+    study = SearchStudy(Project(tmp_path), hand_made())
     score = {"run": "rotation_cf", "protocol": "knn", "layer": "", "metric": "top1"}
     records = [{"settings": {}, "seed": seed, "scores": [{**score, "value": 0.5 + seed}]} for seed in (0, 1)]
     assert study.mean(records) == results.mean([0.5, 1.5])
@@ -258,14 +258,14 @@ def test_a_search_without_a_metric_or_without_anything_is_refused(small: Path) -
 def test_a_setting_that_no_target_depends_on_is_refused(small: Path) -> None:
     sweep = build(small, space={"datasets.world.train": [192, 256]})  # and not data.train
     with pytest.raises(ParameterError, match="make the same; no target depends on what differs"):
-        Study(Project(small), sweep)
+        SearchStudy(Project(small), sweep)
 
 
 def test_code_that_a_point_imports_starts_a_study_anew_with_the_same_settings(tmp_path: Path) -> None:
     root = make_project(tmp_path)
-    before = Study(Project(root), build(root)).take(2)
+    before = SearchStudy(Project(root), build(root)).take(2)
     path = root / "ssl_models/methods/rotation.py"
     path.write_text(path.read_text() + "\nUNUSED = 1\n")
-    after = Study(Project(root), build(root))
+    after = SearchStudy(Project(root), build(root))
     assert not after.trials()
     assert after.take(2) == before

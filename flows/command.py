@@ -100,10 +100,10 @@ def _bring_up_to_date(project: Project, asked: Asked, work: plan.Plan) -> Outcom
     trains = any(work.graph[name].kind == "train" for name in work.names)
     with fork_server.running(project, trains=trains) as environment, server.running(project) as prefect:
         os.environ.update(environment)
-        call(project, "tasks.checks.dry_run:check_stages", list(work.names))
-        print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
         from flows.run.flow import PipelineFailed, bring_up_to_date
 
+        call(project, "tasks.checks.dry_run:check_stages", list(work.names))
+        print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
         with _engine(project, asked, work) as engine:
             prefect.wait_until_up()
             try:

@@ -53,6 +53,7 @@ for number, words in enumerate(json.loads(sys.argv[1])):
         code = run(words)
         files = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
         open(f"modules.{number}.json", "w").write(json.dumps(files))
+        sys.stdout.flush()
         os._exit(code)
     if code := os.waitstatus_to_exitcode(os.wait()[1]):
         sys.exit(f"{words}: exit code {code}")

@@ -1,4 +1,4 @@
-"""What `covey run` and `covey status` cost where nothing is stale: with 47 selected stages and with a thousand."""
+"""What `covey run` and `covey status` cost: where nothing is stale, and around the stages of a run with work."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.measuring import Effort, compare, seconds_of, spread
 from benchmarks.page import Page
 from benchmarks.rows import Row, Target
+from tasks.process.files import read_json
 from tasks.project import paths
 from tasks.project.project import Project
 from tasks.stage import fork_server
@@ -37,6 +38,13 @@ MORE = (
     f"`covey {{command}}` of few selected stages, with {LATER:,} entries added to dvc.lock, of stages that are not in "
     "dvc.yaml. The other is the same without them, in turns."
 )
+FIXED_LIMIT = 6.0
+FIXED_STAGE = f"transfer@{FIRST}-knn"
+FIXED = (
+    f"wall time of `covey run {FIXED_STAGE} --force`, without the seconds that the stage spends on its work: the "
+    "servers, the check of the settings, the records of the run, and what there is around one stage. The project is "
+    "that of the rows above."
+)
 
 
 def measure(effort: Effort, page: Page) -> None:
@@ -49,6 +57,7 @@ def measure(effort: Effort, page: Page) -> None:
             add_row(effort, page, project, command, selected, LIMITS[FEW])
         for command in COMMANDS:
             add_growth(effort, page, project, command)
+        add_fixed(effort, page, project)
         selected = select(project, "all")
         for command in COMMANDS:
             add_row(effort, page, project, command, selected, LIMITS[MANY])
@@ -128,10 +137,27 @@ def add_growth(effort: Effort, page: Page, project: Project, command: str) -> No
     page.add(Row(name, "s", after, how, Target("≤", GROWTH, ratio=True), "without them", before, ratio))
 
 
+def add_fixed(effort: Effort, page: Page, project: Project) -> None:
+    """What a run with work costs, however little work there is."""
+
+    def around() -> float:
+        elapsed = seconds_of(lambda: covey(project, "run", FIXED_STAGE, "--force", says="1 stage done"))
+        return elapsed - float(read_json(project.costs(FIXED_STAGE))["seconds"])
+
+    around()
+    taken = spread([around() for _ in range(effort.pairs)])
+    page.add(Row("fixed cost of `covey run` with work", "s", taken, FIXED, Target("≤", FIXED_LIMIT, ratio=False)))
+
+
 def call(project: Project, command: str) -> str:
     """What the command prints. Raises RuntimeError if it fails, or finds something to do."""
-    words = [sys.executable, "-c", "from flows.cli import app; app()", command]
-    done = subprocess.run(words, cwd=project.root, env=os.environ, capture_output=True, text=True, check=False)
-    if done.returncode or not any(said in done.stdout for said in ("Nothing is stale", "are up to date")):
-        raise RuntimeError(f"covey {command} should have had nothing to do:\n{done.stdout[-4000:]}{done.stderr}")
+    return covey(project, command, says="are up to date")
+
+
+def covey(project: Project, *words: str, says: str) -> str:
+    """What `covey WORDS` prints. Raises RuntimeError if it fails, or if `says` is not in what it prints."""
+    command = [sys.executable, "-c", "from flows.cli import app; app()", *words]
+    done = subprocess.run(command, cwd=project.root, env=os.environ, capture_output=True, text=True, check=False)
+    if done.returncode or says not in done.stdout:
+        raise RuntimeError(f"`covey {' '.join(words)}` should say '{says}':\n{done.stdout[-4000:]}{done.stderr}")
     return done.stdout

@@ -15,6 +15,7 @@ from flows.prefect_server import server
 from flows.run import plan, retries
 from flows.run.engine import Engine, Local
 from flows.run.jobs import Outcome
+from tasks.process import collector
 from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.project import Project
@@ -100,7 +101,8 @@ def _bring_up_to_date(project: Project, asked: Asked, work: plan.Plan) -> Outcom
     trains = any(work.graph[name].kind == "train" for name in work.names)
     with fork_server.running(project, trains=trains) as environment, server.running(project) as prefect:
         os.environ.update(environment)
-        from flows.run.flow import PipelineFailed, bring_up_to_date
+        with collector.importing():
+            from flows.run.flow import PipelineFailed, bring_up_to_date
 
         call(project, "tasks.checks.dry_run:check_stages", list(work.names))
         print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)

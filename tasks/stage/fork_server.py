@@ -10,7 +10,6 @@ one of these modules' files changed imports them anew: a stage runs the code as 
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -26,6 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tasks.process import collector
 from tasks.process.fork_client import ADDRESS
 from tasks.process.parent_death import die_with_parent
 from tasks.project.project import Project
@@ -83,15 +83,12 @@ def serve(address: str, owner: int, *, trains: bool) -> None:
     die_with_parent()
     if os.getppid() != owner:
         return
-    gc.disable()  # it looks in vain at what imports make: a third of the time
-    own = _preload(trains)
+    with collector.importing():  # a collection in a fork would visit, and so copy, all that is imported here: 0.4 s
+        own = _preload(trains)
     if (others := threading.active_count() - 1) > 0:
         print(f"{others} threads run in the fork server: a fork may hang", [t.name for t in threading.enumerate()])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script has started in the background
-    gc.collect()
-    gc.enable()
-    gc.freeze()  # else a collection in a fork visits, and so copies, all that was imported here: 0.4 s
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(f"\0{address}")
         listener.listen(64)

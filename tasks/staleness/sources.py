@@ -6,7 +6,7 @@ import ast
 import hashlib
 import io
 import tokenize
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ MACHINERY = (
 """Folders of what carries, checks and records, and does not shape an output: their files are not followed."""
 STATED = frozenset(("TITLE", "READING", "HEADLINE", "UNITS", "CURVES", "MAP", "AGAINST", "LEADS"))
 """The constants that `ssl_models.protocols._common.statement` reads; not imported, for no stage reads them."""
+
+
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""The fields of a syntax tree that hold statements, or what holds them (`except`, `case`)."""
 
 
 class Sources:
@@ -78,10 +82,30 @@ class Sources:
 
 
 @lru_cache(maxsize=1024)
+def parsed(text: str) -> ast.Module:
+    """The syntax tree of a source; nobody may change it."""
+    return ast.parse(text)
+
+
+def statements(node: ast.AST, *, typing: bool = True) -> Iterator[ast.stmt]:
+    """Every statement below a node, at any depth; expressions, most of a tree, are not looked into.
+
+    typing: also what stands under `if TYPE_CHECKING:`.
+    """
+    for block in BLOCKS:
+        for child in getattr(node, block, ()):
+            if isinstance(child, ast.stmt):
+                if not typing and isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                    continue
+                yield child
+            yield from statements(child, typing=typing)
+
+
+@lru_cache(maxsize=1024)
 def constants(text: str) -> dict[str, Any]:
     """The constants in capitals that a source states at its top and whose value is written out."""
     found: dict[str, Any] = {}
-    for node in ast.parse(text).body:
+    for node in parsed(text).body:
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 if isinstance(target, ast.Name) and target.id.isupper():
@@ -96,18 +120,11 @@ def constants(text: str) -> dict[str, Any]:
 def modules(text: str) -> frozenset[str]:
     """Every dotted name that a source might import as a module."""
     found: set[str] = set()
-
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
+    for node in statements(parsed(text), typing=False):
         if isinstance(node, ast.ImportFrom) and node.module:
             found.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
         elif isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(ast.parse(text))
     return frozenset(found)
 
 
@@ -119,17 +136,26 @@ def bare(text: str) -> str:
     constant of such a name that its own module reads stays.
     """
     lines = text.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    tree = ast.parse(text)
-    read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    texts = (node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-    for node in (*texts, *(node for node in tree.body if _states(node, STATED - read))):
+    if "#" in text:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.COMMENT:
+                row, column = token.start
+                lines[row - 1] = lines[row - 1][:column]
+    tree = parsed(text)
+    texts = (node for node in statements(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    for node in (*texts, *_statement_of_protocol(tree)):
         for row in range(node.lineno, (node.end_lineno or node.lineno) + 1):
             lines[row - 1] = ""
     return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _statement_of_protocol(tree: ast.Module) -> list[ast.stmt]:
+    """The assignments to names of `STATED` that the module itself does not read."""
+    stating = [node for node in tree.body if _states(node, STATED)]
+    if not stating:
+        return []
+    read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return [node for node in stating if _states(node, STATED - read)]
 
 
 def _states(node: ast.stmt, names: Set[str]) -> bool:

@@ -7,6 +7,7 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -23,6 +24,7 @@ from tasks.project.project import Project
 from tasks.selection import scope
 from tasks.settings import edit
 from tasks.settings.schema import ParameterError
+from tasks.staleness import outputs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -119,7 +121,13 @@ def run(
         asked = command.Asked(tuple(targets or ()), jobs, force, engine, scheduler)
         with (
             run_lock(project),
-            edit.selecting(project.root, data, scope.ALL if everything else runs, protocols) as name,
+            edit.selecting(
+                project.root,
+                data,
+                scope.ALL if everything else runs,
+                protocols,
+                occupied=partial(outputs.occupied, project),
+            ) as name,
         ):
             if name is not None:
                 print(f"Data set: {name}")

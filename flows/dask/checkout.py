@@ -46,7 +46,8 @@ class Source:
 def travels(graph: Graph, name: str, origin: Source) -> bool:
     """Whether a worker can get all inputs of a stage: each is in the checkout, or another stage writes it."""
     written = outputs_of(graph)
-    paths = graph[name].paths
+    stage = graph[name]
+    paths = (*stage.paths, stage.source) if stage.source else stage.paths
     return name != CODE_STAGE and all(below(path, written) or origin.holds(path) for path in paths)
 
 

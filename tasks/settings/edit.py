@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,18 @@ from tasks.settings import sets
 from tasks.settings.params import check_parameters
 from tasks.settings.schema import ParameterError, parse_yaml
 
+Occupied = Callable[[str], bool]
 
-def select_data(root: Path, wanted: str) -> str:
+
+def _nothing(_name: str) -> bool:
+    return False
+
+
+def select_data(root: Path, wanted: str, occupied: Occupied = _nothing) -> str:
     """Selects a data set of params.yaml, or a folder of images, for the pipeline; returns its name.
 
     Only the line `data: *name` changes; for a folder without a block, one is added under `datasets`. The rest of the
-    file and its comments stay the same.
+    file and its comments stay the same. occupied: whether a name's outputs would lie on files of somebody else.
     """
     path = root / "params.yaml"
     text = path.read_text()
@@ -34,7 +40,7 @@ def select_data(root: Path, wanted: str) -> str:
             raise ParameterError(
                 f"--data {wanted}: this is neither a data set of params.yaml ({', '.join(datasets)}) nor a folder."
             )
-        name, text = _add_folder(root, text, datasets, folder.resolve())
+        name, text = _add_folder(root, text, datasets, folder.resolve(), occupied)
     text, changed = re.subn(r"(?m)^data:[ \t]*[^\s#]*", f"data: *{name}", text)
     if changed != 1:
         raise ParameterError("params.yaml needs exactly one line that starts with `data:`, as in `data: *world`.")
@@ -62,7 +68,12 @@ def select(root: Path, axis: Axis, wanted: str) -> None:
 
 @contextmanager
 def selecting(
-    root: Path, data: str | None, runs: str | None = None, protocols: str | None = None
+    root: Path,
+    data: str | None,
+    runs: str | None = None,
+    protocols: str | None = None,
+    *,
+    occupied: Occupied = _nothing,
 ) -> Iterator[str | None]:
     """Applies `select` and `select_data`; yields the data set's name, or None if `data` is None.
 
@@ -76,7 +87,7 @@ def selecting(
         for axis, name in wanted.items():
             if name is not None:
                 select(root, axis, name)
-        yield None if data is None else select_data(root, data)
+        yield None if data is None else select_data(root, data, occupied)
     except ParameterError:
         if before:
             with whole_file(path) as temporary:
@@ -84,7 +95,9 @@ def selecting(
         raise
 
 
-def _add_folder(root: Path, text: str, datasets: Mapping[str, Any], folder: Path) -> tuple[str, str]:
+def _add_folder(
+    root: Path, text: str, datasets: Mapping[str, Any], folder: Path, occupied: Occupied
+) -> tuple[str, str]:
     """The name of the block that reads `folder`, and the text of params.yaml with that block."""
     source = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
     for name, block in datasets.items():
@@ -93,7 +106,7 @@ def _add_folder(root: Path, text: str, datasets: Mapping[str, Any], folder: Path
     stem = re.sub(r"\W+", "_", folder.name.lower(), flags=re.ASCII).strip("_") or "images"
     stem = stem if stem[0].isalpha() else f"images_{stem}"
     name, number = stem, 2
-    while name in datasets:
+    while name in datasets or occupied(name):
         name, number = f"{stem}_{number}", number + 1
     block = yaml.safe_dump({"name": name, "reader": "folder", "source": source}, default_flow_style=True, width=10**6)
     line = f"  {name}: &{name} {block.strip()}\n"

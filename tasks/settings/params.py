@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tasks.settings import schedules, sets
+from tasks.settings import schedules, sets, source_places
 from tasks.settings.refits import method_of
 from tasks.settings.schema import (
     Field,
@@ -194,6 +194,7 @@ def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: b
     check_block(block, DATASET | fields, where)
     if active and not (root / block["source"]).exists():
         raise ParameterError(f"{where}.source: there is no '{block['source']}'.")
+    source_places.check_source(root, block["source"], where)
 
 
 def _check_pretrain(where: str, block: Mapping[str, Any]) -> None:

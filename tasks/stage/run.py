@@ -18,7 +18,7 @@ from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.stage.context import Context, NotApplicable, Result, Work
 from tasks.stage.settings_of import settings_of
-from tasks.staleness import declaration, pipeline
+from tasks.staleness import declaration, outputs, pipeline
 from tasks.staleness.graph import Stage
 from tasks.tracking import registry, stage_run
 from tasks.tracking.stage_run import StageRun
@@ -78,6 +78,7 @@ def _run(project: Project, name: str, arguments: list[str]) -> None:
     # Two points of a sweep may work on the same inputs in the same folder: the second waits.
     with locks.held(work / "lock", wait=None), _recorded(project, stage, key, work, inputs) as record:
         started = time.perf_counter()
+        outputs.claim(project, stage)
         try:
             _refuse_unfit(project, stage)
             result = work_of(arguments[0])(Context(project, name, work, record), *arguments[1:])
@@ -92,6 +93,8 @@ def _run(project: Project, name: str, arguments: list[str]) -> None:
         if result.encoder is not None and paths.WORK not in os.environ:  # a point of a sweep registers nothing
             register(project, record.run_id, *result.encoder)
         _refuse_changed(project, stage, inputs)
+        declaration.note(project, name, inputs)
+        outputs.settle(project, stage)
         (work / paths.DONE).touch()
         kill_points.point("after-record")
 
@@ -156,11 +159,7 @@ def _mark(project: Project, stage: Stage, reason: str) -> Result:
 
 def _refuse_changed(project: Project, stage: Stage, inputs: Mapping[str, str]) -> None:
     """Fails, and takes the outputs away, if an input is not what it was when the stage started."""
-    try:
-        now = declaration.fingerprint(project.root, pipeline.stage(project.root, stage.name))
-        changed = sorted(name for name in inputs.keys() | now.keys() if inputs.get(name) != now.get(name))
-    except declaration.CodeChangedError:
-        changed = ["the code"]
+    changed = declaration.changed(project, stage.name, inputs)
     if not changed:
         return
     for output in stage.outputs:

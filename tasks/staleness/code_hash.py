@@ -5,6 +5,8 @@ parameter. It covers the stage's own module, what params.yaml names for it (a me
 and every first-party file that these import, directly or not. So a shared file makes those stages stale that really
 import it, nothing has to be listed by hand, and a comment makes nothing stale.
 
+Under `sources.NAME` stands a hash of the files that the data set NAME is read from (tasks/staleness/source_files.py).
+
 Machinery, told by its folder (tasks/staleness/sources.py), is left out. Training in several processes adds
 ssl_models/parallel: there the order of additions is another one.
 """
@@ -19,18 +21,21 @@ from typing import Any
 
 from tasks.process.files import whole_file
 from tasks.project.paths import CODE, PARAMETERS
+from tasks.project.project import Project
 from tasks.settings.refits import method_of
 from tasks.settings.schema import parse_yaml
+from tasks.staleness import source_files
 from tasks.staleness.sources import Sources
 
 PARALLEL = "ssl_models/parallel"
 READER = "tasks/artifacts/encoders.py"
+SOURCES = "sources"
 Fingerprints = dict[str, Any]
 Files = Callable[[], list[str]]
 
 
 def main(arguments: list[str]) -> int:  # noqa: ARG001
-    """ssl_models/, tasks/, params.yaml -> code.json. It takes a moment: nothing is recorded of it."""
+    """ssl_models/, tasks/, params.yaml, the data's sources -> code.json. Nothing is recorded of it."""
     write(Path.cwd())
     return 0
 
@@ -65,6 +70,19 @@ def fingerprints(
             for name in names[:-1]:
                 block = block.setdefault(name, {})
             block[names[-1]] = sources.fingerprint(files())
+    for name, path in data_sources(root, parameters).items():
+        if wanted is None or f"{SOURCES}.{name}" in wanted:
+            found.setdefault(SOURCES, {})[name] = source_files.fingerprint(Project(root), path)
+    return found
+
+
+def data_sources(root: Path, parameters: Mapping[str, Any]) -> dict[str, Path]:
+    """The names of the selected data set and of the targets' data sets -> the file or folder that each is read from."""
+    blocks = [parameters.get("data"), *(block.get("data") for block in _blocks(parameters, "targets").values())]
+    found = {}
+    for block in blocks:
+        if isinstance(block, dict) and isinstance(source := block.get("source"), str) and source:
+            found[str(block.get("name"))] = root / Path(source).expanduser()
     return found
 
 

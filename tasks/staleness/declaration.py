@@ -15,15 +15,25 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tasks.process import files
 from tasks.process.files import is_temporary
 from tasks.project import paths
+from tasks.project.project import Project
 from tasks.settings.schema import parse_yaml
-from tasks.staleness import code_hash
+from tasks.staleness import code_hash, pipeline
 from tasks.staleness.graph import Stage
 
 
 class CodeChangedError(RuntimeError):
-    """Code was edited after code.json was written."""
+    """Code, or the files of a data set, were edited after code.json was written. what: names them."""
+
+    def __init__(self, key: str) -> None:
+        kind, _, name = key.partition(".")
+        self.what = f"the files of the data set {name}" if kind == code_hash.SOURCES else f"the code of {kind} {name}"
+        self.what = self.what.replace(".", " ").strip()
+        super().__init__(
+            f"{self.what} changed after {paths.CODE} was written; `dvc repro code` or `covey run` brings it up to date"
+        )
 
 
 def fingerprint(root: Path, stage: Stage, parameters: Mapping[str, Any] | None = None) -> dict[str, str]:
@@ -42,16 +52,37 @@ def fingerprint(root: Path, stage: Stage, parameters: Mapping[str, Any] | None =
         for key in stage.code:
             found[f"code:{key}"] = _hash_value(now, key)
             if _hash_value(noted, key) != found[f"code:{key}"]:
-                raise CodeChangedError(
-                    f"the code of {key.replace('.', ' ')} is not what {paths.CODE} says; `dvc repro code` or "
-                    "`covey run` brings that up to date"
-                )
+                raise CodeChangedError(key)
     return found
 
 
 def key_of(stage: str, fingerprint: Mapping[str, str]) -> str:
     """One hash for a stage and all its inputs: equal keys promise equal outputs."""
     return hashlib.sha256(json.dumps([stage, fingerprint], sort_keys=True).encode()).hexdigest()
+
+
+def changed(project: Project, name: str, inputs: Mapping[str, str]) -> list[str]:
+    """The inputs of a stage that are not what they were at an earlier fingerprint, by name."""
+    try:
+        now = fingerprint(project.root, pipeline.stage(project.root, name))
+    except CodeChangedError as error:
+        return [error.what]
+    return sorted(key for key in inputs.keys() | now.keys() if inputs.get(key) != now.get(key))
+
+
+def note(project: Project, name: str, inputs: Mapping[str, str]) -> None:
+    """Keeps the fingerprint that a stage's outputs were made of, for `noted`."""
+    files.write_json(_note(project, name), dict(inputs))
+
+
+def noted(project: Project, name: str) -> dict[str, str] | None:
+    """The fingerprint of a stage's last run; None where it has kept none."""
+    path = _note(project, name)
+    return dict(files.read_json(path)) if path.exists() else None
+
+
+def _note(project: Project, name: str) -> Path:
+    return project.state / "inputs" / f"{name}.json"
 
 
 def hash_path(path: Path) -> str:

@@ -27,6 +27,16 @@ TESTED = "3.67."
 BUSY = "another process is writing its inputs or outputs"
 
 
+class InputsChanged(RuntimeError):
+    """A stage's inputs changed between its end and DVC's look at them; nothing was recorded."""
+
+    def __init__(self, changed: Collection[str]) -> None:
+        super().__init__(
+            f"{', '.join(changed)} changed while the stage was recorded; nothing was recorded. It runs again with what "
+            "is there now."
+        )
+
+
 @cache
 def version() -> str:
     from dvc import __version__
@@ -56,7 +66,8 @@ def _has_what_is_used() -> bool:
         needed = (
             list(inspect.signature(Lockfile.dump_stages).parameters)[:2] == ["self", "stages"],
             {"contents", "resolver", "lockfile_contents", "_dump_lockfile"} <= set(dir(ProjectFile)),
-            {"changed", "reproduce", "status", "dump"} <= set(dir(PipelineStage)),
+            {"changed", "changed_deps", "reproduce", "status", "dump"} <= set(dir(PipelineStage)),
+            list(inspect.signature(PipelineStage.save).parameters) == ["self", "allow_missing", "run_cache"],
             list(inspect.signature(stage_run._run).parameters)[:2] == ["executable", "cmd"],
             list(inspect.signature(_yaml.parse_yaml).parameters) == ["text", "path", "typ"],
         )
@@ -117,11 +128,22 @@ def status(root: Path, names: Collection[str]) -> dict[str, list[Any]]:
     return found
 
 
-def reproduce(root: Path, name: str, *, force: bool, run: Callable[[str, dict[str, str]], int]) -> str:
+def reproduce(
+    root: Path,
+    name: str,
+    *,
+    force: bool,
+    run: Callable[[str, dict[str, str]], int],
+    confirm: Callable[[], None] = lambda: None,
+) -> str:
     """Brings one stage up to date, as `dvc repro --single-item NAME` does; what DVC says goes to standard output.
 
-    run: carries out a stage's command in an environment and returns the exit code. Returns "ran", "restored" (from
-    DVC's run cache) or "unchanged". Raises DvcException.
+    Args:
+        run: carries out a stage's command in an environment and returns the exit code.
+        confirm: is called after a command has run and DVC has hashed the inputs, before anything is recorded; raises
+            InputsChanged if they are not what the command read.
+
+    Returns "ran", "restored" (from DVC's run cache) or "unchanged". Raises DvcException, InputsChanged.
     """
     from dvc.repo import Repo, lock_repo
     from dvc.repo.reproduce import _reproduce_stage
@@ -130,8 +152,47 @@ def reproduce(root: Path, name: str, *, force: bool, run: Callable[[str, dict[st
     ran: list[str] = []
     with Repo(str(root), _wait_for_lock=True) as repo, _commands_run_by(run, ran), lock_repo(repo):
         (stage,) = _stages(repo, [name])
+        _recorded_if(stage, confirm, ran)
         done = scm_context(lambda _repo: _reproduce_stage(stage, force=force, interactive=False, upstream=[]))(repo)
     return "unchanged" if done is None else "ran" if ran else "restored"
+
+
+def _recorded_if(stage: Any, confirm: Callable[[], None], ran: list[str]) -> None:
+    """Has DVC record what a command has made only if its inputs are what `confirm` and DVC's own hash find now."""
+    save = stage.save
+
+    def checked(*, run_cache: bool = True, **keywords: Any) -> None:
+        save(run_cache=False, **keywords)
+        if ran:
+            confirm()
+            if not stage.always_changed and stage.changed_deps():
+                raise InputsChanged(["an input"])
+        if run_cache:
+            stage.repo.stage_cache.save(stage)
+
+    stage.save = checked
+
+
+def forget(root: Path, name: str, since: float) -> None:
+    """Takes back what DVC has recorded of a stage's last run, which began at the time `since`: lock and run cache."""
+    from dvc.repo import Repo, lock_repo
+
+    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+        (stage,) = _stages(repo, [name])
+        for path in Path(repo.stage_cache.cache_dir).glob("*/*/*"):
+            if path.stat().st_mtime >= since and f"cmd: {stage.cmd}\n" in path.read_text():
+                path.unlink()
+                if not any(path.parent.iterdir()):  # DVC fails at an empty folder there
+                    path.parent.rmdir()
+        lock_file.remove(root / paths.LOCK, name)
+
+
+def cache_folder(root: Path) -> Path:
+    """The folder of DVC's cache that holds files by their MD5: aa/bbbb..."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        return Path(repo.cache.local.path)
 
 
 def at_hand(root: Path, name: str) -> bool:

@@ -22,6 +22,7 @@ class Stage:
         paths: files and folders that it reads, relative to the project's folder.
         parameters: keys of params.yaml, and `code` keys of code.json, that it depends on.
         outputs: files and folders that it writes; `uncached` those of them that DVC does not keep.
+        source: the file or folder that its data set is read from; its hash is one of `code`.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Stage:
     code: tuple[str, ...]
     outputs: tuple[str, ...]
     uncached: tuple[str, ...]
+    source: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

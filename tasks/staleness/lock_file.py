@@ -49,6 +49,20 @@ def write(path: Path, name: str, entry: Mapping[str, Any]) -> None:
         temporary.write_text(text)
 
 
+def remove(path: Path, name: str) -> None:
+    """Takes a stage's entry out; the file goes with the last one. The caller holds DVC's lock. Raises OddLockFile."""
+    text = _text(path) if path.exists() else HEAD
+    match = next((match for match in ENTRY.finditer(text) if match["name"] == name), None)
+    if match is None:
+        return
+    left = text[: match.start()] + text[match.end() :]
+    if left == HEAD:  # DVC refuses a file without an entry
+        path.unlink()
+        return
+    with whole_file(path) as temporary:
+        temporary.write_text(left)
+
+
 def _text(path: Path) -> str:
     text = path.read_text()
     if not WHOLE.match(text):

@@ -16,7 +16,7 @@ from tasks.settings.kinds import kind_of
 from tasks.staleness import dvc_errors, dvc_internals
 from tasks.staleness.graph import Stage, ordered, parents_of
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when what is remembered of a stage changes."""
 
 
@@ -91,6 +91,7 @@ def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
         tuple(sorted(code)),
         tuple(outputs),
         tuple(uncached),
+        str((entry.get("meta") or {}).get("source", "")),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,12 @@ from tasks.process.command import command_environment, run_command
 from tasks.process.fork_client import Fork, fork_server, tell
 from tasks.process.parent_death import DVC
 from tasks.project.project import Project
-from tasks.staleness import dvc_internals, lock_file
+from tasks.staleness import declaration, dvc_internals, lock_file, outputs, pipeline
 from tasks.staleness.dvc_errors import MEND, StageFailed, is_locked, is_torn
 
 LOCK_ATTEMPTS = 20
+REFUSED = 2
+"""Exit code of a stage that would end so again."""
 
 
 def reproduce(
@@ -53,7 +57,7 @@ def reproduce(
     if code != 0:
         reason = f"took longer than {timeout:.0f} s" if code is None else f"failed (exit code {code})"
         tail = "\n".join(text.strip().splitlines()[-12:]) + (f"\n{MEND}" if is_torn(text) else "")
-        raise StageFailed(name, reason, tail, log, final="exited with 2" in text)
+        raise StageFailed(name, reason, tail, log, final=code == REFUSED or _refused(text))
     return outcome or _outcome(text)
 
 
@@ -65,8 +69,43 @@ def _attempt(
         words = ["reproduce", name, *(["--force"] if force else [])]
         with suppress(OSError), Fork(server, words, project.root, environment, output.fileno()) as fork:
             return fork.wait(timeout), fork.answer
+    return _by_command(project, name, output, environment, timeout, force), ""
+
+
+def _by_command(
+    project: Project, name: str, output: Any, environment: dict[str, str], timeout: float | None, force: bool
+) -> int | None:
+    """The same by DVC's own command: what it has recorded is looked at afterwards, and taken back if it is wrong."""
+    stage = pipeline.stage(project.root, name)
+    try:
+        outputs.refuse_foreign(project, stage)
+    except outputs.ForeignFilesError as error:
+        output.write(f"error: {name}: {error}\n".encode())
+        return REFUSED
+    began = time.time()
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", name, *(["--force"] if force else [])]
-    return run_command(command, project.root, output, environment, timeout), ""
+    if code := run_command(command, project.root, output, environment, timeout):
+        return code
+    if _outcome(project.log(name).read_text(errors="replace")) == "ran":
+        try:
+            _confirm(project, name)
+        except dvc_internals.InputsChanged as error:
+            dvc_internals.forget(project.root, name, began)
+            output.write(f"error: {name}: {error}\n".encode())
+            return 1
+    return 0
+
+
+def _confirm(project: Project, name: str) -> None:
+    """Raises InputsChanged where a stage's inputs are not what it read."""
+    inputs = declaration.noted(project, name)  # a command that is not Covey's notes nothing
+    if inputs is not None and (changed := declaration.changed(project, name, inputs)):
+        raise dvc_internals.InputsChanged(changed)
+
+
+def _refused(log: str) -> bool:
+    """Whether DVC says that the command itself ended with that code."""
+    return re.search(rf"exited with {REFUSED}\b", log) is not None
 
 
 def _outcome(log: str) -> str:
@@ -81,10 +120,22 @@ def main(arguments: list[str]) -> int:
     from dvc.exceptions import DvcException
     from dvc.logger import setup
 
-    name, force = arguments[0], "--force" in arguments
+    name, force, project = arguments[0], "--force" in arguments, Project(Path.cwd())
     setup(logging.INFO)
     try:
-        outcome = dvc_internals.reproduce(Path.cwd(), name, force=force, run=_run_here)
+        stage = pipeline.stage(project.root, name)
+        outputs.refuse_foreign(project, stage)
+        outcome = dvc_internals.reproduce(
+            project.root, name, force=force, run=_run_here, confirm=partial(_confirm, project, name)
+        )
+        if outcome == "restored":
+            outputs.settle(project, stage)
+    except outputs.ForeignFilesError as error:
+        print(f"error: {name}: {error}", flush=True)
+        return REFUSED
+    except dvc_internals.InputsChanged as error:
+        print(f"error: {name}: {error}", flush=True)
+        return 1
     except (DvcException, lock_file.OddLockFile) as error:
         cause = f" - {error.__cause__}" if error.__cause__ else ""
         print(f"ERROR: {error}{cause}", flush=True)

@@ -16,7 +16,7 @@ from typing import Any
 from tasks.process import files
 from tasks.project import paths
 from tasks.project.project import Project
-from tasks.staleness import lock_file
+from tasks.staleness import code_hash, lock_file, source_files
 from tasks.staleness.declaration import value
 from tasks.staleness.graph import Stage
 
@@ -57,7 +57,9 @@ class Looker:
 def of_sources(project: Project) -> str:
     """A hash of all that code.json depends on, and of that file itself."""
     places = (*SOURCES, paths.PARAMETERS, paths.CODE)
-    return hashlib.sha256("|".join(files.state_of(project.root / path) for path in places).encode()).hexdigest()
+    states = [files.state_of(project.root / path) for path in places]
+    states += [source_files.state(path) for path in code_hash.data_sources(project.root, project.parameters).values()]
+    return hashlib.sha256("|".join(states).encode()).hexdigest()
 
 
 def remembered(project: Project) -> Signatures:

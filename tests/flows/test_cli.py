@@ -118,7 +118,7 @@ def test_outside_a_project_it_says_where_to_go(tmp_path, monkeypatch):
 
 def test_data_is_selected_before_parameters_are_read(project, monkeypatch):
     order = []
-    monkeypatch.setattr(edit, "select_data", lambda _, wanted: order.append(wanted) or "photos")
+    monkeypatch.setattr(edit, "select_data", lambda _, wanted, __: order.append(wanted) or "photos")
     monkeypatch.setattr(params, "read", lambda _: order.append("read") or stand_in.PARAMETERS)
     (project / "stale.json").write_text("{}")
     result = covey("run", "--data", "~/photos")

@@ -47,7 +47,9 @@ def test_every_stage_depends_on_the_hash_of_its_own_code(stages):
         if command == "code":
             assert stage.paths == stage.code == ()
             continue
-        assert stage.code == (".".join([command, *filter(None, names.split("-"))]),)
+        source = tuple(key for key in stage.code if key.startswith("sources."))
+        assert stage.code == (".".join([command, *filter(None, names.split("-"))]), *source)
+        assert bool(source) == bool(stage.source) == command.startswith("prepare")
         assert re.fullmatch("[0-9a-f]{16}", declaration.value(now, stage.code[0]))
         assert "code" in stage.parents
 
@@ -143,7 +145,7 @@ def test_code_is_in_a_fingerprint_and_must_be_what_code_json_says(tmp_path):
     append(methods / "rotation.py", "\nMORE = 1\n")
     assert declaration.fingerprint(root, stage) == first
     append(methods / "supervised.py", "\nMORE = 1\n")
-    with pytest.raises(declaration.CodeChangedError, match=r"the code of clusterfit rotation_cf is not what"):
+    with pytest.raises(declaration.CodeChangedError, match=r"the code of clusterfit rotation_cf changed"):
         declaration.fingerprint(root, stage)
     code_hash.write(root)
     second = declaration.fingerprint(root, stage)

@@ -8,8 +8,11 @@ from importlib.metadata import version
 import pytest
 from dvc.exceptions import DvcException
 
-from tasks.staleness import dvc_internals
+from tasks.staleness import dvc_internals, lock_file
+from tasks.staleness.dvc_errors import StageFailed
+from tasks.staleness.reproduce import reproduce as bring
 from tests.tasks import tiny
+from tests.tasks.conftest import ROOT
 
 
 @pytest.fixture
@@ -188,3 +191,39 @@ def test_stages_are_resolved_as_they_stand_in_the_file(root):
     assert dvc_internals.resolve(root, ["report"]) == {"report": found["report"]}
     with pytest.raises(KeyError, match=r"dvc\.yaml has no stage absent"):
         dvc_internals.resolve(root, ["absent"])
+
+
+NOTE = """
+from pathlib import Path
+from tasks.project.project import Project
+from tasks.staleness import declaration, outputs, pipeline
+
+project = Project(Path.cwd())
+stage = pipeline.stage(project.root, "prepare")
+outputs.claim(project, stage)
+declaration.note(project, "prepare", declaration.fingerprint(project.root, stage))
+if not Path("edited").exists():
+    Path("edited").touch()
+    Path(FILE).write_text(TEXT)
+"""
+"""What a stage does at its end, and an edit after it: DVC has not looked at the inputs yet."""
+
+
+@pytest.mark.parametrize("edited", [("input.txt", "other\n"), ("params.yaml", "a: {b: [7]}\nc: word\n")])
+@pytest.mark.parametrize("way", ["fork", "command"])
+def test_an_edit_between_a_stage_s_end_and_its_record_is_not_taken_for_what_it_read(tmp_path, request, edited, way):
+    root = tiny.make(tmp_path / "project")
+    environment = request.getfixturevalue("fork") if way == "fork" else {}
+    (root / "note.py").write_text(NOTE.replace("FILE", repr(edited[0])).replace("TEXT", repr(edited[1])))
+    path = root / "dvc.yaml"
+    path.write_text(path.read_text().replace("cp input.txt copy.txt", "cp input.txt copy.txt && python note.py"))
+    environment = {**environment, "PYTHONPATH": str(ROOT)}
+    with pytest.raises(StageFailed) as failed:
+        bring(tiny.project(root), "prepare", environment=environment)
+    assert "nothing was recorded" in failed.value.tail
+    assert not failed.value.final
+    assert "prepare" not in lock_file.entry_texts(root / "dvc.lock")
+    assert not [path for path in (root / ".dvc/cache/runs").rglob("*") if path.is_file()]
+    assert bring(tiny.project(root), "prepare", environment=environment) == "ran"
+    assert (root / "copy.txt").read_text() == (root / "input.txt").read_text()
+    assert tiny.status(root, "prepare") == {}

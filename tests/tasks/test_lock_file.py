@@ -49,6 +49,17 @@ def test_no_file_has_no_entries(tmp_path):
     assert lock_file.entry_texts(tmp_path / "dvc.lock") == {}
 
 
+def test_an_entry_is_taken_out_and_the_file_goes_with_the_last(lock):
+    left = dict(ENTRIES)
+    for name in ENTRIES:
+        del left[name]
+        lock_file.remove(lock, name)
+        lock_file.remove(lock, "absent")
+        if left:
+            assert lock.read_text() == dumps_yaml({"schema": "2.0", "stages": left})
+    assert not lock.exists()
+
+
 @pytest.mark.parametrize("name", ENTRIES)
 def test_a_write_replaces_the_bytes_of_its_entry_and_no_others(lock, name):
     lock_file.write(lock, name, {"cmd": "other", "outs": [{"path": "x", "nfiles": 7}]})

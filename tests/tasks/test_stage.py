@@ -37,7 +37,7 @@ def test_code_edited_while_a_stage_runs_fails_it_and_nothing_is_recorded(prepare
         code.write_text(code.read_text() + EDITED)
         done = running.result()
     assert done.returncode != 0
-    assert "the code changed while the stage ran; nothing was recorded" in done.stderr + done.stdout
+    assert "the code of pretrain rotation changed while the stage ran; nothing was recorded" in done.stderr + done.stdout
     assert not (prepared / "runs/world/rotation/encoder").exists()
     assert "pretrain@rotation" not in (prepared / "dvc.lock").read_text()
 
@@ -48,7 +48,7 @@ def test_code_that_dvc_does_not_know_of_yet_stops_a_stage_at_once(prepared, fork
     method.write_text(method.read_text() + EDITED)
     done = run_stage(prepared, "pretrain@rotation", fork)
     assert done.returncode != 0
-    assert "the code of pretrain rotation is not what code.json says" in done.stderr + done.stdout
+    assert "the code of pretrain rotation changed after code.json was written" in done.stderr + done.stdout
     assert run_stage(prepared, "code", fork).returncode == 0
     assert run_stage(prepared, "pretrain@rotation", fork).returncode == 0
 

@@ -1,0 +1,101 @@
+"""The hash of a data set's source changes with every file that a reader could take, and no kind of file stops it."""
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from tasks.project.project import Project
+from tasks.staleness import source_files
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return tmp_path / "photos"
+
+
+def kept(project):
+    with closing(sqlite3.connect(project.state / source_files.HASHES)) as database:
+        return database.execute("SELECT count(*) FROM files").fetchone()[0]
+
+
+def test_a_name_and_a_content_change_it_and_times_and_hidden_files_do_not(project, photos):
+    def now():
+        return source_files.fingerprint(project, photos)
+
+    first = now()
+    os.utime(photos / "a/1.png", (1, 1))
+    (photos / ".DS_Store").write_text("x")
+    (photos / ".git").mkdir()
+    (photos / ".git" / "HEAD").write_text("x")
+    assert now() == first
+    (photos / "a/1.png").write_bytes(b"other")
+    second = now()
+    (photos / "a/1.png").rename(photos / "a/3.png")
+    third = now()
+    (photos / "b/1.png").unlink()
+    assert len({first, second, third, now(), source_files.fingerprint(project, photos / "a/3.png")}) == 5
+    assert source_files.fingerprint(project, photos / "none") == source_files.fingerprint(project, photos / "nothing")
+
+
+def test_links_to_folders_and_files_are_followed(project, photos, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "a").symlink_to(photos / "a")
+    (linked / "b").symlink_to(photos / "b")
+    assert source_files.fingerprint(project, linked) == source_files.fingerprint(project, photos)
+    state = source_files.state(linked)
+    (photos / "a" / "new.png").write_bytes(b"new")
+    assert source_files.state(linked) != state
+    assert source_files.fingerprint(project, linked) == source_files.fingerprint(project, photos)
+
+
+def test_odd_files_are_listed_and_not_opened(project, photos):
+    first = source_files.fingerprint(project, photos)
+    (photos / "a" / "gone.png").symlink_to("/nowhere/x.png")
+    os.mkfifo(photos / "a" / "pipe.png")
+    (photos / "a" / "up").symlink_to(photos)
+    (photos / "a" / "round").symlink_to(photos / "a" / "round")
+    os.rename(os.fsencode(photos / "a/1.png"), os.fsencode(photos / "a") + b"/caf\xe9.png")
+    (photos / ".dvcignore").write_text("*")
+    listed = dict(source_files.listed(photos))
+    assert listed[b"a/gone.png"] == source_files.MISSING
+    assert listed[b"a/pipe.png"] == source_files.SPECIAL
+    assert listed[b"a/up"] == listed[b"a/round"] == source_files.CIRCLE
+    assert b"a/caf\xe9.png" in listed
+    assert source_files.fingerprint(project, photos) != first
+
+
+def test_a_file_that_has_not_been_touched_is_not_read_again(project, photos, monkeypatch):
+    long_ago = time.time_ns() - 10**11
+    first = source_files.fingerprint(project, photos)
+    assert kept(project) == 0  # changed a moment ago: it could change unseen
+    monkeypatch.setattr(source_files, "_OLDEST_TRUSTED", -(10**12))
+    assert source_files.fingerprint(project, photos) == first
+    monkeypatch.setattr(source_files.hashlib, "file_digest", None)
+    assert source_files.fingerprint(project, photos) == first
+    os.utime(photos / "a/1.png", ns=(long_ago, long_ago))
+    with pytest.raises(TypeError):
+        source_files.fingerprint(project, photos)
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", None])
+def test_a_damaged_memory_is_made_again(project, photos, monkeypatch, content):
+    monkeypatch.setattr(source_files, "_OLDEST_TRUSTED", -(10**12))
+    first = source_files.fingerprint(project, photos)
+    path = project.state / source_files.HASHES
+    path.write_bytes(path.read_bytes()[:3000] if content is None else content)
+    assert source_files.fingerprint(project, photos) == first
+    assert source_files.fingerprint(project, photos) == first
+    assert kept(project) == 3

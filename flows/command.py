@@ -60,6 +60,7 @@ def run(project: Project, asked: Asked) -> Ending | None:
     """Brings the project up to date and prints the result. Returns None if nothing was stale."""
     retries.read(project.parameters)
     work = plan.make(project, asked.targets, force=asked.force)
+    project.forget_finished(except_for=work.names)
     if not work.names:
         if running(project):
             pipeline_run.close_dead(project)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,3 +112,12 @@ class Project:
         for folder in (self.state / "work" / stage).glob("*"):
             if not only_done or (folder / paths.DONE).exists():
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def forget_finished(self, except_for: Collection[str]) -> None:
+        """Deletes the work folders in which stages are complete: a kill right after DVC's record leaves them.
+
+        except_for: stages that will run; they take over what is complete.
+        """
+        for folder in (self.state / "work").glob("*"):
+            if folder.name not in except_for:
+                self.forget_work(folder.name, only_done=True)

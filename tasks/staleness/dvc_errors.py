@@ -72,7 +72,8 @@ def as_words(text: str, cause: str = "") -> Exception:
     if is_torn(cause):
         return PipelineError(f"{text}\n{MEND}")
     if is_locked(cause):
-        return PipelineError(f"{text}\nAnother process is at work in this project; try again when it has ended.")
+        holders = "".join(f"\n{line}" for line in text.splitlines() if line.lstrip().startswith("(PID"))
+        return PipelineError(f"Another process is at work in this project; try again when it has ended.{holders}")
     if "not a git repository" in cause:
         return PipelineError(f"{text}. Covey's folder is kept in git: `git init` makes it one.")
     return ParameterError(text)

@@ -20,6 +20,7 @@ from typing import Any
 
 from tasks.project import paths
 from tasks.staleness import lock_file
+from tasks.staleness.dvc_locks import opened
 
 TESTED = "3.67."
 """The versions of DVC that the tests of this module have passed with."""
@@ -59,6 +60,7 @@ def _has_what_is_used() -> bool:
     try:
         from dvc.dvcfile import Lockfile, ProjectFile
         from dvc.repo.reproduce import _reproduce_stage  # noqa: F401
+        from dvc.rwlock import _edit_rwlock
         from dvc.stage import PipelineStage
         from dvc.stage import run as stage_run
         from dvc.utils.serialize import _yaml
@@ -69,6 +71,7 @@ def _has_what_is_used() -> bool:
             {"changed", "changed_deps", "reproduce", "status", "dump"} <= set(dir(PipelineStage)),
             list(inspect.signature(PipelineStage.save).parameters) == ["self", "allow_missing", "run_cache"],
             list(inspect.signature(stage_run._run).parameters)[:2] == ["executable", "cmd"],
+            list(inspect.signature(_edit_rwlock).parameters) == ["lock_dir", "fs", "hardlink"],
             list(inspect.signature(_yaml.parse_yaml).parameters) == ["text", "path", "typ"],
         )
     except (ImportError, AttributeError):
@@ -115,10 +118,9 @@ def status(root: Path, names: Collection[str]) -> dict[str, list[Any]]:
     writing, until the kernel has ended that process.
     """
     from dvc.lock import LockError
-    from dvc.repo import Repo, lock_repo
 
     found: dict[str, list[Any]] = {}
-    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+    with opened(root) as repo:
         for stage in _stages(repo, names):
             try:
                 changes = stage.status(check_updates=True)
@@ -145,12 +147,11 @@ def reproduce(
 
     Returns "ran", "restored" (from DVC's run cache) or "unchanged". Raises DvcException, InputsChanged.
     """
-    from dvc.repo import Repo, lock_repo
     from dvc.repo.reproduce import _reproduce_stage
     from dvc.repo.scm_context import scm_context
 
     ran: list[str] = []
-    with Repo(str(root), _wait_for_lock=True) as repo, _commands_run_by(run, ran), lock_repo(repo):
+    with opened(root) as repo, _commands_run_by(run, ran):
         (stage,) = _stages(repo, [name])
         _recorded_if(stage, confirm, ran)
         done = scm_context(lambda _repo: _reproduce_stage(stage, force=force, interactive=False, upstream=[]))(repo)
@@ -175,9 +176,7 @@ def _recorded_if(stage: Any, confirm: Callable[[], None], ran: list[str]) -> Non
 
 def forget(root: Path, name: str, since: float) -> None:
     """Takes back what DVC has recorded of a stage's last run, which began at the time `since`: lock and run cache."""
-    from dvc.repo import Repo, lock_repo
-
-    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+    with opened(root) as repo:
         (stage,) = _stages(repo, [name])
         for path in Path(repo.stage_cache.cache_dir).glob("*/*/*"):
             if path.stat().st_mtime >= since and f"cmd: {stage.cmd}\n" in path.read_text():
@@ -197,10 +196,9 @@ def cache_folder(root: Path) -> Path:
 
 def at_hand(root: Path, name: str) -> bool:
     """Whether a stage is up to date, or DVC's run cache holds what it would write."""
-    from dvc.repo import Repo, lock_repo
     from dvc.stage.cache import RunCacheNotFoundError
 
-    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+    with opened(root) as repo:
         (stage,) = _stages(repo, [name])
         if not stage.changed():
             return True
@@ -230,9 +228,7 @@ def fetch(root: Path, name: str) -> None:
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
     """Holds the lock under which every dvc of this project writes dvc.lock."""
-    from dvc.repo import Repo, lock_repo
-
-    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+    with opened(root):
         yield
 
 

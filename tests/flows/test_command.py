@@ -115,3 +115,20 @@ def test_the_report_is_forced_where_its_page_is_gone(make, monkeypatch):
     (project.root / "results").mkdir(exist_ok=True)
     (project.root / "results/report.html").touch()
     assert command.run(project, Asked()) is None
+
+
+def test_what_a_kill_after_the_record_has_left_is_deleted_and_what_will_be_taken_over_is_not(make, monkeypatch):
+    project = make()
+    monkeypatch.setattr(plan, "stale", lambda *_: {})
+    planned, left, half = (
+        project.work(name, "0" * 16) for name in ("prepare", "pretrain@rotation", "extract@rotation")
+    )
+    for folder in (planned, left, half):
+        folder.mkdir(parents=True)
+    for folder in (planned, left):
+        (folder / "done").touch()
+    project.forget_finished(except_for=["prepare"])
+    assert [folder.exists() for folder in (planned, left, half)] == [True, False, True]
+    command.run(project, Asked(("pretrain",)))
+    assert not planned.exists()
+    assert half.exists()

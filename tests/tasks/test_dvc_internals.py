@@ -1,10 +1,12 @@
 """What Covey takes from DVC's inside does what DVC's own commands do: here another DVC is noticed."""
 
 import json
+import os
 import shutil
 import subprocess
 from importlib.metadata import version
 
+import psutil
 import pytest
 from dvc.exceptions import DvcException
 
@@ -112,6 +114,17 @@ def test_what_another_process_is_writing_has_changed(root):
         other.kill()
     assert [dvc_internals.BUSY] in found.values()
     assert dvc_internals.status(root, list(tiny.STAGES)) == {}
+
+
+def test_a_killed_process_whose_number_another_has_by_now_blocks_nobody(root):
+    """As in a container that starts again: DVC's list names this very process, which is younger than the list."""
+    me, user = os.getpid(), {"pid": os.getpid(), "cmd": "dvc repro"}
+    path = root / ".dvc/tmp/rwlock"
+    path.write_text(json.dumps({"write": {str(root / "copy.txt"): user}, "read": {str(root / "input.txt"): [user]}}))
+    before = psutil.Process(me).create_time() - 60
+    os.utime(path, (before, before))
+    assert dvc_internals.status(root, list(tiny.STAGES)) == {}
+    assert not any(json.loads(path.read_text()).values())
 
 
 @pytest.mark.parametrize("edit", EDITS)

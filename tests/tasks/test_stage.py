@@ -37,7 +37,9 @@ def test_code_edited_while_a_stage_runs_fails_it_and_nothing_is_recorded(prepare
         code.write_text(code.read_text() + EDITED)
         done = running.result()
     assert done.returncode != 0
-    assert "the code of pretrain rotation changed while the stage ran; nothing was recorded" in done.stderr + done.stdout
+    assert (
+        "the code of pretrain rotation changed while the stage ran; nothing was recorded" in done.stderr + done.stdout
+    )
     assert not (prepared / "runs/world/rotation/encoder").exists()
     assert "pretrain@rotation" not in (prepared / "dvc.lock").read_text()
 

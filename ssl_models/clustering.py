@@ -15,6 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from ssl_models.directions import Directions
+from ssl_models.errors import Collapsed
 from ssl_models.two_level_clustering import assign, train, train_two_levels
 
 
@@ -85,7 +86,8 @@ def cluster(
     per cent more where a cluster has but a few samples).
     Where fewer than `clusters` samples are distinct, or some clusters end empty, there are fewer clusters than asked
     for; `Clustering.empty` says how many.
-    Raises ValueError for settings out of range, features that are not finite, and features that are all alike.
+    Raises Collapsed for features that are all alike, ValueError for settings out of range and features that are not
+    finite.
     """
     if features.ndim != 2:
         raise ValueError(f"features of shape {features.shape} must be (samples, features)")
@@ -95,7 +97,7 @@ def cluster(
         names = np.fromiter((hash(row.tobytes()) for row in points), np.int64, len(points))
         representatives = list({name: index for index, name in enumerate(names.tolist())}.values())
         if len(representatives) < 2:
-            raise ValueError(
+            raise Collapsed(
                 f"all {len(points)} samples have the same features, so there is nothing to cluster: the encoder that "
                 "made them has collapsed"
             )

@@ -15,6 +15,7 @@ import numpy as np
 
 from ssl_models.clustering import cluster as k_means
 from ssl_models.clustering import normalised_mutual_information, soft_assignments
+from ssl_models.errors import DoesNotApply
 from tasks.artifacts import classifier
 from tasks.artifacts.clusters import ASSIGNMENTS, TARGETS, Clusters
 from tasks.artifacts.dataset import Stored
@@ -23,7 +24,7 @@ from tasks.artifacts.pictures import cluster_grid, save_png
 from tasks.process import kill_points
 from tasks.process.files import write_json
 from tasks.settings import params
-from tasks.stage.context import Context, Result
+from tasks.stage.context import Context, NotApplicable, Result
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,21 @@ class Labels:
 
 
 def cluster(context: Context, run: str) -> Result:
-    """data, features of the source -> runs/<data>/<run>/clusters, metrics/<data>/<run>/{cluster.json,clusters.png}."""
+    """data, features of the source -> runs/<data>/<run>/clusters, metrics/<data>/<run>/{cluster.json,clusters.png}.
+
+    Raises:
+        NotApplicable: the source has collapsed, so there is nothing to cluster.
+    """
     block, places = context.parameters["clusterfit"][run], context.places
     features, data = Features(places.features(block["source"])).read("train", POOLED), Stored(places.dataset)
     if block.get("outputs") == "classes":
         found = from_classifier(features, places.encoder(block["source"]))
     else:
         threads = context.parameters["machine"]["threads"]
-        found = from_clusters(features, block, seed=context.parameters["seed"], threads=threads)
+        try:
+            found = from_clusters(features, block, seed=context.parameters["seed"], threads=threads)
+        except DoesNotApply as error:
+            raise NotApplicable(f"clusters of {block['source']}: {error}") from error
     labels = data.labels_or_none("train")
     nmi = None if labels is None else normalised_mutual_information(found.assignments, labels)
     summary = found.summary | {"nmi": nmi}

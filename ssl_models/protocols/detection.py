@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
+from ssl_models.errors import NeedsTruth
 from ssl_models.protocols._common import adaptation
 from ssl_models.protocols._common.drawing import coloured
 from ssl_models.protocols._common.score import Findings, Representation
@@ -56,8 +57,9 @@ def evaluate(
 
     frozen: the encoder is not trained. Its batch norm statistics stay as they are in either case. learning_rate: for a
     batch of 256. A difficult test box counts neither as found nor as missed.
-    Raises NeedsTruth (from the representation), ValueError for settings out of range, an encoder without maps, boxes
-    that do not fit the classes, samples or image size, and test images without a box.
+    Raises NeedsTruth (from the representation) for data without boxes, or with difficult ones only in the test images,
+    ValueError for settings out of range, an encoder without maps, and boxes that do not fit the classes, samples or
+    image size.
     """
     settings = _training(epochs, batch_size, learning_rate, weight_decay)
     images, test = representation.images("train"), representation.images("test")
@@ -115,7 +117,8 @@ def checked_boxes(representation: Representation, split: str) -> ndarray:
     boxes = np.array(representation.truth(split, "boxes"), np.float64)
     samples, _, height, width = representation.images(split).shape
     if boxes.ndim != 2 or boxes.shape[1] != 7 or not len(boxes) or not np.isfinite(boxes).all():
-        raise ValueError(f"the {split} boxes must be a table (M, 7) of finite numbers, M at least 1, not {boxes.shape}")
+        refused = ValueError if len(boxes) else NeedsTruth
+        raise refused(f"the {split} boxes must be a table (M, 7) of finite numbers, M at least 1, not {boxes.shape}")
     sample, label, left, top, right, bottom, _ = boxes.T
     wrong = (sample < 0) | (sample >= samples) | (label < 0) | (label >= representation.classes)
     wrong |= (left < 0) | (top < 0) | (right > width) | (bottom > height) | (left >= right) | (top >= bottom)

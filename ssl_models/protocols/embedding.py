@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.errors import NeedsTruth
+from ssl_models.errors import NeedsSamples, NeedsTruth
 from ssl_models.protocols._common.drawing import PALETTE
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.score import Findings, Representation, Score
@@ -66,14 +66,15 @@ def evaluate(
 
     samples: the most samples, drawn with `seed`. perplexity: at most a third of the samples. factors: up to four that
     the data have; [] for none.
-    Raises ValueError for settings or features out of range.
+    Raises NeedsSamples for fewer than 20 test samples, ValueError for settings or features out of range.
     """
     refuse(layer=layer, samples=samples, perplexity=perplexity, factors=factors)
     if layer not in representation.layers:
         raise ValueError(f"layer = {layer!r} must be one of {', '.join(representation.layers)}")
     stored = representation.features("test", layer)
     if stored.ndim != 2 or len(stored) < SMALLEST:
-        raise ValueError(f"layer '{layer}' has test features of shape {stored.shape}; a map takes {SMALLEST} samples")
+        refused = ValueError if stored.ndim != 2 else NeedsSamples
+        raise refused(f"layer '{layer}' has test features of shape {stored.shape}; a map takes {SMALLEST} samples")
     # In random order: of equal features the first counts as the nearest, so the order must not depend on the data.
     rows = np.random.default_rng(seed).permutation(len(stored))[:samples]
     features = _taken(stored, rows, layer)

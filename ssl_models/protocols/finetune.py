@@ -40,8 +40,8 @@ def evaluate(
 
     epochs: over all training samples; the first tenth of the steps is a warm-up. learning_rate: of encoder and head,
     for a batch of 256; it scales with the batch. smallest_crop, flip: of the training views, see methods/supervised.py.
-    Raises NeedsLabels (from the representation), ValueError for settings out of range, labels that do not fit the
-    images, or a class of the test split that the training split lacks.
+    Raises NeedsLabels (from the representation), NeedsSamples for a class of the test split that the training split
+    lacks, ValueError for settings out of range and labels that do not fit the images.
     """
     recipe = Recipe(epochs, learning_rate, batch_size, optimizer, weight_decay, smallest_crop, flip)
     labels = read_labels(representation)

@@ -35,6 +35,7 @@ from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.datasets._world.render import render
 from ssl_models.datasets._world.scene import DIALS, FACTORS, Scene, sample_scene
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.errors import NeedsSamples
 from ssl_models.extraction import extract_features
 from ssl_models.hardware import autocast, pick_device, resolve_precision
 from ssl_models.modalities.image import to_float
@@ -93,7 +94,8 @@ def evaluate(
     encoder that was trained on photographs they tell how it responds to rendered objects. Factors are left out where
     pictures do not have three channels. Gradient, texture and clutter are in the scenes only where they are measured.
     Intervals are by bootstrap over pictures. A constant representation scores 0.
-    Raises ValueError for settings out of range, too few pictures and features that are not finite.
+    Raises NeedsSamples for too few or too small pictures, ValueError for settings out of range and features that are
+    not finite.
     """
     refuse(samples=samples, factors=factors, smallest_crop=smallest_crop, strength=strength, hue=hue)
     test = _drawn(representation.images("test"), samples, seed)
@@ -247,9 +249,9 @@ def _resamples(units: int, seed: int) -> ndarray:
 def _drawn(images: ndarray, samples: int, seed: int) -> Tensor:
     """At most `samples` of the images (N, C, H, W), at random."""
     if images.ndim != 4 or min(images.shape[2:]) < GRID:
-        raise ValueError(f"invariance needs pictures of at least {GRID} x {GRID} px; these have shape {images.shape}")
+        raise NeedsSamples(f"invariance needs pictures of at least {GRID} x {GRID} px; these have shape {images.shape}")
     if len(images) < SMALLEST:
-        raise ValueError(f"invariance needs at least {SMALLEST} test pictures; there are {len(images)}")
+        raise NeedsSamples(f"invariance needs at least {SMALLEST} test pictures; there are {len(images)}")
     chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:samples])
     return torch.from_numpy(np.array(images[chosen]))
 

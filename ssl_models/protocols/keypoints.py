@@ -13,6 +13,7 @@ from numpy import ndarray
 from torch import nn
 
 from ssl_models.decoder import map_shapes
+from ssl_models.errors import NeedsTruth
 from ssl_models.hardware import pick_device
 from ssl_models.protocols._common.adaptation import outputs, train
 from ssl_models.protocols._common.drawing import coloured
@@ -62,7 +63,8 @@ def evaluate(
     trained too, as is common practice. layers: by default late ones. In earlier ones the head sees too small a part of
     the picture to tell one point from another. width: channels of the head. learning_rate: of AdamW, for a batch of
     256.
-    Raises NeedsTruth (from the representation), ValueError for settings or annotations out of range.
+    Raises NeedsTruth (from the representation) for data without points that are seen, ValueError for settings or
+    annotations out of range.
     """
     refuse(layers=layers, width=width, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     if unknown := [layer for layer in layers if layer not in representation.layers[:-1]]:
@@ -136,8 +138,11 @@ def _annotations(representation: Representation, split: str) -> tuple[ndarray, n
             f"the {split} points of shape {points.shape} and extent {extent.shape} are not (N, P, 3), (N,)"
         )
     points[~(points[..., 2] > 0)] = 0
-    if not ((points[..., 2] > 0) & (extent > 0)[:, None]).any() or not np.isfinite(points).all():
-        raise ValueError(f"the {split} points must be finite, and one of them seen where the extent is above 0")
+    finite = bool(np.isfinite(points).all())
+    if not finite or not ((points[..., 2] > 0) & (extent > 0)[:, None]).any():
+        raise (NeedsTruth if finite else ValueError)(
+            f"the {split} points must be finite, and one of them seen where the extent is above 0"
+        )
     return points, extent
 
 

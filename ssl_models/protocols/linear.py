@@ -13,6 +13,7 @@ from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
+from ssl_models.errors import NeedsSamples
 from ssl_models.protocols._common.checks import checked_labels
 from ssl_models.protocols._common.intervals import accuracies
 from ssl_models.protocols._common.score import Findings, Representation, Score
@@ -57,7 +58,8 @@ def evaluate(
     is 1 / (N * weight_decay). solver: "lbfgs" holds the features of a layer in memory, 4 N D bytes. "sgd" reads them in
     blocks and ends near the same minimum. iterations: the most steps of a fit by L-BFGS, or the epochs of SGD. After
     20 epochs the top-1 of a layer of many features was 0.8 points below that of L-BFGS.
-    Raises NeedsLabels (from the representation), ValueError for settings or features out of range.
+    Raises NeedsLabels (from the representation), NeedsSamples for a single training sample, ValueError for settings or
+    features out of range.
     """
     decays = _checked_decays(weight_decays)
     if iterations < 1:
@@ -180,7 +182,7 @@ def _logits(features: Standardised, solution: Tensor) -> ndarray:
 def _hold_out(samples: int, seed: int) -> Tensor:
     """(N,) bool: a random tenth, at least one sample."""
     if samples < 2:
-        raise ValueError(f"{samples} training sample: at least 2 are needed to choose a weight decay")
+        raise NeedsSamples(f"{samples} training sample: at least 2 are needed to choose a weight decay")
     chosen = np.random.default_rng(seed).permutation(samples)[: max(1, samples // 10)]
     held_out = torch.zeros(samples, dtype=torch.bool)
     held_out[torch.from_numpy(chosen)] = True

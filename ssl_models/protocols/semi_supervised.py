@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.errors import NeedsSamples
 from ssl_models.protocols._common.intervals import wilson
 from ssl_models.protocols._common.labelled import Recipe, class_scores, read_labels
 from ssl_models.protocols._common.score import Findings, Representation, Score
@@ -51,8 +52,9 @@ def evaluate(
     steps: the least of each training, for every fraction; rounded up to whole epochs. The first tenth is a warm-up.
     learning_rate: of encoder and head, for a batch of 256; it scales with the batch. smallest_crop, flip: of the
     training views, see methods/supervised.py.
-    Raises NeedsLabels (from the representation), ValueError for settings out of range, fractions that leave a class
-    without a label, labels that do not fit the images, or a class of the test split that the training split lacks.
+    Raises NeedsLabels (from the representation), NeedsSamples for fractions that leave a class without a label, a class
+    of the test split that the training split lacks, or a single test image, ValueError for settings out of range and
+    labels that do not fit the images.
     """
     recipe = Recipe(1, learning_rate, batch_size, optimizer, weight_decay, smallest_crop, flip)
     _refuse_draws(fractions, draws, steps)
@@ -108,7 +110,9 @@ def interval(hits: ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
 
     draws, images = hits.shape
     if draws < 2 or images < 2:
-        raise ValueError(f"{draws} draws and {images} test images: an interval needs at least 2 of each")
+        raise (NeedsSamples if images < 2 else ValueError)(
+            f"{draws} draws and {images} test images: an interval needs at least 2 of each"
+        )
     of_draws = float(hits.mean(1).var(ddof=1)) / draws
     of_images = float(hits.mean(0).var(ddof=1)) / images
     variance, share = of_draws + of_images, float(hits.mean())
@@ -156,10 +160,10 @@ def _refuse_draws(fractions: list[float], draws: int, steps: int) -> None:
 
 
 def _refuse_few(labels: ndarray, fraction: float) -> None:
-    """Raises ValueError where a draw would leave a class out, or has fewer than the two samples that a batch needs."""
+    """Raises NeedsSamples where a draw would leave a class out, or has fewer than the two samples that a batch needs."""
     classes, drawn = len(np.unique(labels)), _size(labels, fraction)
     if drawn < (needed := max(2, classes)):
-        raise ValueError(
+        raise NeedsSamples(
             f"fractions: {fraction:g} of {len(labels)} training samples is {drawn} for {classes} classes; "
             f"{ceil(1000 * needed / len(labels)) / 1000:g} or more gives each at least one"
         )

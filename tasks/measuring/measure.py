@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
-from ssl_models.errors import NeedsTruth
+from ssl_models.errors import DoesNotApply
 from ssl_models.protocols._common.score import Findings, Representation
 from tasks.artifacts.pictures import save_png
 from tasks.process import kill_points
@@ -29,12 +29,12 @@ def measure(
     data: of a target, what its section of the report says of them: how many samples, and what was skipped.
 
     Raises:
-        NotApplicable: the protocol needs something that these data do not have.
+        NotApplicable: the protocol cannot be applied to these data or this encoder.
     """
     evaluate = import_module(f"ssl_models.protocols.{protocol}").evaluate
     try:
         findings: Findings = evaluate(representation, seed=context.parameters["seed"], **settings)
-    except NeedsTruth as error:
+    except DoesNotApply as error:
         raise NotApplicable(f"{name}: {error}") from error
     kill_points.point("before-output")
     record: dict[str, Any] = {"protocol": protocol, "scores": [asdict(score) for score in findings.scores]}

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from ssl_models.clustering import Clustering, cluster, normalised_mutual_information, refuse_settings
+from ssl_models.errors import Collapsed
 from ssl_models.two_level_clustering import shares
 
 
@@ -228,7 +229,7 @@ def test_settings_may_be_checked_without_levels():
 
 def test_features_that_cannot_be_clustered_are_refused():
     features = np.random.default_rng(0).normal(size=(10, 4))
-    with pytest.raises(ValueError, match="all 10 samples have the same features"):
+    with pytest.raises(Collapsed, match="all 10 samples have the same features"):
         cluster(np.ones((10, 4)), clusters=2, seed=0)
     features[3, 1] = np.nan
     with pytest.raises(ValueError, match=r"features that are not finite \(1 of samples 0 to 9"):

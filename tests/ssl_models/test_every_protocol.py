@@ -13,7 +13,7 @@ import torch
 from ssl_models import protocols
 from ssl_models.datasets import world_scenes
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.errors import NeedsLabels, NeedsTruth
+from ssl_models.errors import DoesNotApply, NeedsLabels, NeedsSamples, NeedsTruth
 from ssl_models.protocols._common import statement
 from ssl_models.protocols._common.score import Representation, Score
 
@@ -99,10 +99,9 @@ def test_signature(name):
         assert parameters[name].default is not inspect.Parameter.empty, f"{name} has no default"
 
 
-@pytest.fixture(scope="module")
-def everything():
+def with_everything(train, test):
     """A representation that has all that a protocol can ask for but factors and clusters: one object a picture."""
-    data = world_scenes.load(seed=0, train=64, test=32, size=32)
+    data = world_scenes.load(seed=0, train=train, test=test, size=32)
     draws = np.random.default_rng(0)
     splits = {"train": data.train, "test": data.test}
     features = {split: draws.normal(size=(len(own), 8)).astype(np.float16) for split, own in splits.items()}
@@ -125,6 +124,39 @@ def everything():
         lambda split: splits[split].images.numpy(),
         truth,
     )
+
+
+@pytest.fixture(scope="module")
+def everything():
+    return with_everything(64, 32)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("train", "test"), [(1, 1), (2, 1), (6, 4)])
+def test_very_small_data_are_measured_or_it_does_not_apply(name, train, test):
+    """Too few samples are a finding. A failure would be tried again, and would withhold the report."""
+    evaluate = import_module(f"ssl_models.protocols.{name}").evaluate
+    quick = {setting: value for setting, value in QUICK.items() if setting in settings(evaluate)}
+    try:
+        scores = evaluate(with_everything(train, test), seed=0, **quick).scores
+    except DoesNotApply as error:
+        assert str(error)
+    else:
+        assert all(np.isfinite(score.value) for score in scores)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("embedding", r"test features of shape \(4, 8\); a map takes 20 samples"),
+        ("invariance", "at least 8 test pictures; there are 4"),
+        ("semi_supervised", "no training sample shows"),
+        ("finetune", "no training sample shows"),
+    ],
+)
+def test_what_does_not_apply_says_what_is_lacking(name, words):
+    with pytest.raises(NeedsSamples, match=words):
+        import_module(f"ssl_models.protocols.{name}").evaluate(with_everything(6, 4), seed=0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -240,5 +272,6 @@ def test_bad_settings_are_refused(evaluate):
         if isinstance(default, bool):
             continue
         bad = "no such thing" if isinstance(default, str) else [] if isinstance(default, list) else type(default)(-1)
-        with pytest.raises(ValueError, match=name):
+        with pytest.raises(ValueError, match=name) as refused:
             evaluate(given, seed=0, **{name: bad})
+        assert not isinstance(refused.value, DoesNotApply), "a mistake in the settings is a failure"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from ssl_models.errors import NeedsLabels
+from ssl_models.errors import NeedsLabels, NeedsSamples
 from ssl_models.protocols import semi_supervised
 from ssl_models.protocols._common.intervals import accuracies, wilson
 from ssl_models.protocols._common.score import Representation
@@ -127,7 +127,7 @@ def test_good_settings_are_not_refused():
 
 def test_fewer_labels_than_classes_are_refused_before_anything_is_trained(trainings):
     message = "fractions: 0.01 of 240 training samples is 2 for 6 classes; 0.025 or more gives each at least one"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(NeedsSamples, match=message):
         evaluated(told(), fractions=[0.5, 0.01])
     assert not trainings
     evaluated(told(), fractions=[0.025])  # what was advised will do

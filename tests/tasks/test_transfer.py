@@ -16,6 +16,7 @@ from ssl_models.errors import NeedsLabels, NeedsTruth
 from ssl_models.method import DataSpec
 from ssl_models.methods.random import Random
 from tasks.artifacts.encoders import write_encoder
+from tasks.cluster import cluster
 from tasks.prepare import prepare
 from tasks.process import files
 from tasks.project.project import Project
@@ -136,3 +137,27 @@ def test_a_target_without_what_its_protocol_needs_does_not_apply(context: Contex
     targets_prepare.prepare(context, "scenes_knn")
     with pytest.raises(NotApplicable, match="scenes_knn: the data set 'scenes_knn' has no labels"):
         targets_transfer.transfer(context, "random", "scenes_knn")
+
+
+def test_too_few_samples_do_not_apply_and_a_mistake_in_the_settings_fails(context: Context) -> None:
+    transfers = context.parameters["transfer"]
+    for split in ("train", "test"):
+        for layer in LAYERS:
+            path = context.places.features("random") / f"{split}.{layer}.npy"
+            numpy.save(path, numpy.load(path)[:12])
+    transfers["embedding"] = {}
+    with pytest.raises(NotApplicable, match=r"embedding: layer 'pooled' .* a map takes 20 samples"):
+        transfer(context, "random", "embedding")
+    transfers["embedding"] = {"perplexity": 0}
+    with pytest.raises(ValueError, match="perplexity = 0 must be"):
+        transfer(context, "random", "embedding")
+
+
+def test_clusters_of_a_collapsed_encoder_do_not_apply(context: Context) -> None:
+    path = context.places.features("random") / "train.pooled.npy"
+    numpy.save(path, numpy.full((96, 16), 0.5, numpy.float16))
+    with pytest.raises(NotApplicable, match="clusters of random: all 96 samples have the same features"):
+        cluster(context, "random_cf")
+    context.parameters["clusterfit"]["random_cf"]["clusters"] = 1
+    with pytest.raises(ValueError, match="clusters = 1 must be at least 2"):
+        cluster(context, "random_cf")

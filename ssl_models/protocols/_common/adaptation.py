@@ -9,17 +9,23 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
+from ssl_models.errors import NeedsSamples
 from ssl_models.hardware import autocast, pick_device, resolve_precision
 from ssl_models.method import Method
 from ssl_models.modalities.image import to_float
 from ssl_models.trainer import Settings, Training
 
+SMALLEST_BATCH = 2
+"""Batch norm takes no fewer."""
+
 
 def train(method: Method, images: ndarray, settings: Settings, *, seed: int, precision: str) -> None:
     """Trains `method` in place on images (N, C, H, W) uint8: all its parameters that require a gradient.
 
-    With fewer samples than a batch, all of them are one batch.
+    With fewer samples than a batch, all of them are one batch. Raises NeedsSamples for a single one.
     """
+    if len(images) < SMALLEST_BATCH:
+        raise NeedsSamples(f"{len(images)} training sample: a training needs at least {SMALLEST_BATCH}")
     device = pick_device()
     if len(images) < settings.batch_size:
         settings = Settings(**{**vars(settings), "batch_size": len(images)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.errors import NeedsSamples
 from ssl_models.protocols._common.score import Representation
 
 
@@ -18,8 +19,9 @@ def checked_layers(layers: str | list[str], known: tuple[str, ...]) -> list[str]
 
 
 def checked_labels(representation: Representation, split: str) -> ndarray:
-    """(N,) int64. Raises NeedsLabels (from the representation), ValueError for no labels or one that is no class."""
+    """(N,) int64. Raises NeedsLabels (from the representation), NeedsSamples for none, ValueError for one of no class."""
     labels = np.array(representation.labels(split), np.int64)
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= representation.classes:
-        raise ValueError(f"the {split} labels must be at least one, each from 0 to {representation.classes - 1}")
+        refused = ValueError if len(labels) else NeedsSamples
+        raise refused(f"the {split} labels must be at least one, each from 0 to {representation.classes - 1}")
     return labels

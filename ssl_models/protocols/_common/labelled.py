@@ -13,6 +13,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.errors import NeedsSamples
 from ssl_models.method import DataSpec
 from ssl_models.methods.supervised import Supervised
 from ssl_models.protocols._common import adaptation
@@ -59,7 +60,8 @@ class Recipe:
 def read_labels(representation: Representation) -> dict[str, ndarray]:
     """Split -> labels (N,) int64, one for each image; every class of the test split is in the training split.
 
-    Raises NeedsLabels (from the representation), ValueError for labels that do not fit.
+    Raises NeedsLabels (from the representation), NeedsSamples for a class that no training sample shows, ValueError for
+    labels that do not fit the images.
     """
     labels = {split: checked_labels(representation, split) for split in ("train", "test")}
     for split, found in labels.items():
@@ -67,7 +69,7 @@ def read_labels(representation: Representation) -> dict[str, ndarray]:
             raise ValueError(f"there are {len(found)} {split} labels for {images} {split} images; give one for each")
     if len(unseen := np.setdiff1d(labels["test"], labels["train"])):
         names = [representation.class_names[k] if representation.class_names else f"class {k}" for k in unseen]
-        raise ValueError(
+        raise NeedsSamples(
             f"no training sample shows {', '.join(names)}, which the test split holds; add training samples "
             "of them or take them out of the test split"
         )

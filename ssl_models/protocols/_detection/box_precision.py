@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.errors import NeedsTruth
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.score import Score
 
@@ -47,11 +48,11 @@ class Matches:
 def box_scores(matches: Sequence[Matches], *, seed: int, resamples: int = RESAMPLES) -> list[Score]:
     """AP, AP50 and AP75, each with its bootstrap interval over test images. Boxes are matched once.
 
-    A test image that is drawn c times counts c times. Raises ValueError where all boxes are difficult.
+    A test image that is drawn c times counts c times. Raises NeedsTruth where all boxes are difficult.
     """
     samples = len(matches[0].boxes) if matches else 0
     if not any(found.boxes.any() for found in matches):
-        raise ValueError("the test images have no box that is not difficult: there is nothing to find")
+        raise NeedsTruth("the test images have no box that is not difficult: there is nothing to find")
     scores = []
     for metric, thresholds in METRICS.items():
         whole = mean_precision(matches, np.ones(samples, np.int64), thresholds)

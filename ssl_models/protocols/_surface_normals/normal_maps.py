@@ -146,7 +146,7 @@ class Truth:
         return functional.normalize(normals, dim=1)
 
     def check(self, split: str, images: ndarray) -> None:
-        """Raises ValueError where shapes do not fit the images (N, C, H, W), or no pixel's normal is known."""
+        """Raises ValueError where shapes do not fit the images (N, C, H, W), NeedsTruth where no pixel counts."""
         wanted = (len(images), 3, *images.shape[2:])
         if self.normals.shape != wanted or (self.masks is not None and self.masks.shape != (wanted[0], *wanted[2:])):
             masks = "" if self.masks is None else f" and masks {self.masks.shape}"
@@ -160,6 +160,6 @@ class Truth:
                 raise ValueError(f"the {split} normals are not finite in samples {start} to {start + len(rows) - 1}")
             counted |= bool(rows.any())
         if not counted:
-            raise ValueError(
+            raise NeedsTruth(
                 f"no pixel of the {split} split counts: all its normals are 0, or its masks hold no object"
             )

@@ -160,7 +160,7 @@ def _refuse_draws(fractions: list[float], draws: int, steps: int) -> None:
 
 
 def _refuse_few(labels: ndarray, fraction: float) -> None:
-    """Raises NeedsSamples where a draw would leave a class out, or has fewer than the two samples that a batch needs."""
+    """Raises NeedsSamples where a draw would leave a class out, or has fewer than the two samples of a batch."""
     classes, drawn = len(np.unique(labels)), _size(labels, fraction)
     if drawn < (needed := max(2, classes)):
         raise NeedsSamples(

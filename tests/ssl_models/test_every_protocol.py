@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from contextlib import suppress
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
@@ -137,12 +138,10 @@ def test_very_small_data_are_measured_or_it_does_not_apply(name, train, test):
     """Too few samples are a finding. A failure would be tried again, and would withhold the report."""
     evaluate = import_module(f"ssl_models.protocols.{name}").evaluate
     quick = {setting: value for setting, value in QUICK.items() if setting in settings(evaluate)}
-    try:
+    scores = []
+    with suppress(DoesNotApply):
         scores = evaluate(with_everything(train, test), seed=0, **quick).scores
-    except DoesNotApply as error:
-        assert str(error)
-    else:
-        assert all(np.isfinite(score.value) for score in scores)
+    assert all(np.isfinite(score.value) for score in scores)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def checked_layers(layers: str | list[str], known: tuple[str, ...]) -> list[str]
 
 
 def checked_labels(representation: Representation, split: str) -> ndarray:
-    """(N,) int64. Raises NeedsLabels (from the representation), NeedsSamples for none, ValueError for one of no class."""
+    """(N,) int64. Raises NeedsLabels (from the representation), NeedsSamples for no label, ValueError for no class."""
     labels = np.array(representation.labels(split), np.int64)
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= representation.classes:
         refused = ValueError if len(labels) else NeedsSamples

@@ -18,6 +18,7 @@ from rich.table import Table
 from flows import command
 from flows.errors import refusals, run_lock
 from flows.run import plan
+from flows.run.report import shown
 from flows.sweep import commands
 from tasks.project import paths
 from tasks.project.project import Project
@@ -173,6 +174,8 @@ def status(
 def report() -> None:
     """Prints the table of scores and the path of the full report, a single HTML page that works offline.
 
+    It says first whose scores these are, whether they are up to date, and which are missing and why.
+
     Examples:
 
         covey report
@@ -186,8 +189,7 @@ def report() -> None:
         path = project.root / paths.REPORT
         if not path.exists():
             raise ParameterError(f"there is no report yet ({path}); `covey run` writes it.")
-        print(terminal_table(project))
-        print(path)
+        print(f"{shown(project)}\n{terminal_table(project)}\n\n{path}")
 
 
 @app.command()

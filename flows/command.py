@@ -12,12 +12,11 @@ from typing import Any
 
 from flows.errors import FAILED, REGRESSED
 from flows.prefect_server import server
-from flows.run import plan, retries
+from flows.run import plan, report, retries
 from flows.run.engine import Engine, Local
 from flows.run.jobs import Outcome
 from tasks.process import collector
 from tasks.process.duration import duration
-from tasks.project import paths
 from tasks.project.project import Project
 from tasks.selection import scope
 from tasks.settings.schema import ParameterError, unknown
@@ -112,6 +111,7 @@ def _bring_up_to_date(project: Project, asked: Asked, work: plan.Plan) -> Outcom
             try:
                 outcome: Outcome = bring_up_to_date(project, work, asked.jobs, engine)
             except PipelineFailed as failed:
+                report.make_of_what_there_is(project, failed.outcome)
                 return failed.outcome
         return outcome
 
@@ -154,22 +154,16 @@ def _stages(count: int) -> str:
 
 
 def _tell(project: Project, ending: Ending) -> None:
-    """Prints the result of a run, and for each failed stage the end of its log."""
+    """Prints the result of a run, the end of the log of each failed stage, and the table if the report was made."""
     outcome = ending.outcome
     for name, because in outcome.skipped.items():
         print(f"skipped  {name} because of {because}")
-    if not outcome.failures:
-        print(f"{_stages(len(outcome.ended))} done in {duration(ending.seconds)}.")
-        if plan.REPORT in outcome.ended:
-            from tasks.reporting.terminal import terminal_table
-
-            print(f"\n{terminal_table(project)}\n\nReport: {project.root / paths.REPORT}")
-        else:
-            print("The report was not updated; `covey run report` updates it.")
-        return
     for failure in outcome.failures:
         attempts = f"{failure.attempts} attempt{'s' * (failure.attempts > 1)}"
         print(f"\n{failure.reason}, after {attempts}. The end of its log:", file=sys.stderr)
         for line in failure.tail.splitlines()[-TAIL_LINES:]:
             print(f"    {line}", file=sys.stderr)
         print(f"The whole log: {failure.log}", file=sys.stderr)
+    if not outcome.failures:
+        print(f"{_stages(len(outcome.ended))} done in {duration(ending.seconds)}.")
+    print(report.after_run(project, outcome))

@@ -13,9 +13,12 @@ from pathlib import Path
 from flows.run.progress import Progress
 from flows.run.retries import Policy
 from flows.run.slots import Slots
+from tasks.reporting.imprint import FAILED, SKIPPED
 from tasks.settings.kinds import Kind
 
 TAIL_LINES = 12
+ERROR = "error: "
+"""With this a stage begins the line that says what is wrong (tasks/stage/run.py)."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,12 @@ class Failure:
     log: Path
     attempts: int
 
+    @property
+    def cause(self) -> str:
+        """One line: what the stage said of its error, without its own name; else the reason."""
+        said = [line.removeprefix(ERROR) for line in self.tail.splitlines() if line.startswith(ERROR)]
+        return (said[-1] if said else self.reason).removeprefix(self.name).lstrip(": ")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -72,6 +81,12 @@ class Outcome:
     ended: Mapping[str, str]
     failures: tuple[Failure, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def absent(self) -> dict[str, tuple[str, str]]:
+        """Of each stage that failed or was skipped its state and the reason, as a report shows them."""
+        failed = {failure.name: (FAILED, failure.cause) for failure in self.failures}
+        return failed | {name: (SKIPPED, f"because {root} failed") for name, root in self.skipped.items()}
 
 
 class Jobs:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from tasks.project import paths
 from tasks.project.project import Project
+from tasks.reporting import imprint
 from tasks.selection.scope import Scope
 from tasks.selection.scope import scope as selected
 from tasks.settings.schema import unknown
@@ -50,7 +51,7 @@ def make(project: Project, targets: Sequence[str] = (), *, force: bool = False) 
 
     Runs and protocols that are not selected are included only if a target names nothing else. `force` applies to the
     targets, or to everything if there are none, but not to ancestors of the targets. The report is also forced if its
-    page is missing, because DVC does not track the page.
+    page is missing or incomplete, because DVC does not track the page.
 
     Raises:
         ParameterError: a target that names no stage.
@@ -59,7 +60,7 @@ def make(project: Project, targets: Sequence[str] = (), *, force: bool = False) 
     graph = narrow(pipeline.graph(project), scope)
     wanted = resolve(graph, targets, scope) or tuple(name for name in graph if in_scope(name, scope))
     forced = frozenset(wanted) if force else frozenset()
-    if REPORT in wanted and not (project.root / paths.REPORT).exists():
+    if REPORT in wanted and without_page(project):
         forced |= {REPORT}
     ancestors = with_ancestors(graph, wanted)
     everything = [name for name in graph if name in ancestors]
@@ -72,8 +73,19 @@ def standing(project: Project) -> dict[str, Standing]:
     scope = selected(project.parameters)
     graph = narrow(pipeline.graph(project), scope)
     names = [name for name in graph if in_scope(name, scope)]
-    found = states(graph, stale(project, graph, names))
+    changed = stale(project, graph, names)
+    if REPORT in names and (reason := without_page(project)):
+        changed[REPORT] = [*changed.get(REPORT, []), reason]
+    found = states(graph, changed)
     return {name: found[name] for name in names}
+
+
+def without_page(project: Project) -> str:
+    """Why the report must be made though DVC may hold it for up to date; empty if its page is there and complete."""
+    if not (project.root / paths.REPORT).exists():
+        return f"{paths.REPORT} is missing"
+    own = imprint.read(project)
+    return f"{paths.REPORT} is incomplete" if own and own.incomplete else ""
 
 
 def belongs(name: str) -> tuple[str, str]:

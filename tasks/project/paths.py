@@ -19,6 +19,9 @@ REPORT = "results/report.html"
 SCORES = "results/scores.csv"
 RUNS = "results/runs.csv"
 COST_TABLE = "results/costs.csv"
+INCOMPLETE_SCORES = "incomplete_scores.csv"
+"""The scores of a report of what there is, in the folder of everything that is not an output."""
+
 TRAINING = "training"
 """The name of a training's record. No protocol may have this name."""
 

@@ -17,14 +17,15 @@ from tasks.project import paths
 from tasks.project.paths import Places
 from tasks.project.project import Project
 from tasks.reporting import graph, plots, regressions, sections, tables, verdict
+from tasks.reporting.imprint import Imprint, lacking
 from tasks.reporting.tables import DataSet, Run
 
 PICTURE_BYTES = 1_500_000  # what all pictures of a page may take before they are made smaller
 PACKAGES = ("torch", "torchvision", "numpy", "faiss-cpu", "scikit-learn", "dvc", "prefect", "mlflow", "matplotlib")
 
 
-def render(project: Project, parameters: Mapping[str, Any], datasets: list[DataSet], made_at: str) -> str:
-    """The page. made_at: the only part that differs between two pages of the same inputs on the same machine."""
+def render(project: Project, parameters: Mapping[str, Any], datasets: list[DataSet], own: Imprint) -> str:
+    """The page. Only `own.made_at` differs between two pages of the same inputs on the same machine."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = Path(__file__).parent / "templates"
@@ -51,7 +52,7 @@ def render(project: Project, parameters: Mapping[str, Any], datasets: list[DataS
         reading=[(tables.label(name), each.reading) for name, each in stated.items()],
         settings=_settings(parameters),
         machine=_machine(),
-        made_at=made_at,
+        imprint=own,
         seed=parameters.get("seed"),
     )
 
@@ -76,13 +77,16 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
         "refits": plots.training([r for r in data.runs if r.source], hue, f"{name}-refit"),
         "samples": _picture(place.metrics / "pictures" / "samples.png", allowance),
         "sweeps": _picture(place.metrics / "pictures" / "sweeps.png", allowance),
-        "clusters": [
-            (run, _picture(place.metric(run.name, "clusters.png"), allowance)) for run in data.runs if run.cluster
-        ],
+        "clusters": [(run, _clusters(place, run, allowance), lacking(run.cluster)) for run in data.runs if run.cluster],
         "protocols": sections.sections(project, data, hue, lambda path: _picture(path, allowance)),
         "times": _times(data),
         "numbers": _numbers(data),
     }
+
+
+def _clusters(place: Places, run: Run, allowance: int) -> dict[str, Any] | None:
+    """The picture of a refit's clusters; None where they are missing, or stale."""
+    return None if lacking(run.cluster)[0] else _picture(place.metric(run.name, "clusters.png"), allowance)
 
 
 def _pictures(project: Project, data: DataSet) -> int:
@@ -138,8 +142,8 @@ def _table(data: DataSet, title: str, columns: list[tuple[tables.Measure, str]],
             score = next((s for s in run.scores(measure.protocol, measure.metric) if s.layer == layer), None)
             shown = (measure.number(score.value), measure.interval(score.low, score.high)) if score else ("–", "")
             cells.append(shown)
-        reason = str(run.protocols.get(columns[0][0].protocol, {}).get("not_applicable", ""))
-        rows.append((run, cells, reason))
+        lacks, why = lacking(run.protocols.get(columns[0][0].protocol, {}))
+        rows.append((run, cells, f"{lacks}: {why}" if lacks else ""))
     units = {measure.unit.strip() for measure, _ in columns} - {""}
     return {"title": title + (f", {units.pop()}" if len(units) == 1 else ""), "heads": heads, "rows": rows}
 
@@ -168,8 +172,9 @@ def _seconds(record: Mapping[str, Any]) -> float | None:
 def _how(run: Run) -> str:
     """On what a run was trained, as recorded: "cpu, bfloat16, 2 threads"."""
     record = run.training
-    if "not_applicable" in record:
-        return f"not applicable: {record['not_applicable']}"
+    lacks, why = lacking(record) if record else ("", "")
+    if lacks:
+        return f"{lacks}: {why}"
     threads = f"{record['threads']} threads" if record.get("threads") else ""
     return ", ".join(str(part) for part in (record.get("device"), record.get("precision"), threads) if part)
 

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,59 @@ from ssl_models.protocols._common.score import Score
 from tasks.process.files import read_json
 from tasks.project.paths import TRAINING, Places
 from tasks.project.project import Project
+from tasks.reporting import imprint
+from tasks.reporting.imprint import NOT_APPLICABLE, SKIPPED, STALE, Absent
 from tasks.reporting.tables import DataSet, Record, Run
 
+PREPARE = "prepare"
+"""The stage that every other follows from: where it failed, nothing is known of the data."""
 
-def collect(project: Project, parameters: Mapping[str, Any]) -> list[DataSet]:
-    """The records of every active data set: one run after another, each followed by its refits' records."""
-    return [_dataset(project, name, parameters) for name in data_names(parameters)]
+
+def collect(project: Project, parameters: Mapping[str, Any], absent: Absent) -> list[DataSet]:
+    """The records of every active data set: one run after another, each followed by its refits' records.
+
+    absent: the stages that failed or were skipped. What they left earlier is not read.
+    """
+    return [_dataset(project, name, parameters, absent) for name in data_names(parameters)]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the records of one data set.
+
+    missing: the files that were not found. lacking: the stages without numbers, and why; it grows by the skipped ones
+    that left a record earlier, and by those that were not applicable.
+    """
+
+    project: Project
+    data: str
+    lacking: dict[str, tuple[str, str]]
+    missing: list[str] = field(default_factory=list)
+
+    def record(self, path: Path, stage: str) -> Record:
+        """A stage's record: a JSON object with its costs, or why there is none; {} and noted where it is not found."""
+        if stage in self.lacking:
+            state, why = self.lacking[stage]
+            if state == SKIPPED and path.exists():
+                self.lacking[stage] = state, why = STALE, f"its record is of earlier inputs; skipped {why}"
+            return {"absent": state, "why": why}
+        record = self.read(path)
+        if "not_applicable" in record:
+            self.lacking[stage] = NOT_APPLICABLE, str(record["not_applicable"])
+        return record and record | _costs(self.project, self.data, stage)
+
+    def read(self, path: Path) -> Record:
+        """A JSON object; {} where the file is not found, which is noted."""
+        if not path.exists():
+            self.missing.append(path.relative_to(self.project.root).as_posix())
+            return {}
+        try:
+            content = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path} is not valid JSON ({error}); delete it and run its stage again") from error
+        if not isinstance(content, dict):
+            raise ValueError(f"{path} must hold an object, not a {type(content).__name__}; run its stage again")
+        return content
 
 
 def data_names(parameters: Mapping[str, Any]) -> list[str]:
@@ -29,40 +77,40 @@ def data_names(parameters: Mapping[str, Any]) -> list[str]:
     return [data] if isinstance(data, str) else [str(name) for name in data]
 
 
-def _dataset(project: Project, name: str, parameters: Mapping[str, Any]) -> DataSet:
-    places, missing = Places(project.root, name), list[str]()
-    prepare = _record(places.preparation, project, missing) | _costs(project, name, "prepare")
-    samples = _record(places.pictures / "samples.json", project, missing)
+def _dataset(project: Project, name: str, parameters: Mapping[str, Any], absent: Absent) -> DataSet:
+    places, reader = Places(project.root, name), _Reader(project, name, dict(absent))
+    prepare = reader.record(places.preparation, PREPARE)
+    prepared = PREPARE not in absent
+    samples = reader.read(places.pictures / "samples.json") if prepared else {}
     every = (*parameters["pretrain"], *parameters["clusterfit"])
-    runs = [_run(project, places, run, parameters, missing) for run in every]
-    return DataSet(name, runs, prepare, samples, missing)
+    runs = [_run(reader, places, run, parameters) for run in every]
+    return DataSet(name, runs, prepare if prepared else {}, samples, reader.missing, imprint.gaps(reader.lacking))
 
 
-def _run(project: Project, places: Places, name: str, parameters: Mapping[str, Any], missing: list[str]) -> Run:
+def _run(reader: _Reader, places: Places, name: str, parameters: Mapping[str, Any]) -> Run:
     """One run's records. The root of a refit's sources gives its method."""
     refits, origin = parameters["clusterfit"], name
     while origin in refits:
         origin = refits[origin]["source"]
     refit = name in refits
     block = (refits if refit else parameters["pretrain"])[name] or {}
-    training = _record(places.metric(name, f"{TRAINING}.json"), project, missing)
-    cluster = _record(places.metric(name, "cluster.json"), project, missing) if refit else {}
-    suffix = "_clusterfit" if refit else ""
+    suffix, train = ("_clusterfit", "clusterfit") if refit else ("", "pretrain")
+    cluster = reader.record(places.metric(name, "cluster.json"), f"cluster@{name}") if refit else {}
+    training = reader.record(places.metric(name, f"{TRAINING}.json"), f"{train}@{name}")
     protocols = {}
     for word, names in (("transfer", parameters["transfer"]), ("transfer_target", parameters["targets"])):
         for protocol in names:
-            record = _protocol(places.metric(name, f"{protocol}.json"), project, missing)
-            protocols[protocol] = record and record | _costs(project, places.data, f"{word}{suffix}@{name}-{protocol}")
+            path = places.metric(name, f"{protocol}.json")
+            protocols[protocol] = _with_scores(path, reader.record(path, f"{word}{suffix}@{name}-{protocol}"))
     return Run(
         name,
         block.get("source") if refit else None,
         str(parameters["pretrain"][origin]["method"]),
         seed=block.get("seed", parameters.get("seed")),
-        training=training
-        and training | _costs(project, places.data, f"{'clusterfit' if refit else 'pretrain'}@{name}"),
-        cluster=cluster and cluster | _costs(project, places.data, f"cluster@{name}"),
+        training=training,
+        cluster=cluster,
         protocols=protocols,
-        curve=_curve(places.metric(name, f"{TRAINING}.csv")),
+        curve=[] if "absent" in training else _curve(places.metric(name, f"{TRAINING}.csv")),
     )
 
 
@@ -73,23 +121,8 @@ def _costs(project: Project, data: str, stage: str) -> Record:
     return {name: value for name, value in content.items() if name != "key"}
 
 
-def _record(path: Path, project: Project, missing: list[str]) -> Record:
-    """A JSON object; an absent file gives {} and is noted as missing."""
-    if not path.exists():
-        missing.append(path.relative_to(project.root).as_posix())
-        return {}
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); delete it and run its stage again") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold an object, not a {type(content).__name__}; run its stage again")
-    return content
-
-
-def _protocol(path: Path, project: Project, missing: list[str]) -> Record:
+def _with_scores(path: Path, record: Record) -> Record:
     """A protocol's record with its scores read into Score; unknown limits are NaN."""
-    record = _record(path, project, missing)
     if "scores" not in record:
         return record
     try:

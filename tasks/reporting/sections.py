@@ -10,6 +10,7 @@ from tasks.process.files import read_json
 from tasks.project.paths import Places
 from tasks.project.project import Project
 from tasks.reporting import protocol_plots, tables
+from tasks.reporting.imprint import lacking
 from tasks.reporting.tables import DataSet, Run, best
 
 
@@ -20,6 +21,7 @@ def pictures(project: Project, data: DataSet) -> list[tuple[str, Run, Path]]:
         (protocol, run, path)
         for protocol in data.protocols
         for run in chosen(data, protocol)
+        if not lacking(run.protocols.get(protocol, {}))[0]
         for path in sorted(store.findings(run.name, protocol).glob("*.png"))
     ]
 
@@ -71,6 +73,8 @@ def _curves(project: Project, data: DataSet, protocol: str, hue: dict[str, str],
     store = Places(project.root, data.name)
     found = []
     for run in data.runs:
+        if lacking(run.protocols.get(protocol, {}))[0]:
+            continue
         path = store.findings(run.name, protocol) / "curves.json"
         if path.exists():
             found.append((run, read_json(path)))

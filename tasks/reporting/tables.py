@@ -13,6 +13,7 @@ from typing import Any
 
 from ssl_models.protocols._common.score import Score
 from ssl_models.protocols._common.statement import SHARE, Statement, giving, names, statement
+from tasks.reporting.imprint import Gap, lacking
 
 Record = dict[str, Any]
 
@@ -22,7 +23,7 @@ class Run:
     """One run's records; an empty record was not found.
 
     source: the run a refit learnt from. method: that of the run at the project of its sources; it decides role and hue.
-    protocols: name -> {"scores": [Score], "seconds": ...} or {"not_applicable": reason} or {}.
+    protocols: name -> {"scores": [Score], "seconds": ...}, or what `lacking` reads.
     """
 
     name: str
@@ -49,13 +50,17 @@ class Run:
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set's records. missing: files that the pipeline should have written but that are not there."""
+    """One data set's records. missing: files that the pipeline should have written but that are not there.
+
+    gaps: the stages that left no numbers, and why.
+    """
 
     name: str
     runs: list[Run]
     prepare: Record = field(default_factory=dict)
     samples: Record = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def protocols(self) -> list[str]:
@@ -115,12 +120,16 @@ class Gain:
 
 @dataclass
 class Cell:
-    """One cell of the headline table. near: its distance from the best lies within the interval of the difference."""
+    """One cell of the headline table. near: its distance from the best lies within the interval of the difference.
+
+    lacks: why there is no score, in a word or two. reason: the same in full.
+    """
 
     score: Score | None
     value: str = "–"
     interval: str = ""
     layer: str = ""
+    lacks: str = ""
     reason: str = ""
     best: bool = False
     near: bool = False
@@ -242,10 +251,10 @@ def _height(family: list[Row]) -> float:
 
 def cell(run: Run, shown: Measure) -> Cell:
     """A run's best score under a measure, or why there is none."""
-    record = run.protocols.get(shown.protocol, {})
     score = best(run, shown)
     if score is None:
-        return Cell(None, reason=str(record.get("not_applicable", "" if record else "not found")))
+        lacks, reason = lacking(run.protocols.get(shown.protocol, {}))
+        return Cell(None, lacks=lacks, reason=reason)
     layer = score.layer if len(run.scores(shown.protocol, shown.metric)) > 1 else ""
     return Cell(score, shown.number(score.value), shown.interval(score.low, score.high), layer)
 

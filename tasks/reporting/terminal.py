@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 
-from tasks.project.paths import REPORT, SCORES
+from tasks.project.paths import INCOMPLETE_SCORES, REPORT, SCORES
 from tasks.project.project import Project
+from tasks.reporting import imprint
 from tasks.reporting.csv_files import from_scores
 from tasks.reporting.tables import DataSet, headline, headline_measures, label, metric_name
 
@@ -14,13 +15,20 @@ MOST_WIDE = 4
 
 
 def terminal_table(project: Project) -> str:
-    """The table printed at the end of a run, from results/scores.csv alone; the best of each column has a star."""
-    path = project.root / SCORES
+    """The table printed at the end of a run; the best of each column has a star.
+
+    It is made of results/scores.csv alone, or, where the page is incomplete, of the scores that the page was made of.
+    """
+    own = imprint.read(project)
+    incomplete = own is not None and own.incomplete
+    path = project.state / INCOMPLETE_SCORES if incomplete else project.root / SCORES
     if not path.exists():
-        return f"There is no {SCORES} yet: it is written by the report stage."
+        return f"There is no {path.relative_to(project.root)} yet: it is written with the report."
     with open(path, newline="") as file:
         datasets = from_scores(list(csv.DictReader(file)))
     if not datasets:
+        if incomplete:
+            return f"There is no score of what there is. {REPORT} says why."
         return f"{SCORES} holds no score: no protocol applied. {REPORT} says why."
     return "\n\n".join(_as_text(data) for data in datasets)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 
 from ssl_models.protocols._common.score import Score
+from tasks.reporting.imprint import NOT_APPLICABLE, lacking
 from tasks.reporting.tables import (
     DataSet,
     Measure,
@@ -100,11 +101,13 @@ def _clusterfit(data: DataSet, shown: Measure) -> list[str]:
 
 
 def unscored(data: DataSet) -> str:
-    """Why a data set has no scores: the reasons that the protocols gave, each once."""
+    """Why a data set has no scores: the reasons that its protocols have, each once."""
+    reasons = {
+        (protocol, *lacking(record)) for run in data.runs for protocol, record in run.protocols.items() if record
+    }
     told = {
-        str(record["not_applicable"]).removeprefix(f"{protocol}: ").rstrip(".")
-        for run in data.runs
-        for protocol, record in run.protocols.items()
-        if "not_applicable" in record
+        ("" if lacks == NOT_APPLICABLE else f"{lacks}: ") + why.removeprefix(f"{protocol}: ").rstrip(".")
+        for protocol, lacks, why in reasons
+        if lacks
     }
     return "; ".join(sorted(told)) or "no protocol has left a score yet"

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows import command
-from flows.run import engine, plan, records
+from flows.run import engine, plan, records, report
 from tasks.process.command import run_command
 from tasks.project.project import Project
 from tasks.settings import params
@@ -109,6 +109,7 @@ def install(replace=replace) -> None:
     replace(engine, "reproduce", reproduce)
     replace(command, "call", call)
     replace(records, "call", call)
+    replace(report, "call", call)
 
 
 def call(project: Project, function: str, *arguments: object) -> object:

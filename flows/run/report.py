@@ -1,0 +1,78 @@
+"""The report, as `covey run` and `covey report` make and show it."""
+
+from __future__ import annotations
+
+import sys
+
+from flows.run import plan
+from flows.run.jobs import Outcome
+from tasks.project import paths
+from tasks.project.project import Project
+from tasks.reporting import imprint
+from tasks.reporting.imprint import NOT_APPLICABLE, Imprint
+from tasks.settings.schema import ParameterError
+from tasks.stage.apart import CallFailed, call
+from tasks.staleness.dvc_errors import PipelineError, StageFailed
+
+
+def make_of_what_there_is(project: Project, outcome: Outcome) -> None:
+    """Makes the page without the stages that failed, if it was to be made; it says that it is incomplete.
+
+    This is no stage: DVC cannot run one whose inputs are missing, and must not record what was made without them.
+    """
+    if plan.REPORT not in outcome.skipped:
+        return
+    absent = {name: reason for name, reason in outcome.absent.items() if name != plan.REPORT}
+    try:
+        call(project, "tasks.report:write_incomplete", absent)
+    except CallFailed as error:
+        print(f"The report of what there is could not be made: {error}", file=sys.stderr)
+
+
+def after_run(project: Project, outcome: Outcome) -> str:
+    """The table of the report that a run has made and the path of its page, or that it made none."""
+    own, page = imprint.read(project), project.root / paths.REPORT
+    partly = plan.REPORT in outcome.skipped and own is not None and own.incomplete
+    if not partly and plan.REPORT not in outcome.ended:
+        return "The report was not updated; `covey run report` updates it."
+    from tasks.reporting.terminal import terminal_table
+
+    inapplicable = _gaps(own, only=NOT_APPLICABLE)
+    return f"\n{terminal_table(project)}\n\n{inapplicable}{'Report of what there is' if partly else 'Report'}: {page}"
+
+
+def shown(project: Project) -> str:
+    """Whose numbers the report shows, what it lacks, and whether they are those of the project as it is.
+
+    No fault of the project keeps its report from being shown.
+    """
+    own = imprint.read(project)
+    if own is None:
+        return f"{_standing(project, ())}\n"
+    lines = f"Data set {', '.join(own.data)}; made {own.made_at}.\n"
+    if own.incomplete:
+        lines += "Incomplete: stages had failed, and it was made of what there was.\n"
+    return f"{lines}{_standing(project, own.data)}\n{_gaps(own)}"
+
+
+def _standing(project: Project, data: tuple[str, ...]) -> str:
+    """How the report of these data sets stands to the project, in a sentence; () for those that are not known."""
+    try:
+        selected = project.places.data
+        if data and selected not in data:
+            return f"The selected data set is another, {selected}: `covey run` makes its report."
+        states = plan.standing(project)
+    except (ParameterError, PipelineError, StageFailed) as error:
+        return f"Whether it is up to date cannot be told: {error}"
+    behind = sum(entry.state != "fresh" for entry in states.values())
+    if behind:
+        return (
+            f"Stale: {behind} of {len(states)} stages are out of date; `covey run` runs them, `covey status` says why."
+        )
+    return "Up to date."
+
+
+def _gaps(own: Imprint | None, only: str = "") -> str:
+    """What has no numbers and why, one reason a line, each ended by a line break."""
+    found = own.gaps if own else ()
+    return "".join(f"{gap.text}\n" for gap in found if only in ("", gap.state))

@@ -66,9 +66,7 @@ def _standing(project: Project, data: tuple[str, ...]) -> str:
         return f"Whether it is up to date cannot be told: {error}"
     behind = sum(entry.state != "fresh" for entry in states.values())
     if behind:
-        return (
-            f"Stale: {behind} of {len(states)} stages are out of date; `covey run` runs them, `covey status` says why."
-        )
+        return f"Stale: {behind} of {len(states)} stages are out of date (`covey status`); `covey run` runs them."
     return "Up to date."
 
 

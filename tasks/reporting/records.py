@@ -52,7 +52,8 @@ class _Reader:
             return {"absent": state, "why": why}
         record = self.read(path)
         if "not_applicable" in record:
-            self.lacking[stage] = NOT_APPLICABLE, str(record["not_applicable"])
+            protocol = stage.rpartition("-")[2]
+            self.lacking[stage] = NOT_APPLICABLE, str(record["not_applicable"]).removeprefix(f"{protocol}: ")
         return record and record | _costs(self.project, self.data, stage)
 
     def read(self, path: Path) -> Record:

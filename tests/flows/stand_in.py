@@ -38,6 +38,7 @@ GRAPH = {
     ]
 }
 PARAMETERS = {
+    "data": {"name": "photos"},
     "pretrain": {"rotation": {}, "simclr": {}},
     "clusterfit": {},
     "transfer": {"linear": {}},

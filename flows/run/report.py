@@ -38,7 +38,9 @@ def after_run(project: Project, outcome: Outcome) -> str:
     from tasks.reporting.terminal import terminal_table
 
     inapplicable = _gaps(own, only=NOT_APPLICABLE)
-    return f"\n{terminal_table(project)}\n\n{inapplicable}{'Report of what there is' if partly else 'Report'}: {page}"
+    unchanged = f"{paths.SCORES} and {paths.RUNS} are of an earlier report.\n" if partly else ""
+    title = "Report of what there is" if partly else "Report"
+    return f"\n{terminal_table(project)}\n\n{inapplicable}{unchanged}{title}: {page}"
 
 
 def shown(project: Project) -> str:
@@ -63,7 +65,7 @@ def _standing(project: Project, data: tuple[str, ...]) -> str:
             return f"The selected data set is another, {selected}: `covey run` makes its report."
         states = plan.standing(project)
     except (ParameterError, PipelineError, StageFailed) as error:
-        return f"Whether it is up to date cannot be told: {error}"
+        return f"Whether it is up to date cannot be told: {str(error).splitlines()[0]}"
     behind = sum(entry.state != "fresh" for entry in states.values())
     if behind:
         return f"Stale: {behind} of {len(states)} stages are out of date (`covey status`); `covey run` runs them."

@@ -48,7 +48,7 @@ class _Reader:
         if stage in self.lacking:
             state, why = self.lacking[stage]
             if state == SKIPPED and path.exists():
-                self.lacking[stage] = state, why = STALE, f"its record is of earlier inputs; skipped {why}"
+                self.lacking[stage] = state, why = STALE, f"left by earlier inputs; skipped {why}"
             return {"absent": state, "why": why}
         record = self.read(path)
         if "not_applicable" in record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from flows.cli import app
 from flows.run import plan
 from tasks.project.project import Project
 from tasks.reporting import terminal
+from tasks.reporting.imprint import Gap, Imprint
 from tasks.settings import edit, params
 from tests.flows import stand_in
 from tests.graphs import stage
@@ -178,6 +180,40 @@ def test_report_prints_the_table_and_the_path(project, monkeypatch):
     page(project)
     monkeypatch.setattr(terminal, "terminal_table", lambda _: "the table")
     assert covey("report").stdout.splitlines()[-3:] == ["the table", "", str(project / "results" / "report.html")]
+
+
+@pytest.mark.parametrize(
+    ("data", "stale", "said"),
+    [
+        ("photos", {}, "Up to date."),
+        ("photos", {"extract@rotation": ["changed"]}, "Stale: 3 of 8 stages are out of date"),
+        ("world", {}, "The selected data set is another, photos: `covey run` makes its report."),
+    ],
+)
+def test_report_says_whose_numbers_it_shows_and_whether_they_are_stale(project, data, stale, said):
+    own = Imprint((data,), "2026-01-31 12:00 UTC", (Gap("not applicable", "too few", ("transfer@rotation-knn",)),))
+    path = project / "results" / "report.html"
+    path.write_text(f'<meta name="covey" content="{html.escape(own.text)}">\n')
+    (project / "stale.json").write_text(json.dumps(stale))
+    result = covey("report")
+    assert result.exit_code == 0
+    first, second, third, *_, last = result.stdout.splitlines()
+    assert first == f"Data set {data}; made 2026-01-31 12:00 UTC."
+    assert second.startswith(said)
+    assert third == "not applicable  transfer@rotation-knn: too few"
+    assert last == str(path)
+
+
+@pytest.mark.usefixtures("project")
+def test_a_fault_of_the_project_does_not_keep_its_report_from_being_shown(monkeypatch):
+    def load(_: Path) -> None:
+        raise params.ParameterError("training.epochs: 'ten' is not of type int.")
+
+    monkeypatch.setattr(params, "read", load)
+    result = covey("report")
+    assert result.exit_code == 0
+    assert "cannot be told: training.epochs: 'ten' is not of type int." in result.stdout
+    assert result.stdout.endswith("report.html\n")
 
 
 @pytest.mark.parametrize("command", ["run", "status"])

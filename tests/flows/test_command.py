@@ -15,6 +15,8 @@ from flows.cli import app
 from flows.command import Asked
 from flows.run import engine, plan
 from tasks.project.project import Project
+from tasks.reporting import imprint
+from tasks.reporting.imprint import Gap
 from tasks.settings.schema import ParameterError
 from tasks.staleness import pipeline
 from tests.flows import stand_in
@@ -101,6 +103,23 @@ def test_a_setting_that_a_stage_would_refuse_is_refused_before_any_runs(make, ch
     assert len(refused.stderr.splitlines()) == 1
     assert not calls(project)
     assert not (project.state / "mlflow.db").exists()
+
+
+def test_where_a_stage_fails_the_report_is_made_of_what_there_is(make, capsys):
+    project = make(orchestration={"transfer": {"retries": 0}})
+    (project.root / "faults.json").write_text('{"transfer@rotation-knn": 9}')
+    ending = command.run(project, Asked(jobs=2))
+    assert ending is not None
+    assert ending.code == 1
+    assert ending.outcome.skipped == {"report": "transfer@rotation-knn"}
+    own = imprint.read(project)
+    assert own is not None
+    assert own.gaps == (Gap("failed", "failed (exit code 1)", ("transfer@rotation-knn",)),)
+    out = capsys.readouterr().out
+    assert "There is no score of what there is." in out
+    assert f"Report of what there is: {project.root}/results/report.html" in out
+    assert not (project.root / "results/scores.csv").exists()
+    assert ["begin", "report"] not in [call[:2] for call in calls(project)]
 
 
 def test_the_report_is_forced_where_its_page_is_gone(make, monkeypatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.run.jobs import Ended, Job, Jobs
+from flows.run.jobs import Ended, Failure, Job, Jobs, Outcome
 from flows.run.progress import Progress
 from flows.run.retries import Policy
 from flows.run.slots import Slots, SlotsClosed
@@ -176,3 +176,17 @@ def test_prefect_starts_jobs_in_order_retries_them_and_leaves_out_descendants(bo
     assert outcome.ended == dict.fromkeys(["first", "flaky", "last"], "ran")
     assert [failure.name for failure in outcome.failures] == ["wrong"]
     assert outcome.skipped == {"lost": "wrong"}
+
+
+@pytest.mark.parametrize(
+    ("tail", "cause"),
+    [
+        ("> python -m tasks x\nerror: job: 3 samples\nERROR: failed to reproduce 'job'", "3 samples"),
+        ("error: transfer.knn: neighbours = 0\nerror: the last one", "the last one"),
+        ("Killed", "failed (exit code 1)"),
+    ],
+)
+def test_a_report_says_of_a_failure_what_the_stage_said(tail, cause):
+    failure = Failure("job", "job failed (exit code 1)", tail, Path("log"), 1)
+    outcome = Outcome({}, (failure,), {"child": "job"})
+    assert outcome.absent == {"job": ("failed", cause), "child": ("skipped", "because job failed")}

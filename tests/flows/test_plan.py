@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
+
 import pytest
 
 from flows.run import plan
 from tasks.project.project import Project
+from tasks.reporting.imprint import Gap, Imprint
 from tasks.selection.scope import Scope
 from tasks.staleness import pipeline
 from tests.graphs import stage
@@ -97,3 +100,13 @@ def test_the_report_runs_again_where_its_page_is_gone(make, monkeypatch, tmp_pat
     (tmp_path / "results" / "report.html").unlink()
     assert make().names == ("report",)
     assert make(["linear"]).names == ()
+
+
+def test_the_report_runs_again_where_its_page_is_incomplete(make, monkeypatch, tmp_path):
+    """After failures that were undone DVC holds the report of before for up to date."""
+    monkeypatch.setattr(plan, "stale", lambda *_: {})
+    for gap, names in [(Gap("not applicable", "", ()), ()), (Gap("failed", "", ()), ("report",))]:
+        own = html.escape(Imprint(("world",), "today", (gap,)).text)
+        (tmp_path / "results" / "report.html").write_text(f'<meta name="covey" content="{own}">\n')
+        assert make().names == names
+        assert plan.standing(Project.given(tmp_path, {}))["report"].state == ("stale" if names else "fresh")

@@ -110,7 +110,8 @@ def run(
         covey run --engine dask --scheduler tcp://10.0.0.1:8786
 
     A stage that fails is retried. If it fails for good, the stages that depend on it are skipped and all others still
-    run; the report is then made of what there is. Ctrl-C stops all stages; the next `covey run` continues from their last checkpoints.
+    run; the report is then made of what there is. Ctrl-C stops all stages; the next `covey run` continues from their
+    last checkpoints.
 
     Exit codes: 0 success; 1 a stage failed; 2 a mistake in params.yaml or on the command line; 3 another `covey run`
     is running in this project; 4 success, but a score is worse than the published one in results/NAME.csv of the last

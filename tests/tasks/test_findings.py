@@ -46,7 +46,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, obj
 
 def test_pictures_are_those_of_the_best_its_refit_and_the_controls(study: tuple[Path, dict[str, object]]) -> None:
     root, content = study
-    (data,) = records.collect(Project.given(root, content), content)
+    (data,) = records.collect(Project.given(root, content), content, {})
     names = [run.name for run in sections.chosen(data, "cells_detection")]
     own = [run for run in data.runs if run.role == "self-supervised"]
     best = max(own, key=lambda run: run.scores("cells_detection")[0].value)
@@ -75,13 +75,13 @@ def test_each_protocol_has_its_section_with_a_sentence(study: tuple[Path, dict[s
 
 
 def test_a_target_is_a_column_of_the_headline_and_a_probe_is_not(study: tuple[Path, dict[str, object]]) -> None:
-    (data,) = records.collect(Project.given(*study), study[1])
+    (data,) = records.collect(Project.given(*study), study[1], {})
     assert [measure.protocol for measure in tables.headline_measures(data)] == ["linear", "knn", "cells_detection"]
 
 
 def test_a_protocol_that_left_nothing_has_no_section(tmp_path: Path) -> None:
     content = parameters(["random", "rotation"], ["world"])
     make(tmp_path, "world", content, pictures=False)
-    (data,) = records.collect(Project.given(tmp_path, content), content)
+    (data,) = records.collect(Project.given(tmp_path, content), content, {})
     assert sections.sections(Project(tmp_path), data, {}, str) == []
     assert '<h3 id="data-1-protocols">' not in written(tmp_path, content)[0]

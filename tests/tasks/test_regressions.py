@@ -182,9 +182,11 @@ def test_published_scores_of_another_form_are_passed_over(project):
 
 def test_the_report_shows_the_alarm_at_its_top(project):
     from tasks.reporting import page
+    from tasks.reporting.imprint import Imprint
 
     found = regressions.read(scores(("rotation", "linear", "res5", 0.5)), "")
-    text = page.render(Project(project), PARAMETERS, found, "now")
+    own = Imprint(("world",), "now")
+    text = page.render(Project(project), PARAMETERS, found, own)
     assert "1 of 1 numbers on world is worse than published" in text
     assert text.index('class="box alarm"') < text.index("<nav>")
-    assert "worse than published" not in page.render(Project(project), changed("training", epochs=9), found, "now")
+    assert "worse than published" not in page.render(Project(project), changed("training", epochs=9), found, own)

@@ -22,6 +22,7 @@ from tasks.process.parent_death import DVC
 from tasks.project.project import Project
 from tasks.staleness import declaration, dvc_internals, lock_file, outputs, pipeline
 from tasks.staleness.dvc_errors import MEND, StageFailed, is_locked, is_torn
+from tasks.staleness.graph import Stage
 
 LOCK_ATTEMPTS = 20
 REFUSED = 2
@@ -83,6 +84,7 @@ def _by_command(
         output.write(f"error: {name}: {error}\n".encode())
         return REFUSED
     began = time.time()
+    outputs.claim(project, stage)
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", name, *(["--force"] if force else [])]
     if code := run_command(command, project.root, output, environment, timeout):
         return code
@@ -93,6 +95,7 @@ def _by_command(
             dvc_internals.forget(project.root, name, began)
             output.write(f"error: {name}: {error}\n".encode())
             return 1
+    outputs.settle(project, stage)
     return 0
 
 
@@ -126,9 +129,13 @@ def main(arguments: list[str]) -> int:
         stage = pipeline.stage(project.root, name)
         outputs.refuse_foreign(project, stage)
         outcome = dvc_internals.reproduce(
-            project.root, name, force=force, run=_run_here, confirm=partial(_confirm, project, name)
+            project.root,
+            name,
+            force=force,
+            run=partial(_run_here, project, stage),
+            confirm=partial(_confirm, project, name),
         )
-        if outcome == "restored":
+        if outcome != "unchanged":
             outputs.settle(project, stage)
     except outputs.ForeignFilesError as error:
         print(f"error: {name}: {error}", flush=True)
@@ -144,7 +151,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _run_here(command: str, environment: dict[str, str]) -> int:
+def _run_here(project: Project, stage: Stage, command: str, environment: dict[str, str]) -> int:
     """A stage's command: one of Covey's own in a fork of the same server, any other in a shell.
 
     Ctrl-C reaches the stage itself, which is in this process's group: it has its end to write, and DVC waits for it.
@@ -154,6 +161,7 @@ def _run_here(command: str, environment: dict[str, str]) -> int:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         if server is None:
+            outputs.claim(project, stage)  # a stage of Covey's does so itself
             return subprocess.run(command, shell=True, env=environment, check=False).returncode
         with Fork(server, words[3:], Path.cwd(), {**environment, DVC: str(os.getpid())}, 1, 2) as fork:
             return fork.wait() or 0

@@ -31,7 +31,9 @@ def listed(source: Path) -> Iterator[Listed]:
 
     The state (size, times, inode) changes whenever the file changes. A source that is a file has the name b"".
     """
-    yield from _listed(os.fsencode(source), b"", ())
+    real = source.resolve()
+    above = [os.stat(folder) for folder in real.parents] if real.exists() else []
+    yield from _listed(os.fsencode(source), b"", tuple((found.st_dev, found.st_ino) for found in above))
 
 
 def state(source: Path) -> str:

@@ -66,13 +66,14 @@ def test_odd_files_are_listed_and_not_opened(project, photos):
     (photos / "a" / "gone.png").symlink_to("/nowhere/x.png")
     os.mkfifo(photos / "a" / "pipe.png")
     (photos / "a" / "up").symlink_to(photos)
+    (photos / "a" / "everything").symlink_to("/")
     (photos / "a" / "round").symlink_to(photos / "a" / "round")
     os.rename(os.fsencode(photos / "a/1.png"), os.fsencode(photos / "a") + b"/caf\xe9.png")
     (photos / ".dvcignore").write_text("*")
     listed = dict(source_files.listed(photos))
     assert listed[b"a/gone.png"] == source_files.MISSING
     assert listed[b"a/pipe.png"] == source_files.SPECIAL
-    assert listed[b"a/up"] == listed[b"a/round"] == source_files.CIRCLE
+    assert listed[b"a/up"] == listed[b"a/round"] == listed[b"a/everything"] == source_files.CIRCLE
     assert b"a/caf\xe9.png" in listed
     assert source_files.fingerprint(project, photos) != first
 

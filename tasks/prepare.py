@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 
 def prepare(context: Context) -> Result:
-    """-> data/<data>/, metrics/<data>/prepare.json, metrics/<data>/pictures/."""
+    """-> data/<data>/, metrics/<data>/prepare.json, metrics/<data>/pictures/; what the reader notes, to the log."""
     block, seed = context.parameters["data"], context.parameters["seed"]
     dataset = readers.load(context.project.root, block, seed)
     _draw(context.places.pictures, dataset, readers.reader_of(block), seed)
     summary = Stored(context.places.dataset).write(dataset)
-    write_json(context.places.preparation, summary)
+    for note in dataset.notes:
+        print(f"note: {note}")
+    known = {"notes": list(dataset.notes)} if dataset.notes else {}
+    write_json(context.places.preparation, summary | known)
     return Result(readers.counts(dataset))
 
 

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ssl_models.datasets import folder
 from ssl_models.datasets._common import archive
+from ssl_models.datasets._common.passed_over import PassedOver
+from ssl_models.datasets._common.pictures import SUFFIXES
 from ssl_models.datasets._common.split import Dataset, Split
-from ssl_models.datasets.folder import Entry, Listing
+from ssl_models.datasets._folder.listing import Entry, Listing
 
 TRAIN, TEST = 50_000, 10_000
 """The counts of the whole data set."""
@@ -62,9 +64,21 @@ def _archive() -> Path | None:
 
 
 def _list_archive(path: Path) -> Listing:
-    """The members .../{train,test}/CLASS/NAME.png with their bytes, sorted; other members are skipped."""
+    """The members .../{train,test}/CLASS/NAME.png with their bytes, sorted; other members are passed over."""
     found: dict[str, list[tuple[str, str, bytes]]] = {"train": [], "test": []}
-    for name, content in archive.members(path, _is_image):
+    skipped: list[str] = []
+    passed_over = PassedOver()
+
+    def is_image(name: str) -> bool:
+        parts = PurePosixPath(name).parts[-3:]
+        if len(parts) < 3 or parts[0] not in found:
+            return False
+        taken = PurePosixPath(parts[2]).suffix.lower() in SUFFIXES and not parts[2].startswith(".")
+        if not taken:
+            passed_over.add(parts[2])
+        return taken
+
+    for name, content in archive.members(path, is_image, skipped):
         parts = PurePosixPath(name).parts[-3:]
         found[parts[0]].append((parts[1], "/".join(parts), content))
     classes = tuple(sorted({name for name, _, _ in found["train"]}))
@@ -74,14 +88,7 @@ def _list_archive(path: Path) -> Listing:
         [Entry(name, classes.index(label), content) for label, name, content in sorted(found[split])]
         for split in ("train", "test")
     )
-    return Listing(train, test, classes)
-
-
-def _is_image(name: str) -> bool:
-    parts = PurePosixPath(name).parts[-3:]
-    if len(parts) < 3 or parts[0] not in ("train", "test"):
-        return False
-    return PurePosixPath(parts[2]).suffix.lower() in folder.SUFFIXES and not parts[2].startswith(".")
+    return Listing(train, test, classes, tuple(skipped), passed_over.notes())
 
 
 def _downloaded(size: int) -> Dataset:

@@ -47,31 +47,36 @@ def load(*, seed: int, source: str = "", size: int = 64) -> Dataset:  # noqa: AR
     below 1 or another layout.
     """
     pose.check_size(size)
-    people, place = _people(source)
+    skipped: list[str] = []
+    people, place = _people(source, skipped)
     half = len(people) // 2
-    return pose.read(people[:half], people[half:], JOINTS, size, place)
+    return pose.read(people[:half], people[half:], JOINTS, size, place, skipped)
 
 
 def count(*, source: str = "", size: int = 64, seed: int = 0) -> tuple[int, int]:  # noqa: ARG001 - as load
     """How many people `load` would read for train and test, with those whose picture is missing."""
     pose.check_size(size)
-    people, _ = _people(source)
+    people, _ = _people(source, [])
     return len(people) // 2, len(people) - len(people) // 2
 
 
-def _people(source: str) -> tuple[list[Person], str]:
+def _people(source: str, skipped: list[str]) -> tuple[list[Person], str]:
+    """Everyone, and the place; `skipped` gets a text for each picture that is left out."""
     place = pose.find(source, ("lsp", "lsp.tar.gz"), _holds, "Leeds Sports Pose (joints.mat and images/)")
-    files = _folder_files(place) if place.is_dir() else _archive_files(place)
+    files = _folder_files(place) if place.is_dir() else _archive_files(place, skipped)
     if "joints.mat" not in files:
         raise ValueError(f"'{place}' lacks the file joints.mat")
     joints = _joints(files["joints.mat"], f"{place}/joints.mat")
     if len(joints) < 2:
         raise ValueError(f"'{place}/joints.mat' holds {len(joints)} people; it takes 2 to have a half for each split")
-    found = {int(match[1]): content for name, content in files.items() if (match := IMAGE.fullmatch(name))}
+    found: dict[int, str] = {}
+    for name in sorted(files):
+        if (match := IMAGE.fullmatch(name)) and (taken := found.setdefault(int(match[1]), name)) != name:
+            skipped.append(f"images/{name}: {taken} is of the same person, and the first by name is taken")
     return [
         Person(
             f"{place}/joints.mat, person {number}",
-            found.get(number, place / "images" / f"im{number:04d}.jpg"),
+            files[found[number]] if number in found else place / "images" / f"im{number:04d}.jpg",
             one,
             pose.between(one, *TORSO),
         )
@@ -102,9 +107,16 @@ def _folder_files(place: Path) -> FILES:
     return images | {"joints.mat": place / "joints.mat"}
 
 
-def _archive_files(place: Path) -> FILES:
+def _archive_files(place: Path, skipped: list[str]) -> FILES:
     """joints.mat and images/im*, wherever they lie in the archive, with their bytes."""
-    return {PurePosixPath(name).name: content for name, content in archive.members(place, _is_wanted)}
+    found: FILES = {}
+    names: dict[str, str] = {}
+    for member, content in archive.members(place, _is_wanted, skipped):
+        name = PurePosixPath(member).name
+        if (other := names.setdefault(name, member)) != member:
+            raise ValueError(f"'{place}' holds both '{other}' and '{member}'; an archive holds one data set")
+        found[name] = content
+    return found
 
 
 def _is_wanted(name: str) -> bool:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from io import BytesIO
-from math import isfinite
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
 
 import numpy as np
 import torch
 from numpy import ndarray
 
+from ssl_models.datasets._common import pictures
+from ssl_models.datasets._common.pictures import Greys
 from ssl_models.datasets._common.split import Dataset, Split
-from ssl_models.datasets._voc import layout
-from ssl_models.datasets._voc.layout import Listed
+from ssl_models.datasets._voc import annotation as annotated
+from ssl_models.datasets._voc import frame, layout
+from ssl_models.datasets._voc.layout import Listed, Listing
 from ssl_models.datasets._world import truth
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ class _Read:
     image: ndarray | None
     objects: list[tuple[str, list[float]]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    resized: bool = False
+    """Whether the boxes are of the picture before it was resized."""
 
 
 def load(
@@ -49,7 +50,10 @@ def load(
 
     A picture keeps its proportions: its long side is scaled to `size`, and it lies in the middle of a grey square.
     Boxes are moved with it. VOC counts pixels from 1, and both ends of a box belong to it, so a box reaches from
-    xmin - 1 to xmax.
+    xmin - 1 to xmax. Pictures are turned upright as EXIF says. The annotation's <size> tells whether its boxes were
+    drawn before or after that, and whether the picture was resized since; the boxes follow (_voc/frame.py), and
+    `Dataset.notes` counts such pictures. Of images of one name the first by suffix is taken. Greys of more than 8 bits
+    are scaled by the bits that the largest value of the data set has.
 
     The first of these that exists is read: `source`, where it is a folder with Annotations/, JPEGImages/ and
     ImageSets/Main/, or one or two levels above such folders, which are joined (VOC2007 and VOC2012: "07+12");
@@ -59,18 +63,24 @@ def load(
     "trainval" or "train", the other way round where test is "val".
 
     `Dataset.skipped` names what is left out: listed pictures without an annotation or an image, or which cannot be
-    read; boxes without area or wholly outside the picture; those of a class that no training picture shows. A box that
-    lies partly outside is clipped, one with exchanged corners put right.
+    read; pictures whose boxes are in shares of the sides, or in a frame that cannot be told; boxes without area or
+    wholly outside the picture; those of a class that no training picture shows. A box that lies partly outside is
+    clipped, one with exchanged corners put right.
     Raises FileNotFoundError where no data are found, ValueError for settings out of range, another layout, a broken
     archive, a picture in both splits, and a split without a readable picture.
     """
     _check_size(size)
     listing = layout.find(source, archive, train, test)
+    found, notes = pictures.in_one_range(partial(_dataset, listing, size))
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def _dataset(listing: Listing, size: int, greys: Greys) -> Dataset:
     skipped = list(listing.skipped)
     reads = []
     for name, listed in (("training", listing.train), ("test", listing.test)):
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            found = list(pool.map(partial(_read, size=size), listed))
+            found = list(pool.map(partial(_read, size=size, greys=greys), listed))
         skipped += [text for read in found for text in read.skipped]
         reads.append([read for read in found if read.image is not None])
         if not reads[-1]:
@@ -80,7 +90,9 @@ def load(
     unknown = sorted({label for read in reads[1] for label, _ in read.objects} - set(classes))
     skipped += [f"test boxes of '{label}': no training picture shows one" for label in unknown]
     train_split, test_split = (_split(found, classes) for found in reads)
-    return Dataset(train_split, test_split, classes, tuple(skipped))
+    resized = sum(read.resized for found in reads for read in found)
+    told = f"annotations of another size (<size>) than their picture, whose boxes were scaled by the ratio: {resized}"
+    return Dataset(train_split, test_split, classes, tuple(skipped), notes=(told,) if resized else ())
 
 
 def count(
@@ -98,75 +110,50 @@ def count(
     return len(listing.train), len(listing.test)
 
 
-def letterbox(image: Image, size: int) -> tuple[ndarray, ndarray, ndarray]:
+def letterbox(image: Image, whole: ndarray, size: int) -> tuple[ndarray, ndarray, ndarray]:
     """A picture in the middle of a grey square, (3, size, size) uint8, and what moves x and y there: scale, offset.
 
-    A point lies at scale * point + offset. A JPEG far larger than `size` is decoded at a fraction of its size.
+    whole: (2,), the picture's width and height, of which `image` may be decoded at a fraction. A point lies at
+    scale * point + offset.
     """
     from PIL import Image as pillow  # noqa: N813 - `Image` is the annotation
 
-    whole = np.array(image.size)
-    image.draft("RGB", (2 * size, 2 * size))
     inner = np.maximum(1, np.rint(whole * size / whole.max()).astype(int))
     offset = (size - inner) // 2
     square = pillow.new("RGB", (size, size), (MIDDLE_GREY,) * 3)
-    square.paste(image.convert("RGB").resize(tuple(inner.tolist()), pillow.Resampling.BICUBIC), tuple(offset.tolist()))
+    square.paste(image.resize(tuple(inner.tolist()), pillow.Resampling.BICUBIC), tuple(offset.tolist()))
     return np.asarray(square).transpose(2, 0, 1), inner / whole, offset
 
 
-def _read(listed: Listed, size: int) -> _Read:
+def _read(listed: Listed, size: int, greys: Greys) -> _Read:
     """One picture and its boxes, which lie in [0, size]. Errors are returned as texts."""
-    from PIL import Image as pillow  # noqa: N813 - as above
-
     try:
-        annotation = ElementTree.fromstring(layout.content(listed.annotation))
-        with pillow.open(BytesIO(layout.content(listed.image))) as image:
-            width, height = image.size
-            picture, scale, offset = letterbox(image, size)
+        annotation = annotated.parse(layout.content(listed.annotation))
+        annotated.refuse_shares(annotation)
+        with pictures.opened(layout.content(listed.image)) as image:
+            orientation = pictures.orientation(image)
+            sideways = orientation in frame.SIDEWAYS
+            # Pillow gives the size of a TIFF as it is shown, and that of all others as it is stored.
+            stored = image.size[::-1] if sideways and image.format == "TIFF" else image.size
+            counted = frame.find(annotation, stored, orientation)
+            whole = np.array(stored[::-1] if sideways else stored)
+            image.draft(None, (2 * size, 2 * size))  # a JPEG far larger than that is decoded at a fraction of its size
+            picture, scale, offset = letterbox(pictures.as_rgb(image, greys, upright=True), whole, size)
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises many types for broken files
-        return _Read(None, skipped=[f"{listed.name}: {type(error).__name__}: {error}"])
-    found = _Read(picture)
+        return _Read(None, skipped=[f"{listed.name}: {pictures.reason(error)}"])
+    found = _Read(picture, resized=counted.size != counted.stored)
     for number, element in enumerate(annotation.findall("object"), 1):
-        label = " ".join(element.findtext("name", "").split())
+        label = annotated.label_of(element)
         try:
-            box = np.array(_edges(element, label, width, height)).reshape(2, 2) * scale + offset
+            box = np.array(counted.upright(annotated.edges(element, *counted.size))).reshape(2, 2) * scale + offset
         except ValueError as error:
             found.skipped.append(f"{listed.name}, object {number} ('{label}'): {error}")
             continue
         difficult = element.findtext("difficult", "0").strip().lower() in ("1", "true")
         found.objects.append((label, [*box.flatten().tolist(), float(difficult)]))
     return found
-
-
-def _edges(element: Element, label: str, width: int, height: int) -> list[float]:
-    """left, top, right, bottom in pixels from 0, clipped to the picture; raises ValueError saying what is wrong."""
-    if not label:
-        raise ValueError("it has no name")
-    lows, highs = [], []
-    for axis, side in (("x", width), ("y", height)):
-        low, high = sorted(_number(element, f"{axis}{end}") for end in ("min", "max"))
-        if low == high:
-            raise ValueError(f"the box has no area: {axis}min and {axis}max are {low:g}")
-        lows.append(max(low - 1, 0.0))
-        highs.append(min(high, float(side)))
-        if lows[-1] >= highs[-1]:
-            raise ValueError(
-                f"the box lies outside the picture of {width} x {height} pixels: {axis} from {low:g} to {high:g}"
-            )
-    return lows + highs
-
-
-def _number(element: Element, name: str) -> float:
-    text = element.findtext(f"bndbox/{name}", "").strip()
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not isfinite(value):
-        raise ValueError(f"{name} = '{text}' is not a number")
-    return value
 
 
 def _split(reads: list[_Read], classes: tuple[str, ...]) -> Split:

@@ -11,5 +11,7 @@ def prepare(context: Context, target: str) -> Result:
     """-> data/targets/<target>/."""
     block = context.parameters["targets"][target]["data"]
     dataset = readers.load(context.project.root, block, context.parameters["seed"])
+    for note in dataset.notes:
+        print(f"note: {note}")
     Stored(context.project.target(target)).write(dataset)
     return Result(readers.counts(dataset))

@@ -87,7 +87,7 @@ def test_a_folder_is_taken_before_the_archive_and_a_given_one_before_both(data_f
 def test_unreadable_members_are_named(data_folder, members):
     write_archive(data_folder / "cifar10.tar.gz", {**members, "cifar10/train/dog/c.png": b"no image"})
     data = cifar10.load(seed=0)
-    assert data.skipped == ("train/dog/c.png",)
+    assert data.skipped == ("train/dog/c.png: no format of pictures that is known",)
     assert len(data.train) == 3
 
 

@@ -96,6 +96,11 @@ def test_what_is_no_image_is_passed_over(classes):
     (classes / ".git").mkdir()
     data = folder.load(seed=0, source=str(classes), size=8)
     assert (len(data.train), len(data.test), data.skipped, data.classes) == (12, 3, (), ("cat", "dog"))
+    assert data.notes == (
+        "1 file of .db passed over: no suffix of a picture that is read",
+        "1 file of .txt passed over: no suffix of a picture that is read",
+        "3 files passed over: hidden, as the name begins with a dot",
+    )
 
 
 # Conversions
@@ -160,7 +165,11 @@ def test_unreadable_images_are_named_and_left_out(classes):
     (classes / "dog" / "page.jpg").write_text("<html>404</html>")
     (classes / "dog" / "nothing.png").touch()
     data = folder.load(seed=0, source=str(classes), size=8)
-    assert sorted(data.skipped) == ["cat/broken.png", "dog/nothing.png", "dog/page.jpg"]
+    assert sorted(data.skipped) == [
+        "cat/broken.png: OSError: image file is truncated",
+        "dog/nothing.png: no format of pictures that is known",
+        "dog/page.jpg: no format of pictures that is known",
+    ]
     assert len(data.train) + len(data.test) == 15
     assert data.train.labels.bincount().sum() == len(data.train.images)
     reds = data.train.images[:, 0, 0, 0] == 255

@@ -132,7 +132,9 @@ def test_unlabelled_pictures_go_through_and_say_what_they_lack(project, fork, tm
     edit(project, pretrain={"supervised": {"method": "supervised"}}, training={"epochs": 1})
     done = run_stage(project, "", fork)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads((project / "metrics/flat/prepare.json").read_text())["skipped"] == ["broken.png"]
+    assert json.loads((project / "metrics/flat/prepare.json").read_text())["skipped"] == [
+        "broken.png: no format of pictures that is known"
+    ]
     assert "no labels" in json.loads((project / "metrics/flat/rotation/knn.json").read_text())["not_applicable"]
     assert "label" in json.loads((project / "metrics/flat/supervised/training.json").read_text())["not_applicable"]
     assert json.loads((project / "metrics/flat/rotation_cf/cluster.json").read_text())["nmi"] is None

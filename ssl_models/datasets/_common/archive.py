@@ -1,23 +1,106 @@
-"""Files in a tar archive, read without unpacking it."""
+"""Files in a tar archive, read without unpacking it, within bounds: it may unpack to a thousand times its size."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, cast
+
+from ssl_models.datasets._common import files
+
+RATIO = 200
+"""Bytes that may come of each byte of the archive. Pictures hardly shrink; texts do by 10 or 20 times."""
+FREE_BYTES = 2**26
+"""What may come of any archive, however small."""
+PACKED: dict[bytes, Callable[..., IO[bytes]]] = {
+    b"\x1f\x8b": cast(Callable[..., IO[bytes]], gzip.open),
+    b"BZh": cast(Callable[..., IO[bytes]], bz2.open),
+    b"\xfd7zXZ\x00": cast(Callable[..., IO[bytes]], lzma.open),
+}
+BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
-def members(path: Path, wanted: Callable[[str], object]) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each file whose name is wanted, in the archive's order.
+def members(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each file whose name is wanted, in the archive's order, one in memory at a time.
 
-    Raises ValueError where the archive cannot be read to its end.
+    A wanted member that is too large, a link, a device or whose name is not UTF-8 is left out, and `skipped` gets a
+    text for it. Raises ValueError where the archive cannot be read to its end, and where it unpacks to more than RATIO
+    times its size.
     """
+    name = "its first member"
     try:
-        with tarfile.open(path, "r:*") as archive:
+        with _unpacked(path) as stream, tarfile.open(fileobj=cast(IO[bytes], stream), mode="r:") as archive:
             for member in archive:
-                stream = archive.extractfile(member) if member.isfile() and wanted(member.name) else None
-                if stream:
-                    yield member.name, stream.read()
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+                name = f"the member '{files.printable(member.name)}'"
+                stream.check(member.offset_data + (member.size if member.isfile() else 0))
+                if member.isdir() or not wanted(member.name):
+                    continue
+                if why := _fault(member):
+                    skipped.append(f"{files.printable(member.name)}: {why}")
+                elif content := archive.extractfile(member):
+                    yield member.name, content.read()
+    except TooMuch as error:
+        raise ValueError(f"'{path}', {name}: {error}") from error
+    except BROKEN as error:
         raise ValueError(f"'{path}' cannot be read to its end ({error}); fetch it again") from error
+
+
+class TooMuch(Exception):
+    """An archive holds more than its size promises."""
+
+
+class _Bounded:
+    """A stream that refuses to unpack more than `most` bytes, or more than a member's at once.
+
+    tarfile passes over a member by seeking, and reads an extended header in one piece, of whatever size it says.
+    """
+
+    def __init__(self, stream: IO[bytes], most: int) -> None:
+        self._stream, self._most = stream, most
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= files.MOST_BYTES + tarfile.RECORDSIZE:
+            raise TooMuch(f"{size:,} bytes are to be read at once, more than {files.MOST_BYTES:,}")
+        self.check(self._stream.tell() + size)
+        return self._stream.read(size)
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        self.check(position)
+        return self._stream.seek(position, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def check(self, position: int) -> None:
+        """Raises TooMuch where `position` lies further than the archive's size allows."""
+        if position > self._most:
+            raise TooMuch(
+                f"the archive unpacks to over {self._most:,} bytes, more than {RATIO} times its size; unpack it "
+                "yourself if you trust it, and name the folder"
+            )
+
+    def __enter__(self) -> _Bounded:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+
+def _unpacked(path: Path) -> _Bounded:
+    with path.open("rb") as file:
+        start = file.read(6)
+    unpack = next((unpack for magic, unpack in PACKED.items() if start.startswith(magic)), open)
+    return _Bounded(unpack(path, "rb"), FREE_BYTES + RATIO * path.stat().st_size)
+
+
+def _fault(member: tarfile.TarInfo) -> str:
+    if not files.is_utf8(member.name):
+        return "its name is not UTF-8"
+    if not member.isfile():
+        return "a link in the archive, not a file" if member.islnk() or member.issym() else "not a file"
+    return files.too_large(member.size) if member.size > files.MOST_BYTES else ""

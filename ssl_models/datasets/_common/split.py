@@ -40,7 +40,7 @@ class Dataset:
     """Two splits, the names of the classes (empty: no labels), and the entries that could not be read.
 
     skipped: a text for each entry that was left out, with its name and the reason. points: names of the points in
-        `Split.truth`.
+        `Split.truth`. notes: what else its user should know: files passed over, by suffix; how greys were scaled.
     """
 
     train: Split
@@ -48,3 +48,4 @@ class Dataset:
     classes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from numpy import ndarray
 
+from ssl_models.datasets._common import pictures
+from ssl_models.datasets._common.pictures import Greys
 from ssl_models.datasets._common.split import Dataset, Split
 
 MARGIN = 0.15
@@ -39,16 +41,32 @@ class Person:
     extent: float
 
 
-def read(train: Sequence[Person], test: Sequence[Person], points: tuple[str, ...], size: int, source: str) -> Dataset:
+def read(
+    train: Sequence[Person],
+    test: Sequence[Person],
+    points: tuple[str, ...],
+    size: int,
+    source: str,
+    skipped: Sequence[str] = (),
+) -> Dataset:
     """Decodes both lists: images (N, 3, size, size) uint8, points and extent as Split.truth has them, no labels.
 
     People that cannot be shown are left out, and a joint outside its picture is not scored; both are named in
-    `Dataset.skipped`. Raises ValueError where a split has no people left; `source` is named in the message.
+    `Dataset.skipped`, after what the caller has `skipped`. Pictures are shown as they are stored, since MATLAB, with
+    which these data sets were annotated, reads them so. Raises ValueError where a split has no people left; `source` is
+    named in the message.
     """
+    found, notes = pictures.in_one_range(lambda greys: _read((train, test), points, size, source, greys))
+    return replace(found, skipped=(*skipped, *found.skipped), notes=notes)
+
+
+def _read(
+    people_of: tuple[Sequence[Person], Sequence[Person]], points: tuple[str, ...], size: int, source: str, greys: Greys
+) -> Dataset:
     splits: list[Split] = []
     skipped: list[str] = []
-    for part, people in (("training", train), ("test", test)):
-        shown, notes = _decode_all(people, points, size)
+    for part, people in zip(("training", "test"), people_of, strict=True):
+        shown, notes = _decode_all(people, points, size, greys)
         if not shown:
             raise ValueError(f"{source}: none of the {len(people)} {part} people can be read; {(notes or ['-'])[0]}")
         images, joints, extents = (np.stack(column) for column in zip(*shown, strict=True))
@@ -149,30 +167,31 @@ def check_size(size: int) -> None:
         raise ValueError(f"size = {size} must be at least 1 pixel")
 
 
-def _decode_all(people: Sequence[Person], points: tuple[str, ...], size: int) -> tuple[list[Any], list[str]]:
+def _decode_all(
+    people: Sequence[Person], points: tuple[str, ...], size: int, greys: Greys
+) -> tuple[list[Any], list[str]]:
     """Image, joints and extent of each person that can be shown, and what was left out."""
     shown, notes = [], []
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for person, (found, said) in zip(people, pool.map(lambda one: _decode(one, points, size), people), strict=True):
+        decoded = pool.map(lambda one: _decode(one, points, size, greys), people)
+        for person, (found, said) in zip(people, decoded, strict=True):
             shown += [found] if found else []
             notes += [f"{person.name}: {text}" for text in said]
     return shown, notes
 
 
 def _decode(
-    person: Person, points: tuple[str, ...], size: int
+    person: Person, points: tuple[str, ...], size: int, greys: Greys
 ) -> tuple[tuple[ndarray, ndarray, ndarray] | None, list[str]]:
-    from PIL import Image
-
     try:
-        with Image.open(BytesIO(person.picture) if isinstance(person.picture, bytes) else person.picture) as image:
-            picture = np.asarray(image.convert("RGB"))
+        with pictures.opened(person.picture) as image:
+            picture = np.asarray(pictures.as_rgb(image, greys, upright=False))
     except MemoryError:
         raise
     except FileNotFoundError:
         return None, [f"the picture '{person.picture!s}' is missing"]
     except Exception as error:  # Pillow raises many types for broken files
-        return None, [f"the picture cannot be read ({type(error).__name__}: {error})"]
+        return None, [f"the picture cannot be read ({pictures.reason(error)})"]
     joints = person.joints.astype(np.float32)
     known = joints[:, 2] > 0
     inside = np.isfinite(joints[:, :2]).all(1) & (joints[:, :2] >= 0).all(1)

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ssl_models.datasets._common import files
 from ssl_models.datasets._common.archive import members
-from ssl_models.datasets.folder import SUFFIXES
+from ssl_models.datasets._common.pictures import SUFFIXES
 
 ANNOTATIONS, IMAGES, LISTS = FOLDERS = ("Annotations", "JPEGImages", "ImageSets/Main")
 IN_A_ROOT = re.compile(rf"(?:(.*)/)?({'|'.join(FOLDERS)})/([^/.][^/]*)")
@@ -47,16 +49,22 @@ class _Root:
 
 def find(source: str, archive: str, train: str, test: str) -> Listing:
     """The pictures that voc.load's settings name, each once and in the lists' order; raises as it does."""
-    roots, place = _roots(source, archive)
     skipped: list[str] = []
+    roots, place = _roots(source, archive, skipped)
+    known = sorted({Path(name).stem for root in roots for name in root.files if name.startswith(LISTS)})
+    if not known:
+        raise ValueError(
+            f"'{place}' holds no lists in {LISTS}, which tell the training from the test pictures: write train.txt and "
+            "test.txt there, with the name of a picture, less its suffix, on each line"
+        )
     test = test or ("test" if any(f"{LISTS}/test.txt" in root.files for root in roots) else "val")
     likely = ("train", "trainval") if "val" in re.split(r"[+/]", test) else ("trainval", "train")
     splits = []
     for setting, value in (("train", train), ("test", test)):
         lists = _lists(roots, value) if value else _first_of_each(roots, likely)
         if not lists:
-            known = sorted({Path(name).stem for root in roots for name in root.files if name.startswith(LISTS)})
-            raise ValueError(f"'{place}': {setting} = '{value}' must name lists in {LISTS}: {', '.join(known)}")
+            what = f"{setting} = '{value}'" if value else f"there is no list {' or '.join(likely)}; `{setting}`"
+            raise ValueError(f"'{place}': {what} must name lists in {LISTS}: {', '.join(known)}")
         splits.append({entry.name: entry for root, path in lists for entry in _entries(root, path, skipped)})
     if both := splits[0].keys() & splits[1].keys():
         raise ValueError(f"'{place}': {min(both)} is in the training and in the test split; set train and test")
@@ -64,11 +72,11 @@ def find(source: str, archive: str, train: str, test: str) -> Listing:
 
 
 def content(file: Path | bytes) -> bytes:
-    """What a file holds."""
-    return file if isinstance(file, bytes) else file.read_bytes()
+    """What a file holds. Raises ValueError for a pipe, a device, a link to nothing or a file that is too large."""
+    return file if isinstance(file, bytes) else files.read(file)
 
 
-def _roots(source: str, archive: str) -> tuple[list[_Root], str]:
+def _roots(source: str, archive: str, skipped: list[str]) -> tuple[list[_Root], str]:
     """The folders of the layout in order, and the place where they were found."""
     data = os.environ.get("COVEY_DATA")
     given = [Path(source).expanduser()] if source else []
@@ -78,7 +86,7 @@ def _roots(source: str, archive: str) -> tuple[list[_Root], str]:
         if place.is_dir():
             return _grouped(_in_folder(place), str(place)), str(place)
         if place.is_file():
-            return _grouped(_in_archive(place), str(place)), str(place)
+            return _grouped(_in_archive(place, skipped), str(place)), str(place)
     raise FileNotFoundError(
         f"no pictures in VOC's layout: source = '{source}' is not a folder, and archive = '{archive}' is neither a "
         f"folder nor a file in $COVEY_DATA ({data or 'not set'})"
@@ -95,8 +103,8 @@ def _in_folder(place: Path) -> Iterable[tuple[str, Path]]:
             return
 
 
-def _in_archive(path: Path) -> Iterable[tuple[str, bytes]]:
-    for name, data in members(path, IN_A_ROOT.fullmatch):
+def _in_archive(path: Path, skipped: list[str]) -> Iterable[tuple[str, bytes]]:
+    for name, data in members(path, IN_A_ROOT.fullmatch, skipped):
         yield name.removeprefix("./"), data
 
 
@@ -132,9 +140,17 @@ def _first_of_each(roots: list[_Root], names: Iterable[str]) -> list[tuple[_Root
 
 
 def _entries(root: _Root, path: str, skipped: list[str]) -> list[Listed]:
-    images = {Path(name).stem: name for name in root.files if Path(name).suffix.lower() in SUFFIXES}
+    images: dict[str, list[str]] = {}
+    others: dict[str, str] = {}
+    for file in sorted(name for name in root.files if name.startswith(f"{IMAGES}/")):
+        if Path(file).suffix.lower() in SUFFIXES:
+            images.setdefault(Path(file).stem, []).append(file)
+        else:
+            others[Path(file).stem] = file
     found = []
-    for line in content(root.files[path]).decode("utf-8-sig", "replace").splitlines():
+    text = content(root.files[path])
+    encoding = "utf-16" if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    for line in text.decode(encoding, "replace").splitlines():
         name = line.strip()
         if f"{ANNOTATIONS}/{name}.xml" not in root.files:
             name = re.sub(r"\s+(-1|0|1)$", "", name)  # the lists of one class tell whether it is there
@@ -142,7 +158,11 @@ def _entries(root: _Root, path: str, skipped: list[str]) -> list[Listed]:
         if annotation not in root.files:
             skipped += [f"{root.name}{path}: '{name}' has no annotation"] if name else []
         elif name not in images:
-            skipped.append(f"{root.name}{annotation}: the image JPEGImages/{name}.jpg is missing")
+            unread = f"; the suffix of {others[name]} is none of a picture that is read" if name in others else ""
+            skipped.append(f"{root.name}{annotation}: the image {IMAGES}/{name}.jpg is missing{unread}")
         else:
-            found.append(Listed(root.name + annotation, root.files[annotation], root.files[images[name]]))
+            first, *more = images[name]
+            same = f"{first} has the same name, and the first by suffix is taken"
+            skipped += [f"{root.name}{other}: {same}" for other in more]
+            found.append(Listed(root.name + annotation, root.files[annotation], root.files[first]))
     return found

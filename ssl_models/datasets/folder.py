@@ -14,7 +14,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from ssl_models.datasets._common import pictures
+from ssl_models.datasets._common import files, pictures
 from ssl_models.datasets._common.pictures import SUFFIXES as SUFFIXES
 from ssl_models.datasets._common.pictures import Greys
 from ssl_models.datasets._common.split import Dataset, Split
@@ -97,9 +97,9 @@ def _decode_all(
                 kept.append(index)
             elif unreadable == "refuse":
                 pool.shutdown(cancel_futures=True)
-                raise ValueError(f"{entries[index].name} cannot be read as an image: {result}")
+                raise ValueError(f"{files.printable(entries[index].name)} cannot be read as an image: {result}")
             else:
-                failed.append(f"{entries[index].name}: {result}")
+                failed.append(f"{files.printable(entries[index].name)}: {result}")
     return torch.from_numpy(images[: len(kept)]), kept, failed
 
 

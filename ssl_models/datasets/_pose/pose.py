@@ -95,7 +95,9 @@ def cut_out(picture: ndarray, joints: ndarray, size: int) -> tuple[ndarray, ndar
     begin, end = np.maximum(first, 0), np.minimum(last, picture.shape[:2])
     part = picture[begin[0] : end[0], begin[1] : end[1]]
     padded = np.pad(part, [(before[0], after[0]), (before[1], after[1]), (0, 0)])
-    box = (left - first[1], top - first[0], left - first[1] + side, top - first[0] + side)
+    high_side, wide_side = padded.shape[:2]  # which rounding must not exceed
+    x, y = left - first[1], top - first[0]
+    box = (x, y, min(x + side, wide_side), min(y + side, high_side))
     square = Image.fromarray(padded).resize((size, size), Image.Resampling.BICUBIC, box=box)
     moved = np.zeros_like(joints, dtype=np.float32)
     moved[known, :2] = (joints[known, :2] - (left, top)) * (size / side)

@@ -63,8 +63,8 @@ def find(source: str, archive: str, train: str, test: str) -> Listing:
     for setting, value in (("train", train), ("test", test)):
         lists = _lists(roots, value) if value else _first_of_each(roots, likely)
         if not lists:
-            what = f"{setting} = '{value}'" if value else f"there is no list {' or '.join(likely)}; `{setting}`"
-            raise ValueError(f"'{place}': {what} must name lists in {LISTS}: {', '.join(known)}")
+            given = f"{setting} = '{value}'" if value else f"there is no list {' or '.join(likely)}, so {setting}"
+            raise ValueError(f"'{place}': {given} must name lists in {LISTS}: {', '.join(known)}")
         splits.append({entry.name: entry for root, path in lists for entry in _entries(root, path, skipped)})
     if both := splits[0].keys() & splits[1].keys():
         raise ValueError(f"'{place}': {min(both)} is in the training and in the test split; set train and test")

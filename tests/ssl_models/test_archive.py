@@ -60,6 +60,15 @@ def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused_and_takes_
     assert most < 2**23
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_size_beyond_the_bound_is_refused_before_anything_is_unpacked(tmp_path, wanted):
+    head = tarfile.TarInfo("a.png")
+    head.size = 2**36  # of which the archive holds nothing
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(head.tobuf(tarfile.GNU_FORMAT)))
+    with pytest.raises(ValueError, match="the member 'a.png': the archive unpacks to over"):
+        read(tmp_path / "a.tar.gz", lambda _: wanted)
+
+
 def test_a_member_that_is_too_large_is_left_out_and_the_rest_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "MOST_BYTES", 2**20)
     found, skipped = read(zeros(tmp_path / "a.tar.gz", 2**22, "b.png"))
@@ -67,11 +76,12 @@ def test_a_member_that_is_too_large_is_left_out_and_the_rest_is_read(tmp_path, m
     assert skipped == ["a.png: it has 4,194,304 bytes, and at most 1,048,576 are read"]
 
 
-def test_a_name_of_gigabytes_is_not_read(tmp_path):
+@pytest.mark.parametrize(("size", "why"), [(2**33, "bytes are to be read at once"), (2**28, "unpacks to over")])
+def test_a_name_of_gigabytes_is_not_read(tmp_path, size, why):
     head = tarfile.TarInfo("long")
-    head.type, head.size = tarfile.GNUTYPE_LONGNAME, 2**33
+    head.type, head.size = tarfile.GNUTYPE_LONGNAME, size
     (tmp_path / "a.tar").write_bytes(head.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
-    with pytest.raises(ValueError, match=r"a\.tar', its first member: .* bytes are to be read at once"):
+    with pytest.raises(ValueError, match=rf"a\.tar', its first member: .*{why}"):
         read(tmp_path / "a.tar")
 
 

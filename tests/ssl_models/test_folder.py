@@ -99,7 +99,6 @@ def test_what_is_no_image_is_passed_over(classes):
     assert data.notes == (
         "1 file of .db passed over: no suffix of a picture that is read",
         "1 file of .txt passed over: no suffix of a picture that is read",
-        "3 files passed over: hidden, as the name begins with a dot",
     )
 
 

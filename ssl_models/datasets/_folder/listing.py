@@ -85,17 +85,16 @@ class _Tree:
     def _read(self, folder: Path) -> _Content:
         try:
             with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+                entries = sorted((e for e in found if not e.name.startswith(".")), key=lambda entry: entry.name)
         except OSError as error:
             self._skip(folder, error.strerror or str(error))
             return _Content([], [])
         images, folders, others = [], [], 0
         for entry in entries:
             path = folder / entry.name
-            hidden = entry.name.startswith(".")
-            if not hidden and not entry.is_file(follow_symlinks=False) and _is_folder(entry):
+            if not entry.is_file(follow_symlinks=False) and _is_folder(entry):
                 folders += [entry.name] if self._may_enter(path) else []
-            elif hidden or (Path(entry.name).suffix.lower() not in SUFFIXES and not files.fault(path)):
+            elif Path(entry.name).suffix.lower() not in SUFFIXES and not files.fault(path):
                 self.passed_over.add(entry.name)
                 others += 1
             elif why := files.fault(path) or ("" if files.is_utf8(entry.name) else "its name is not UTF-8"):

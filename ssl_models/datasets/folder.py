@@ -28,8 +28,8 @@ def load(*, seed: int, source: str, size: int = 32, test_fraction: float = 0.2, 
       train/CLASS/* and test/CLASS/* (or val/, valid/, validation/; only the first of them that is there is read);
       CLASS/*, of which test_fraction of each class, drawn with `seed`, is the test split;
       images only: no labels, split in the same way. train/* and test/* without class folders have no labels either.
-    Files whose suffix is not in SUFFIXES are not images; `Dataset.notes` counts them. Hidden ones are ignored. Links are
-    followed. A link to nothing, a circle of links, a pipe, a socket, a device, a file without permission and a name
+    Files whose suffix is not in SUFFIXES are not images; `Dataset.notes` counts them. Hidden ones are ignored. Links
+    are followed. A link to nothing, a circle of links, a pipe, a socket, a device, a file without permission and a name
     that is not UTF-8 are never opened, and are named in `Dataset.skipped`.
     Greys of more than 8 bits are scaled by the bits that the largest value of the data set has.
     unreadable: "skip" names images that cannot be decoded in `Dataset.skipped`, "refuse" raises at the first.

@@ -1,0 +1,32 @@
+"""What the reader of a data set says reaches the log and the record of its preparation."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks import prepare
+from tasks.project.paths import Places
+
+
+@pytest.mark.parametrize("extra", [(), ("x.heic", "y.heic")])
+def test_notes_are_printed_and_recorded_and_without_any_the_record_is_as_ever(tmp_path, capsys, extra):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(4):
+        Image.fromarray(np.full((8, 8, 3), 50 * number, np.uint8)).save(photos / f"{number}.png")
+    for name in extra:
+        (photos / name).touch()
+    block = {"name": "photos", "reader": "folder", "source": "photos", "size": 8}
+    places = Places(tmp_path, "photos")
+    context = SimpleNamespace(
+        parameters={"data": block, "seed": 0}, project=SimpleNamespace(root=tmp_path), places=places
+    )
+    prepare.prepare(context)
+    record = json.loads(places.preparation.read_text())
+    note = "2 files of .heic passed over: no suffix of a picture that is read"
+    assert record.get("notes") == ([note] if extra else None)
+    assert capsys.readouterr().out == (f"note: {note}\n" if extra else "")
+    assert "notes" not in json.loads((places.dataset / "dataset.json").read_text())

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.process import files
-from tasks.project import paths
 from tasks.project.paths import Places
 from tasks.project.project import Project
-from tasks.staleness import dvc_internals, lock_file
+from tasks.staleness import dvc_cache, dvc_internals
 from tasks.staleness.graph import Stage
 
 SHOWN = 3
@@ -100,14 +99,7 @@ def _noted(project: Project, path: str) -> list[Any]:
 
 def _in_lock(root: Path, path: str, stage: str) -> list[str]:
     """The names that dvc.lock lists at this path; of a folder, what DVC's cache says of it."""
-    from dvc.utils.serialize import parse_yaml
-
-    try:
-        entry = lock_file.read(root / paths.LOCK, [stage]).get(stage, "")
-    except lock_file.OddLockFile:
-        return []
-    outs = (parse_yaml(entry, paths.LOCK)[stage] if entry else {}).get("outs", ())
-    digest = next((str(out.get("md5", "")) for out in outs if out["path"] == path), "")
+    digest = next((str(out.get("md5", "")) for out in dvc_cache.outs(root, stage) if out["path"] == path), "")
     if not digest.endswith(".dir"):
         return [""] if digest else []
     try:

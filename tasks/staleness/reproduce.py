@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import shlex
@@ -20,13 +21,17 @@ from tasks.process.command import command_environment, run_command
 from tasks.process.fork_client import Fork, fork_server, tell
 from tasks.process.parent_death import DVC
 from tasks.project.project import Project
-from tasks.staleness import declaration, dvc_internals, lock_file, outputs, pipeline
+from tasks.staleness import declaration, dvc_cache, dvc_internals, lock_file, outputs, pipeline
 from tasks.staleness.dvc_errors import MEND, StageFailed, is_locked, is_torn
 from tasks.staleness.graph import Stage
 
 LOCK_ATTEMPTS = 20
 REFUSED = 2
 """Exit code of a stage that would end so again."""
+AGAIN = 75
+"""Exit code of a stage that is to run again at once: DVC's cache has been mended."""
+MENDINGS = 3
+"""How often: a folder's own object first, then those of its files, which only a whole one tells."""
 
 
 def reproduce(
@@ -48,10 +53,14 @@ def reproduce(
     if force:
         project.forget_work(name)
     log = project.log(name)
+    mended = 0
     for attempt in range(LOCK_ATTEMPTS):
         with open(log, "wb") as output:
             code, outcome = _attempt(project, name, output, command_environment(environment), timeout, force)
         text = log.read_text(errors="replace")
+        if code == AGAIN and mended < MENDINGS:
+            mended += 1
+            continue
         if code == 0 or not is_locked(text):
             break
         time.sleep(0.2 + 0.1 * attempt)
@@ -88,15 +97,26 @@ def _by_command(
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", name, *(["--force"] if force else [])]
     if code := run_command(command, project.root, output, environment, timeout):
         return code
-    if _outcome(project.log(name).read_text(errors="replace")) == "ran":
-        try:
+    outcome = _outcome(project.log(name).read_text(errors="replace"))
+    try:
+        if outcome == "ran":
             _confirm(project, name)
-        except dvc_internals.InputsChanged as error:
-            dvc_internals.forget(project.root, name, began)
-            output.write(f"error: {name}: {error}\n".encode())
-            return 1
-    outputs.settle(project, stage)
+        _settle(project, stage, outcome, began)
+    except dvc_internals.InputsChanged as error:
+        dvc_internals.forget(project.root, name, began)
+        output.write(f"error: {name}: {error}\n".encode())
+        return 1
+    except dvc_cache.DamagedObjects as error:
+        output.write(f"error: {name}: {error}\n".encode())
+        return AGAIN
     return 0
+
+
+def _settle(project: Project, stage: Stage, outcome: str, began: float) -> None:
+    """Notes what a stage has written. Raises DamagedObjects for what was taken from a cache that is damaged."""
+    if outcome != "unchanged":
+        dvc_cache.refuse_damaged(project.root, stage.name, began if outcome == "ran" else math.inf)
+    outputs.settle(project, stage)
 
 
 def _confirm(project: Project, name: str) -> None:
@@ -125,6 +145,7 @@ def main(arguments: list[str]) -> int:
 
     name, force, project = arguments[0], "--force" in arguments, Project(Path.cwd())
     setup(logging.INFO)
+    began = time.time()
     try:
         stage = pipeline.stage(project.root, name)
         outputs.refuse_foreign(project, stage)
@@ -135,14 +156,13 @@ def main(arguments: list[str]) -> int:
             run=partial(_run_here, project, stage),
             confirm=partial(_confirm, project, name),
         )
-        if outcome != "unchanged":
-            outputs.settle(project, stage)
+        _settle(project, stage, outcome, began)
     except outputs.ForeignFilesError as error:
         print(f"error: {name}: {error}", flush=True)
         return REFUSED
-    except dvc_internals.InputsChanged as error:
+    except (dvc_internals.InputsChanged, dvc_cache.DamagedObjects) as error:
         print(f"error: {name}: {error}", flush=True)
-        return 1
+        return AGAIN if isinstance(error, dvc_cache.DamagedObjects) else 1
     except (DvcException, lock_file.OddLockFile) as error:
         cause = f" - {error.__cause__}" if error.__cause__ else ""
         print(f"ERROR: {error}{cause}", flush=True)

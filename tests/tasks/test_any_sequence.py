@@ -39,7 +39,8 @@ EDITS = some.one_of(
     some.tuples(some.just("kill"), some.sampled_from(["command", "dvc"])),
     some.tuples(some.just("damage"), some.sampled_from([*READS])),
     some.tuples(some.just("delete"), some.sampled_from([*READS])),
-    some.tuples(some.just("lose"), some.sampled_from(["cache", "lock", "state"])),
+    some.tuples(some.just("lose"), some.sampled_from(["cache", "object", "lock", "state"])),
+    some.tuples(some.just("spoil"), some.integers(0, 9)),
     some.tuples(some.just("remember")),
     some.tuples(some.just("revert")),
 )
@@ -57,6 +58,8 @@ def make(root: Path) -> Path:
         stages[name]["cmd"] = f"sh step.sh {name} {' '.join(READS[name])} && grep {name} params.yaml >> {name}/second"
     for name in ("top", "join"):
         stages[name]["cmd"] = stages[name]["cmd"].removesuffix(" params.yaml")
+    with (root / ".dvc" / "config").open("a") as file:
+        file.write("[cache]\n    type = hardlink,copy\n")
     (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     write(root, CONTENTS[0], PARAMETERS)
     return root
@@ -84,14 +87,28 @@ def run(root: Path, environment, force: bool = False) -> None:
 
 
 def lose(root: Path, what: str) -> None:
-    """What the next run can do without: DVC's cache, dvc.lock, Covey's own memory."""
+    """What the next run can do without: DVC's cache, one object of it, dvc.lock, Covey's own memory."""
     if what == "cache":
         shutil.rmtree(root / ".dvc" / "cache", ignore_errors=True)
+    elif what == "object":
+        for path in objects(root)[:1]:
+            path.unlink()
     elif what == "lock":
         (root / "dvc.lock").unlink(missing_ok=True)
     else:
         for name in ("fresh.json", "graph.json"):
             (root / ".covey" / name).unlink(missing_ok=True)
+
+
+def objects(root: Path) -> list[Path]:
+    return [path for path in sorted((root / ".dvc" / "cache" / "files").rglob("*")) if path.is_file()]
+
+
+def spoil(path: Path) -> None:
+    """Damages an object of DVC's cache, with no other file linked to it, as a failing disk would."""
+    path.unlink()
+    path.write_bytes(b"spoilt")
+    path.chmod(0o444)
 
 
 def apply(root: Path, step, environment, memory) -> None:
@@ -112,6 +129,8 @@ def apply(root: Path, step, environment, memory) -> None:
             (root / name / "first").write_text("damaged\n")
         case ("delete", name):
             shutil.rmtree(root / name, ignore_errors=True)
+        case ("spoil", number) if objects(root):
+            spoil(objects(root)[number % len(objects(root))])
         case ("lose", what):
             lose(root, what)
         case ("remember",):
@@ -159,6 +178,7 @@ FEW = settings(
     [
         [("run", False), ("kill", "dvc"), ("input", "two\n"), ("kill", "command"), ("run", False)],
         [("run", False), ("remember",), ("input", "two\n"), ("kill", "dvc"), ("revert",), ("lose", "lock")],
+        [("run", False), *(("spoil", number) for number in range(10)), ("delete", "top"), ("delete", "join")],
         [("run", False), ("damage", "left"), ("delete", "top"), ("lose", "cache"), ("parameter", "right", "x")],
     ],
 )

@@ -51,7 +51,7 @@ def close_dead(project: Project) -> list[str]:
             continue
         client = connect(project, uri)
         for run in search(project, client, "attributes.status = 'RUNNING' and tags.`covey.owner` LIKE '{%'"):
-            if is_orphan(run):
+            if is_orphan(client, run):
                 call(client.set_terminated, run.info.run_id, "KILLED")
                 closed.append(run.info.run_id)
     return closed

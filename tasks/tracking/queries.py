@@ -10,7 +10,7 @@ from typing import Any
 from tasks.process.identity import identity, is_alive
 from tasks.project.project import Project
 from tasks.tracking.keys import label, source_commit
-from tasks.tracking.server import call, experiment_id
+from tasks.tracking.server import call, experiment_id, is_alone
 
 METRICS_A_BATCH = 1000
 TEXTS_A_BATCH = 100
@@ -77,14 +77,14 @@ def abandoned(project: Project, client: Any, key: str, *, restored: bool = False
     for run in search(project, client, f"tags.`covey.key` = '{key}' and attributes.status != 'FINISHED'"):
         if ("covey.restored" in run.data.tags) != restored or (run.data.metrics and not restored):
             continue
-        if run.info.status in ("RUNNING", "KILLED") and is_orphan(run):
+        if run.info.status in ("RUNNING", "KILLED") and is_orphan(client, run):
             return run
     return None
 
 
-def is_orphan(run: Any) -> bool:
+def is_orphan(client: Any, run: Any) -> bool:
     """Whether the process that wrote the run is dead; a run that does not say by whom it was written is left alone."""
     try:
-        return not is_alive(json.loads(run.data.tags["covey.owner"]))
+        return not is_alive(json.loads(run.data.tags["covey.owner"]), alone=is_alone(client.tracking_uri))
     except (KeyError, ValueError, TypeError):
         return False

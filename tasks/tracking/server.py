@@ -16,10 +16,14 @@ from contextlib import AbstractContextManager, closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from tasks.process import locks
+from tasks.process import locks, sqlite_file
 from tasks.process.files import whole_file
+from tasks.process.identity import is_local
 from tasks.project.project import Project
+from tasks.settings.schema import ParameterError
+from tasks.tracking import local_records
 
 EXPERIMENT = "covey"
 SETTINGS = {
@@ -39,8 +43,11 @@ MODULES = (
     "mlflow.store.model_registry.sqlalchemy_store",
     "mlflow.store.tracking.sqlalchemy_store",  # 2 s more, and MLflow itself imports it only when a client is made
 )
+WITHOUT_SCHEME = ("databricks", "databricks-uc", "uc")
+"""Addresses of MLflow's that look like a folder's name."""
 LOCKED_SECONDS = 120.0
 _said: set[str] = set()
+_usable: set[Path] = set()
 
 
 def preload() -> None:
@@ -49,6 +56,7 @@ def preload() -> None:
         os.environ.setdefault(name, value)
     for module in MODULES:
         import_module(module)
+    local_records.schema()
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -61,7 +69,8 @@ def database(project: Project) -> Path:
 
 
 def local_uri(project: Project) -> str:
-    return f"sqlite:///{database(project)}"
+    """The address of the project's own file of records."""
+    return sqlite_file.address(database(project))
 
 
 def is_server(uri: str) -> bool:
@@ -111,13 +120,58 @@ def say_once(line: str) -> None:
 
 
 def connect(project: Project, uri: str) -> Any:
-    """An MlflowClient of tracking and registry. A SQLite file that is not there yet is made."""
+    """An MlflowClient of tracking and registry. A SQLite file that is not there yet is made.
+
+    Raises:
+        ParameterError: the records there cannot be used.
+    """
+    refuse_unusable(project, uri)
     preload()
     from mlflow import MlflowClient
 
-    if uri.startswith("sqlite:///"):
-        _ensure_database(project, Path(uri.removeprefix("sqlite:///")))
+    if (path := sqlite_file.path_of(uri)) is not None:
+        _ensure_database(project, path)
     return call(MlflowClient, uri, uri)
+
+
+def refuse_unusable(project: Project, uri: str) -> None:
+    """Looks at records before anything reads or writes them, without importing MLflow.
+
+    Records of the project that was moved or copied are told where they are now.
+
+    Raises:
+        ParameterError: the records are in a place, a file or a schema that MLflow cannot use.
+    """
+    if urlsplit(uri).scheme in ("", "file") and uri not in WITHOUT_SCHEME:
+        raise ParameterError(
+            f"MLFLOW_TRACKING_URI={uri} is a folder, and MLflow has kept no records in folders since 3.13. Unset it, "
+            f"and Covey records in {database(project)}; or give a server's address, or sqlite:///FILE. `mlflow "
+            f"migrate-filestore --source {uri} --target sqlite:///FILE` takes the records of a folder into a new file."
+        )
+    path = sqlite_file.path_of(uri)
+    if path is not None and path not in _usable and path.exists():
+        local_records.refuse_unusable(path)
+        _usable.add(path)
+    settle_places(project, uri)
+
+
+def settle_places(project: Project, uri: str) -> None:
+    """Has the project's own records name its own folder of artifacts, if they came from elsewhere with the project.
+
+    Called before artifacts are read or written, not once a process: one project may lie at two paths at a time, as
+    outside and inside of a container.
+    """
+    if uri == local_uri(project) and _holds(database(project)):
+        before = call(local_records.settle_places, database(project), artifacts(project))
+        if before is not None:
+            folder = Path(unquote(urlsplit(before).path.removesuffix(local_records.SUFFIX)))
+            say_once(f"This project was in {folder} before; MLflow's records now name {project.root} in its place.")
+
+
+def is_alone(uri: str) -> bool:
+    """Whether only processes of this machine record at an address: in a file on one of its own disks."""
+    path = sqlite_file.path_of(uri)
+    return path is not None and is_local(path)
 
 
 def initialise(project: Project) -> str:
@@ -137,7 +191,7 @@ def experiment_id(project: Project, client: Any) -> str:
         with locked(project):
             found = call(client.get_experiment_by_name, EXPERIMENT)
             if found is None:
-                place = None if is_server(client.tracking_uri) else _artifacts(project)
+                place = None if is_server(client.tracking_uri) else artifacts(project)
                 return str(call(client.create_experiment, EXPERIMENT, artifact_location=place))
     if found.lifecycle_stage != "active":
         call(client.restore_experiment, found.experiment_id)
@@ -150,7 +204,11 @@ def locked(project: Project) -> AbstractContextManager[None]:
 
 
 def call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
-    """Calls, again and again for two minutes, while another process holds the SQLite file."""
+    """Calls, again and again for two minutes, while another process holds the SQLite file.
+
+    Raises:
+        ParameterError: the file itself is damaged.
+    """
     import random
 
     patience = time.monotonic() + LOCKED_SECONDS
@@ -158,6 +216,8 @@ def call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         try:
             return function(*arguments, **keywords)
         except Exception as error:
+            if sqlite_file.is_damage(error):
+                raise _damaged(getattr(getattr(function, "__self__", None), "tracking_uri", "")) from error
             if "database is locked" not in str(error) or time.monotonic() > patience:
                 raise
         time.sleep(random.SystemRandom().uniform(0.02, 0.2))
@@ -176,20 +236,34 @@ def running(project: Project) -> bool:
         return True  # not for this function to judge: MLflow will say what is wrong
 
 
-def _artifacts(project: Project) -> str:
-    return (project.state / "mlruns").as_uri()
+def artifacts(project: Project) -> str:
+    """The address of the folder of artifacts, as runs in the project's own file of records name it."""
+    return (Project(project.root.resolve()).state / "mlruns").as_uri()
+
+
+def _holds(path: Path) -> bool:
+    """Whether there is anything in a file; SQLite takes an empty one for a database without tables."""
+    return path.exists() and path.stat().st_size > 0
+
+
+def _damaged(uri: str) -> ParameterError:
+    path = sqlite_file.path_of(uri)
+    if path is None:
+        return ParameterError("MLflow's records are damaged.")
+    fault = sqlite_file.Fault.DAMAGED
+    return ParameterError(f"{path}, which holds MLflow's records, {fault.value}. {local_records.way_out(path, fault)}")
 
 
 def _ensure_database(project: Project, path: Path) -> None:
     """Builds the file under another name: a kill in the midst of MLflow's migrations would leave half a schema."""
-    if path.exists():
+    if _holds(path):
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     with locked(project):
-        if path.exists():
+        if _holds(path):
             return
         with whole_file(path) as temporary:
-            store = SqlAlchemyStore(f"sqlite:///{temporary}", _artifacts(project))
-            store.create_experiment(EXPERIMENT, artifact_location=_artifacts(project))
+            store = SqlAlchemyStore(sqlite_file.address(temporary), artifacts(project))
+            store.create_experiment(EXPERIMENT, artifact_location=artifacts(project))
             store.engine.dispose()

@@ -30,7 +30,11 @@ from tasks.tracking.server import (
     locked,
     reachable,
     say_once,
+    settle_places,
 )
+
+LOCAL = "local"
+"""How a work folder notes the project's own records: their path would not be true of a moved project."""
 
 
 @dataclass
@@ -125,7 +129,7 @@ class StageRun:
             present: set[str] = set()
         else:
             self.run_id, present = run.info.run_id, set(run.data.params)
-        self._note("mlflow_run", {"uri": uri, "run": self.run_id})
+        self._note("mlflow_run", {"uri": LOCAL if uri == local_uri(self.project) else uri, "run": self.run_id})
         if run is not None:
             log(self.client, self.run_id, tags=tags)
             if "covey.failure" in run.data.tags:
@@ -148,6 +152,7 @@ class StageRun:
         return int(note["step"]) if note.get("run") == self.run_id else -1
 
     def _attach(self, path: Path) -> None:
+        settle_places(self.project, self.uri)
         if path.is_dir():
             call(self.client.log_artifacts, self.run_id, str(path), path.name)
         else:
@@ -177,8 +182,9 @@ def open_run(
     run = StageRun(project, stage, key, work, dict(parameters), dict(inputs), dict(tags or {}), parent)
     note = _read_note(work / "mlflow_run")
     # A run that began in the local file stays there, also when the server is back: it shall not be in both.
-    uri = local_uri(project) if note.get("uri") == local_uri(project) else choose_uri(project)
-    run._open(uri, note.get("run") if note.get("uri") == uri else None)
+    noted = local_uri(project) if note.get("uri") == LOCAL else note.get("uri")
+    uri = local_uri(project) if noted == local_uri(project) else choose_uri(project)
+    run._open(uri, note.get("run") if noted == uri else None)
     return run
 
 

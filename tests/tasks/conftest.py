@@ -132,5 +132,5 @@ def root(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     path = server.database(Project(tmp_path))
     path.parent.mkdir()
     shutil.copy(template, path)
-    execute(tmp_path, f"UPDATE experiments SET artifact_location = '{server._artifacts(Project(tmp_path))}'")
+    execute(tmp_path, f"UPDATE experiments SET artifact_location = '{server.artifacts(Project(tmp_path))}'")
     return tmp_path

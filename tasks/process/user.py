@@ -1,0 +1,30 @@
+"""Who runs this process: a name and a home folder for a user whom the system does not know, as in many containers."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def settle(home: Path) -> None:
+    """Gives this process and its children USER and LOGNAME if the user has no name, and HOME if there is none.
+
+    Python looks both up in the system's list of users, and DVC, torch and MLflow end with a trace if that fails.
+
+    home: what HOME becomes. It is made when something is written to it.
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = os.environ["LOGNAME"] = f"uid{os.getuid()}"
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = str(home)
+
+
+def not_writable(paths: Iterable[Path]) -> list[Path]:
+    """Those of the files and folders that are there and that this user may not write."""
+    return [path for path in paths if path.exists() and not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0))]

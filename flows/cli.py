@@ -17,15 +17,16 @@ from rich.table import Table
 
 from flows import command
 from flows.errors import refusals, run_lock
+from flows.opening import opened
 from flows.run import plan
 from flows.run.report import shown
 from flows.sweep import commands
 from tasks.project import paths
-from tasks.project.project import Project
 from tasks.selection import scope
 from tasks.settings import edit
 from tasks.settings.schema import ParameterError
 from tasks.staleness import outputs
+from tasks.tracking import pipeline_run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -118,7 +119,7 @@ def run(
     commit, by more than its confidence interval; 130 interrupted.
     """
     with refusals():
-        project = Project.find()
+        project = opened()
         command.scheduler_of(engine, scheduler)
         asked = command.Asked(tuple(targets or ()), jobs, force, engine, scheduler)
         with (
@@ -156,7 +157,7 @@ def status(
     output of that stage changes. `fresh`: up to date.
     """
     with refusals():
-        project = Project.find()
+        project = opened()
         states = plan.standing(project)
     if as_json:
         print(json.dumps({name: asdict(entry) for name, entry in states.items()}, indent=1))
@@ -186,7 +187,7 @@ def report() -> None:
     from tasks.reporting.terminal import terminal_table
 
     with refusals():
-        project = Project.find()
+        project = opened(writes=False)
         path = project.root / paths.REPORT
         if not path.exists():
             raise ParameterError(f"there is no report yet ({path}); `covey run` writes it.")
@@ -206,7 +207,8 @@ def ui() -> None:
     from flows.prefect_server import pages, server
 
     with refusals():
-        project = Project.find()
+        project = opened()
+        pipeline_run.refuse_unusable(project)
         print("Starting both pages; this takes about 20 seconds.", flush=True)
         with server.running(project, pages=True) as prefect, pages.mlflow(project) as mlflow:
             prefect.wait_until_up()
@@ -235,7 +237,7 @@ def serve(
     from flows.serve import command as serve_command
 
     with refusals(), suppress(KeyboardInterrupt):
-        serve_command.serve(Project.find(), port)
+        serve_command.serve(opened(), port)
 
 
 app.command()(commands.sweep)

@@ -56,7 +56,12 @@ class Asked:
 
 
 def run(project: Project, asked: Asked) -> Ending | None:
-    """Brings the project up to date and prints the result. Returns None if nothing was stale."""
+    """Brings the project up to date and prints the result. Returns None if nothing was stale.
+
+    Raises:
+        ParameterError: a setting, or MLflow's records, cannot be used.
+    """
+    pipeline_run.refuse_unusable(project)
     retries.read(project.parameters)
     work = plan.make(project, asked.targets, force=asked.force)
     project.forget_finished(except_for=work.names)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from flows.errors import ServerError
 from flows.prefect_server import server
+from flows.prefect_server.environment import LOOPBACK
 from tasks.project.project import Project
 from tasks.tracking import server as mlflow_store
 
@@ -41,12 +42,12 @@ def mlflow(project: Project) -> Iterator[str]:
     if not mlflow_store.database(project).exists():
         mlflow_store.initialise(project)
     port = server.free_port()
-    address = f"http://{server.LOOPBACK}:{port}"
-    hosts = [f"{host}:{port}" for host in (server.LOOPBACK, "localhost")]
+    address = f"http://{LOOPBACK}:{port}"
+    hosts = [f"{host}:{port}" for host in (LOOPBACK, "localhost")]
     options = {
         "--backend-store-uri": records,
         "--artifacts-destination": (project.state / "mlruns").as_uri(),
-        "--host": server.LOOPBACK,
+        "--host": LOOPBACK,
         "--port": str(port),
         "--workers": "1",
         "--allowed-hosts": ",".join(hosts),

@@ -3,11 +3,13 @@
 Prefect can start a temporary server by itself. But Ctrl-C in the terminal ends that server before the run has written
 its last states, and the server survives a run that is killed.
 
-Prefect reads its environment when it is imported. So call `settle` before anything imports Prefect.
+Prefect reads its environment when it is imported. So call `environment.settle` before anything imports Prefect.
 """
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
 import os
 import socket
@@ -24,31 +26,22 @@ from typing import Any
 from uuid import UUID
 
 from flows.errors import ServerError
+from flows.prefect_server.environment import LOOPBACK, STARTUP_SECONDS, database, settle
 from tasks.process import collector
 from tasks.process import identity as processes
 from tasks.project.project import Project
 
 OWNER_TAG = "covey-owner:"
-STARTUP_SECONDS = 120
-LOOPBACK = "127.0.0.1"
+_started: set[str] = set()
+REFUSALS = {
+    401: "wants a key",
+    403: "does not let this user in",
+    404: "is no Prefect API",
+    405: "is no Prefect API",
+}
+"""The answers of a server that will be the same after a wait."""
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _ORPHAN_CHECK_SECONDS = 0.5
-
-
-def settle(project: Project) -> None:
-    """Sets Prefect's environment variables for this process and its children. Variables of the user are kept."""
-    home = project.state / "prefect"
-    home.mkdir(parents=True, exist_ok=True)
-    os.environ["PREFECT_HOME"] = str(home)
-    for name, value in {
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(STARTUP_SECONDS),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
-        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-        "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
-    }.items():
-        os.environ.setdefault(name, value)
 
 
 class Server:
@@ -63,16 +56,36 @@ class Server:
         """Waits until the server answers.
 
         Raises:
-            ServerError: it ended, or did not answer in that time.
+            ServerError: it ended, or did not answer in that time, or refuses to answer.
         """
         deadline = time.monotonic() + seconds
         while not answers(f"{self.address}/health"):
+            self.refuse_unusable()
             if self._process is not None and self._process.poll() is not None:
                 raise ServerError(f"The Prefect server ended while it started. See its log: {self._log}")
             if time.monotonic() > deadline:
                 hint = f"See its log: {self._log}" if self._log else "PREFECT_API_URL names it. Is it running?"
                 raise ServerError(f"The Prefect server at {self.address} did not answer within {seconds:.0f} s. {hint}")
             time.sleep(0.1)
+
+    def refuse_unusable(self) -> None:
+        """Asks a server that the user has named. Raises ServerError if it will never do what it is asked.
+
+        Its page of health answers without a key, so another page is asked.
+        """
+        if self._process is not None:
+            return
+        if not self.address.startswith(("http://", "https://")):
+            raise ServerError(f"PREFECT_API_URL={self.address} is no address; it looks like http://HOST:4200/api.")
+        status = _asked_with_key(f"{self.address}/flow_runs/count")
+        if status in REFUSALS:
+            hint = "Such an address ends in /api"
+            if status in (401, 403):
+                hint = "Set PREFECT_API_KEY, or PREFECT_API_AUTH_STRING=USER:PASSWORD"
+            raise ServerError(
+                f"The Prefect server at {self.address}, which PREFECT_API_URL names, {REFUSALS[status]} (HTTP "
+                f"{status}). {hint}; or unset PREFECT_API_URL, and Covey starts a server of its own."
+            )
 
     def stop(self) -> None:
         """Ends the server if this run has started it, with SIGKILL after five seconds."""
@@ -95,16 +108,23 @@ def running(project: Project, port: int | None = None, *, pages: bool = False) -
     Args:
         port: any free port if None.
         pages: with the dashboard and the scheduler.
+
+    Raises:
+        ServerError: the server that is named refuses, or a file or proxy stands in the way of one of its own.
     """
     settle(project)
     if given := os.environ.get("PREFECT_API_URL"):
-        yield Server(given)
+        given_server = Server(given.rstrip("/"))
+        given_server.refuse_unusable()
+        yield given_server
         return
     server = start(project, port or free_port(), pages=pages)
     os.environ["PREFECT_API_URL"] = server.address
+    _started.add(server.address)
     try:
         yield server
     finally:
+        _started.discard(server.address)
         del os.environ["PREFECT_API_URL"]
         server.stop()
 
@@ -115,6 +135,7 @@ def start(project: Project, port: int, *, pages: bool = False) -> Server:
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get("PYTHONPATH")]))
+    environment |= database(project)
     environment |= {
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(port),
@@ -145,8 +166,13 @@ def claim_run(flow_run: str) -> None:
         client.update_flow_run(UUID(flow_run), tags=[OWNER_TAG + json.dumps(processes.identity(), sort_keys=True)])
         for run in client.read_flow_runs(flow_run_filter=running_filter()):
             owner = next((tag.removeprefix(OWNER_TAG) for tag in run.tags if tag.startswith(OWNER_TAG)), None)
-            if owner is not None and not processes.is_alive(json.loads(owner)):
+            if owner is not None and not processes.is_alive(json.loads(owner), alone=own_here()):
                 close_run(client, run.id)
+
+
+def own_here() -> bool:
+    """Whether only processes of this machine write to the server in use: it is this process's own, on its own disk."""
+    return os.environ.get("PREFECT_API_URL") in _started and processes.is_local(Path(os.environ["PREFECT_HOME"]))
 
 
 def running_filter() -> Any:
@@ -178,13 +204,28 @@ def free_port() -> int:
 
 
 def answers(address: str) -> bool:
-    """Whether a GET request to this address succeeds, without proxies."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """Whether a GET request to this address succeeds. A server of this machine is asked without a proxy."""
     try:
-        with opener.open(address, timeout=5) as reply:
+        with urllib.request.urlopen(address, timeout=5) as reply:
             return bool(reply.status == 200)
-    except (OSError, urllib.error.URLError):
+    except (OSError, http.client.HTTPException):
         return False
+
+
+def _asked_with_key(address: str) -> int | None:
+    """The status of the answer to a request with the user's key, as Prefect's client makes it; None for none."""
+    request = urllib.request.Request(address, b"{}", {"Content-Type": "application/json"})
+    if words := os.environ.get("PREFECT_API_AUTH_STRING"):
+        request.add_header("Authorization", f"Basic {base64.b64encode(words.encode()).decode()}")
+    elif key := os.environ.get("PREFECT_API_KEY"):
+        request.add_header("Authorization", f"Bearer {key}")
+    try:
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            return int(reply.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, http.client.HTTPException):
+        return None
 
 
 def end_with(parent: int) -> None:

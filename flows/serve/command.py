@@ -11,6 +11,7 @@ from flows.prefect_server import server
 from flows.serve import service
 from tasks.project.project import Project
 from tasks.settings import params, schedules
+from tasks.tracking import pipeline_run
 
 POLL_SECONDS = 2.0
 
@@ -19,7 +20,7 @@ def serve(project: Project, port: int | None = None) -> None:
     """Runs the schedules of params.yaml until it is interrupted.
 
     Raises:
-        ParameterError: params.yaml has no schedules, or an invalid one.
+        ParameterError: params.yaml has no schedules, or an invalid one; or MLflow's records cannot be used.
         Exit: another process serves this project.
         ServerError: the server did not start, or stopped.
     """
@@ -28,6 +29,7 @@ def serve(project: Project, port: int | None = None) -> None:
         raise params.ParameterError(
             'params.yaml has no schedules. Add: schedules: {nightly: {cron: "30 2 * * *", run: []}}'
         )
+    pipeline_run.refuse_unusable(project)
     for number in (signal.SIGINT, signal.SIGTERM):  # a process in the background of a shell ignores SIGINT
         signal.signal(number, _interrupt)
     with errors.run_lock(project, "serve"), server.running(project, port, pages=True) as prefect:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.errors import FAILED, refusals, run_lock
+from flows.opening import opened
 from flows.sweep import execution
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
@@ -44,7 +45,7 @@ def sweep(
     `covey run`.
     """
     with refusals():
-        failed = run_sweep(Project.find(), name, dry_run=dry_run, jobs=jobs)
+        failed = run_sweep(opened(), name, dry_run=dry_run, jobs=jobs)
     if failed:
         raise typer.Exit(FAILED)
 
@@ -75,7 +76,7 @@ def study(
     The verdicts are written to results/studies/. The page results/studies.html shows them beside the published numbers.
     """
     with refusals():
-        project = Project.find()
+        project = opened()
         wanted = studies.known(project) if everything else list(names or [])
         if not wanted:
             raise ParameterError(f"name a study ({', '.join(studies.known(project))}), or give --all.")

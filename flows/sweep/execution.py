@@ -19,6 +19,7 @@ from tasks.studies import board
 from tasks.sweeps import points, results
 from tasks.sweeps.points import Point
 from tasks.sweeps.settings import Sweep
+from tasks.tracking import pipeline_run
 
 if TYPE_CHECKING:
     from flows.sweep.flow import Ending
@@ -54,9 +55,14 @@ def show_plan(project: Project, every: Sequence[Point]) -> None:
 
 @contextmanager
 def servers(project: Project) -> Iterator[Runner]:
-    """Starts a Prefect server and a fork server for the block. Yields a function that runs points."""
+    """Starts a Prefect server and a fork server for the block. Yields a function that runs points.
+
+    Raises:
+        ParameterError: MLflow's records cannot be used.
+    """
     from tasks.stage import fork_server
 
+    pipeline_run.refuse_unusable(project)
     with fork_server.running(project) as environment, server.running(project) as prefect:
         os.environ.update(environment)
         from flows.sweep.flow import run_sweeps

@@ -27,4 +27,5 @@ def settle(home: Path) -> None:
 
 def not_writable(paths: Iterable[Path]) -> list[Path]:
     """Those of the files and folders that are there and that this user may not write."""
-    return [path for path in paths if path.exists() and not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0))]
+    needed = {path: os.W_OK | (os.X_OK if os.path.isdir(path) else 0) for path in paths if os.path.exists(path)}
+    return [path for path, rights in needed.items() if not os.access(path, rights)]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.project.project import Project
+from tasks.tracking import server
 from tasks.tracking.keys import label, parameter_texts
 from tasks.tracking.queries import active, create, is_orphan, log, search, situation
 from tasks.tracking.server import call, choose_uri, connect, database, initialise, local_uri, running, say_once
@@ -55,6 +56,16 @@ def close_dead(project: Project) -> list[str]:
                 call(client.set_terminated, run.info.run_id, "KILLED")
                 closed.append(run.info.run_id)
     return closed
+
+
+def refuse_unusable(project: Project) -> None:
+    """Looks at the records before any server is started; cheap, and MLflow is not imported.
+
+    Raises:
+        ParameterError: they are in a place, a file or a schema that MLflow cannot use; the text says what to do.
+    """
+    for uri in _places(project):
+        server.refuse_unusable(project, uri)
 
 
 def _places(project: Project) -> list[str]:

@@ -19,10 +19,24 @@ def opened(*, writes: bool = True) -> Project:
         ParameterError: there is no project, or this user may not write it.
     """
     project = Project.find()
+    _refuse_path(project)
     user.settle(project.state / "home")
     if writes:
         refuse_unwritable(project)
     return project
+
+
+def _refuse_path(project: Project) -> None:
+    """Raises ParameterError for a folder whose path DVC cannot work with: it takes braces in it for a format."""
+    path = str(project.root)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ParameterError(
+            f"the project's path {path!r} is not UTF-8, which DVC and MLflow need; rename the folder."
+        ) from None
+    if "{" in path or "}" in path:
+        raise ParameterError(f"the project's path {path} has braces, and DVC fails on them; rename the folder.")
 
 
 def refuse_unwritable(project: Project) -> None:
@@ -34,6 +48,6 @@ def refuse_unwritable(project: Project) -> None:
     if closed:
         more = f" (nor {len(closed) - 1} more files and folders in it)" if len(closed) > 1 else ""
         raise ParameterError(
-            f"{closed[0]} cannot be written{more}, by user {os.getuid()}. Run as its owner, or give this user the "
-            f"right: chown -R {os.getuid()} {project.root}. If the file system is read-only, copy the project."
+            f"{closed[0]} cannot be written{more} by user {os.getuid()}. Run as its owner, give this user the right to "
+            f"write all of {project.root}, or work in a copy."
         )

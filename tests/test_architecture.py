@@ -39,7 +39,6 @@ LONG_BODIES: set[str] = set()
 """Functions whose body is over 40 lines, by FILE:NAME, each with a reason."""
 NOT_IMPORTED = {
     "fastapi": "prefect's server",
-    "sqlalchemy": "prefect's and MLflow's stores",
     "cloudpickle": "imported by name, where functions are sent to workers",
     "pytest-xdist": "tests in several processes",
     "ruff": "make check",

@@ -63,8 +63,8 @@ def go_round_proxies() -> None:
             continue
         hint = "`pip install socksio` lets it" if scheme in ("socks5", "socks5h") else "it knows http and socks5"
         raise ServerError(
-            f"Prefect cannot start with the proxy {kind}_proxy={proxy} ({hint}), though Covey does not need it. "
-            f"Leave it out: env -u {kind}_proxy -u {kind.upper()}_PROXY covey ..."
+            f"Prefect cannot work where {kind}_proxy names a proxy of the kind {scheme} ({hint}), though Covey needs "
+            f"none. Leave it out: env -u {kind}_proxy -u {kind.upper()}_PROXY covey ..."
         )
 
 

@@ -13,11 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from tasks.process.user import may
+
 TIMEOUT_SECONDS = 20.0
 _REVISION = re.compile(r"^revision\b[^=\n]*=\s*[\"'](\w+)[\"']", re.MULTILINE)
 _PARENTS = re.compile(r"^down_revision\b[^=\n]*=\s*(.*)$", re.MULTILINE)
-_NOT_A_DATABASE = "file is not a database"
-_DAMAGED = ("database disk image is malformed", _NOT_A_DATABASE, "malformed database schema")
+_HEADER = b"SQLite format 3\0"
+_DAMAGED = ("database disk image is malformed", "file is not a database", "malformed database schema")
 
 
 class Fault(Enum):
@@ -85,8 +87,11 @@ def fault(path: Path, schema: Schema) -> Fault | None:
     One query. SQLite compares the length of the file with the header for it, so that a file that was cut short is
     found; pages that are damaged further back are not.
     """
-    if not os.access(path, os.R_OK | os.W_OK):
+    if not may(path, os.R_OK | os.W_OK):
         return Fault.DENIED
+    with path.open("rb") as file:
+        if file.read(len(_HEADER)) not in (b"", _HEADER):  # SQLite would remove what it keeps beside the file
+            return Fault.NO_DATABASE
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=TIMEOUT_SECONDS)) as opened:
             tables = {name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -95,7 +100,7 @@ def fault(path: Path, schema: Schema) -> Fault | None:
             revisions = [revision for (revision,) in opened.execute("SELECT version_num FROM alembic_version")]
     except sqlite3.DatabaseError as error:
         if is_damage(error):
-            return Fault.NO_DATABASE if _NOT_A_DATABASE in str(error) else Fault.DAMAGED
+            return Fault.DAMAGED
         return Fault.DENIED if "unable to open" in str(error) or "readonly" in str(error) else None
     if not schema.known or revisions == [schema.head]:
         return None

@@ -25,7 +25,12 @@ def settle(home: Path) -> None:
         os.environ["HOME"] = str(home)
 
 
+def may(path: Path, rights: int) -> bool:
+    """Whether this process has the rights (os.R_OK, os.W_OK, os.X_OK) on a path, by the user that it acts as."""
+    return os.access(path, rights, effective_ids=os.access in os.supports_effective_ids)
+
+
 def not_writable(paths: Iterable[Path]) -> list[Path]:
     """Those of the files and folders that are there and that this user may not write."""
     needed = {path: os.W_OK | (os.X_OK if os.path.isdir(path) else 0) for path in paths if os.path.exists(path)}
-    return [path for path, rights in needed.items() if not os.access(path, rights)]
+    return [path for path, rights in needed.items() if not may(path, rights)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from flows.opening import refuse_unwritable
 from flows.run import plan
 from flows.run.jobs import Outcome
 from tasks.project import paths
@@ -63,6 +64,7 @@ def _standing(project: Project, data: tuple[str, ...]) -> str:
         selected = project.places.data
         if data and selected not in data:
             return f"The selected data set is another, {selected}: `covey run` makes its report."
+        refuse_unwritable(project)  # DVC writes a lock even to answer
         states = plan.standing(project)
     except (ParameterError, PipelineError, StageFailed) as error:
         return f"Whether it is up to date cannot be told: {str(error).splitlines()[0]}"

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,7 +57,8 @@ class Project:
         key = self._key(content)
         if not mark.exists() or mark.read_text() != key:
             params.check_parameters(content, self.root)
-            with whole_file(mark) as temporary:
+            # Without a mark the next process checks again: a user who may only read can still see the report.
+            with suppress(PermissionError), whole_file(mark) as temporary:
                 temporary.write_text(key)
         return content
 

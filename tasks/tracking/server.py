@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -207,7 +208,7 @@ def call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
     """Calls, again and again for two minutes, while another process holds the SQLite file.
 
     Raises:
-        ParameterError: the file itself is damaged.
+        ParameterError: the file itself is damaged, or the server wants to know who asks.
     """
     import random
 
@@ -216,8 +217,15 @@ def call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         try:
             return function(*arguments, **keywords)
         except Exception as error:
+            uri = getattr(getattr(function, "__self__", None), "tracking_uri", "")
             if sqlite_file.is_damage(error):
-                raise _damaged(getattr(getattr(function, "__self__", None), "tracking_uri", "")) from error
+                raise _damaged(uri) from error
+            if (refused := re.search(r"failed with error code (401|403) ", str(error))) is not None:
+                raise ParameterError(
+                    f"the MLflow server at {uri}, which MLFLOW_TRACKING_URI names, does not let this user in (HTTP "
+                    f"{refused[1]}). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+                    f"MLFLOW_TRACKING_TOKEN; or unset MLFLOW_TRACKING_URI, and Covey records in a file of its own."
+                ) from error
             if "database is locked" not in str(error) or time.monotonic() > patience:
                 raise
         time.sleep(random.SystemRandom().uniform(0.02, 0.2))

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from flows import command, opening
 from flows.cli import app
 from flows.prefect_server import server
+from flows.run import report
 from tasks.process import user
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
@@ -118,9 +119,17 @@ def test_a_project_that_cannot_be_written_is_refused_with_a_line(project, monkey
     assert line.startswith(f"covey: {project.root} cannot be written (nor 1 more files and folders in it)")
 
 
-def test_a_report_is_shown_where_nothing_may_be_written(project, monkeypatch):
+def test_a_report_is_shown_to_a_user_who_may_only_read(project, monkeypatch):
     monkeypatch.setattr(user, "may", lambda *_: False)
-    assert opening.opened(writes=False) == project
+    monkeypatch.setattr(report.plan, "standing", lambda _: pytest.fail("DVC would write"))
+    monkeypatch.setattr("tasks.reporting.terminal.terminal_table", lambda _: "the table")
+    monkeypatch.setattr(Project, "parameters", {"data": {"name": "world"}})
+    (project.root / "results").mkdir()
+    (project.root / "results" / "report.html").touch()
+    done = CliRunner().invoke(app, ["report"])
+    assert done.exit_code == 0
+    assert f"Whether it is up to date cannot be told: {project.root} cannot be written" in done.output
+    assert "the table" in done.output
 
 
 @pytest.mark.parametrize("name", ["a {b}", "a}", os.fsdecode(b"latin \xe9")])

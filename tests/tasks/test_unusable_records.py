@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.tracking import local_records, pipeline_run, server
 from tests.tasks.records import execute, opened
+from tests.tasks.test_tracking_server import answering
 
 
 def revision(to: str) -> Callable[[Path], None]:
@@ -119,3 +121,10 @@ def test_addresses_lead_back_to_their_files(path: str) -> None:
         assert make_url(address).query in ({}, {"uri": "true"})
     assert sqlite_file.path_of("sqlite:///:memory:") is None
     assert sqlite_file.path_of("postgresql://host/a.db") is None
+
+
+def test_a_server_that_wants_a_password_is_named_and_final(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(401) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(ParameterError, match=rf"{uri}.*\(HTTP 401\)\. Set MLFLOW_TRACKING_USERNAME and"):
+            pipeline_run.start(Project(root), "everything", {}, os.getpid())

@@ -25,6 +25,7 @@ from tasks.project import paths
 from tasks.selection import scope
 from tasks.settings import edit
 from tasks.settings.schema import ParameterError
+from tasks.settings.values import WHOLE
 from tasks.staleness import outputs
 from tasks.tracking import pipeline_run
 
@@ -68,7 +69,9 @@ def run(
     jobs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="How many stages may run at the same time. Default: as many as fit the cores and GPUs."
+            min=1,
+            max=WHOLE["jobs"][1],
+            help="How many stages may run at the same time. Default: as many as fit the cores and GPUs.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Run the targets even if nothing has changed.")] = False,
@@ -119,6 +122,8 @@ def run(
     commit, by more than its confidence interval; 130 interrupted.
     """
     with refusals():
+        if everything and runs not in (None, scope.ALL):
+            raise ParameterError(f"--all is --runs {scope.ALL}, and --runs {runs} is another set; give one of them.")
         project = opened()
         command.scheduler_of(engine, scheduler)
         asked = command.Asked(tuple(targets or ()), jobs, force, engine, scheduler)

@@ -12,13 +12,14 @@ from typing import Any
 
 from flows.errors import FAILED, REGRESSED
 from flows.prefect_server import server
-from flows.run import plan, report, retries
+from flows.run import plan, report
 from flows.run.engine import Engine, Local
 from flows.run.jobs import Outcome
 from tasks.process import collector
 from tasks.process.duration import duration
 from tasks.project.project import Project
 from tasks.selection import scope
+from tasks.settings import retries
 from tasks.settings.schema import ParameterError, unknown
 from tasks.stage import fork_server
 from tasks.stage.apart import call

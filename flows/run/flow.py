@@ -20,12 +20,13 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
 from flows.prefect_server import server
-from flows.run import plan, records, retries
+from flows.run import plan, records
 from flows.run.engine import Engine
 from flows.run.jobs import Ended, Job, Jobs, Outcome
 from flows.run.progress import Progress
 from tasks.process.command import GRACE_SECONDS, end_groups
 from tasks.project.project import Project
+from tasks.settings import retries
 
 # `covey` reports a failed job itself; Prefect would print a traceback of its own engine.
 for _name in ("prefect.flow_runs", "prefect.task_runs"):

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.run.progress import Progress
-from flows.run.retries import Policy
 from flows.run.slots import Slots
 from tasks.reporting.imprint import FAILED, SKIPPED
 from tasks.settings.kinds import Kind
+from tasks.settings.retries import Policy
 
 TAIL_LINES = 12
 ERROR = "error: "

@@ -12,6 +12,7 @@ from flows.opening import opened
 from flows.sweep import execution
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
+from tasks.settings.values import WHOLE
 from tasks.studies import board
 from tasks.studies import study as studies
 from tasks.sweeps import points
@@ -22,7 +23,9 @@ from tasks.sweeps.settings import Sweep
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only list the points, the stages that each would run, and the expected time.")
 ]
-Jobs = Annotated[int | None, typer.Option(min=1, help="How many points may run at the same time.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, max=WHOLE["jobs"][1], help="How many points may run at the same time.")
+]
 
 
 def sweep(
@@ -77,7 +80,9 @@ def study(
     """
     with refusals():
         project = opened()
-        wanted = studies.known(project) if everything else list(names or [])
+        if everything and names:
+            raise ParameterError(f"--all is every study; leave it out for {', '.join(names)} alone, or the names.")
+        wanted = studies.known(project) if everything else list(dict.fromkeys(names or []))
         if not wanted:
             raise ParameterError(f"name a study ({', '.join(studies.known(project))}), or give --all.")
         asked = [studies.load(project, name, "full" if full else "quick") for name in wanted]

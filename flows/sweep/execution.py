@@ -15,8 +15,9 @@ from flows.prefect_server import server
 from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.project import Project
+from tasks.stage.apart import call
 from tasks.studies import board
-from tasks.sweeps import points, results
+from tasks.sweeps import points, results, search, settings
 from tasks.sweeps.points import Point
 from tasks.sweeps.settings import Sweep
 from tasks.tracking import pipeline_run
@@ -72,9 +73,34 @@ def servers(project: Project) -> Iterator[Runner]:
 
 
 def run_points(project: Project, sweeps: Sequence[Sweep], new: Sequence[Point], jobs: int | None) -> Ending:
-    """Runs points that have no record. Returns their records and failures."""
+    """Runs points that have no record. Returns their records and failures.
+
+    Raises:
+        ParameterError: a setting that a method, a protocol or k-means would refuse; no point has been started.
+    """
+    looked_at = to_look_at(project, sweeps, new)
     with servers(project) as run:
+        call(project, "tasks.checks.dry_run:check_points", looked_at)
         return run(sweeps, new, jobs)
+
+
+def to_look_at(
+    project: Project, sweeps: Sequence[Sweep], new: Sequence[Point]
+) -> list[tuple[str, dict[str, Any], list[str]]]:
+    """For `check_points`: points that show each value of a sweep's grid once, with the stages that none before has."""
+    found: list[tuple[str, dict[str, Any], list[str]]] = []
+    seen: set[str] = set()
+    for sweep in sweeps:
+        ends = list(search.ends(sweep.grid))
+        for point in new:
+            if point.sweep != sweep.name or point.settings not in ends:
+                continue
+            ends.remove(dict(point.settings))  # the other seeds have the same settings
+            stages = [name for name, identity in point.stages.items() if identity not in seen]
+            seen.update(point.stages.values())
+            parameters = settings.point(project, sweep, point.settings, point.seed)
+            found.append((f"sweep {sweep.name}, {point}", parameters, stages))
+    return found
 
 
 def write_table(project: Project, sweep: Sweep, every: Sequence[Point]) -> list[dict[str, Any]]:

@@ -19,10 +19,10 @@ from flows.run import records
 from flows.run.flow import run_jobs
 from flows.run.jobs import Ended, Failure, Job, Jobs
 from flows.run.progress import Progress
-from flows.run.retries import Policy
 from flows.run.slots import of_machine
 from tasks.project import paths
 from tasks.project.project import Project
+from tasks.settings.retries import Policy
 from tasks.sweeps import experiments, results
 from tasks.sweeps.points import Point
 from tasks.sweeps.settings import Sweep

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from importlib import import_module
 from typing import Any
 
@@ -16,8 +17,27 @@ from tasks.settings.schema import ParameterError
 
 def check_stages(project: Project, stages: list[str]) -> None:
     """Raises ParameterError for a setting that the method, the protocol, k-means or the trainer would refuse."""
-    parameters = project.parameters
     samples, shape = measure(project, "prepare" in stages)
+    _check_each(project, stages, samples, shape)
+
+
+def check_points(project: Project, points: list[tuple[str, dict[str, Any], list[str]]]) -> None:
+    """The same for points of a sweep, each as what errors call it, its parameters, and the stages to be looked at."""
+    measured: dict[str, tuple[int, tuple[int, ...]]] = {}
+    own = json.dumps([project.parameters["data"], project.parameters["seed"]], sort_keys=True)
+    for where, parameters, stages in points:
+        point = Project.given(project.root, parameters)
+        data = json.dumps([parameters["data"], parameters["seed"]], sort_keys=True)
+        try:
+            if data not in measured:
+                measured[data] = measure(point, fresh=data != own)
+            _check_each(point, stages, *measured[data])
+        except ParameterError as error:
+            raise ParameterError(f"{where}: {error}") from None
+
+
+def _check_each(project: Project, stages: list[str], samples: int, shape: tuple[int, ...]) -> None:
+    parameters = project.parameters
     for name, value in parameters["extract"].items():
         if value < 1:
             raise ParameterError(f"extract.{name} is {value}; it must be at least 1")
@@ -45,8 +65,12 @@ def check_stages(project: Project, stages: list[str]) -> None:
                 settings = parameters[block][protocol]
                 name = settings.get("protocol", protocol) if block == "targets" else protocol
                 _check_protocol(name, params.pick_out(settings, params.TARGET if block == "targets" else {}))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise ParameterError(f"{where}: {error}") from error
+        except (MemoryError, RuntimeError) as error:  # torch's own word for too little memory is a RuntimeError
+            if isinstance(error, RuntimeError) and "alloc" not in str(error):
+                raise
+            raise ParameterError(f"{where}: a network of these settings does not fit into this machine.") from error
 
 
 def measure(project: Project, fresh: bool) -> tuple[int, tuple[int, ...]]:

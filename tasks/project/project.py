@@ -66,7 +66,8 @@ class Project:
         """A hash of everything that the check of params.yaml depends on."""
         states = [state_of(path) for path in (params.CODE, params.CODE.parent / "tasks" / "settings")]
         sweeps = sorted(path.name for path in (self.root / SWEEP_FILES).glob("*.yaml"))
-        pipeline = (self.root / paths.PIPELINE).read_text() if (self.root / paths.PIPELINE).exists() else ""
+        path = self.root / paths.PIPELINE
+        pipeline = path.read_text(errors="replace") if path.is_file() else ""
         return hashlib.sha256(json.dumps([content, states, sweeps, pipeline], default=str).encode()).hexdigest()
 
     def reread(self) -> Project:

@@ -52,7 +52,7 @@ def chosen(parameters: Mapping[str, Any], axis: Axis = RUNS) -> tuple[str, ...]:
     if selection == ALL:
         return every
     refits: Mapping[str, Any] = parameters["clusterfit"] if axis is RUNS else {}
-    listed = {name for names in sets.values() for name in with_sources(names, refits)}
+    listed = with_sources((name for names in sets.values() for name in names), refits)
     wanted = with_sources(sets[selection], refits)
     return tuple(name for name in every if name in wanted or name not in listed)
 
@@ -63,13 +63,13 @@ def members(parameters: Mapping[str, Any], axis: Axis) -> tuple[str, ...]:
 
 
 def with_sources(runs: Iterable[str], refits: Mapping[str, Any]) -> set[str]:
-    """The runs, and what they learn from, up to the pretrainings."""
-    found = set()
+    """The runs, and what they learn from, up to the pretrainings; also of refits that have not been checked."""
+    found: set[str] = set()
     for run in runs:
-        found.add(run)
-        while run in refits:
-            run = refits[run]["source"]
-            found.add(run)
+        source: Any = run
+        while isinstance(source, str) and source not in found:
+            found.add(source)
+            source = refits[source].get("source") if source in refits else None
     return found
 
 

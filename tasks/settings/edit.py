@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import yaml
 from tasks.process.files import whole_file
 from tasks.selection import scope
 from tasks.selection.scope import Axis
-from tasks.settings import sets
-from tasks.settings.params import check_parameters
-from tasks.settings.schema import ParameterError, parse_yaml
+from tasks.settings import sets, yaml_files
+from tasks.settings.params import check_parameters, read
+from tasks.settings.schema import ParameterError, check_names, parse_yaml
+from tasks.settings.values import is_name, plain
 
 Occupied = Callable[[str], bool]
 
@@ -31,39 +33,60 @@ def select_data(root: Path, wanted: str, occupied: Occupied = _nothing) -> str:
     file and its comments stay the same. occupied: whether a name's outputs would lie on files of somebody else.
     """
     path = root / "params.yaml"
-    text = path.read_text()
-    datasets = (parse_yaml(text) or {}).get("datasets") or {}
-    name = wanted
+    datasets: Any = read(root).get("datasets")
+    check_names(datasets, "datasets")
+    text, name = path.read_text(), wanted
     if wanted not in datasets:
-        folder = Path(wanted).expanduser()
-        if not folder.is_dir():
-            raise ParameterError(
-                f"--data {wanted}: this is neither a data set of params.yaml ({', '.join(datasets)}) nor a folder."
-            )
-        name, text = _add_folder(root, text, datasets, folder.resolve(), occupied)
-    text, changed = re.subn(r"(?m)^data:[ \t]*[^\s#]*", f"data: *{name}", text)
-    if changed != 1:
-        raise ParameterError("params.yaml needs exactly one line that starts with `data:`, as in `data: *world`.")
+        name, text = _add_folder(root, text, datasets, _folder(wanted, datasets), occupied)
+    text = _with_line(text, "data", f"*{name}", f"--data {plain(wanted)}")
+    content = yaml_files.parse(text.encode(), "params.yaml")
+    if content["data"] != content["datasets"][name]:
+        raise ParameterError(f"--data {plain(wanted)}: the anchor &{name} must stand at the block datasets.{name}.")
     if text != path.read_text():
-        try:
-            check_parameters(parse_yaml(text), root)
-        except yaml.YAMLError as error:
-            raise ParameterError(f"--data {wanted}: params.yaml would no longer be valid YAML: {error}") from None
+        check_parameters(content, root)
         with whole_file(path) as temporary:
             temporary.write_text(text)
     return name
 
 
+def _folder(wanted: str, datasets: Mapping[str, Any]) -> Path:
+    """The folder that `--data` names; whatever the text holds, it is only looked for."""
+    with suppress(OSError, RuntimeError, ValueError):  # too long a name, no such user's home, a NUL
+        if wanted.strip() and (folder := Path(wanted).expanduser()).is_dir():
+            return folder.resolve()
+    raise ParameterError(
+        f"--data {plain(wanted)}: this is neither a data set of params.yaml ({', '.join(datasets)}) nor a folder."
+    )
+
+
 def select(root: Path, axis: Axis, wanted: str) -> None:
     """Selects a set of params.yaml, or `all`, for the pipeline: changes the line `runs: NAME` or `protocols: NAME`."""
     path = root / "params.yaml"
-    text, changed = re.subn(rf"(?m)^{axis.line}:[ \t]*[^\s#]*", f"{axis.line}: {wanted}", path.read_text())
-    if changed != 1:
-        raise ParameterError(f"params.yaml needs exactly one line that starts with `{axis.line}:`.")
-    sets.check_sets(parse_yaml(text))
-    if text != path.read_text():
+    content = read(root)
+    sets.check_sets({**content, axis.line: wanted})
+    before = path.read_text()
+    text = _with_line(before, axis.line, wanted if is_name(wanted) else json.dumps(wanted), f"--{axis.line} {wanted}")
+    if text != before:
         with whole_file(path) as temporary:
             temporary.write_text(text)
+
+
+def _with_line(text: str, name: str, value: str, asked: str) -> str:
+    """The text with another value on its one line `NAME: VALUE`. Refuses a text in which that changes anything else."""
+    pattern = rf"""(?m)^{name}:[ \t]*("[^"\n]*"|'[^'\n]*'|[^\s#]*)"""
+    changed, count = re.subn(pattern, lambda _: f"{name}: {value}", text)
+    if count != 1:
+        raise ParameterError(f"params.yaml needs exactly one line that starts with `{name}:`, as in `{name}: {value}`.")
+    try:
+        after = parse_yaml(changed)
+    except yaml.YAMLError as error:
+        raise ParameterError(
+            f"{asked}: with the line `{name}: {value}` params.yaml would not be valid YAML: "
+            f"{yaml_files.in_words(error)} Write that line yourself."
+        ) from None
+    if not isinstance(after, dict):
+        raise ParameterError(f"{asked}: params.yaml must be a mapping of blocks.")
+    return changed
 
 
 @contextmanager
@@ -82,7 +105,7 @@ def selecting(
     path = root / "params.yaml"
     wanted = {scope.RUNS: runs, scope.PROTOCOLS: protocols}
     asked = data is not None or any(name is not None for name in wanted.values())
-    before = path.read_text() if asked and path.exists() else ""
+    before = path.read_bytes() if asked and path.is_file() else b""
     try:
         for axis, name in wanted.items():
             if name is not None:
@@ -91,7 +114,7 @@ def selecting(
     except ParameterError:
         if before:
             with whole_file(path) as temporary:
-                temporary.write_text(before)
+                temporary.write_bytes(before)
         raise
 
 

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tasks.settings import schedules, sets, source_places
+from tasks.settings import dvc_file, retries, schedules, sets, source_places, yaml_files
 from tasks.settings.refits import method_of
 from tasks.settings.schema import (
     Field,
@@ -19,10 +17,13 @@ from tasks.settings.schema import (
     check_block,
     check_names,
     keywords,
+    modules,
     offered,
-    parse_yaml,
+    source,
     unknown,
 )
+from tasks.settings.truth import check_truth
+from tasks.settings.values import is_name, picture_problem, problem, shown
 
 BLOCKS = (
     "seed",
@@ -44,6 +45,8 @@ BLOCKS = (
     "schedules",
 )
 OPTIONAL = ("orchestration", "schedules")
+TRAINING = "training"
+"""The name of the record of a training beside those of protocols."""
 OUTPUTS = ("clusters", "classes")
 SHARED = {"method": Field("str", False), "encoder": Field("dict", False)}
 """Settings that every block of a training may have; `encoder` changes settings of the encoder for this run."""
@@ -64,13 +67,10 @@ def load(root: Path) -> dict[str, Any]:
 
 def read(root: Path) -> dict[str, Any]:
     """The content of params.yaml, unchecked. Raises ParameterError if there is none, or it is not a mapping."""
-    path = root / "params.yaml"
     try:
-        content = parse_yaml(path.read_text())
+        content = yaml_files.read(root / "params.yaml", "params.yaml")
     except FileNotFoundError:
         raise ParameterError(f"there is no params.yaml in {root}; run this from the project's folder.") from None
-    except yaml.YAMLError as error:
-        raise ParameterError(f"params.yaml is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise ParameterError("params.yaml must be a mapping of blocks.")
     return content
@@ -78,19 +78,9 @@ def read(root: Path) -> dict[str, Any]:
 
 def check_parameters(parameters: Mapping[str, Any], root: Path) -> None:
     """Raises ParameterError if a block, a name, a setting or a reference in `parameters` cannot be used."""
-    for block in parameters:
-        if block not in BLOCKS:
-            raise unknown("block", block, BLOCKS, "params.yaml")
-    for block in BLOCKS:
-        if block not in parameters and block not in OPTIONAL:
-            raise ParameterError(f"params.yaml: the block '{block}' is missing.")
-    if not isinstance(parameters["seed"], int) or parameters["seed"] < 0:
-        raise ParameterError(f"params.yaml: seed is {parameters['seed']!r}; it must be an integer of at least 0.")
-    _check_names(parameters)
+    check_blocks(parameters)
+    dvc_file.stages(root)
     check_block(parameters["machine"], MACHINE, "machine")
-    for name in ("threads", "processes"):
-        if (count := parameters["machine"].get(name, 1)) < 1:
-            raise ParameterError(f"machine.{name} is {count}; it must be at least 1.")
     _check_encoder(parameters["encoder"])
     check_block(parameters["training"], training_fields(), "training")
     check_block(parameters["extract"], keywords(CODE / "extraction.py", "extract_features"), "extract")
@@ -108,10 +98,24 @@ def check_parameters(parameters: Mapping[str, Any], root: Path) -> None:
         _check_protocol(name, block, {}, f"transfer.{name}")
     for name, block in parameters["targets"].items():
         _check_target(name, block, parameters, root)
+    retries.read(parameters)
     schedules.check_schedules(parameters, root)
 
 
-def _check_protocol(protocol: str, block: Mapping[str, Any], own: Mapping[str, Field], where: str) -> None:
+def check_blocks(parameters: Mapping[str, Any]) -> None:
+    """Raises ParameterError if a block is unknown, missing, or not what such a block is made of."""
+    for block in parameters:
+        if block not in BLOCKS:
+            raise unknown("block", block, BLOCKS, "params.yaml")
+    for block in BLOCKS:
+        if block not in parameters and block not in OPTIONAL:
+            raise ParameterError(f"params.yaml: the block '{block}' is missing.")
+    if wrong := problem("seed", parameters["seed"], "int"):
+        raise ParameterError(f"params.yaml: seed{wrong}")
+    _check_names(parameters)
+
+
+def _check_protocol(protocol: Any, block: Mapping[str, Any], own: Mapping[str, Field], where: str) -> None:
     """Refuses an unknown protocol and settings that it does not have. own: further fields of the block."""
     _check_module(CODE / "protocols", "protocol", protocol, where, function="evaluate")
     fields = keywords(CODE / "protocols" / f"{protocol}.py", "evaluate")
@@ -121,14 +125,24 @@ def _check_protocol(protocol: str, block: Mapping[str, Any], own: Mapping[str, F
 
 def _check_target(name: str, block: Mapping[str, Any], parameters: Mapping[str, Any], root: Path) -> None:
     where = f"targets.{name}"
-    data = block.get("data")
-    if not isinstance(data, dict) or data.get("name") not in parameters["datasets"]:
-        known = ", ".join(sorted(parameters["datasets"]))
-        raise ParameterError(
-            f"{where}.data must be one of the blocks under 'datasets', as in `data: *scenes`. Known: {known}."
-        )
+    data = _known_data(block.get("data"), parameters, f"{where}.data", "scenes")
+    if name == TRAINING:
+        raise ParameterError(f"{where}: the name '{TRAINING}' is that of a training's record; choose another.")
     _check_dataset(data["name"], data, root, active=True)
     _check_protocol(block.get("protocol", ""), block, TARGET, where)
+    check_truth(CODE, block["protocol"], data, where)
+
+
+def _known_data(block: Any, parameters: Mapping[str, Any], where: str, example: str) -> Mapping[str, Any]:
+    """A block that is one of the blocks under `datasets`; an alias (`*scenes`) makes it one."""
+    name = block.get("name") if isinstance(block, Mapping) else None
+    if not isinstance(name, str) or name not in parameters["datasets"]:
+        known = ", ".join(sorted(parameters["datasets"]))
+        raise ParameterError(
+            f"{where} must be one of the blocks under 'datasets', as in `data: *{example}`; it is {shown(block)}. "
+            f"Known: {known}."
+        )
+    return dict(block)
 
 
 def _check_names(parameters: Mapping[str, Any]) -> None:
@@ -145,12 +159,7 @@ def _check_names(parameters: Mapping[str, Any]) -> None:
         raise ParameterError(f"'{twice[0]}' is in both transfer and targets; the name of a protocol must be unique.")
     if "targets" in parameters["datasets"]:
         raise ParameterError("datasets.targets: the name 'targets' is reserved for a folder of Covey; choose another.")
-    data = parameters["data"]
-    if not isinstance(data, dict) or data.get("name") not in parameters["datasets"]:
-        raise ParameterError(
-            "params.yaml: 'data' must be one of the blocks under 'datasets', as in `data: *world`. "
-            f"Known: {', '.join(sorted(parameters['datasets']))}."
-        )
+    _known_data(parameters["data"], parameters, "params.yaml: 'data'", "world")
 
 
 def _check_encoder(block: Mapping[str, Any], where: str = "encoder") -> None:
@@ -165,20 +174,19 @@ def _check_encoder(block: Mapping[str, Any], where: str = "encoder") -> None:
 def _check_own_encoder(common: Mapping[str, Any], own: Mapping[str, Any], where: str) -> None:
     """A run may change the encoder's settings, but not its `name`: code hashes cover only the common one."""
     if not isinstance(own, Mapping):
-        raise ParameterError(f"{where}: {own!r} is not of type dict.")
+        raise ParameterError(f"{where}: {shown(own)} is not of type dict.")
     if own.get("name", common["name"]) != common["name"]:
-        raise ParameterError(f"{where}.name is '{own['name']}'; it must be that of the block 'encoder'.")
+        raise ParameterError(f"{where}.name is {shown(own['name'])}; it must be that of the block 'encoder'.")
     _check_encoder({**common, **own}, where)
 
 
 def _check_module(
-    folder: Path, kind: str, name: str, where: str, *, function: str | None = None, offer: str | None = None
+    folder: Path, kind: str, name: Any, where: str, *, function: str | None = None, offer: str | None = None
 ) -> None:
     """Refuses `name` unless `<folder>/<name>.py` defines the function, or assigns a class to the name `offer`."""
     mark = f"\ndef {function}(" if function else f"\n{offer} = "
-    known = [path.stem for path in folder.glob("*.py") if mark in path.read_text()]
-    if name not in known:
-        raise unknown(kind, name, known, where)
+    if not is_name(name) or not (folder / f"{name}.py").is_file() or mark not in source(folder / f"{name}.py"):
+        raise unknown(kind, name, modules(folder, mark), where)
 
 
 def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: bool) -> None:
@@ -187,14 +195,23 @@ def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: b
         if not field.accepts(block.get(key)):
             raise ParameterError(f"{where}: '{key}' is missing or not a string.")
     if block["name"] != name:
-        raise ParameterError(f"{where}: its 'name' is '{block['name']}'; it must be '{name}'.")
+        raise ParameterError(f"{where}: its 'name' is {shown(block['name'])}; it must be '{name}'.")
     _check_module(CODE / "datasets", "reader", block["reader"], f"{where}.reader", function="load")
     fields = keywords(CODE / "datasets" / f"{block['reader']}.py", "load")
     fields.pop("seed", None)
     check_block(block, DATASET | fields, where)
-    if active and not (root / block["source"]).exists():
-        raise ParameterError(f"{where}.source: there is no '{block['source']}'.")
-    source_places.check_source(root, block["source"], where)
+    if wrong := picture_problem(block):
+        raise ParameterError(f"{where}: {wrong}")
+    try:
+        if active and not (block["source"] and (root / block["source"]).exists()):
+            raise ParameterError(f"{where}.source: there is no {shown(block['source'])}.")
+        source_places.check_source(root, block["source"], where)
+    except ParameterError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:  # too long a name, a NUL, the home of nobody
+        raise ParameterError(
+            f"{where}.source: {shown(block['source'])} is no path: {' '.join(str(error)[-100:].split())}."
+        ) from None
 
 
 def _check_pretrain(where: str, block: Mapping[str, Any]) -> None:
@@ -208,17 +225,20 @@ def _check_pretrain(where: str, block: Mapping[str, Any]) -> None:
 def _check_clusterfit(parameters: Mapping[str, Any]) -> None:
     blocks = parameters["clusterfit"]
     for name, block in blocks.items():
+        _check_refit(f"clusterfit.{name}", block)
+    ends: set[str] = set()  # runs whose sources are known to end in a pretraining
+    for name, block in blocks.items():
         where = f"clusterfit.{name}"
-        _check_refit(where, block)
         if block["source"] not in parameters["pretrain"] and block["source"] not in blocks:
             known = [*parameters["pretrain"], *blocks]
             raise unknown("run", block["source"], known, f"{where}.source")
-        chain, run = [name], block["source"]
-        while run in blocks:
+        chain, run = {name: None}, block["source"]
+        while run in blocks and run not in ends:
             if run in chain:
                 raise ParameterError(f"{where}: its sources form a cycle: {' <- '.join([*chain, run])}.")
-            chain.append(run)
-            run = blocks[run].get("source")
+            chain[run] = None
+            run = blocks[run]["source"]
+        ends.update(chain)
 
 
 def _check_refit(where: str, block: Mapping[str, Any]) -> None:
@@ -232,8 +252,6 @@ def _check_refit(where: str, block: Mapping[str, Any]) -> None:
     fields = {"source": Field("str", True), **SHARED, "outputs": Field("str", False), **training_fields()}
     fields |= clusters | softening_fields() if outputs == "clusters" else {}
     check_block(block, fields | method_fields(method), where)
-    if block.get("clusters", 2) < 2:
-        raise ParameterError(f"{where}.clusters is {block['clusters']}; it must be at least 2.")
     if "outputs" in block and block.get("components"):
         raise ParameterError(f"{where}.components: soft outputs need the features without a projection; remove it.")
 

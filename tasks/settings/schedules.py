@@ -25,19 +25,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from cronsim import CronSim, CronSimError
 
 from tasks.selection import scope
+from tasks.settings import dvc_file
 from tasks.settings.kinds import KINDS, SWEEP_FILES
-from tasks.settings.schema import NAME, Field, ParameterError, check_block, check_names, unknown
+from tasks.settings.schema import Field, ParameterError, check_block, check_names, unknown
+from tasks.settings.values import is_name, shown
 
 BLOCK = "schedules"
 SKIP, QUEUE = "skip", "queue"
 OVERLAPS = (SKIP, QUEUE)
 FIELDS = {
     "cron": Field("str", True),
-    "run": Field("list", False),
+    "run": Field("list[str]", False),
     "sweep": Field("str", False),
     "timezone": Field("str", False),
     "overlap": Field("str", False),
@@ -52,6 +53,7 @@ CRON_FIELDS = {
     "day of the week": "0 to 7 (0 and 7 are Sunday) or sun to sat",
 }
 """The fields of a cron expression in their order, and the values that each may have."""
+LONGEST_CRON = 1000
 CRON_FIELD = re.compile(r"(\d|[A-Za-z]{3}|[*,/-])+")
 """Leaves out L, W and #, which cronsim knows: Prefect, which runs the schedules, reads them differently."""
 
@@ -94,7 +96,8 @@ def find(parameters: Mapping[str, Any], name: str) -> Schedule:
 
 def check_schedules(parameters: Mapping[str, Any], root: Path) -> None:
     """Raises ParameterError if a schedule cannot be used. Only the sweep of a paused schedule may have no file."""
-    block = parameters.get(BLOCK) or {}
+    block = parameters.get(BLOCK)
+    block = {} if block is None else block
     check_names(block, BLOCK, 'as in {cron: "30 2 * * *", run: []}')
     for name, content in block.items():
         where = f"{BLOCK}.{name}"
@@ -109,11 +112,15 @@ def check_schedules(parameters: Mapping[str, Any], root: Path) -> None:
 
 def check_cron(text: str, where: str) -> None:
     """Raises ParameterError unless `text` is a cron expression of five fields, whose day comes in one of its months."""
+    if not text.isascii() or len(text) > LONGEST_CRON:
+        raise ParameterError(
+            f"{where}: {shown(text)} is not a cron expression: at most {LONGEST_CRON} ASCII characters."
+        )
     words = text.split()
     if len(words) != len(CRON_FIELDS):
         names = ", ".join(CRON_FIELDS)
         raise ParameterError(
-            f'{where}: "{text}" has {len(words)} fields; a cron expression has {len(CRON_FIELDS)}, as in '
+            f"{where}: {shown(text)} has {len(words)} fields; a cron expression has {len(CRON_FIELDS)}, as in "
             f'"30 2 * * mon-fri": {names}.'
         )
     for place, (word, (name, allowed)) in enumerate(zip(words, CRON_FIELDS.items(), strict=True)):
@@ -167,13 +174,13 @@ def _check_work(content: Mapping[str, Any], parameters: Mapping[str, Any], root:
     if content.get("run"):
         known = targets(parameters, root)
         for word in content["run"]:
-            if word not in known:
+            if not isinstance(word, str) or word not in known:
                 raise unknown("target", word, [name for name in known if "@" not in name], f"{where}.run")
     if "sweep" in content:
         name = content["sweep"]
-        if not NAME.fullmatch(name):
+        if not is_name(name):
             raise ParameterError(
-                f"{where}.sweep: '{name}' is not the name of a sweep; write it without a folder and without .yaml."
+                f"{where}.sweep: {shown(name)} is not the name of a sweep; write it without a folder and without .yaml."
             )
         if not content.get("paused") and not (root / SWEEP_FILES / f"{name}.yaml").exists():
             there = [path.stem for path in (root / SWEEP_FILES).glob("*.yaml")]
@@ -182,7 +189,7 @@ def _check_work(content: Mapping[str, Any], parameters: Mapping[str, Any], root:
 
 def targets(parameters: Mapping[str, Any], root: Path) -> set[str]:
     """Every word that `covey run` accepts as a target (see `plan.resolve`), without asking DVC for its graph."""
-    commands = (yaml.safe_load((root / "dvc.yaml").read_text()) or {}).get("stages") or {}
+    commands = dvc_file.stages(root)
     kinds = set(KINDS)
     runs, protocols = scope.members(parameters, scope.RUNS), scope.members(parameters, scope.PROTOCOLS)
     keys = {*runs, *protocols, *(f"{run}-{protocol}" for run in runs for protocol in protocols)}

@@ -16,32 +16,59 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.constructor import ConstructorError
 
-TYPES: dict[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (int, float),
-    "bool": (bool,),
-    "str": (str,),
-    "list": (list,),
-    "dict": (dict,),
-}
+from tasks.settings.values import LONGEST_NAME, QUOTE, fits, is_name, problem, shown
+
+MOST_KEYS = 100_000
+MOST_NAMED = 60
+"""So many of the known names are listed by an error."""
 
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML 1.2 for floats: PyYAML follows version 1.1 and reads 1e-05, as DVC writes it, as a string.
+
+    A key that stands twice is an error, as it is to DVC; so is a value that PyYAML itself ends in a ValueError at.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.looked_at: set[int] = set()
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, KeyError, AttributeError, OverflowError):
+            kind = node.tag.rpartition(":")[2]
+            raise ConstructorError(None, None, f"{shown(node.value)} is not of type {kind}", node.start_mark) from None
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Puts in the keys that a mapping takes over (`<<: *other`), once its own have been looked at."""
+        if id(node) not in self.looked_at:
+            self.looked_at.add(id(node))  # the tree of nodes is kept until all is made
+            _refuse_twice(node)
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_KEYS:
+            raise ConstructorError(None, None, f"a mapping has more than {MOST_KEYS:,} keys", node.start_mark)
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML 1.2 for floats: PyYAML follows version 1.1 and reads 1e-05, as DVC writes it, as a string."""
+def _refuse_twice(node: yaml.MappingNode) -> None:
+    seen = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
+            if (key.tag, key.value) in seen:
+                raise ConstructorError(None, None, f"the key {shown(key.value)} stands twice", key.start_mark)
+            seen.add((key.tag, key.value))
 
 
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 
 
 def parse_yaml(text: str) -> Any:
     """The content of a YAML text. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=_Loader)
+    return yaml.load(text, Loader=Loader)
 
 
 class ParameterError(ValueError):
@@ -57,18 +84,61 @@ class Field:
 
     def accepts(self, value: Any) -> bool:
         """Whether a value from YAML has the annotated type. An annotation of any other kind accepts all values."""
-        allowed: list[type] = []
-        for part in self.annotation.split("|"):
-            name = part.strip().partition("[")[0]
-            if name == "None":
-                allowed.append(type(None))
-            elif name in TYPES:
-                allowed.extend(TYPES[name])
-            else:
-                return True
-        if isinstance(value, bool) and bool not in allowed:
-            return False
-        return isinstance(value, tuple(allowed))
+        return fits(value, self.annotation)
+
+
+def keywords(path: Path, name: str) -> dict[str, Field]:
+    """The keyword-only settings of the function, class or dataclass `name` in the file `path`."""
+    found = _keywords(source(path), name)
+    if found is None:
+        raise ParameterError(f"{path} has no function or class '{name}'")
+    return dict(found)
+
+
+def offered(path: Path, name: str) -> str:
+    """The class that a module assigns to an upper-case name: `METHOD = Rotation` -> "Rotation"."""
+    for node in _parsed(source(path)).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and target.id == name:
+                    return node.value.id
+    raise ParameterError(f"{path} must end with '{name} = <its class>'")
+
+
+def constant(path: Path, name: str) -> str | None:
+    """What stands right of an assignment at a module's top, as text; None where there is none."""
+    for node in _parsed(source(path)).body:
+        if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == name for to in node.targets):
+            return ast.unparse(node.value)
+    return None
+
+
+def imported(path: Path) -> list[str]:
+    """The dotted names of modules, or of what is in them, that a module imports at its top."""
+    found: list[str] = []
+    for node in _parsed(source(path)).body:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def modules(folder: Path, mark: str) -> list[str]:
+    """The names of the modules in a folder whose text holds `mark`, such as "\\ndef evaluate("."""
+    return [path.stem for path in folder.glob("*.py") if mark in source(path)]
+
+
+def source(path: Path) -> str:
+    """A source's text, read again only when the file has changed: a large params.yaml asks thousands of times."""
+    state = path.stat()
+    return _read(path, state.st_mtime_ns, state.st_ctime_ns, state.st_size)
+
+
+@lru_cache(maxsize=512)
+def _read(path: Path, *_state: int) -> str:
+    """`_state`: what the system changes when the file changes; it is part of the key."""
+    return path.read_text()
 
 
 @lru_cache(maxsize=256)
@@ -76,9 +146,9 @@ def _parsed(text: str) -> ast.Module:
     return ast.parse(text)
 
 
-def keywords(path: Path, name: str) -> dict[str, Field]:
-    """The keyword-only settings of the function, class or dataclass `name` in the file `path`."""
-    for node in _parsed(path.read_text()).body:
+@lru_cache(maxsize=256)
+def _keywords(text: str, name: str) -> dict[str, Field] | None:
+    for node in _parsed(text).body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return _of_arguments(node.args)
         if isinstance(node, ast.ClassDef) and node.name == name:
@@ -86,17 +156,7 @@ def keywords(path: Path, name: str) -> dict[str, Field]:
                 if isinstance(member, ast.FunctionDef) and member.name == "__init__":
                     return _of_arguments(member.args)
             return _of_dataclass(node)
-    raise ParameterError(f"{path} has no function or class '{name}'")
-
-
-def offered(path: Path, name: str) -> str:
-    """The class that a module assigns to an upper-case name: `METHOD = Rotation` -> "Rotation"."""
-    for node in _parsed(path.read_text()).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
-            for target in node.targets:
-                if isinstance(target, ast.Name) and target.id == name:
-                    return node.value.id
-    raise ParameterError(f"{path} must end with '{name} = <its class>'")
+    return None
 
 
 def _of_arguments(arguments: ast.arguments) -> dict[str, Field]:
@@ -114,12 +174,15 @@ def _of_dataclass(node: ast.ClassDef) -> dict[str, Field]:
     }
 
 
-def unknown(kind: str, name: str, known: Iterable[str], where: str) -> ParameterError:
+def unknown(kind: str, name: Any, known: Iterable[Any], where: str) -> ParameterError:
     """The error for an unknown name; it lists the known names and suggests the closest."""
-    known = sorted(known)
-    close = difflib.get_close_matches(str(name), known, n=1)
+    names = sorted(map(str, known))
+    close = difflib.get_close_matches(str(name)[:LONGEST_NAME], names[:MOST_KEYS], n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
-    return ParameterError(f"{where}: unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}.")
+    quote = f" {QUOTE}." if isinstance(name, bool) else ""
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    listed = ", ".join(names[:MOST_NAMED]) or "none"
+    return ParameterError(f"{where}: unknown {kind} {shown(name)}.{hint}{quote} Known: {listed}{more}.")
 
 
 def check_names(content: Any, where: str, example: str = "{} for the defaults") -> None:
@@ -127,22 +190,24 @@ def check_names(content: Any, where: str, example: str = "{} for the defaults") 
     if not isinstance(content, Mapping):
         raise ParameterError(f"params.yaml: '{where}' must be a mapping of names to their settings.")
     for name, own in content.items():
-        if not isinstance(name, str) or not NAME.fullmatch(name):
+        if not is_name(name):
             raise ParameterError(
-                f"{where}: the name {name!r} cannot be used; names are used in paths and commands, so they consist of "
-                "letters, digits and underscores, and start with a letter."
+                f"{where}: the name {shown(name)} cannot be used; names are used in paths and commands, so they "
+                f"consist of at most {LONGEST_NAME} letters, digits and underscores, and start with a letter."
             )
         if not isinstance(own, Mapping):
             raise ParameterError(f"{where}.{name} must be a mapping of settings ({example}).")
 
 
-def check_block(block: Mapping[str, Any], fields: Mapping[str, Field], where: str) -> None:
-    """Refuses unknown keys, values of the wrong type, and missing required keys."""
+def check_block(block: Any, fields: Mapping[str, Field], where: str) -> None:
+    """Refuses unknown keys, values that no such setting may have (tasks/settings/values.py), and missing keys."""
+    if not isinstance(block, Mapping):
+        raise ParameterError(f"{where} is {shown(block)}; it must be a mapping of settings.")
     for key, value in block.items():
         if key not in fields:
             raise unknown("setting", key, fields, where)
-        if not fields[key].accepts(value):
-            raise ParameterError(f"{where}.{key}: {value!r} is not of type {fields[key].annotation}.")
+        if wrong := problem(key, value, fields[key].annotation):
+            raise ParameterError(f"{where}.{key}{wrong}")
     for key, field in fields.items():
         if field.required and key not in block:
             raise ParameterError(f"{where}: '{key}' is missing ({field.annotation}).")

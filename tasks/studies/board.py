@@ -91,7 +91,7 @@ def board(project: Project) -> list[dict[str, Any]]:
     found = {outcome["name"]: outcome for outcome in outcomes(project)}
     for name in study.known(project):
         if name not in found:
-            content = sweep.read_yaml(project.root / STUDY_FILES / f"{name}.yaml", "study", [])
+            content = sweep.read(project, STUDY_FILES, name, "study")
             said = {key: str(content.get(key, "")) for key in ("claim", "source", "remark")}
             found[name] = {"name": name, "title": str(content.get("title", name)), "verdict": NOT_RUN, **said}
     return [found[name] for name in sorted(found)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tasks.settings.schema import Field, ParameterError, check_block, unknown
+from tasks.settings.values import shown
 from tasks.sweeps.settings import short
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def check_numbers(content: Any, where: str) -> None:
     inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
     for key, value in inner:
         check_numbers(value, f"{where}.{key}")
-    if not isinstance(content, dict | list | int | float):
-        raise ParameterError(f"{where} is {content!r}; it must be a number.")
+    if isinstance(content, bool) or not isinstance(content, dict | list | int | float):
+        raise ParameterError(f"{where} is {shown(content)}; it must be a number.")
 
 
 def check_study(study: Study, where: str) -> None:

@@ -38,7 +38,7 @@ FIELDS = {
     "published": Field("dict", True),
     "measures": Field("dict", True),
     "axis": Field("str", False),
-    "shown": Field("list", False),
+    "shown": Field("list[str]", False),
     "rules": Field("list", True),
     "remark": Field("str", False),
     **{setting: Field("dict", True) for setting in SETTINGS},
@@ -46,11 +46,11 @@ FIELDS = {
 PUBLISHED = {"measure": Field("str", True), "numbers": Field("dict", True)}
 MEASURE = {
     "run": Field("str", False),
-    "runs": Field("list", False),
+    "runs": Field("list[str]", False),
     "protocol": Field("str", True),
     "metric": Field("str", False),
     "layer": Field("str", False),
-    "layers": Field("list", False),
+    "layers": Field("list[str]", False),
     "at": Field("dict", False),
 }
 
@@ -89,7 +89,7 @@ def known(project: Project) -> list[str]:
 def load(project: Project, name: str, setting: str = "quick") -> Study:
     """A checked study. Raises ParameterError for whatever can be known to be wrong before anything runs."""
     where = f"{STUDY_FILES}/{name}.yaml"
-    content = sweeps.read_yaml(project.root / where, "study", known(project))
+    content = sweeps.read(project, STUDY_FILES, name, "study")
     check_block(content, FIELDS, where)
     check_block(content["published"], PUBLISHED, f"{where}: published")
     check_numbers(content["published"]["numbers"], f"{where}: published.numbers")
@@ -207,7 +207,9 @@ def _measure(block: Any, where: str) -> Named:
     if ("run" in block) == ("runs" in block):
         raise ParameterError(f"{where}: give either 'run' or 'runs'.")
     layers = block.get("layers") or [block.get("layer", BEST)]
-    runs = block.get("runs") or [block["run"]]
+    runs = block["runs"] if "runs" in block else [block["run"]]
+    if not runs:
+        raise ParameterError(f"{where}.runs is empty; name at least one run.")
     if len(runs) > 1 and len(layers) > 1:
         raise ParameterError(f"{where}: give several runs or several layers, not both.")
     measures = [Measure(run, block["protocol"], block.get("metric", ""), layer) for run in runs for layer in layers]

@@ -66,7 +66,9 @@ def points(project: Project, sweep: Sweep, combinations: Iterable[tuple[Mapping[
     Raises:
         ParameterError: settings that params.yaml could not hold, or two points that would make the same.
     """
-    found = [_point(project, sweep, settings, seed) for settings, seed in combinations or sweep.combinations()]
+    codes: dict[str, code_hash.Fingerprints] = {}
+    every = combinations or sweep.combinations()
+    found = [_point(project, sweep, settings, seed, codes) for settings, seed in every]
     first: dict[str, Point] = {}
     for point in found:
         if (other := first.setdefault(point.key, point)) is not point:
@@ -76,10 +78,13 @@ def points(project: Project, sweep: Sweep, combinations: Iterable[tuple[Mapping[
     return found
 
 
-def _point(project: Project, sweep: Sweep, settings: Mapping[str, Any], seed: int) -> Point:
+def _point(
+    project: Project, sweep: Sweep, settings: Mapping[str, Any], seed: int, codes: dict[str, code_hash.Fingerprints]
+) -> Point:
+    """codes: what is known of the code, by the settings that decide which it is."""
     parameters = sweep_settings.point(project, sweep, settings, seed)
     stages = _stages(project, json.dumps(_shape(parameters), sort_keys=True))
-    now = code_hash.fingerprints(project.root, parameters)
+    now = _code(project, parameters, settings, codes)
     targets = tuple(_stage(target, stages) for target in sweep.targets)
     wanted = with_ancestors(stages, targets)
     identities: dict[str, str] = {}
@@ -88,6 +93,20 @@ def _point(project: Project, sweep: Sweep, settings: Mapping[str, Any], seed: in
             identities[name] = _identity(project, stage, stages, parameters, now, identities)
     overrides = tuple(_differences(sweep.parameters, parameters))
     return Point(sweep.name, dict(settings), seed, identities, targets, overrides)
+
+
+def _code(
+    project: Project,
+    parameters: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    codes: dict[str, code_hash.Fingerprints],
+) -> code_hash.Fingerprints:
+    """Hashes of the code of all stages. No number decides which code that is, but that of processes."""
+    words = {key: own for key, own in settings.items() if not isinstance(own, int | float) or key.startswith("machine")}
+    key = json.dumps(words, sort_keys=True)
+    if key not in codes:
+        codes[key] = code_hash.fingerprints(project.root, parameters)
+    return codes[key]
 
 
 def _stage(target: str, stages: Graph) -> str:

@@ -23,6 +23,7 @@ from typing import Any
 from tasks.project.paths import TRAINING
 from tasks.project.project import Project
 from tasks.settings.schema import Field, ParameterError, check_block, unknown
+from tasks.settings.values import shown
 from tasks.sweeps import settings as sweep_settings
 from tasks.sweeps.settings import BEST, Sweep
 
@@ -33,6 +34,8 @@ FIELDS = {
     "space": Field("dict", True),
 }
 RANGE = {"low": Field("float", True), "high": Field("float", True), "log": Field("bool", False)}
+MOST_ENDS = 1000
+"""Of all settings together: each is tried on params.yaml before the first trial."""
 SAMPLERS = ("tpe", "random")
 GOALS = ("maximize", "minimize")
 
@@ -54,8 +57,6 @@ def check_search(project: Project, sweep: Sweep, where: str) -> None:
     for key, allowed in (("sampler", SAMPLERS), ("goal", GOALS)):
         if (given := getattr(search, key)) not in allowed:
             raise unknown(key, given, allowed, f"{where}: search.{key}")
-    if search.trials < 1:
-        raise ParameterError(f"{where}: search.trials is {search.trials}; it must be at least 1.")
     if not search.space:
         raise ParameterError(f"{where}: search.space is empty; it needs at least one setting to search over.")
     if (metric := sweep.metric) is None:
@@ -64,6 +65,8 @@ def check_search(project: Project, sweep: Sweep, where: str) -> None:
         raise ParameterError(f"{where}: metric: its best layer is the highest; to minimize it, name a `layer`.")
     for key, content in search.space.items():
         _check_range(content, f"{where}: search.space.{key}")
+    if (tried := sum(1 for _ in ends(search.space))) > MOST_ENDS:
+        raise ParameterError(f"{where}: search.space holds {tried:,} ends and choices; the most is {MOST_ENDS:,}.")
     for settings in ends(search.space):
         sweep_settings.point(project, sweep, settings, sweep.seeds[0], where)
 
@@ -71,10 +74,10 @@ def check_search(project: Project, sweep: Sweep, where: str) -> None:
 def _check_range(content: Any, where: str) -> None:
     if isinstance(content, list):
         if len({json.dumps(value, sort_keys=True) for value in content}) < max(2, len(content)):
-            raise ParameterError(f"{where} is {content}; a list must hold at least two values, each once.")
+            raise ParameterError(f"{where} is {shown(content)}; a list must hold at least two values, each once.")
         return
     if not isinstance(content, dict):
-        raise ParameterError(f"{where} is {content!r}; it must be a list of values, or {{low: ..., high: ...}}.")
+        raise ParameterError(f"{where} is {shown(content)}; it must be a list of values, or {{low: ..., high: ...}}.")
     check_block(content, RANGE, where)
     low, high = content["low"], content["high"]
     if not (math.isfinite(low) and math.isfinite(high) and low < high):

@@ -53,9 +53,14 @@ class Sweep:
 
     def combinations(self) -> Iterator[tuple[dict[str, Any], int]]:
         """Settings and seed of every point; seeds change fastest, so that what runs side by side shares nothing."""
-        for values in itertools.product(*self.grid.values()):
+        for settings in self.settings():
             for seed in self.seeds:
-                yield dict(zip(self.grid, values, strict=True)), seed
+                yield dict(settings), seed
+
+    def settings(self) -> Iterator[dict[str, Any]]:
+        """The settings of every combination of the grid."""
+        for values in itertools.product(*self.grid.values()):
+            yield dict(zip(self.grid, values, strict=True))
 
 
 def point(project: Project, sweep: Sweep, settings: Mapping[str, Any], seed: int, where: str = "") -> dict[str, Any]:

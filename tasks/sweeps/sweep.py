@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tasks.project.project import Project
-from tasks.settings import params
+from tasks.settings import params, yaml_files
 from tasks.settings.kinds import SWEEP_FILES
-from tasks.settings.schema import Field, ParameterError, check_block, parse_yaml, unknown
+from tasks.settings.schema import Field, ParameterError, check_block, unknown
+from tasks.settings.values import SEED, problem, shown
 from tasks.sweeps import search
 from tasks.sweeps.settings import NAMED, Measure, Sweep, changed, narrowed, point
 
+MOST_POINTS = 10_000
+"""Each is an experiment of seconds at least, and is checked before the first starts."""
 FIELDS = {
     "base": Field("dict", False),
     "grid": Field("dict", False),
@@ -42,8 +42,7 @@ METRIC = {
 
 def load(project: Project, name: str) -> Sweep:
     """The sweep of sweeps/NAME.yaml. Raises ParameterError for whatever can be known to be wrong beforehand."""
-    path = project.root / SWEEP_FILES / f"{name}.yaml"
-    return build(project, name, read_yaml(path, "sweep", known(project)))
+    return build(project, name, read(project, SWEEP_FILES, name, "sweep"))
 
 
 def known(project: Project) -> list[str]:
@@ -51,16 +50,17 @@ def known(project: Project) -> list[str]:
     return sorted(path.stem for path in (project.root / SWEEP_FILES).glob("*.yaml"))
 
 
-def read_yaml(path: Path, kind: str, others: list[str]) -> dict[str, Any]:
-    """A file's mapping. Raises ParameterError where there is none, naming the closest of the others."""
-    if not path.exists():
-        raise unknown(kind, path.stem, others, f"{path.parent.name}/")
+def read(project: Project, folder: str, name: str, kind: str) -> dict[str, Any]:
+    """The mapping of FOLDER/NAME.yaml. Raises ParameterError where there is none, naming the closest of the others."""
+    others = sorted(path.stem for path in (project.root / folder).glob("*.yaml"))
+    if name not in others:
+        raise unknown(kind, name, others, f"{folder}/")
     try:
-        content = parse_yaml(path.read_text())
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{path.parent.name}/{path.name} is not valid YAML: {error}") from None
+        content = yaml_files.read(project.root / folder / f"{name}.yaml", f"{folder}/{name}.yaml")
+    except FileNotFoundError:
+        raise unknown(kind, name, others, f"{folder}/") from None
     if not isinstance(content, dict):
-        raise ParameterError(f"{path.parent.name}/{path.name} must be a mapping of settings.")
+        raise ParameterError(f"{folder}/{name}.yaml must be a mapping of settings.")
     return content
 
 
@@ -70,11 +70,7 @@ def build(project: Project, name: str, content: Mapping[str, Any], where: str = 
     check_block(content, FIELDS, where)
     seeds, targets = _seeds(content["seeds"], where), _texts(content["targets"], f"{where}: targets")
     grid = content.get("grid") or {}
-    for key, values in grid.items():
-        if not isinstance(values, list) or not values:
-            raise ParameterError(f"{where}: grid.{key} is {values!r}; it must be a list of at least one value.")
-        if len({json.dumps(value, sort_keys=True) for value in values}) < len(values):
-            raise ParameterError(f"{where}: grid.{key} has a value twice, and so a point twice: {values}.")
+    _check_grid(grid, len(seeds), where)
     if "search" in content and grid:
         raise ParameterError(f"{where}: it has both a grid and a search; give one of them.")
     if "data" in grid and (lost := [key for key in content.get("base") or {} if str(key).startswith("data.")]):
@@ -83,16 +79,45 @@ def build(project: Project, name: str, content: Mapping[str, Any], where: str = 
             f" datasets.NAME.{lost[0].removeprefix('data.')}."
         )
     every = changed(project.parameters, content.get("base") or {}, f"{where}: base")
+    _check_base(every, where)
     parameters = narrowed(every, targets, where)
     _check_needed(grid, every, parameters, where)
-    params.check_parameters(parameters, project.root)
+    try:
+        params.check_parameters(parameters, project.root)
+    except ParameterError as error:
+        raise ParameterError(f"{where}: base: {error}") from None
     metric = _metric(content.get("metric"), targets, where)
     sweep = Sweep(name, parameters, grid, seeds, targets, metric, content.get("search") or {})
     if "search" in content:
         search.check_search(project, sweep, where)
-    for settings, seed in sweep.combinations():
-        point(project, sweep, settings, seed, where)
+    for settings in sweep.settings():
+        point(project, sweep, settings, seeds[0], where)
     return sweep
+
+
+def _check_grid(grid: Mapping[str, Any], seeds: int, where: str) -> None:
+    points = seeds
+    for key, values in grid.items():
+        if not isinstance(key, str) or not isinstance(values, list) or not values:
+            raise ParameterError(f"{where}: grid.{key} is {shown(values)}; it must be a list of at least one value.")
+        if key == "seed":
+            raise ParameterError(f"{where}: grid.seed: the list of seeds stands beside the grid, as `seeds`.")
+        if len({json.dumps(value, sort_keys=True) for value in values}) < len(values):
+            raise ParameterError(f"{where}: grid.{key} has a value twice, and so a point twice: {shown(values)}.")
+        points *= len(values)
+    if points > MOST_POINTS:
+        raise ParameterError(
+            f"{where}: the grid and the seeds make {points:,} points, and the most is {MOST_POINTS:,}: take fewer "
+            "values, or a `search`, which tries some of them."
+        )
+
+
+def _check_base(parameters: Mapping[str, Any], where: str) -> None:
+    """Before the blocks are looked into for what the targets need."""
+    try:
+        params.check_blocks(parameters)
+    except ParameterError as error:
+        raise ParameterError(f"{where}: base: {error}") from None
 
 
 def _check_needed(grid: Mapping[str, Any], every: Mapping[str, Any], needed: Mapping[str, Any], where: str) -> None:
@@ -105,16 +130,18 @@ def _check_needed(grid: Mapping[str, Any], every: Mapping[str, Any], needed: Map
 
 
 def _seeds(values: list[Any], where: str) -> tuple[int, ...]:
-    if not values or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in values):
-        raise ParameterError(f"{where}: seeds is {values!r}; it must be a list of whole numbers from 0.")
+    if not values or any(problem("seed", seed, "int") for seed in values):
+        raise ParameterError(
+            f"{where}: seeds is {shown(values)}; it must be a list of whole numbers from 0 to {SEED[1]:,}."
+        )
     if len(set(values)) < len(values):
-        raise ParameterError(f"{where}: seeds has a value twice, and so a point twice: {values}.")
+        raise ParameterError(f"{where}: seeds has a value twice, and so a point twice: {shown(values)}.")
     return tuple(values)
 
 
 def _texts(values: list[Any], where: str) -> tuple[str, ...]:
     if not values or not all(isinstance(value, str) and value for value in values):
-        raise ParameterError(f"{where} is {values!r}; it must be a list of at least one RUN or RUN-PROTOCOL.")
+        raise ParameterError(f"{where} is {shown(values)}; it must be a list of at least one RUN or RUN-PROTOCOL.")
     return tuple(dict.fromkeys(values))
 
 

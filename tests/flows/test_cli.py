@@ -111,6 +111,36 @@ def test_a_mistake_in_the_orchestration_block_is_refused(monkeypatch):
     assert "Did you mean 'retries'?" in result.stderr
 
 
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "--all", "--runs", "small"], "--all is --runs all, and --runs small is another set"),
+        (["run", "--scheduler", "tcp://x:1"], "--scheduler needs --engine dask"),
+        (["run", "--engine", "ray"], "--engine: unknown engine 'ray'"),
+        (["run", "a\nb"], "unknown target 'a\\nb'"),
+        (["study", "a", "--all"], "--all is every study; leave it out for a alone"),
+        (["study"], "name a study"),
+        (["sweep", "../params"], "unknown sweep '../params'"),
+        (["sweep", "a" * 300], "unknown sweep 'aaa"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_in_one_line(words, told):
+    result = covey(*words)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert told in result.stderr
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("words", [["run"], ["sweep", "a"], ["study", "a"]])
+@pytest.mark.parametrize("jobs", ["0", "-1", "1.5", "999999999999"])
+def test_a_number_of_jobs_out_of_bounds_is_refused(words, jobs):
+    result = covey(*words, "--jobs", jobs)
+    assert result.exit_code == 2
+    assert "--jobs" in result.stderr
+
+
 def test_outside_a_project_it_says_where_to_go(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = covey("status")

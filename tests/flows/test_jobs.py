@@ -12,8 +12,8 @@ from rich.console import Console
 
 from flows.run.jobs import Ended, Failure, Job, Jobs, Outcome
 from flows.run.progress import Progress
-from flows.run.retries import Policy
 from flows.run.slots import Slots, SlotsClosed
+from tasks.settings.retries import Policy
 from tasks.staleness.dvc_errors import StageFailed
 from tests.flows.waiting import wait_until
 

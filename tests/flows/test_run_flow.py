@@ -17,15 +17,16 @@ import psutil
 import pytest
 from rich.console import Console
 
-from flows.run import plan, retries
+from flows.run import plan
 from flows.run.engine import Local
 from flows.run.jobs import Jobs
 from flows.run.progress import Progress, last_line
-from flows.run.retries import Policy
 from flows.run.slots import Slots, SlotsClosed
 from tasks.process import command, identity
 from tasks.process.duration import duration
 from tasks.project.project import Project
+from tasks.settings import retries
+from tasks.settings.retries import Policy
 from tasks.settings.schema import ParameterError
 from tasks.staleness.dvc_errors import StageFailed
 from tests.flows import stand_in
@@ -137,7 +138,7 @@ def test_policies_take_changes_and_refuse_mistakes():
     for block, message in [
         ({"trian": {}}, "Did you mean 'train'"),
         ({"train": {"retrys": 1}}, "Did you mean 'retries'"),
-        ({"train": {"retries": -1}}, "0 or more"),
+        ({"train": {"retries": -1}}, "retries is -1; it must be at least 0"),
         ({"train": {"timeout": 0}}, "above 0"),
         ({"train": {"retries": "2"}}, "not of type int"),
     ]:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.run.retries import Policy
 from flows.sweep import execution
 from tasks.project.project import Project
+from tasks.settings.retries import Policy
 from tasks.staleness.dvc_errors import StageFailed
 from tasks.sweeps import experiments, points
 from tasks.sweeps import sweep as sweeps

@@ -71,6 +71,26 @@ def test_a_method_that_needs_depth_is_refused_where_there_is_none(tmp_path):
         check_stages(Project.given(tmp_path, deep), ["prepare", "pretrain@colours"])
 
 
+def test_each_point_of_a_sweep_is_looked_at_with_its_own_name(tmp_path):
+    good, bad = parameters(), parameters()
+    bad["training"]["optimizer"] = "adamm"
+    project = Project.given(tmp_path, good)
+    dry_run.check_points(project, [("sweep a, first", good, ["pretrain@rotation", "transfer@rotation-knn"])])
+    with pytest.raises(ParameterError, match=r"^sweep a, second: pretrain\.rotation: optimizer 'adamm' is unknown"):
+        dry_run.check_points(
+            project, [("sweep a, first", good, []), ("sweep a, second", bad, ["prepare", "pretrain@rotation"])]
+        )
+
+
+def test_a_network_that_the_memory_does_not_hold_is_refused(tmp_path, monkeypatch):
+    def build(*_: Any, **__: Any) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] . can't allocate memory")
+
+    monkeypatch.setattr("tasks.training.train.build_method", build)
+    with pytest.raises(ParameterError, match=r"pretrain\.rotation: a network of these settings does not fit"):
+        check_stages(Project.given(tmp_path, parameters()), ["prepare", "pretrain@rotation"])
+
+
 def test_a_sheet_of_pictures_with_depth_shows_their_colours():
     pictures = numpy.random.default_rng(0).integers(0, 255, (2, 4, 5, 6), dtype=numpy.uint8)
     shown = sheet([pictures], columns=2)

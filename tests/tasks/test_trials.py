@@ -235,7 +235,7 @@ def of(low: Any, high: Any, **more: Any) -> dict[str, Any]:
         ({"space": {"transfer.knn.neighbours": 5}}, "must be a list of values, or"),
         (of(0.2, 0.1), "low must be below high"),
         (of(0.1, 0.1), "low must be below high"),
-        (of(0.1, float("inf")), "low must be below high"),
+        (of(0.1, float("inf")), "high is inf; it must be a finite number"),
         (of(0, 0.1, log=True), "low is 0; with `log: true` it must be above 0"),
         (of("1e-4", 0.1), "low: '1e-4' is not of type float"),
         (of(0.1, 0.2, step=0.1), "unknown setting 'step'"),

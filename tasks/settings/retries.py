@@ -46,20 +46,13 @@ def read(parameters: Mapping[str, Any]) -> dict[str, Policy]:
         ParameterError: an unknown kind or setting, or an invalid value.
     """
     block = parameters.get("orchestration") or {}
+    if not isinstance(block, Mapping):
+        raise schema.ParameterError("params.yaml: 'orchestration' must be a mapping of kinds of stages to settings.")
     table = dict(DEFAULTS)
     fields = schema.keywords(Path(__file__), "Policy")
     for kind, changes in block.items():
-        where = f"params.yaml: orchestration.{kind}"
         if kind not in DEFAULTS:
             raise schema.unknown("kind of stage", kind, DEFAULTS, "params.yaml: orchestration")
-        schema.check_block(changes or {}, fields, where)
+        schema.check_block({} if changes is None else changes, fields, f"params.yaml: orchestration.{kind}")
         table[kind] = replace(DEFAULTS[kind], **(changes or {}))
-        _check_values(table[kind], where)
     return table
-
-
-def _check_values(policy: Policy, where: str) -> None:
-    if policy.retries < 0 or policy.retry_delay < 0:
-        raise schema.ParameterError(f"{where}: retries and retry_delay must be 0 or more.")
-    if policy.timeout is not None and policy.timeout <= 0:
-        raise schema.ParameterError(f"{where}.timeout: {policy.timeout} must be above 0 seconds, or null for no limit.")

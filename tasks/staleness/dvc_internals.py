@@ -13,13 +13,12 @@ import inspect
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
-from functools import cache, wraps
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tasks.project import paths
-from tasks.staleness import lock_file
+from tasks.staleness import dvc_patches, lock_file
 from tasks.staleness.dvc_locks import opened
 
 TESTED = "3.67."
@@ -50,9 +49,7 @@ def usable() -> bool:
     """Whether this DVC has inside what this module uses."""
     if not version().startswith(TESTED) or not _has_what_is_used():
         return False
-    from dvc.utils.serialize import _yaml
-
-    _yaml.parse_yaml = _parse_once(_yaml.parse_yaml)
+    dvc_patches.put()
     return True
 
 
@@ -64,6 +61,7 @@ def _has_what_is_used() -> bool:
         from dvc.stage import PipelineStage
         from dvc.stage import run as stage_run
         from dvc.utils.serialize import _yaml
+        from dvc_objects.fs import system
 
         needed = (
             list(inspect.signature(Lockfile.dump_stages).parameters)[:2] == ["self", "stages"],
@@ -71,29 +69,13 @@ def _has_what_is_used() -> bool:
             {"changed", "changed_deps", "reproduce", "status", "dump"} <= set(dir(PipelineStage)),
             list(inspect.signature(PipelineStage.save).parameters) == ["self", "allow_missing", "run_cache"],
             list(inspect.signature(stage_run._run).parameters)[:2] == ["executable", "cmd"],
+            list(inspect.signature(system.reflink).parameters) == ["src", "dst"],
             list(inspect.signature(_edit_rwlock).parameters) == ["lock_dir", "fs", "hardlink"],
             list(inspect.signature(_yaml.parse_yaml).parameters) == ["text", "path", "typ"],
         )
     except (ImportError, AttributeError):
         return False
     return all(needed)
-
-
-def _parse_once(parse: Callable[..., Any]) -> Callable[..., Any]:
-    """DVC parses params.yaml once for each stage and each file of parameters; with this, once for each text."""
-
-    @cache
-    def parsed(text: str) -> Any:
-        return parse(text, "")
-
-    @wraps(parse)
-    def once(text: str, path: str, typ: str = "safe") -> Any:
-        try:
-            return deepcopy(parsed(text)) if typ == "safe" else parse(text, path, typ)
-        except Exception:
-            return parse(text, path, typ)  # which names the path in its error
-
-    return once
 
 
 def resolve(root: Path, names: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
@@ -151,10 +133,11 @@ def reproduce(
     from dvc.repo.scm_context import scm_context
 
     ran: list[str] = []
-    with opened(root) as repo, _commands_run_by(run, ran):
+    with opened(root) as repo:
         (stage,) = _stages(repo, [name])
         _recorded_if(stage, confirm, ran)
-        done = scm_context(lambda _repo: _reproduce_stage(stage, force=force, interactive=False, upstream=[]))(repo)
+        with _commands_run_by(run, ran, stage):
+            done = scm_context(lambda _repo: _reproduce_stage(stage, force=force, interactive=False, upstream=[]))(repo)
     return "unchanged" if done is None else "ran" if ran else "restored"
 
 
@@ -264,13 +247,19 @@ def _dump(repo: Any, lock: Path, stages: Collection[Any], **keywords: Any) -> No
 
 
 @contextmanager
-def _commands_run_by(run: Callable[[str, dict[str, str]], int], ran: list[str]) -> Iterator[None]:
-    """Has DVC hand the commands of stages to `run`; those that were run are added to `ran`."""
+def _commands_run_by(run: Callable[[str, dict[str, str]], int], ran: list[str], stage: Any) -> Iterator[None]:
+    """Has DVC hand the stage's command to `run`; it is added to `ran`.
+
+    Outputs are removed once more: where another project shares the cache, DVC may have tried to restore them and have
+    left links into the cache, which a command must not write through.
+    """
     from dvc.stage import run as stage_run
     from dvc.stage.exceptions import StageCmdFailedError
 
     def handed_over(_executable: str | None, command: str, *, env: Mapping[str, str], **_: Any) -> None:
         ran.append(command)
+        for out in stage.outs:
+            out.remove(ignore_remove=False)
         if code := run(command, dict(env)):
             raise StageCmdFailedError(command, code)
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from dvc.exceptions import DvcException
 
-from tasks.staleness import dvc_internals, lock_file
+from tasks.staleness import dvc_internals, dvc_patches, lock_file
 from tasks.staleness.dvc_errors import StageFailed
 from tasks.staleness.reproduce import reproduce as bring
 from tests.tasks import tiny
@@ -61,6 +61,28 @@ def test_another_version_and_another_inside_are_not_used(monkeypatch):
         with monkeypatch.context() as patch:
             change(patch)
             assert not asked()
+
+
+def test_a_file_is_cloned_whole_or_not_at_all(tmp_path):
+    """DVC's own empties a target that is there: another stage's object of the same content, and its output with it."""
+    source, object_, output = (tmp_path / name for name in ("source", "object", "output"))
+    source.write_text("same\n")
+    object_.write_text("same\n")
+    os.link(object_, output)
+    for clone in (shutil.copyfile, emptied):
+        with pytest.raises(OSError, match=r"exists|not supported"):
+            dvc_patches.reflink_whole(clone)(str(source), str(object_))
+        assert output.read_text() == object_.read_text() == "same\n"
+    dvc_patches.reflink_whole(shutil.copyfile)(str(source), str(tmp_path / "new"))
+    assert (tmp_path / "new").read_text() == "same\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "object", "output", "new"}
+
+
+def emptied(_source, target):
+    """DVC's own where the file system cannot clone."""
+    open(target, "w").close()
+    os.unlink(target)
+    raise OSError("not supported")
 
 
 def test_stages_made_one_by_one_are_what_dvc_s_command_leaves(tiny_done, tmp_path, monkeypatch):

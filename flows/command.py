@@ -15,14 +15,16 @@ from flows.prefect_server import server
 from flows.run import plan, report
 from flows.run.engine import Engine, Local
 from flows.run.jobs import Outcome
-from tasks.process import collector
+from tasks.process import collector, disks
 from tasks.process.duration import duration
+from tasks.project import paths
 from tasks.project.project import Project
 from tasks.selection import scope
 from tasks.settings import retries
 from tasks.settings.schema import ParameterError, unknown
 from tasks.stage import fork_server
 from tasks.stage.apart import call
+from tasks.staleness import dvc_internals, lock_file
 from tasks.tracking import pipeline_run
 from tasks.tracking.server import running
 
@@ -71,6 +73,9 @@ def run(project: Project, asked: Asked) -> Ending | None:
             pipeline_run.close_dead(project)
         print(f"Nothing is stale: {work.scope} stages are up to date.{others(project.parameters)}")
         return None
+    if asked.engine == LOCAL and dvc_internals.usable():
+        lock_file.require_form(project.root / paths.LOCK)
+    disks.require_room(project.root, project.state)
     begin = time.monotonic()
     outcome = _bring_up_to_date(project, asked, work)
     compared = []

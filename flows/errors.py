@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
-from tasks.process import locks
+from tasks.process import disks, faults, locks
+from tasks.process.files import UnreadableFile
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.stage.apart import CallFailed
@@ -40,6 +42,19 @@ def run_lock(project: Project, name: str = "run") -> Iterator[None]:
         raise typer.Exit(BUSY) from None
 
 
+def _of_machine(error: Exception) -> str | None:
+    """What is said of a full disk or a damaged file; None for any other error.
+
+    A database that finds no room makes its server fail in many ways, so the disks are looked at too.
+    """
+    if isinstance(error, UnreadableFile):
+        return str(error)
+    here = Path.cwd()
+    if disks.is_full(error) or disks.free(disks.fullest(disks.of_project(here))) < disks.LEFT_OVER:
+        return disks.sentence(here, error)
+    return None
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """Turns errors that the user can fix into a line and an exit code, without a traceback."""
@@ -50,6 +65,14 @@ def refusals() -> Iterator[None]:
         raise typer.Exit(WRONG) from None
     except (ServerError, PipelineError, CallFailed) as error:
         print(f"covey: {error}", file=sys.stderr)
+        raise typer.Exit(FAILED) from None
+    except typer.Exit:
+        raise
+    except Exception as error:
+        words = _of_machine(error)
+        if words is None or faults.traced():
+            raise
+        print(f"covey: {words}", file=sys.stderr)
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
         print(

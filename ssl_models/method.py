@@ -108,6 +108,36 @@ class Method(nn.Module, ABC):
         """
 
 
+def views_by(method: Method, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    """What a method's `views` gives. Raises ValueError, by file and class, where that is no tuple of tensors."""
+    found = method.views(images, generator)
+    if not isinstance(found, tuple) or not all(isinstance(view, Tensor) for view in found):
+        raise ValueError(f"{_place(method)}.views gives a {type(found).__name__}; it must give a tuple of tensors")
+    return found
+
+
+def scored_by(method: Method, *views: Tensor, index: Tensor) -> Scored:
+    """What a method's `loss` gives. Raises ValueError, by file and class, for terms that cannot be minimised."""
+    scored, place = Scored.of(method.loss(*views, index=index)), f"{_place(method)}.loss"
+    if not isinstance(scored.terms, dict):
+        raise ValueError(
+            f"{place} gives a {type(scored.terms).__name__}; it must give a dict of named terms, or a Scored"
+        )
+    for name, term in scored.terms.items():
+        if not isinstance(term, Tensor) or term.ndim:
+            what = f"the shape {tuple(term.shape)}" if isinstance(term, Tensor) else f"the type {type(term).__name__}"
+            raise ValueError(f"{place}: the term '{name}' has {what}; it must be a tensor without dimensions")
+    if not any(term.requires_grad for term in scored.terms.values()):
+        raise ValueError(f"{place}: no term has a gradient, so there is nothing to minimise")
+    return scored
+
+
+def _place(method: Method) -> str:
+    """A method's file and class, as "ssl_models/methods/rotation.py: Rotation"."""
+    kind = type(method)
+    return f"{kind.__module__.replace('.', '/')}.py: {kind.__name__}"
+
+
 def method_class(name: str) -> type[Method]:
     """The class that `ssl_models/methods/<name>.py` offers as METHOD."""
     method: type[Method] = import_module(f"ssl_models.methods.{name}").METHOD

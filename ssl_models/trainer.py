@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ssl_models.hardware import autocast, place, resolve_precision
-from ssl_models.method import Method, Scored
+from ssl_models.method import Method, scored_by, views_by
 from ssl_models.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
 from ssl_models.parallel import processes
 from ssl_models.parallel.encoder_shards import sharing
@@ -67,6 +68,9 @@ class Observer(Protocol):
     def load(self) -> dict[str, Any] | None:
         """The last checkpoint, or None."""
 
+    def discard(self, reason: str) -> None:
+        """Called where the checkpoint of `load` does not fit this training, which then begins at its start."""
+
     def epoch(self, step: int, values: dict[str, float]) -> None:
         """Called at the end of an epoch, at `step`. `values` are the means of the epoch."""
 
@@ -82,6 +86,9 @@ class Silent:
 
     def load(self) -> dict[str, Any] | None:
         return None
+
+    def discard(self, reason: str) -> None:
+        pass
 
     def epoch(self, step: int, values: dict[str, float]) -> None:
         pass
@@ -149,7 +156,7 @@ class Training:
         told = f"{self.settings}, seed {self.seed}, precision {self.precision}"
         processes.require_same(lambda: f"{told}, {processes.describe(self.method, self.images, self.device)}")
         if (checkpoint := processes.from_first(self.observer.load(), self.device)) is not None:
-            self.restore(checkpoint)
+            self._resume(checkpoint)
         processes.agree(self.method)
         self.method.train()
         self._start_clock()
@@ -183,10 +190,21 @@ class Training:
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Restores a checkpoint that `checkpoint` made."""
+        if not 0 <= checkpoint["step"] <= self.steps:
+            raise ValueError(f"its step is {checkpoint['step']}, and this training has {self.steps}")
         self.method.load_state_dict(checkpoint["method"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.step, self.views_seen = checkpoint["step"], checkpoint["views_seen"]
         self.sums = {name: value.to(self.device) for name, value in checkpoint["sums"].items()}
+
+    def _resume(self, checkpoint: dict[str, Any]) -> None:
+        """Restores a checkpoint where it fits; else all stays as it was, and the observer is told."""
+        fresh = deepcopy(self.checkpoint())
+        try:
+            self.restore(checkpoint)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            self.restore(fresh)
+            self.observer.discard(" ".join(str(error).split()) or type(error).__name__)
 
     def _order(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
@@ -206,9 +224,9 @@ class Training:
         torch.manual_seed(seed)
         generator = torch.Generator(self.device).manual_seed(seed)
         batch = self.images[index.to(self.images.device)].to(self.device, non_blocking=True)
-        views = self.method.views(batch, generator)
+        views = views_by(self.method, batch, generator)
         with autocast(self.precision, self.device):
-            scored = Scored.of(self.method.loss(*views, index=index.to(self.device)))
+            scored = scored_by(self.method, *views, index=index.to(self.device))
         terms = scored.terms
         loss = torch.stack([term.float() for term in terms.values() if term.requires_grad]).sum()
         self.optimizer.zero_grad(set_to_none=True)

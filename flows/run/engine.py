@@ -8,7 +8,9 @@ from typing import Any, Protocol
 from flows.run import records
 from flows.run.jobs import Ended
 from flows.run.slots import Slots, of_machine
+from tasks.process import disks
 from tasks.project.project import Project
+from tasks.staleness.dvc_errors import StageFailed
 from tasks.staleness.reproduce import reproduce
 
 
@@ -20,6 +22,15 @@ class Engine(Protocol):
 
     def reproduce(self, name: str, *, timeout: float | None, environment: Mapping[str, str], force: bool) -> Ended:
         """Like `tasks.staleness.reproduce.reproduce`; also records a restored stage in MLflow. Raises StageFailed."""
+
+
+def _blamed(project: Project, error: StageFailed) -> StageFailed:
+    """The failure, or where a disk was full, which neither DVC nor a log has much room to say, that, and final."""
+    places = disks.of_project(project.root)
+    if error.final or not (disks.told_in(error.tail) or disks.free(disks.fullest(places)) < disks.LEFT_OVER):
+        return error
+    words = f"error: {error.stage}: {disks.sentence(project.root)}"
+    return StageFailed(error.stage, error.reason, words, error.log, final=True)
 
 
 class Local:
@@ -34,7 +45,10 @@ class Local:
         return of_machine(machine, jobs)
 
     def reproduce(self, name: str, *, timeout: float | None, environment: Mapping[str, str], force: bool) -> Ended:
-        outcome = reproduce(self._project, name, timeout=timeout, environment=environment, force=force)
+        try:
+            outcome = reproduce(self._project, name, timeout=timeout, environment=environment, force=force)
+        except StageFailed as error:
+            raise _blamed(self._project, error) from None
         if outcome == "restored":
             records.restored(self._project, name)
         self._project.forget_work(name, only_done=True)  # a stage that has ended needs no checkpoints

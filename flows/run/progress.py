@@ -17,6 +17,7 @@ from tasks.process.duration import duration
 
 LINE_EVERY_SECONDS = 30.0
 _TAIL_BYTES = 4096
+_WAITING = re.compile(r"(?:Unable|Waiting) to acquire lock|was terminated abruptly|learn how to resolve this")
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -109,7 +110,10 @@ class Progress:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that is not empty, without colours. The carriage return of a progress bar ends a line."""
+    """The last line of a log that is not empty, without colours. The carriage return of a progress bar ends a line.
+
+    What DVC shows while it waits a moment for its own lock is passed over: other stages of a run take it in turn.
+    """
     try:
         with log.open("rb") as file:
             file.seek(0, 2)
@@ -118,4 +122,4 @@ def last_line(log: Path) -> str:
     except OSError:
         return ""
     lines = [_CONTROL.sub("", line).strip() for line in re.split(r"[\r\n]", text)]
-    return next(filter(None, reversed(lines)), "")
+    return next((line for line in reversed(lines) if line and not _WAITING.search(line)), "")

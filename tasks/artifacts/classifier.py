@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.process.files import legible
+
 HEAD = "head.safetensors"
 
 
@@ -18,6 +20,8 @@ def logits(folder: Path, features: np.ndarray) -> np.ndarray:
     """(N, D) pooled features -> (N, K): what the classifier in `folder` says of them, in float32."""
     from safetensors.numpy import load_file
 
-    head = load_file(folder / HEAD)
-    found: np.ndarray = features.astype(np.float32) @ head["weight"].T + head["bias"]
+    with legible(folder / HEAD):
+        head = load_file(folder / HEAD)
+        weight, bias = head["weight"], head["bias"]
+    found: np.ndarray = features.astype(np.float32) @ weight.T + bias
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.process.files import whole_file
+from tasks.process.files import legible, whole_file
 
 ASSIGNMENTS, TARGETS = "assignments", "targets"
 
@@ -22,18 +22,21 @@ class Clusters:
     @property
     def assignments(self) -> np.ndarray:
         """(N,) int64."""
-        return np.asarray(np.load(self._path(ASSIGNMENTS)))
+        return self._read(ASSIGNMENTS)
 
     @property
     def targets(self) -> np.ndarray | None:
         """(N, K) logits of a teacher, or None."""
-        path = self._path(TARGETS)
-        return np.asarray(np.load(path)) if path.exists() else None
+        return self._read(TARGETS) if self._path(TARGETS).exists() else None
 
     def write(self, arrays: Mapping[str, np.ndarray]) -> None:
         for name, array in arrays.items():
             with whole_file(self._path(name)) as temporary, open(temporary, "wb") as file:
                 np.save(file, array)
+
+    def _read(self, name: str) -> np.ndarray:
+        with legible(self._path(name)):
+            return np.asarray(np.load(self._path(name)))
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npy"

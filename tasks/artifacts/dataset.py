@@ -43,7 +43,8 @@ class Stored:
         path = self._path(split, LABELS)
         if not path.exists():
             raise NeedsLabels(f"the data set '{self.folder.name}' has no labels")
-        return np.asarray(np.load(path))
+        with files.legible(path):
+            return np.asarray(np.load(path))
 
     def labels_or_none(self, split: str) -> np.ndarray | None:
         """(N,) int64, or None where the data have none."""
@@ -54,11 +55,13 @@ class Stored:
         path = self._path(split, kind)
         if not path.exists():
             raise NeedsTruth(f"the data set '{self.folder.name}' has no {kind}")
-        return np.load(path, mmap_mode="r")
+        with files.legible(path):
+            return np.load(path, mmap_mode="r")
 
     def factors(self, split: str) -> dict[str, np.ndarray]:
         """Name -> (N,) or (N, k) of each factor that is known. Raises NeedsTruth where none is."""
-        with np.load(self.folder / f"{split}.{FACTORS}.npz") as known:
+        path = self.folder / f"{split}.{FACTORS}.npz"
+        with files.legible(path), np.load(path) as known:
             found = {factor: known[factor] for factor in known.files}
         if not found:
             raise NeedsTruth(f"the data set '{self.folder.name}' has no factors")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.artifacts.classifier import HEAD
-from tasks.process.files import whole_file, write_json
+from tasks.process.files import legible, read_json, whole_file, write_json
 
 if TYPE_CHECKING:
     from ssl_models.encoders.encoder import Encoder
@@ -42,12 +41,15 @@ def read_encoder(folder: Path) -> Encoder:
     description = folder / DESCRIPTION
     if not description.exists():
         raise FileNotFoundError(f"{folder} holds no {DESCRIPTION}: it is not the folder of a trained encoder")
-    content = json.loads(description.read_text())
-    encoder = build_encoder(content["name"], **content["settings"])
-    encoder.load_state_dict(load_file(folder / WEIGHTS))
+    content = read_json(description)
+    with legible(description):
+        encoder = build_encoder(content["name"], **content["settings"])
+    with legible(folder / WEIGHTS):
+        encoder.load_state_dict(load_file(folder / WEIGHTS))
     return encoder.eval()
 
 
 def sample_shape(folder: Path) -> tuple[int, ...]:
     """The shape of the samples that the encoder in `folder` was trained on."""
-    return tuple(json.loads((folder / DESCRIPTION).read_text())["shape"])
+    with legible(folder / DESCRIPTION):
+        return tuple(read_json(folder / DESCRIPTION)["shape"])

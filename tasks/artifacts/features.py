@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from tasks.process.files import whole_file
+from tasks.process.files import legible, whole_file
 
 POOLED = "pooled"
 """The encoder's own output; it comes after all layers (ssl_models/extraction.py)."""
@@ -31,7 +31,9 @@ class Features:
 
     def read(self, split: str, layer: str) -> np.ndarray:
         """(N, D) float16, memory-mapped."""
-        return np.load(self._path(split, layer), mmap_mode="r")
+        path = self._path(split, layer)
+        with legible(path):
+            return np.load(path, mmap_mode="r")
 
     def write(self, split: str, batches: Iterable[Mapping[str, np.ndarray]], samples: int) -> int:
         """Streams batches, layer -> (B, D), into one file a layer, each whole or not there; gives how many samples."""

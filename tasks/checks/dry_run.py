@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 from tasks.artifacts import readers
 from tasks.artifacts.dataset import Stored
+from tasks.process import faults
 from tasks.project.project import Project
 from tasks.settings import params
 from tasks.settings.refits import method_of
@@ -45,32 +48,39 @@ def _check_each(project: Project, stages: list[str], samples: int, shape: tuple[
     for stage in stages:
         kind, _, names = stage.partition("@")
         run, _, protocol = names.partition("-")
-        where = f"{kind}.{run}"
-        try:
+        if protocol and protocol in looked_at:
+            continue
+        looked_at.add(protocol)
+        block = "targets" if protocol in parameters["targets"] else "transfer"
+        where = f"{block}.{protocol}" if protocol else f"targets.{run}" if kind == "prepare_target" else f"{kind}.{run}"
+        with _told(project, where):
             if kind == "pretrain":
-                block = parameters["pretrain"][run]
-                _check_training(parameters, block["method"], block, samples, shape)
+                own = parameters["pretrain"][run]
+                _check_training(parameters, own["method"], own, samples, shape)
             elif kind == "clusterfit":
-                block = parameters["clusterfit"][run]
-                _check_training(parameters, method_of(block), block, samples, shape)
+                own = parameters["clusterfit"][run]
+                _check_training(parameters, method_of(own), own, samples, shape)
             elif kind == "cluster":
                 _check_cluster(parameters, parameters["clusterfit"][run], samples, shape)
             elif kind == "prepare_target":
-                where = f"targets.{run}"
                 _counted(project, parameters["targets"][run]["data"], parameters["seed"])
-            elif kind.startswith("transfer") and protocol not in looked_at:
-                looked_at.add(protocol)
-                block = "targets" if protocol in parameters["targets"] else "transfer"
-                where = f"{block}.{protocol}"
-                settings = parameters[block][protocol]
-                name = settings.get("protocol", protocol) if block == "targets" else protocol
-                _check_protocol(name, params.pick_out(settings, params.TARGET if block == "targets" else {}))
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ParameterError(f"{where}: {error}") from error
-        except (MemoryError, RuntimeError) as error:  # torch's own word for too little memory is a RuntimeError
-            if isinstance(error, RuntimeError) and "alloc" not in str(error):
-                raise
-            raise ParameterError(f"{where}: a network of these settings does not fit into this machine.") from error
+            elif protocol:
+                own = parameters[block][protocol]
+                name = own.get("protocol", protocol) if block == "targets" else protocol
+                _check_protocol(name, params.pick_out(own, params.TARGET if block == "targets" else {}))
+
+
+@contextmanager
+def _told(project: Project, where: str) -> Iterator[None]:
+    """Raises ParameterError, which names `where`, for what the block refuses and for mistakes in the code it runs."""
+    try:
+        yield
+    except Exception as error:
+        if faults.traced() and not isinstance(error, ValueError):
+            raise
+        fault = faults.explain(error, project.root, memory="a network of these settings does not fit into this machine")
+        words = f"{type(error).__name__}: {error}" if fault is None else fault.words
+        raise ParameterError(f"{where}: {words}") from error
 
 
 def measure(project: Project, fresh: bool) -> tuple[int, tuple[int, ...]]:
@@ -86,11 +96,10 @@ def measure(project: Project, fresh: bool) -> tuple[int, tuple[int, ...]]:
 
 def _counted(project: Project, block: dict[str, Any], seed: int) -> tuple[int, Any, dict[str, Any]]:
     """Training samples that a data set's reader will give, the reader, and its settings."""
-    reader, settings = readers.reader_of(block), readers.reader_settings(project.root, block, seed)
-    try:
+    with _told(project, f"datasets.{block['name']}"):
+        reader, settings = readers.reader_of(block), readers.reader_settings(project.root, block, seed)
+    with _told(project, f"datasets.{block['name']}"):
         samples, _ = reader.count(**settings)
-    except (ValueError, OSError) as error:
-        raise ParameterError(f"datasets.{block['name']}: {error}") from error
     return samples, reader, settings
 
 

@@ -1,13 +1,24 @@
-"""Atomic writes: after a crash a file has either its old content or its new one. Also JSON and file states."""
+"""Atomic writes: after a crash a file has either its old content or its new one. Also reading, JSON and file states."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tasks.process.faults import is_out_of_memory
+
+
+class UnreadableFile(ValueError):
+    """A file that is there and cannot be read: damaged, cut short, or of another form. The text names it."""
+
+    def __init__(self, path: Path, words: str) -> None:
+        super().__init__(f"{path}{words}")
+        self.path = path
 
 
 def is_temporary(path: Path) -> bool:
@@ -61,6 +72,29 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
+@contextmanager
+def legible(path: Path) -> Iterator[None]:
+    """Raises UnreadableFile for whatever the block makes of the content of `path`."""
+    try:
+        yield
+    except Exception as error:  # readers of weights, arrays and archives raise many types
+        of_system = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)  # EINVAL: torch, a cut file
+        if isinstance(error, UnreadableFile) or of_system or is_out_of_memory(error):
+            raise
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableFile(path, f" cannot be read ({said[:120]})") from error
+
+
 def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    return json.loads(path.read_text())
+    """The content of a JSON file. Raises UnreadableFile."""
+    with legible(path):
+        return json.loads(path.read_text())
+
+
+def remembered(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that is written anew where it is missing: empty if it is missing or unreadable."""
+    try:
+        content = read_json(path)
+    except (FileNotFoundError, UnreadableFile):
+        return {}
+    return content if isinstance(content, dict) else {}

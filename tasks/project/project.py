@@ -55,7 +55,7 @@ class Project:
         """
         content, mark = params.read(self.root), self.state / "checked"
         key = self._key(content)
-        if not mark.exists() or mark.read_text() != key:
+        if not mark.is_file() or mark.read_bytes() != key.encode():
             params.check_parameters(content, self.root)
             # Without a mark the next process checks again: a user who may only read can still see the report.
             with suppress(PermissionError), whole_file(mark) as temporary:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_models.protocols._common.score import Score
-from tasks.process.files import read_json
+from tasks.process.files import remembered
 from tasks.project.paths import TRAINING, Places
 from tasks.project.project import Project
 from tasks.reporting import imprint
@@ -117,8 +117,7 @@ def _run(reader: _Reader, places: Places, name: str, parameters: Mapping[str, An
 
 def _costs(project: Project, data: str, stage: str) -> Record:
     """Seconds, rates and bytes of a stage's last run here; empty where it was not run here, but restored."""
-    path = project.costs(stage, data)
-    content: Record = read_json(path) if path.exists() else {}
+    content = remembered(project.costs(stage, data))
     return {name: value for name, value in content.items() if name != "key"}
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from yaml.constructor import ConstructorError
 
+from tasks.process.faults import of_source
 from tasks.settings.values import LONGEST_NAME, QUOTE, fits, is_name, problem, shown
 
 MOST_KEYS = 100_000
@@ -89,6 +90,7 @@ class Field:
 
 def keywords(path: Path, name: str) -> dict[str, Field]:
     """The keyword-only settings of the function, class or dataclass `name` in the file `path`."""
+    _tree(path)
     found = _keywords(source(path), name)
     if found is None:
         raise ParameterError(f"{path} has no function or class '{name}'")
@@ -97,7 +99,7 @@ def keywords(path: Path, name: str) -> dict[str, Field]:
 
 def offered(path: Path, name: str) -> str:
     """The class that a module assigns to an upper-case name: `METHOD = Rotation` -> "Rotation"."""
-    for node in _parsed(source(path)).body:
+    for node in _tree(path).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
             for target in node.targets:
                 if isinstance(target, ast.Name) and target.id == name:
@@ -107,7 +109,7 @@ def offered(path: Path, name: str) -> str:
 
 def constant(path: Path, name: str) -> str | None:
     """What stands right of an assignment at a module's top, as text; None where there is none."""
-    for node in _parsed(source(path)).body:
+    for node in _tree(path).body:
         if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == name for to in node.targets):
             return ast.unparse(node.value)
     return None
@@ -116,7 +118,7 @@ def constant(path: Path, name: str) -> str | None:
 def imported(path: Path) -> list[str]:
     """The dotted names of modules, or of what is in them, that a module imports at its top."""
     found: list[str] = []
-    for node in _parsed(source(path)).body:
+    for node in _tree(path).body:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -132,13 +134,25 @@ def modules(folder: Path, mark: str) -> list[str]:
 def source(path: Path) -> str:
     """A source's text, read again only when the file has changed: a large params.yaml asks thousands of times."""
     state = path.stat()
-    return _read(path, state.st_mtime_ns, state.st_ctime_ns, state.st_size)
+    try:
+        return _read(path, state.st_mtime_ns, state.st_ctime_ns, state.st_size)
+    except UnicodeDecodeError as error:
+        raise ParameterError(of_source(path, error)) from None
 
 
 @lru_cache(maxsize=512)
 def _read(path: Path, *_state: int) -> str:
     """`_state`: what the system changes when the file changes; it is part of the key."""
     return path.read_text()
+
+
+def _tree(path: Path) -> ast.Module:
+    """The syntax tree of a file. Raises ParameterError where it is no Python: the user may have added it."""
+    text = source(path)
+    try:
+        return _parsed(text)
+    except (SyntaxError, ValueError) as error:
+        raise ParameterError(of_source(path, error)) from None
 
 
 @lru_cache(maxsize=256)

@@ -13,18 +13,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tasks.process import faults
 from tasks.process.command import command_environment, run_command
 from tasks.process.files import write_json
 from tasks.process.fork_client import Fork, fork_server, tell
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
+from tasks.stage.telling import foreign_errors
 
 ANSWER = "COVEY_ANSWER"
 """Environment variable: the file for the answer of a call in a new process."""
 
 
 class CallFailed(RuntimeError):
-    """A call did not come to its end; the text is the end of what it said."""
+    """A call did not come to its end; the text says why, or is the end of what it said where nobody foresaw that."""
 
 
 def call(project: Project, function: str, *arguments: Any) -> Any:
@@ -32,7 +34,7 @@ def call(project: Project, function: str, *arguments: Any) -> Any:
 
     Raises:
         ParameterError: as the function raised it.
-        CallFailed: it ended in any other way.
+        CallFailed: it ended in any other way, in words where they can be found.
     """
     words, environment = ["call", function, json.dumps(arguments)], command_environment({})
     with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as folder:
@@ -51,8 +53,11 @@ def call(project: Project, function: str, *arguments: Any) -> Any:
     found = json.loads(answer) if answer else {}
     if "refused" in found:
         raise ParameterError(found["refused"])
+    if "failed" in found:
+        raise CallFailed(found["failed"])
     if code or "returned" not in found:
-        raise CallFailed("\n".join(said.splitlines()[-12:]) or f"{function} ended with exit code {code}")
+        lines = said.splitlines() if faults.traced() else said.splitlines()[-12:]
+        raise CallFailed("\n".join(lines) or f"{function} ended with exit code {code}")
     return found["returned"]
 
 
@@ -60,10 +65,16 @@ def main(arguments: list[str]) -> int:
     """`call MODULE:NAME ARGUMENTS` in the process that carries it out."""
     module, _, name = arguments[0].partition(":")
     os.environ["OMP_NUM_THREADS"] = "1"  # on a busy machine two threads wait for each other; all here is small
+    project = Project(Path.cwd())
     try:
-        answer = {"returned": getattr(import_module(module), name)(Project(Path.cwd()), *json.loads(arguments[1]))}
+        answer = {"returned": getattr(import_module(module), name)(project, *json.loads(arguments[1]))}
     except ParameterError as error:
         answer = {"refused": str(error)}
+    except Exception as error:
+        fault = faults.explain(error, project.root, foreign=foreign_errors())
+        if fault is None or faults.traced():
+            raise
+        answer = {"failed": fault.words}
     if ANSWER in os.environ:
         write_json(Path(os.environ[ANSWER]), answer)
     else:

@@ -19,7 +19,7 @@ def record(project: Project, name: str) -> None:
     stage = pipeline.stage(project.root, name)
     key = declaration.key_of(name, declaration.fingerprint(project.root, stage))
     costs = project.costs(name)
-    if costs.exists() and files.read_json(costs).get("key") != key:
+    if costs.exists() and files.remembered(costs).get("key") != key:
         costs.unlink()  # of a run with other inputs
     shown = settings_of(name, project.parameters)
     run_id = stage_run.record_restored(project, name, key, shown, summary(project, stage))

@@ -16,6 +16,7 @@ from tasks.process import files, kill_points, locks
 from tasks.project import paths
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
+from tasks.stage import telling
 from tasks.stage.context import Context, NotApplicable, Result, Work
 from tasks.stage.settings_of import settings_of
 from tasks.staleness import declaration, outputs, pipeline
@@ -49,11 +50,7 @@ def main(arguments: list[str]) -> int:
         print(f"error: {name} is already being run by process {error.owner}; wait for it or stop it", file=sys.stderr)
         return 1
     except Exception as error:
-        expected = isinstance(error, (ValueError, RuntimeError, OSError, *_foreign_errors()))
-        if not expected or os.environ.get("COVEY_TRACEBACK"):
-            raise
-        print(f"error: {name}: {error}", file=sys.stderr)
-        return 2 if type(error).__name__ == "TrainingDivergedError" else 1
+        return telling.tell(project, name, error)
     return 0
 
 
@@ -171,14 +168,6 @@ def _refuse_changed(project: Project, stage: Stage, inputs: Mapping[str, str]) -
     raise RuntimeError(
         f"{', '.join(changed)} changed while the stage ran; nothing was recorded. Run it again with what is there now."
     )
-
-
-def _foreign_errors() -> tuple[type[Exception], ...]:
-    """The errors that DVC and MLflow raise with a message for people; MLflow's only where it has been imported."""
-    from dvc.exceptions import DvcException
-
-    mlflow = sys.modules.get("mlflow.exceptions")
-    return (DvcException,) if mlflow is None else (DvcException, mlflow.MlflowException)
 
 
 def _stop(number: int, _frame: object) -> None:

@@ -25,7 +25,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from tasks.process import files
+from tasks.process import faults, files
 from tasks.process.parent_death import die_with_parent
 from tasks.tracking.journal import Journal
 
@@ -48,8 +48,8 @@ def wanted(context: Context) -> bool:
 def train(context: Context) -> tuple[dict[str, Any], dict[str, float]]:
     """Has the stage's training done by `machine.processes` processes; the summary and the costs that rank 0 left.
 
-    Raises ValueError for more processes than GPUs, and what ended a process first: TrainingDivergedError and ValueError
-    as they were, all else as RuntimeError.
+    Raises ValueError for more processes than GPUs, and what ended a process first: TrainingDivergedError as it was,
+    ValueError for what would end so again, all else as RuntimeError.
     """
     processes = context.parameters["machine"].get("processes", 1)
     _refuse_without_gpus(processes)
@@ -114,7 +114,7 @@ def _reason(work: Path, code: int) -> Exception:
     kind, words = notes[0]["kind"], notes[0]["words"]
     if kind == TrainingDivergedError.__name__:
         return TrainingDivergedError(words)
-    if kind == ValueError.__name__:
+    if notes[0]["final"]:
         return ValueError(words)
     return RuntimeError(f"process {notes[0]['rank']} of the training ended with {kind}: {words}")
 
@@ -143,15 +143,31 @@ def run_process() -> int:
     try:
         _take_part()
     except Exception as error:
-        if not isinstance(error, (ValueError, RuntimeError, OSError)) or os.environ.get("COVEY_TRACEBACK"):
-            traceback.print_exc()
-        print(f"process {os.environ['RANK']}: {error}", file=sys.stderr, flush=True)
-        if JOB in os.environ:
-            rank = int(os.environ["RANK"])
-            note = {"time": time.time(), "rank": rank, "kind": type(error).__name__, "words": str(error)}
-            files.write_json(Path(os.environ[JOB]).with_name(f"error.{rank}.json"), note)
+        _leave_note(int(os.environ["RANK"]), error)
         return 1
     return 0
+
+
+def _leave_note(rank: int, error: Exception) -> None:
+    """Says what ended this process, and writes it down for the stage."""
+    fault = _fault_of(error)
+    if fault is None or faults.traced():
+        traceback.print_exc()
+    words, final = (str(error), False) if fault is None else (fault.words, fault.final)
+    print(f"process {rank}: {words}", file=sys.stderr, flush=True)
+    if JOB in os.environ:
+        note = {"time": time.time(), "rank": rank, "kind": type(error).__name__, "words": words, "final": final}
+        files.write_json(Path(os.environ[JOB]).with_name(f"error.{rank}.json"), note)
+
+
+def _fault_of(error: Exception) -> faults.Fault | None:
+    from tasks.project.project import Project
+    from tasks.stage import telling
+
+    if JOB not in os.environ:
+        return faults.explain(error, Path.cwd())
+    job = files.read_json(Path(os.environ[JOB]))
+    return telling.fault_of(Project.given(Path.cwd(), job["parameters"]), job["stage"], error)
 
 
 def _take_part() -> None:

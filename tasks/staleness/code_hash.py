@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tasks.process.files import whole_file
+from tasks.process.files import remembered, whole_file
 from tasks.project.paths import CODE, PARAMETERS
 from tasks.project.project import Project
 from tasks.settings.refits import method_of
@@ -47,10 +47,8 @@ def write(root: Path) -> None:
 
 
 def read(root: Path) -> Fingerprints:
-    """What code.json says; empty where there is none."""
-    path = root / CODE
-    content: Fingerprints = json.loads(path.read_text()) if path.exists() else {}
-    return content
+    """What code.json says; empty where there is none, or none that can be read: it is written anew then."""
+    return remembered(root / CODE)
 
 
 def fingerprints(

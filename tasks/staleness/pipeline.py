@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ def graph(project: Project) -> dict[str, Stage]:
     """
     memory = project.state / "graph.json"
     key = _key(project.root)
-    if memory.exists() and (content := _read(memory)).get("key") == key:
-        return {stage["name"]: Stage.from_json(stage) for stage in content["stages"]}
+    if (content := files.remembered(memory)).get("key") == key:
+        with suppress(KeyError, TypeError, ValueError, AttributeError):  # not what was written below
+            return {stage["name"]: Stage.from_json(stage) for stage in content["stages"]}
     found = resolved(project.root)
     files.write_json(memory, {"key": key, "stages": [stage.to_json() for stage in found.values()]})
     return found
@@ -105,11 +106,3 @@ def _key(root: Path) -> str:
     for name in (paths.PIPELINE, paths.PARAMETERS):
         digest.update((root / name).read_bytes() + b"\0")
     return digest.hexdigest()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except ValueError:
-        return {}
-    return content

@@ -11,6 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tasks.process.faults import of_source
+from tasks.settings.schema import ParameterError
+
 MACHINERY = (
     *(f"tasks/{room}/" for room in ("process", "settings", "project", "staleness", "tracking", "stage", "remote")),
     "ssl_models/parallel/",
@@ -34,10 +37,10 @@ class Sources:
         self._hashes: dict[frozenset[str], str] = {}
 
     def text(self, path: str) -> str | None:
-        """The content of a file, None where there is none."""
+        """The content of a file, None where there is none. Raises ParameterError where it is no Python."""
         if path not in self._texts:
             file = self.root / path
-            self._texts[path] = file.read_text() if file.is_file() else None
+            self._texts[path] = _source(file) if file.is_file() else None
         return self._texts[path]
 
     def constants(self, path: str) -> dict[str, Any]:
@@ -79,6 +82,15 @@ class Sources:
             found = (file for file in candidates if not file.startswith(MACHINERY) and self.text(file) is not None)
             self._imports[path] = frozenset(found)
         return self._imports[path]
+
+
+def _source(file: Path) -> str:
+    try:
+        text = file.read_text()
+        parsed(text)
+    except (SyntaxError, ValueError) as error:
+        raise ParameterError(of_source(file, error)) from None
+    return text
 
 
 @lru_cache(maxsize=1024)

@@ -54,7 +54,7 @@ def file(project: Project, point: Point, metrics: Mapping[str, Any], seconds: fl
 def _costs(project: Project, point: Point) -> dict[str, float]:
     """Stage -> the seconds that it took, of those that ran for this point."""
     found = experiments.costs_folder(project, point).glob("*/*.json")
-    return {path.stem: float(files.read_json(path)["seconds"]) for path in found}
+    return {path.stem: float(files.remembered(path).get("seconds", 0.0)) for path in found}
 
 
 def spent(ran: Sequence[str], costs: Mapping[str, float], seconds: float) -> dict[str, float]:

@@ -7,6 +7,8 @@ the checkpoint, so that each step stands in it once, and always with the time at
 from __future__ import annotations
 
 import json
+import math
+import operator
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.process.files import whole_file
+from tasks.process.files import UnreadableFile, whole_file
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Journal:
         entry = Entry(step, time.time() * 1000, {name: float(value) for name, value in values.items()})
         with open(self.path, "a") as file:
             file.write(_line(entry))
+            file.flush()
+            os.fsync(file.fileno())  # a checkpoint outlives a loss of power, and so must what was measured before it
         self._last = step
         return entry
 
@@ -54,10 +58,16 @@ class Journal:
             temporary.write_text("".join(map(_line, kept)))
         self._last = None
 
+    def drop(self) -> None:
+        """Empties the journal, whatever stands in it."""
+        with whole_file(self.path) as temporary:
+            temporary.write_text("")
+        self._last = None
+
     def read(self) -> list[Entry]:
         """All entries. Half a line at the end, the trace of a kill, is passed over.
 
-        Raises ValueError for a line before the last that cannot be read: that is no trace of a kill.
+        Raises UnreadableFile for a line before the last that is no entry or goes back: that is no trace of a kill.
         """
         return list(self._entries())
 
@@ -70,13 +80,16 @@ class Journal:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return
+        last = -math.inf
         for number, line in enumerate(lines[:-1], start=1):  # what follows the last line's end is half a line, or b""
             try:
-                content: dict[str, Any] = json.loads(line)
-                yield Entry(content["step"], content["time"], content["values"])
-            except (ValueError, KeyError, TypeError) as error:
-                message = f"{self.path}, line {number}: not a journal entry; delete the folder to train anew"
-                raise ValueError(message) from error
+                entry = _entry(json.loads(line))
+                if entry.step <= last:
+                    raise ValueError(f"step {entry.step} comes after step {last}")
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise UnreadableFile(self.path, f", line {number}: not a journal entry") from error
+            last = entry.step
+            yield entry
 
     def _mend(self) -> int:
         """Removes half a line at the end, lest the next entry be glued to it; gives the last step, -1 for none."""
@@ -85,6 +98,11 @@ class Journal:
         if self.path.exists():
             os.truncate(self.path, self.path.read_bytes().rfind(b"\n") + 1)
         return last
+
+
+def _entry(content: dict[str, Any]) -> Entry:
+    values = {str(name): float(value) for name, value in content["values"].items()}
+    return Entry(operator.index(content["step"]), float(content["time"]), values)
 
 
 def _line(entry: Entry) -> str:

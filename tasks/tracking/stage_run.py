@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.process.files import read_json, whole_file
+from tasks.process.files import remembered, whole_file
 from tasks.project.project import Project
 from tasks.tracking.journal import Journal
 from tasks.tracking.keys import input_tags, label, parameter_texts
@@ -91,9 +91,10 @@ class StageRun:
             self._open(local_uri(self.project), None)
         self.sync(self.journal)  # a kill between the last checkpoint and its sync left something to send
         stored = self.work / "mlflow_summary"
-        if not stored.exists():
-            self._note(stored.name, {"time": time.time() * 1000, "values": {k: float(v) for k, v in summary.items()}})
-        content = read_json(stored)
+        content = _read_note(stored)
+        if content.keys() != {"time", "values"}:
+            content = {"time": time.time() * 1000, "values": {k: float(v) for k, v in summary.items()}}
+            self._note(stored.name, content)
         log(self.client, self.run_id, metrics=[(0, content["time"], content["values"])])
         for path in artifacts:
             self._attach(path)
@@ -216,4 +217,4 @@ def record_restored(
 
 
 def _read_note(path: Path) -> dict[str, Any]:
-    return dict(read_json(path)) if path.exists() else {}
+    return remembered(path)

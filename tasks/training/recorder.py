@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
@@ -9,10 +10,14 @@ from typing import Any
 import torch
 
 from tasks.process import kill_points
-from tasks.process.files import whole_file
+from tasks.process.files import UnreadableFile, whole_file
 from tasks.stage import torchrun
 from tasks.stage.context import Context
 from tasks.tracking.journal import Journal
+from tasks.training.checkpoint import read_checkpoint
+
+ASIDE = ".unreadable"
+"""The ending of files that were put aside."""
 
 
 class Recorder:
@@ -22,19 +27,43 @@ class Recorder:
     kill leaves in the journal after the last checkpoint is cut off on resuming and written anew.
     """
 
-    def __init__(self, context: Context, journal: Journal, device: torch.device) -> None:
-        self.context, self.journal, self.device = context, journal, device
+    def __init__(self, context: Context, journal: Journal, steps_per_epoch: int) -> None:
+        self.context, self.journal, self.steps_per_epoch = context, journal, steps_per_epoch
         self.path = context.work / torchrun.CHECKPOINT
         self.shown = self.started = time.monotonic()
         self.first_step: int | None = None
 
     def load(self) -> dict[str, Any] | None:
-        checkpoint = None
-        if self.path.exists():
-            checkpoint = torch.load(self.path, map_location=self.device, weights_only=True)
-            print(f"resuming at step {checkpoint['step']}")
-        self.journal.cut(checkpoint["step"] if checkpoint else -1)
+        try:
+            checkpoint = read_checkpoint(self.path) if self.path.exists() else None
+            if checkpoint is not None:
+                self._require_journal(checkpoint["step"])
+        except UnreadableFile as error:
+            self._start_anew(str(error))
+            return None
+        if checkpoint is None:
+            self.journal.drop()
+            return None
+        print(f"resuming at step {checkpoint['step']}")
+        self.journal.cut(checkpoint["step"])
         return checkpoint
+
+    def discard(self, reason: str) -> None:
+        self._start_anew(f"{self.path} does not fit this training ({reason[:120]})")
+
+    def _require_journal(self, step: int) -> None:
+        """Refuses to go on at `step` where the journal lacks an epoch before it: the curve would lack it for good."""
+        steps = [entry.step for entry in self.journal.read() if entry.step <= step]
+        if steps != list(range(self.steps_per_epoch, step + 1, self.steps_per_epoch)):
+            raise UnreadableFile(self.journal.path, f" lacks epochs before step {step}, where the checkpoint is")
+
+    def _start_anew(self, reason: str) -> None:
+        """Puts the checkpoint and the journal aside, which are of use only together, and says so."""
+        for path in (self.path, self.journal.path):
+            if path.exists():
+                os.replace(path, path.with_name(f"{path.name}{ASIDE}"))
+        print(f"{reason}; put aside as *{ASIDE}, and the training starts from the beginning", flush=True)
+        self.journal.drop()
 
     def epoch(self, step: int, values: dict[str, float]) -> None:
         kill_points.point("before-metric")

@@ -24,6 +24,7 @@ from tasks.settings import params
 from tasks.stage import torchrun
 from tasks.stage.context import Context, Result
 from tasks.tracking.journal import Journal
+from tasks.training.checkpoint import read_checkpoint
 from tasks.training.recorder import Recorder
 
 RATE = "images_per_second"
@@ -82,7 +83,7 @@ def _train_here(
         seed=derive_seed(context.parameters["seed"], "train", run),
         device=device,
         precision=context.parameters["machine"]["precision"],
-        observer=Recorder(context, journal, device),
+        observer=Recorder(context, journal, len(images) // settings.batch_size),
     )
     training.run()
     if processes.rank() != 0:
@@ -128,7 +129,7 @@ def _train_together(
     """Has other processes train, and gives `method` the state that they ended in; their summary and costs."""
     processes.require_shares(settings.batch_size, context.parameters["machine"].get("processes", 1))
     summary, costs = torchrun.train(context)
-    checkpoint = torch.load(context.work / torchrun.CHECKPOINT, map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(context.work / torchrun.CHECKPOINT)
     method.load_state_dict(checkpoint["method"])
     return summary, costs
 

@@ -55,7 +55,11 @@ def fail(_: Project) -> NoReturn:
     for number in range(20):
         print(f"line {number}")
     sys.stdout.flush()
-    raise OSError("the disk is full")
+    raise KeyError("nobody foresaw this")
+
+
+def meet_silence(_: Project) -> NoReturn:
+    raise OSError("the server does not answer")
 
 
 def vanish(_: Project) -> None:
@@ -84,8 +88,17 @@ def test_any_other_error_comes_with_the_end_of_what_was_said(project):
     with pytest.raises(CallFailed) as caught:
         call(project, f"{__name__}:fail")
     lines = str(caught.value).splitlines()
-    assert lines[-1] == "OSError: the disk is full"
+    assert lines[-1] == "KeyError: 'nobody foresaw this'"
     assert len(lines) == 12
+
+
+def test_an_error_of_the_machine_comes_in_its_own_words_unless_a_trace_is_asked_for(project, monkeypatch):
+    with pytest.raises(CallFailed) as caught:
+        call(project, f"{__name__}:meet_silence")
+    assert str(caught.value) == "the server does not answer"
+    monkeypatch.setenv("COVEY_TRACEBACK", "1")
+    with pytest.raises(CallFailed, match=r"(?s)Traceback.*OSError: the server does not answer$"):
+        call(project, f"{__name__}:meet_silence")
 
 
 @pytest.mark.parametrize("function", [vanish, leave])

@@ -167,6 +167,15 @@ def test_plain_lines_where_there_is_no_terminal(tmp_path):
     assert last_line(tmp_path / "none.log") == ""
 
 
+def test_the_wait_for_dvc_s_own_lock_is_no_news(tmp_path):
+    log = tmp_path / "report.log"
+    told = "Unable to acquire lock. Most likely another DVC process is running or was terminated abruptly."
+    log.write_text(f"epoch 3\n\rWaiting to acquire lock. If DVC froze, see `hardlink_lock`\r{told} Check <y>\r\n")
+    assert last_line(log) == "epoch 3"
+    log.write_text(f"{told} Check <y> for other possible reasons and to learn how to resolve this.\n")
+    assert last_line(log) == ""
+
+
 def test_live_view_shows_a_line_a_running_stage(tmp_path):
     console = Console(force_terminal=True, width=100, record=True, file=io.StringIO())
     with Progress(3, console) as progress:

@@ -10,6 +10,7 @@ import yaml
 
 from ssl_models.protocols._common import statement
 from tasks.settings.refits import REFIT
+from tasks.settings.schema import ParameterError
 from tasks.staleness import code_hash, sources
 from tasks.staleness.sources import Sources
 
@@ -255,3 +256,21 @@ def test_the_projects_own_trainings_write_encoders_and_its_extractions_read_them
 
 def test_every_folder_of_machinery_is_there():
     assert all((ROOT / folder).is_dir() for folder in sources.MACHINERY)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            b"first = 1\nMETHOD = = Mine\n",
+            r"methods/one\.py, line 2: SyntaxError: invalid syntax\n    METHOD = = Mine",
+        ),
+        (b"if True:\nfirst = 1\n", r"methods/one\.py, line 2: IndentationError"),
+        (b"name = '\xff'\n", r"methods/one\.py: UnicodeDecodeError"),
+        (b"name = '\0'\n", r"methods/one\.py"),
+    ],
+)
+def test_a_method_that_is_no_python_is_named_by_file_and_line(tree, content, words):
+    (tree / "ssl_models/methods/one.py").write_bytes(content)
+    with pytest.raises(ParameterError, match=words):
+        code_hash.fingerprints(tree)

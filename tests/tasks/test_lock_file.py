@@ -3,6 +3,7 @@
 import pytest
 from dvc.utils.serialize import dumps_yaml, parse_yaml
 
+from tasks.settings.schema import ParameterError
 from tasks.staleness import lock_file
 from tasks.staleness.lock_file import OddLockFile
 
@@ -104,10 +105,10 @@ ODD = {
     "empty": "",
     "torn in its head": "schema: '2.0'\nsta",
     "torn in a line": TEXT[:-3],
+    "torn after a key": TEXT[: TEXT.index("    outs:\n") + len("    outs:\n")],
     "another schema": TEXT.replace("'2.0'", "'3.0'"),
     "another form": '{"schema": "2.0", "stages": {}}\n',
     "a third block": f"{TEXT}datasets: []\n",
-    "marks of a merge": TEXT.replace("  report:", "<<<<<<< HEAD\n  report:"),
 }
 
 
@@ -123,3 +124,17 @@ def test_a_torn_or_odd_file_is_refused_and_left_alone(lock, text):
             call()
     assert lock.read_text() == text
     assert [path.name for path in lock.parent.iterdir()] == ["dvc.lock"]
+
+
+def test_a_merge_that_is_not_resolved_is_named_by_its_line_with_the_way_out(lock):
+    text = TEXT.replace("  report:", "<<<<<<< HEAD\n  report:") + "=======\n  report:\n    cmd: x\n>>>>>>> theirs\n"
+    lock.write_text(text)
+    line = text.splitlines().index("<<<<<<< HEAD") + 1
+    for call in (
+        lambda: lock_file.read(lock, ["prepare"]),
+        lambda: lock_file.entry_texts(lock),
+        lambda: lock_file.write(lock, "prepare", {"cmd": "new"}),
+    ):
+        with pytest.raises(ParameterError, match=rf"dvc\.lock, line {line}: .*git checkout --ours dvc\.lock"):
+            call()
+    assert lock.read_text() == text

@@ -182,8 +182,9 @@ def test_more_processes_than_gpus_are_refused(root, monkeypatch):
 
 
 def test_what_failed_first_is_what_is_told(tmp_path):
-    def note(rank, time, kind, words):
-        files.write_json(tmp_path / f"error.{rank}.json", {"rank": rank, "time": time, "kind": kind, "words": words})
+    def note(rank, time, kind, words, final=False):
+        content = {"rank": rank, "time": time, "kind": kind, "words": words, "final": final}
+        files.write_json(tmp_path / f"error.{rank}.json", content)
 
     assert "exit code 1 without a message" in str(torchrun._reason(tmp_path, 1))
     note(0, 2.0, "RuntimeError", "Connection closed by peer")
@@ -191,7 +192,7 @@ def test_what_failed_first_is_what_is_told(tmp_path):
     assert str(error) == "process 0 of the training ended with RuntimeError: Connection closed by peer"
     note(1, 1.0, "TrainingDivergedError", "the loss is nan")
     assert isinstance(torchrun._reason(tmp_path, 1), TrainingDivergedError)
-    note(2, 0.5, "ValueError", "shuffle_groups is 9")
+    note(2, 0.5, "NeedsTruth", "shuffle_groups is 9", final=True)
     error = torchrun._reason(tmp_path, 1)
     assert (type(error), str(error)) == (ValueError, "shuffle_groups is 9")
 

@@ -78,7 +78,9 @@ def _told(project: Project, where: str) -> Iterator[None]:
     except Exception as error:
         if faults.traced() and not isinstance(error, ValueError):
             raise
-        fault = faults.explain(error, project.root, memory="a network of these settings does not fit into this machine")
+        if faults.is_out_of_memory(error):
+            raise ParameterError(f"{where}: a network of these settings does not fit into this machine.") from error
+        fault = faults.explain(error, project.root)
         words = f"{type(error).__name__}: {error}" if fault is None else fault.words
         raise ParameterError(f"{where}: {words}") from error
 

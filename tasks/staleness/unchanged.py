@@ -64,11 +64,7 @@ def of_sources(project: Project) -> str:
 
 def remembered(project: Project) -> Signatures:
     """The signatures that DVC has last called up to date."""
-    path = _memory(project)
-    try:
-        return dict(files.read_json(path)) if path.exists() else {}
-    except ValueError:
-        return {}
+    return files.remembered(_memory(project))
 
 
 def remember(project: Project, known: Signatures, fresh: Mapping[str, str | None], stale: Collection[str]) -> None:

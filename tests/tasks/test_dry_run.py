@@ -12,6 +12,7 @@ from PIL import Image
 from tasks.artifacts.pictures import sheet
 from tasks.checks import dry_run
 from tasks.checks.dry_run import check_stages, measure
+from tasks.process import faults
 from tasks.process.files import write_json
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
@@ -111,3 +112,33 @@ def test_every_protocol_can_be_looked_at_beforehand(name):
     for key in numbers[:1]:
         with pytest.raises(ValueError, match=key):
             dry_run._check_protocol(name, {key: -1})
+
+
+BROKEN = """from ssl_models.methods.rotation import Rotation
+
+
+class Mine(Rotation):
+    def __init__(self, encoder, data):
+        super().__init__(encoder, data)
+        self.width = undefined
+"""
+
+
+def test_a_mistake_in_a_method_is_told_by_file_and_line_before_the_start(tmp_path, monkeypatch):
+    path = tmp_path / "ssl_models" / "methods" / "mine.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(BROKEN)
+    names: dict[str, Any] = {}
+    exec(compile(BROKEN, path, "exec"), names)
+    monkeypatch.setattr("tasks.training.train.method_class", lambda _: names["Mine"])
+    monkeypatch.setattr(faults, "ROOT", tmp_path)
+    project = Project.given(ROOT, parameters())
+    with pytest.raises(ParameterError) as caught:
+        check_stages(project, ["prepare", "pretrain@rotation"])
+    head, frame, line = str(caught.value).splitlines()
+    place = "ssl_models/methods/mine.py, line 7, in __init__"
+    assert head == f"pretrain.rotation: {place}: NameError: name 'undefined' is not defined"
+    assert (frame, line) == (f"    {place}", "        self.width = undefined")
+    monkeypatch.setenv("COVEY_TRACEBACK", "1")
+    with pytest.raises(NameError):
+        check_stages(project, ["prepare", "pretrain@rotation"])

@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 NUMBERS = {errno.ENOSPC, errno.EDQUOT}
@@ -18,6 +19,7 @@ TOLD = re.compile(
     rf"|{QUOTA}"
     r"|enforce fail at inline_container|PytorchStreamWriter failed"  # torch.save
     r"|database or disk is full"  # SQLite
+    r"|No usable temporary directory found"
     r"|\b\d+ requested and \d+ written"  # numpy.save
 )
 NEEDED = 16 * 2**20
@@ -67,7 +69,9 @@ def of_project(root: Path) -> list[Path]:
             continue
         if folder := parser.get("cache", "dir", fallback=""):
             caches.append(root / ".dvc" / folder)
-    found = dict.fromkeys((root, *sorted(root.glob("*")), *caches, Path(tempfile.gettempdir())))
+    with suppress(FileNotFoundError):  # on a disk so full that Python finds no folder that it can write to
+        caches.append(Path(tempfile.gettempdir()))
+    found = dict.fromkeys((root, *sorted(root.glob("*")), *caches))
     return [path for path in found if path.is_dir() and os.access(path, os.W_OK) and shutil.disk_usage(path).total]
 
 

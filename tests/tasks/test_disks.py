@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy
@@ -70,6 +71,7 @@ SAID = {
     "torch": RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 640 vs 598"),
     "torch's writer": RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"),
     "sqlite": Exception("(sqlite3.OperationalError) database or disk is full [SQL: INSERT]"),
+    "tempfile": FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
     "numpy": OSError("2000000 requested and 524256 written"),
 }
 
@@ -101,6 +103,14 @@ def test_the_cache_is_where_dvc_is_told_to_have_it(tmp_path):
     assert elsewhere in disks.of_project(root)
     (root / ".dvc" / "config").write_bytes(b"\xff[")
     assert root in disks.of_project(root)
+
+
+def test_a_disk_without_room_for_a_temporary_file_is_named_too(tmp_path, monkeypatch):
+    def nowhere():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    assert disks.sentence(tmp_path).startswith(f"the disk that holds {tmp_path} is full")
 
 
 def test_an_error_of_the_system_leaves_no_half_file(tmp_path, monkeypatch):

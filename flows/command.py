@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.errors import FAILED, REGRESSED
-from flows.prefect_server import server
+from flows.prefect_server import loss, server
 from flows.run import plan, report
 from flows.run.engine import Engine, Local
 from flows.run.jobs import Outcome
@@ -120,7 +120,8 @@ def _bring_up_to_date(project: Project, asked: Asked, work: plan.Plan) -> Outcom
         with _engine(project, asked, work) as engine:
             prefect.wait_until_up()
             try:
-                outcome: Outcome = bring_up_to_date(project, work, asked.jobs, engine)
+                with loss.watched(prefect):
+                    outcome: Outcome = bring_up_to_date(project, work, asked.jobs, engine)
             except PipelineFailed as failed:
                 report.make_of_what_there_is(project, failed.outcome)
                 return failed.outcome

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from tasks.process import disks, faults, locks
+from tasks.process import disks, faults, locks, stopping
 from tasks.process.files import UnreadableFile
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
@@ -18,6 +18,7 @@ from tasks.staleness.dvc_errors import PipelineError
 
 FAILED, WRONG, BUSY, REGRESSED, INTERRUPTED = 1, 2, 3, 4, 130
 """Exit codes."""
+STOPPED = "\nStopped; all stages have ended. The next covey run continues from the last checkpoints."
 
 
 class ServerError(RuntimeError):
@@ -57,25 +58,27 @@ def _of_machine(error: Exception) -> str | None:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turns errors that the user can fix into a line and an exit code, without a traceback."""
-    try:
-        yield
-    except ParameterError as error:
-        print(f"covey: {error}", file=sys.stderr)
-        raise typer.Exit(WRONG) from None
-    except (ServerError, PipelineError, CallFailed) as error:
-        print(f"covey: {error}", file=sys.stderr)
-        raise typer.Exit(FAILED) from None
-    except typer.Exit:
-        raise
-    except Exception as error:
-        words = _of_machine(error)
-        if words is None or faults.traced():
+    """Turns errors that the user can fix, and signals to stop, into a line and an exit code, without a traceback.
+
+    The exit code of a signal is 130 for Ctrl-C, 143 for TERM and 129 for HUP.
+    """
+    with stopping.obeyed():
+        try:
+            yield
+        except typer.Exit:
             raise
-        print(f"covey: {words}", file=sys.stderr)
-        raise typer.Exit(FAILED) from None
-    except KeyboardInterrupt:
-        print(
-            "\nStopped; all stages have ended. The next covey run continues from the last checkpoints.", file=sys.stderr
-        )
-        raise typer.Exit(INTERRUPTED) from None
+        except ParameterError as error:
+            print(f"covey: {error}", file=sys.stderr)
+            raise typer.Exit(WRONG) from None
+        except (ServerError, PipelineError, CallFailed) as error:
+            print(f"covey: {error}", file=sys.stderr)
+            raise typer.Exit(FAILED) from None
+        except KeyboardInterrupt as stop:
+            print(STOPPED, file=sys.stderr)
+            raise typer.Exit(getattr(stop, "code", INTERRUPTED)) from None
+        except Exception as error:
+            words = _of_machine(error)
+            if words is None or faults.traced():
+                raise
+            print(f"covey: {words}", file=sys.stderr)
+            raise typer.Exit(FAILED) from None

@@ -49,8 +49,8 @@ class Server:
 
     def __init__(self, address: str, process: subprocess.Popen[bytes] | None = None, log: Path | None = None) -> None:
         self.address = address
-        self._process = process
-        self._log = log
+        self.process = process
+        self.log = log
 
     def wait_until_up(self, seconds: float = STARTUP_SECONDS) -> None:
         """Waits until the server answers.
@@ -61,10 +61,10 @@ class Server:
         deadline = time.monotonic() + seconds
         while not answers(f"{self.address}/health"):
             self.refuse_unusable()
-            if self._process is not None and self._process.poll() is not None:
-                raise ServerError(f"The Prefect server ended while it started. See its log: {self._log}")
+            if self.process is not None and self.process.poll() is not None:
+                raise ServerError(f"The Prefect server ended while it started. See its log: {self.log}")
             if time.monotonic() > deadline:
-                hint = f"See its log: {self._log}" if self._log else "PREFECT_API_URL names it. Is it running?"
+                hint = f"See its log: {self.log}" if self.log else "PREFECT_API_URL names it. Is it running?"
                 raise ServerError(f"The Prefect server at {self.address} did not answer within {seconds:.0f} s. {hint}")
             time.sleep(0.1)
 
@@ -73,7 +73,7 @@ class Server:
 
         Its page of health answers without a key, so another page is asked.
         """
-        if self._process is not None:
+        if self.process is not None:
             return
         if not self.address.startswith(("http://", "https://")):
             raise ServerError(f"PREFECT_API_URL={self.address} is no address; it looks like http://HOST:4200/api.")
@@ -89,14 +89,14 @@ class Server:
 
     def stop(self) -> None:
         """Ends the server if this run has started it, with SIGKILL after five seconds."""
-        if self._process is None:
+        if self.process is None:
             return
-        self._process.terminate()
+        self.process.terminate()
         try:
-            self._process.wait(5)
+            self.process.wait(5)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.process.kill()
+            self.process.wait()
 
 
 @contextmanager

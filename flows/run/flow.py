@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
@@ -19,11 +21,13 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
-from flows.prefect_server import server
+from flows import errors
+from flows.prefect_server import loss, server
 from flows.run import plan, records
 from flows.run.engine import Engine
 from flows.run.jobs import Ended, Job, Jobs, Outcome
 from flows.run.progress import Progress
+from tasks.process import stopping
 from tasks.process.command import GRACE_SECONDS, end_groups
 from tasks.project.project import Project
 from tasks.settings import retries
@@ -33,6 +37,7 @@ for _name in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 FLOW_NAME = "covey"
+Result = TypeVar("Result")
 
 
 class PipelineFailed(RuntimeError):
@@ -69,8 +74,32 @@ def covey(targets: list[str], jobs: int | None, body: Any) -> Outcome:  # noqa: 
     The body is a function because Prefect cannot store functions. It stores all other arguments and refuses more than
     512 KB, which the plan of a large project exceeds.
     """
-    outcome: Outcome = body()
+    outcome: Outcome = to_its_end(body)
     return outcome
+
+
+def to_its_end(body: Callable[[], Result]) -> Result:
+    """Calls the body of a flow. After an interrupt, this process ends soon, even if Prefect waits for its threads.
+
+    Within the block, TERM is obeyed as Covey does it: Prefect has put a handler of its own. When the body has raised,
+    all records are closed, and what is left of the process are Prefect's own ends. A thread of Prefect that sleeps
+    before a retry cannot be woken.
+    """
+    with stopping.obeyed():
+        try:
+            return body()
+        except KeyboardInterrupt:
+            last_resort = threading.Timer(GRACE_SECONDS, _leave)
+            last_resort.daemon = True
+            last_resort.start()
+            raise
+
+
+def _leave() -> None:
+    """Ends this process at once; the servers that it has started end with it."""
+    lost = loss.lost()
+    print(f"covey: {lost}" if lost else errors.STOPPED, file=sys.stderr, flush=True)
+    os._exit(errors.FAILED if lost else stopping.exit_code(stopping.told() or signal.SIGINT))
 
 
 def _run(project: Project, work: plan.Plan, jobs: int | None, engine: Engine) -> Outcome:
@@ -144,10 +173,6 @@ def run_jobs(jobs: Jobs) -> Outcome:
             future.wait()
     except BaseException:
         jobs.slots.close()
-        # A thread that sleeps before a retry cannot be woken. If one is left, end the process without it.
-        last_resort = threading.Timer(2 * GRACE_SECONDS, os._exit, (130,))
-        last_resort.daemon = True
-        last_resort.start()
         end_groups()
         raise
     return jobs.outcome()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tasks.process import stopping
 from tasks.project.project import Project
 from tasks.stage.apart import call
 
@@ -15,18 +16,24 @@ from tasks.stage.apart import call
 def opened(project: Project, name: str, tags: Mapping[str, str]) -> Iterator[str]:
     """Opens an MLflow run for the block, as the parent of other runs. Yields its id.
 
-    It ends as FINISHED, as FAILED after an error, or as KILLED after an interrupt.
+    It ends as FINISHED, as FAILED after an error, or as KILLED after an interrupt. Then the records of stages that had
+    to be killed are closed too.
     """
-    run_id: str = call(project, "tasks.tracking.pipeline_run:start", name, dict(tags), os.getpid())
-    status = "KILLED"
+    status, run_id = "KILLED", ""
     try:
+        with stopping.held():  # or nothing would know of the run that was just opened
+            run_id = call(project, "tasks.tracking.pipeline_run:start", name, dict(tags), os.getpid())
         yield run_id
         status = "FINISHED"
     except Exception:
         status = "FAILED"
         raise
     finally:
-        call(project, "tasks.tracking.pipeline_run:finish", run_id, status)
+        with stopping.held():
+            if run_id:
+                call(project, "tasks.tracking.pipeline_run:finish", run_id, status)
+            if run_id and status != "FINISHED":
+                call(project, "tasks.tracking.pipeline_run:close_dead")
 
 
 def describe(project: Project, run_id: str, parameters: Mapping[str, Any], metrics: Mapping[str, float]) -> None:

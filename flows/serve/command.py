@@ -9,6 +9,7 @@ import time
 from flows import errors
 from flows.prefect_server import server
 from flows.serve import service
+from tasks.process import stopping
 from tasks.project.project import Project
 from tasks.settings import params, schedules
 from tasks.tracking import pipeline_run
@@ -30,9 +31,11 @@ def serve(project: Project, port: int | None = None) -> None:
             'params.yaml has no schedules. Add: schedules: {nightly: {cron: "30 2 * * *", run: []}}'
         )
     pipeline_run.refuse_unusable(project)
-    for number in (signal.SIGINT, signal.SIGTERM):  # a process in the background of a shell ignores SIGINT
-        signal.signal(number, _interrupt)
-    with errors.run_lock(project, "serve"), server.running(project, port, pages=True) as prefect:
+    with (
+        stopping.obeyed(always=(signal.SIGINT,)),  # a process in the background of a shell ignores it
+        errors.run_lock(project, "serve"),
+        server.running(project, port, pages=True) as prefect,
+    ):
         print("Starting Prefect; this takes about 20 seconds.", flush=True)
         prefect.wait_until_up()
         with service.Service(project, entries) as served:
@@ -48,7 +51,3 @@ def serve(project: Project, port: int | None = None) -> None:
                     print(f"Prefect's server does not answer ({error}); waiting for it.", file=sys.stderr)
                     prefect.wait_until_up()
                 time.sleep(POLL_SECONDS)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

@@ -31,7 +31,7 @@ from flows import command, errors
 from flows.prefect_server import server
 from flows.serve.states import SKIPPED, state_of
 from flows.sweep.commands import run_sweep
-from tasks.process import locks
+from tasks.process import locks, stopping
 from tasks.project.project import Project
 from tasks.settings import schedules
 from tasks.settings.schema import ParameterError
@@ -129,14 +129,14 @@ def _told_to_prefect(flow_run: str) -> Iterator[None]:
 
 def main(flow_run: str, parent: int) -> None:
     """Carries out a scheduled flow run. Ends when the parent ends."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background of a shell ignores SIGINT
     threading.Thread(target=server.end_with, args=(parent,), daemon=True).start()
     from prefect.client.orchestration import get_client
     from prefect.flow_engine import run_flow
 
-    with get_client(sync_client=True) as client:
-        planned = client.read_flow_run(UUID(flow_run))
-    run_flow(refresh, flow_run=planned, return_type="state")
+    with stopping.obeyed(always=(signal.SIGINT,)):  # a process in the background of a shell ignores it
+        with get_client(sync_client=True) as client:
+            planned = client.read_flow_run(UUID(flow_run))
+        run_flow(refresh, flow_run=planned, return_type="state")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from flows.prefect_server import server
+from flows.prefect_server import loss, server
 from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.project import Project
@@ -69,7 +69,8 @@ def servers(project: Project) -> Iterator[Runner]:
         from flows.sweep.flow import run_sweeps
 
         prefect.wait_until_up()
-        yield lambda sweeps, new, jobs: run_sweeps(project, sweeps, new, jobs, environment)
+        with loss.watched(prefect):
+            yield lambda sweeps, new, jobs: run_sweeps(project, sweeps, new, jobs, environment)
 
 
 def run_points(project: Project, sweeps: Sequence[Sweep], new: Sequence[Point], jobs: int | None) -> Ending:

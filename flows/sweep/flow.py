@@ -16,7 +16,7 @@ from rich.console import Console
 
 from flows.prefect_server import server
 from flows.run import records
-from flows.run.flow import run_jobs
+from flows.run.flow import run_jobs, to_its_end
 from flows.run.jobs import Ended, Failure, Job, Jobs
 from flows.run.progress import Progress
 from flows.run.slots import of_machine
@@ -122,7 +122,7 @@ def run_sweeps(
 )
 def covey_sweep(sweeps: list[str], jobs: int | None, body: Any) -> Ending:  # noqa: ARG001
     """What Prefect keeps of a run: its first two arguments. body: as in `flows.run.flow.covey`."""
-    ending: Ending = body()
+    ending: Ending = to_its_end(body)
     return ending
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 GRACE_SECONDS = 10.0
 _groups: set[int] = set()
+_short: set[int] = set()
 _guard = threading.Lock()
 
 
@@ -27,9 +28,18 @@ def command_environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def run_command(
-    command: list[str], folder: Path, output: Any, environment: Mapping[str, str], timeout: float | None
+    command: list[str],
+    folder: Path,
+    output: Any,
+    environment: Mapping[str, str],
+    timeout: float | None,
+    *,
+    short: bool = False,
 ) -> int | None:
-    """Runs a command; returns its exit code, or None after a timeout. Kills its group if this call ends before it."""
+    """Runs a command; returns its exit code, or None after a timeout. Kills its group if this call ends before it.
+
+    short: as in `known_group`.
+    """
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -40,7 +50,7 @@ def run_command(
         start_new_session=True,
         preexec_fn=_die_with_parent if sys.platform == "linux" else None,
     )
-    with known_group(process.pid):
+    with known_group(process.pid, short=short):
         try:
             return process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -52,15 +62,21 @@ def run_command(
 
 
 @contextmanager
-def known_group(pid: int) -> Iterator[None]:
-    """Registers a process group with `end_groups` while the block runs."""
+def known_group(pid: int, *, short: bool = False) -> Iterator[None]:
+    """Registers a process group with `end_groups` while the block runs.
+
+    short: it ends by itself within the grace time, and should not be cut in two: it closes a record, for instance.
+    """
     with _guard:
         _groups.add(pid)
+        if short:
+            _short.add(pid)
     try:
         yield
     finally:
         with _guard:
             _groups.discard(pid)
+            _short.discard(pid)
 
 
 def end_groups(grace: float = GRACE_SECONDS) -> None:
@@ -72,7 +88,7 @@ def end_groups(grace: float = GRACE_SECONDS) -> None:
         told: set[int] = set()
         deadline = time.monotonic() + grace
         while (left := _at_work()) and time.monotonic() < deadline:
-            for pid in left - told:
+            for pid in left - told - (_short if number == signal.SIGINT else set()):
                 with suppress(ProcessLookupError):
                     os.killpg(pid, number)
             told |= left

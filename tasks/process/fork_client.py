@@ -1,4 +1,8 @@
-"""The client of the fork server (tasks/stage/fork_server.py): sends a command to it and waits for the exit code."""
+"""The client of the fork server (tasks/stage/fork_server.py): sends a command to it and waits for the exit code.
+
+An address is worth what the kernel says of who listens there (SO_PEERCRED): a command, its environment and its streams
+go to the very process that was started as the server, and to no other.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import os
 import select
 import signal
 import socket
+import struct
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -18,6 +24,7 @@ import psutil
 
 from tasks.process.command import known_group
 from tasks.process.parent_death import CLIENT
+from tasks.process.stopping import Relay
 
 ADDRESS = "COVEY_FORKSERVER"
 """Environment variable: process id and address of the server. Unset if there is no server."""
@@ -26,6 +33,7 @@ STARTING = 60.0
 KILLED = 128 + signal.SIGKILL
 _told: list[str] = []
 _spent: list[float] = []
+_said: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -36,18 +44,39 @@ class Server:
     address: str
 
     def connect(self) -> socket.socket | None:
-        """A connection to the server; None if the server has ended. Waits while it still imports its modules."""
+        """A connection to the server; None if the server has ended. Waits while it still imports its modules.
+
+        None also if another process listens at the address; it is sent nothing.
+        """
         deadline = time.monotonic() + STARTING
         while True:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 connection.connect(f"\0{self.address}")
-                return connection
             except OSError:
                 connection.close()
                 if time.monotonic() > deadline or not _lives(self.pid):
                     return None
                 time.sleep(0.05)
+                continue
+            if (found := peer(connection)) == (self.pid, os.geteuid()):
+                return connection
+            connection.close()
+            _say_once(
+                f"process {found[0]} of user {found[1]} listens at the address of the fork server, process {self.pid}; "
+                "nothing was sent to it, and what follows runs without the fork server"
+            )
+            return None
+
+
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """Process id and user id of the other end; of a listener, those of the process that called `listen`.
+
+    The process id is 0 for a process of another container.
+    """
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    process, user, _ = struct.unpack("3i", found)
+    return process, user
 
 
 def fork_server(environment: Mapping[str, str] | None = None) -> Server | None:
@@ -62,6 +91,7 @@ class Fork:
     Args:
         words: the arguments of `python -m tasks`.
         output: file descriptor for standard output, and for standard error unless `error` is given.
+        short: as in `known_group`.
     """
 
     def __init__(
@@ -72,8 +102,11 @@ class Fork:
         environment: Mapping[str, str],
         output: int,
         error: int | None = None,
+        *,
+        short: bool = False,
     ) -> None:
         self.answer = ""
+        self._short = short
         self.cpu_seconds = 0.0
         self._code: int | None = None
         self._stack = ExitStack()
@@ -97,7 +130,7 @@ class Fork:
             raise OSError("the fork server has ended")
 
     def __enter__(self) -> Fork:
-        self._stack.enter_context(known_group(self.pid))
+        self._stack.enter_context(known_group(self.pid, short=self._short))
         return self
 
     def __exit__(
@@ -149,7 +182,8 @@ def delegate(arguments: Sequence[str]) -> int | None:
     if server is None:
         return None
     try:
-        with Fork(server, arguments, Path.cwd(), os.environ, 1, 2) as fork:
+        with Relay() as relay, Fork(server, arguments, Path.cwd(), os.environ, 1, 2) as fork:
+            relay.to(fork.pid)
             return fork.wait()
     except OSError:
         return None
@@ -168,6 +202,12 @@ def cpu_seconds() -> float:
 def told() -> str:
     """The text of the last call of `tell`; empty if there was none."""
     return _told[-1] if _told else ""
+
+
+def _say_once(line: str) -> None:
+    if line not in _said:
+        _said.add(line)
+        print(line, file=sys.stderr, flush=True)
 
 
 def _lives(pid: int) -> bool:

@@ -1,5 +1,7 @@
 """Ends a stage when a process that started it has ended. DVC, when killed, would leave its command running.
 
+It is asked to end with TERM, so that it closes its record, and killed if it does not.
+
 The chain of processes is flow -> dvc -> sh -> stage, or with a fork server flow -> dvc -> sh -> client ~ stage. Linux
 signals the death of the parent (PR_SET_PDEATHSIG). The rest of the chain is checked four times a second.
 """
@@ -12,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 
@@ -21,6 +24,9 @@ CLIENT = "COVEY_CLIENT_PID"
 
 DVC = "COVEY_DVC_PID"
 """Environment variable of a stage whose DVC runs in a fork: the process id of that fork."""
+
+ENDING_SECONDS = 5.0
+"""From TERM to KILL. The next start of the stage waits longer than this (WAIT_SECONDS in tasks/stage/run.py)."""
 
 
 def die_with_parent() -> None:
@@ -54,7 +60,7 @@ def dvc_pid() -> int:
 
 
 def follow_the_chain() -> None:
-    """Watches the ancestors up to dvc and the flow, if there are any. Kills this process when one of them ends."""
+    """Watches the ancestors up to dvc and the flow, if there are any. Ends this process when one of them ends."""
     watched = _chain() if "DVC_STAGE" in os.environ else []
     if flow := os.environ.get("COVEY_FLOW_PID"):
         try:
@@ -65,13 +71,13 @@ def follow_the_chain() -> None:
     def watch() -> None:
         while all(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in watched):
             time.sleep(0.25)
-        os.kill(os.getpid(), signal.SIGKILL)
 
     def guarded() -> None:
-        try:
+        with suppress(psutil.NoSuchProcess):
             watch()
-        except psutil.NoSuchProcess:
-            os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ENDING_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     if watched:
         threading.Thread(target=guarded, name="lifeline", daemon=True).start()

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from tasks.process import faults
 from tasks.process.command import command_environment, run_command
 from tasks.process.files import write_json
-from tasks.process.fork_client import Fork, fork_server, tell
+from tasks.process.fork_client import ADDRESS, Fork, fork_server, tell
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.stage.telling import foreign_errors
@@ -38,27 +39,37 @@ def call(project: Project, function: str, *arguments: Any) -> Any:
     """
     words, environment = ["call", function, json.dumps(arguments)], command_environment({})
     with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as folder:
-        server = fork_server()
-        if server:
-            with Fork(server, words, project.root, environment, output.fileno()) as fork:
-                code, answer = fork.wait(), fork.answer
-        else:
+        found = _in_fork(project, words, environment, output.fileno())
+        if found is None:
             path = Path(folder) / "answer"
-            environment[ANSWER] = str(path)
             command = [sys.executable, "-m", "tasks", *words]
-            code = run_command(command, project.root, output, environment, None)
-            answer = path.read_text() if path.exists() else ""
+            left_out = {name: value for name, value in environment.items() if name != ADDRESS}
+            code = run_command(command, project.root, output, {**left_out, ANSWER: str(path)}, None, short=True)
+            found = code, path.read_text() if path.exists() else ""
+        code, text = found
         output.seek(0)
         said = output.read().decode(errors="replace").strip()
-    found = json.loads(answer) if answer else {}
-    if "refused" in found:
-        raise ParameterError(found["refused"])
-    if "failed" in found:
-        raise CallFailed(found["failed"])
-    if code or "returned" not in found:
+    answer = json.loads(text) if text else {}
+    if "refused" in answer:
+        raise ParameterError(answer["refused"])
+    if "failed" in answer:
+        raise CallFailed(answer["failed"])
+    if code or "returned" not in answer:
         lines = said.splitlines() if faults.traced() else said.splitlines()[-12:]
         raise CallFailed("\n".join(lines) or f"{function} ended with exit code {code}")
-    return found["returned"]
+    return answer["returned"]
+
+
+def _in_fork(
+    project: Project, words: list[str], environment: dict[str, str], output: int
+) -> tuple[int | None, str] | None:
+    """Exit code and answer of a call in a fork; None where there is no fork server, or it has just ended."""
+    server = fork_server()
+    if server is None:
+        return None
+    with suppress(OSError), Fork(server, words, project.root, environment, output, short=True) as fork:
+        return fork.wait(), fork.answer
+    return None
 
 
 def main(arguments: list[str]) -> int:

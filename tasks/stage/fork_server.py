@@ -14,11 +14,9 @@ import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -26,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.process import collector
-from tasks.process.fork_client import ADDRESS
+from tasks.process.fork_client import ADDRESS, peer
 from tasks.process.parent_death import die_with_parent
 from tasks.project.project import Project
 from tasks.tracking import server as tracking_server
@@ -58,13 +56,18 @@ def running(project: Project, *, trains: bool = True) -> Iterator[dict[str, str]
     if sys.platform != "linux":
         yield {}
         return
-    address = f"covey-{os.getpid()}-{time.monotonic_ns()}"  # abstract: leaves no file, has no length limit of a path
     # Two libraries would start a thread of their own on import, and a fork takes along only the thread that forks.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
-    with open(project.log("forkserver"), "wb") as output:
+    with open(project.log("forkserver"), "wb") as output, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        # Linux picks a free abstract address. It is taken before anyone can know it, leaves no file, and is free again
+        # when the server ends.
+        listener.bind("")
+        address = listener.getsockname()[1:].decode()
+        words = [str(listener.fileno()), str(os.getpid()), "trains" if trains else ""]
         server = subprocess.Popen(
-            [sys.executable, "-m", "tasks.stage.fork_server", address, str(os.getpid()), "trains" if trains else ""],
+            [sys.executable, "-m", "tasks.stage.fork_server", *words],
             cwd=project.root,
+            pass_fds=(listener.fileno(),),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -78,8 +81,11 @@ def running(project: Project, *, trains: bool = True) -> Iterator[dict[str, str]
         server.wait()
 
 
-def serve(address: str, owner: int, *, trains: bool) -> None:
-    """Imports, then forks a child for every connection until the owner is gone."""
+def serve(bound: int, owner: int, *, trains: bool) -> None:
+    """Imports, then forks a child for every connection until the owner is gone.
+
+    bound: file descriptor of a socket that has its address. This process calls `listen`: that is what clients check.
+    """
     die_with_parent()
     if os.getppid() != owner:
         return
@@ -89,19 +95,23 @@ def serve(address: str, owner: int, *, trains: bool) -> None:
         print(f"{others} threads run in the fork server: a fork may hang", [t.name for t in threading.enumerate()])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script has started in the background
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(f"\0{address}")
+    with socket.socket(fileno=bound) as listener:
+        os.set_inheritable(bound, False)
         listener.listen(64)
         while True:
             connection, _ = listener.accept()
-            user, client = _peer(connection)
-            if user != os.getuid():  # an abstract address has no permissions of its own
+            client, user = peer(connection)
+            if user != os.geteuid() or not client:  # an abstract address has no permissions of its own
                 connection.close()
                 continue
             if os.fork() == 0:
-                listener.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                os._exit(_child(connection, client, own))
+                code = 1
+                try:
+                    listener.close()
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    code = _child(connection, client, own)
+                finally:
+                    os._exit(code)
             connection.close()
 
 
@@ -136,13 +146,6 @@ def _forget_changed(own: dict[str, tuple[int, ...]], folder: str) -> None:
     if elsewhere or any(_state(path) != state for path, state in own.items()):
         for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
             del sys.modules[name]
-
-
-def _peer(connection: socket.socket) -> tuple[int, int]:
-    """User id and process id of the other end."""
-    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    process, user, _ = struct.unpack("3i", found)
-    return user, process
 
 
 def _child(connection: socket.socket, client: int, own: dict[str, tuple[int, ...]]) -> int:
@@ -206,4 +209,4 @@ def _die_with_client(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]), trains=bool(sys.argv[3]))
+    serve(int(sys.argv[1]), int(sys.argv[2]), trains=bool(sys.argv[3]))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
-from tasks.process import files, kill_points, locks
+from tasks.process import files, kill_points, locks, stopping
 from tasks.project import paths
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
@@ -38,11 +38,15 @@ def main(arguments: list[str]) -> int:
         return 2
     name = arguments[0] + ("@" + "-".join(arguments[1:]) if arguments[1:] else "")
     project = Project(Path.cwd())
-    for signalled in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signalled, _stop)
     try:
-        with locks.held(project.lock(name), wait=WAIT_SECONDS):
+        # Ctrl-C also in what a script has started in the background: that is how `covey` ends its stages.
+        with (
+            stopping.obeyed(always=(signal.SIGINT, signal.SIGTERM)),
+            locks.held(project.lock(name), wait=WAIT_SECONDS),
+        ):
             _run(project, name, arguments)
+    except stopping.Stopped as stop:
+        return stop.code
     except ParameterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -101,16 +105,21 @@ def _recorded(project: Project, stage: Stage, key: str, work: Path, inputs: Mapp
     """A run of the tracking store for the length of the block; it stays open only if the process is killed."""
     machine = {f"covey.{name}": str(value) for name, value in project.parameters["machine"].items()}
     shown = settings_of(stage.name, project.parameters)
-    record = stage_run.open_run(
-        project, stage=stage.name, key=key, work=work, parameters=shown, inputs=inputs, tags=machine
-    )
+    record = None
     try:
+        with stopping.held():  # or nothing would know of the run that was just opened
+            record = stage_run.open_run(
+                project, stage=stage.name, key=key, work=work, parameters=shown, inputs=inputs, tags=machine
+            )
         yield record
     except (KeyboardInterrupt, SystemExit):
-        record.killed()
+        if record is not None:
+            record.killed()
         raise
     except BaseException as error:
-        record.fail(str(error))
+        if record is not None:
+            with stopping.held():
+                record.fail(str(error))
         raise
 
 
@@ -168,7 +177,3 @@ def _refuse_changed(project: Project, stage: Stage, inputs: Mapping[str, str]) -
     raise RuntimeError(
         f"{', '.join(changed)} changed while the stage ran; nothing was recorded. Run it again with what is there now."
     )
-
-
-def _stop(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)

@@ -7,7 +7,6 @@ import math
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 from tasks.process.command import command_environment, run_command
 from tasks.process.fork_client import Fork, fork_server, tell
 from tasks.process.parent_death import DVC
+from tasks.process.stopping import Relay
 from tasks.project.project import Project
 from tasks.staleness import declaration, dvc_cache, dvc_internals, lock_file, outputs, pipeline
 from tasks.staleness.dvc_errors import MEND, StageFailed, is_locked, is_torn
@@ -174,16 +174,14 @@ def main(arguments: list[str]) -> int:
 def _run_here(project: Project, stage: Stage, command: str, environment: dict[str, str]) -> int:
     """A stage's command: one of Covey's own in a fork of the same server, any other in a shell.
 
-    Ctrl-C reaches the stage itself, which is in this process's group: it has its end to write, and DVC waits for it.
+    Signals go on to the stage: it has its end to write, and DVC waits for it.
     """
     words = shlex.split(command)
     server = fork_server(environment) if words[:3] == ["python", "-m", "tasks"] else None
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        if server is None:
+    with Relay() as relay:
+        if server is None:  # it is in this process's group, and gets the group's signals itself
             outputs.claim(project, stage)  # a stage of Covey's does so itself
             return subprocess.run(command, shell=True, env=environment, check=False).returncode
         with Fork(server, words[3:], Path.cwd(), {**environment, DVC: str(os.getpid())}, 1, 2) as fork:
+            relay.to(fork.pid)
             return fork.wait() or 0
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -273,7 +273,7 @@ from flows.prefect_server import server
 from tasks.project.project import Project
 project = Project(Path({str(tmp_path)!r}))
 server.settle(project)
-print(server.start(project, server.free_port())._process.pid, flush=True)
+print(server.start(project, server.free_port()).process.pid, flush=True)
 time.sleep(60)
 """
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}

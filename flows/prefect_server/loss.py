@@ -56,9 +56,17 @@ def _watch(server: Server, over: threading.Event, guard: threading.Lock) -> None
         with guard:
             if silent >= SILENT_LOOKS and not over.is_set():
                 _lost.append(words)
-                logging.disable(logging.CRITICAL)
+                _silence_prefect()
                 stopping.stop_main_thread()
                 return
+
+
+def _silence_prefect() -> None:
+    """Its threads would print pages of what they cannot tell the server; some of its loggers have no level to set."""
+    logging.disable(logging.CRITICAL)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "prefect" and isinstance(logger, logging.Logger):
+            logger.disabled = True
 
 
 def _look(server: Server, silent: int) -> tuple[str, int]:

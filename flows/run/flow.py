@@ -89,7 +89,8 @@ def to_its_end(body: Callable[[], Result]) -> Result:
         try:
             return body()
         except KeyboardInterrupt:
-            last_resort = threading.Timer(GRACE_SECONDS, _leave)
+            # Without its server Prefect has nothing more to do, though it tries.
+            last_resort = threading.Timer(1.0 if loss.lost() else GRACE_SECONDS, _leave)
             last_resort.daemon = True
             last_resort.start()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +17,7 @@ from tasks.stage.apart import call
 def opened(project: Project, name: str, tags: Mapping[str, str]) -> Iterator[str]:
     """Opens an MLflow run for the block, as the parent of other runs. Yields its id.
 
-    It ends as FINISHED, as FAILED after an error, or as KILLED after an interrupt. Then the records of stages that had
-    to be killed are closed too.
+    It ends as FINISHED, as FAILED after an error, or as KILLED after an interrupt.
     """
     status, run_id = "KILLED", ""
     try:
@@ -31,9 +31,8 @@ def opened(project: Project, name: str, tags: Mapping[str, str]) -> Iterator[str
     finally:
         with stopping.held():
             if run_id:
-                call(project, "tasks.tracking.pipeline_run:finish", run_id, status)
-            if run_id and status != "FINISHED":
-                call(project, "tasks.tracking.pipeline_run:close_dead")
+                if words := call(project, "tasks.tracking.pipeline_run:finish", run_id, status):
+                    print(f"covey: {words}", file=sys.stderr)
 
 
 def describe(project: Project, run_id: str, parameters: Mapping[str, Any], metrics: Mapping[str, float]) -> None:

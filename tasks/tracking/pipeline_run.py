@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,17 @@ from tasks.project.project import Project
 from tasks.tracking import server
 from tasks.tracking.keys import label, parameter_texts
 from tasks.tracking.queries import active, create, is_orphan, log, search, situation
-from tasks.tracking.server import call, choose_uri, connect, database, initialise, local_uri, running, say_once
+from tasks.tracking.server import (
+    call,
+    choose_uri,
+    connect,
+    database,
+    initialise,
+    is_server,
+    local_uri,
+    reachable,
+    running,
+)
 
 
 def start(project: Project, name: str, tags: Mapping[str, str], owner: int) -> str:
@@ -31,14 +42,25 @@ def describe(project: Project, run_id: str, parameters: Mapping[str, Any], metri
     log(client, run_id, parameters=parameter_texts(parameters), metrics=[(0, time.time() * 1000, metrics)])
 
 
-def finish(project: Project, run_id: str, status: str) -> None:
-    """Ends it as FINISHED, FAILED or KILLED, wherever it was started."""
+def finish(project: Project, run_id: str, status: str) -> str:
+    """Ends it as FINISHED, FAILED or KILLED, wherever it was started.
+
+    Unless it is FINISHED, the runs of stages that had to be killed are closed too. Returns what the user should know.
+    """
+    if status != "FINISHED":
+        close_dead(project)
     for uri in _places(project):
         client = connect(project, uri)
         if active(client, run_id) is not None:
             call(client.set_terminated, run_id, status)
-            return
-    say_once(f"MLflow does not know the pipeline's run {run_id}, so it was not told that it is {status}")
+            return ""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if is_server(uri) and not reachable(uri):
+        return (
+            f"MLflow server {uri} stopped answering: what came after is recorded in {database(project)}, and the run of "
+            "the pipeline was not closed. The next covey run closes it when the server is back."
+        )
+    return f"MLflow does not know the pipeline's run {run_id}, so it was not told that it is {status}"
 
 
 def close_dead(project: Project) -> list[str]:

@@ -229,3 +229,27 @@ def test_covey_run_with_a_real_server(tmp_path):
     assert attempts["pretrain@rotation"] == 3
     servers = [other for other in psutil.process_iter(["environ"]) if str(tmp_path) in str(other.info["environ"])]
     assert not servers
+
+
+def test_a_prefect_server_that_is_lost_stops_the_run_with_a_word(tmp_path):
+    (tmp_path / "dvc.yaml").touch()
+    calls = tmp_path / "calls.txt"
+    run = subprocess.Popen(
+        [sys.executable, "-m", "tests.flows.stand_in", "run"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "STAND_IN_SECONDS": "600"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(calls.exists)
+    (server,) = [child for child in psutil.Process(run.pid).children() if "prefect_server" in str(child.cmdline())]
+    server.kill()
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 1, out + err
+    assert len(err.splitlines()) == 1
+    assert "The Prefect server of this run has ended (exit code -9)" in err
+    assert str(tmp_path / ".covey/logs/prefect-server.log") in err
+    assert "`covey run` continues from the last checkpoints" in err
+    assert json.loads(calls.read_text().splitlines()[-1]) == ["mlflow", "KILLED"]
+    assert not [other for other in psutil.process_iter(["environ"]) if str(tmp_path) in str(other.info["environ"])]

@@ -97,7 +97,9 @@ def test_another_thread_can_ask_this_process_to_stop():
 
 def test_a_relay_passes_on_what_came_before_and_after_the_process_was_known(tmp_path):
     told = tmp_path / "told"
-    script = f"trap 'echo first >> {told}' TERM; trap 'echo last >> {told}; exit 3' INT; echo; while :; do sleep 0.02; done"
+    script = (
+        f"trap 'echo first >> {told}' TERM; trap 'echo last >> {told}; exit 3' INT; echo; while :; do sleep 0.02; done"
+    )
     with Relay() as relay:
         signal.raise_signal(signal.SIGTERM)
         with subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:

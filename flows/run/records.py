@@ -30,9 +30,8 @@ def opened(project: Project, name: str, tags: Mapping[str, str]) -> Iterator[str
         raise
     finally:
         with stopping.held():
-            if run_id:
-                if words := call(project, "tasks.tracking.pipeline_run:finish", run_id, status):
-                    print(f"covey: {words}", file=sys.stderr)
+            if run_id and (words := call(project, "tasks.tracking.pipeline_run:finish", run_id, status)):
+                print(f"covey: {words}", file=sys.stderr)
 
 
 def describe(project: Project, run_id: str, parameters: Mapping[str, Any], metrics: Mapping[str, float]) -> None:

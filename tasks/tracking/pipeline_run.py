@@ -57,8 +57,8 @@ def finish(project: Project, run_id: str, status: str) -> str:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if is_server(uri) and not reachable(uri):
         return (
-            f"MLflow server {uri} stopped answering: what came after is recorded in {database(project)}, and the run of "
-            "the pipeline was not closed. The next covey run closes it when the server is back."
+            f"MLflow server {uri} stopped answering: what came after is recorded in {database(project)}, and the run "
+            "of the pipeline was not closed. The next covey run closes it when the server is back."
         )
     return f"MLflow does not know the pipeline's run {run_id}, so it was not told that it is {status}"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import errors
 from tasks.process import command
 from tests.flows.waiting import wait_until
 from tests.tasks.conftest import make_project, run_stage
@@ -81,6 +82,7 @@ def wait_for_steps(project: Path, process: subprocess.Popen[bytes], log: Callabl
     wait_until(trains)
 
 
+@pytest.mark.usefixtures("prefect")
 @pytest.mark.parametrize(
     ("way", "numbers", "code"),
     [
@@ -90,7 +92,7 @@ def wait_for_steps(project: Path, process: subprocess.Popen[bytes], log: Callabl
     ],
     ids=["Ctrl-C more than once", "HUP", "TERM and HUP, by DVC's command"],
 )
-def test_a_signal_closes_records_and_leaves_no_process(trained, fork, prefect, way, numbers, code):
+def test_a_signal_closes_records_and_leaves_no_process(trained, fork, way, numbers, code):
     if not fork:
         pytest.skip("forks are for Linux")
     log = trained / f".covey/logs/{STAGE}.log"
@@ -108,9 +110,7 @@ def test_a_signal_closes_records_and_leaves_no_process(trained, fork, prefect, w
     assert STAGE in statuses(trained, "KILLED")
     assert all_are_gone(trained), processes_in(trained)
     said = (trained / "said").read_text()
-    assert said.rstrip().endswith(
-        "Stopped; all stages have ended. The next covey run continues from the last checkpoints."
-    )
+    assert said.rstrip().endswith(errors.STOPPED.strip())
     assert "Traceback" not in said
 
 

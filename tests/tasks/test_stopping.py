@@ -32,14 +32,18 @@ def _handlers() -> Iterator[None]:
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["INT", "TERM", "HUP"]
 )
 def test_the_first_signal_stops_and_later_ones_leave_the_ending_alone(number, code):
-    ended = False
-    with pytest.raises(Stopped) as caught, obeyed():
+    ended = []
+
+    def work() -> None:
         try:
             signal.raise_signal(number)
         finally:
             for later in stopping.SIGNALS:
                 signal.raise_signal(later)
-            ended = True
+            ended.append(True)
+
+    with pytest.raises(Stopped) as caught, obeyed():
+        work()
     assert ended
     assert caught.value.code == code
     assert stopping.told() == number
@@ -48,20 +52,27 @@ def test_the_first_signal_stops_and_later_ones_leave_the_ending_alone(number, co
 
 def test_a_signal_waits_for_the_end_of_what_must_not_be_cut_in_two():
     done = []
-    with pytest.raises(Stopped), obeyed(), held():
+
+    def work() -> None:
         with held():
             signal.raise_signal(signal.SIGTERM)
             done.append("inner")
         done.append("outer")
+
+    with pytest.raises(Stopped), obeyed(), held():
+        work()
     assert done == ["inner", "outer"]
     with obeyed(), held():
         assert stopping.told() is None
 
 
 def test_a_signal_that_waited_is_not_lost_to_an_error():
-    with pytest.raises(Stopped) as caught, obeyed(), held():
+    def work() -> None:
         signal.raise_signal(signal.SIGINT)
         raise OSError("the disk is full")
+
+    with pytest.raises(Stopped) as caught, obeyed(), held():
+        work()
     assert isinstance(caught.value.__context__, OSError)
 
 
@@ -90,9 +101,12 @@ def test_a_handler_that_a_library_has_put_between_is_put_aside_until_the_end():
 
 
 def test_another_thread_can_ask_this_process_to_stop():
-    with pytest.raises(Stopped), obeyed():
+    def wait() -> None:
         threading.Timer(0.05, stopping.stop_main_thread).start()
         threading.Event().wait(60)
+
+    with pytest.raises(Stopped), obeyed():
+        wait()
 
 
 def test_a_relay_passes_on_what_came_before_and_after_the_process_was_known(tmp_path):

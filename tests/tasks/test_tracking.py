@@ -91,6 +91,29 @@ def test_a_deleted_run_or_work_folder_starts_a_new_run_with_the_whole_curve(root
     assert len(second.client.get_metric_history(second.run_id, "loss")) == STEPS
 
 
+def test_a_pipeline_that_does_not_finish_closes_the_runs_of_stages_that_were_killed(root: Path) -> None:
+    def dies() -> None:
+        opened(root)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    run_id = pipeline_run.start(Project(root), "everything", {}, os.getpid())
+    assert outcome(fork(dies)) == -signal.SIGKILL
+    assert server.running(Project(root))
+    pipeline_run.finish(Project(root), run_id, "KILLED")
+    assert execute(root, "SELECT name, status FROM runs ORDER BY name") == [
+        ("everything", "KILLED"),
+        ("pretrain@world-rotation", "KILLED"),
+    ]
+
+
+def test_a_pipeline_says_that_its_server_is_lost(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = closed_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    words = pipeline_run.finish(Project(root), "of-the-server", "FINISHED")
+    assert words.startswith(f"MLflow server {uri} stopped answering")
+    assert str(server.database(Project(root))) in words
+
+
 def test_a_living_owner_keeps_its_run(root: Path) -> None:
     first = opened(root)
     other = opened(root, work=root / "elsewhere")
@@ -102,8 +125,9 @@ def test_a_pipelines_run(root: Path) -> None:
     run_id = pipeline_run.start(Project(root), "covey run", {"mode": "all"}, os.getpid())
     child = opened(root, parent=run_id)
     assert child.client.get_run(child.run_id).data.tags["mlflow.parentRunId"] == run_id
-    pipeline_run.finish(Project(root), run_id, "FAILED")
+    assert pipeline_run.finish(Project(root), run_id, "FAILED") == ""
     assert child.client.get_run(run_id).info.status == "FAILED"
+    assert "does not know" in pipeline_run.finish(Project(root), "nobody", "FAILED")
 
     def dies() -> None:
         pipeline_run.start(Project(root), "covey run", {}, os.getpid())

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tasks.process import locks, sqlite_file
+from tasks.process import locks, sqlite_file, stopping
 from tasks.process.files import whole_file
 from tasks.process.identity import is_local
 from tasks.project.project import Project
@@ -215,7 +215,10 @@ def call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
     patience = time.monotonic() + LOCKED_SECONDS
     while True:
         try:
-            return function(*arguments, **keywords)
+            with (
+                stopping.held()
+            ):  # a transaction that is cut off keeps the file locked, and the run could not be closed
+                return function(*arguments, **keywords)
         except Exception as error:
             uri = getattr(getattr(function, "__self__", None), "tracking_uri", "")
             if sqlite_file.is_damage(error):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.server
+import signal
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tasks.process.stopping import Stopped, obeyed
 from tasks.tracking.server import call, reachable
 
 
@@ -62,3 +64,15 @@ def test_a_locked_database_is_waited_for_and_other_errors_are_not() -> None:
     with pytest.raises(RuntimeError, match="disk is full"):
         call(function, "disk is full")
     assert len(calls) == 1
+
+
+def test_a_signal_does_not_cut_off_what_mlflow_writes() -> None:
+    done = []
+
+    def write() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        done.append("written")
+
+    with pytest.raises(Stopped), obeyed():
+        call(write)
+    assert done == ["written"]

@@ -119,7 +119,7 @@ def run(
 
     Exit codes: 0 success; 1 a stage failed; 2 a mistake in params.yaml or on the command line; 3 another `covey run`
     is running in this project; 4 success, but a score is worse than the published one in results/NAME.csv of the last
-    commit, by more than its confidence interval; 130 interrupted.
+    commit, by more than its confidence interval; 130, 143 or 129 stopped by Ctrl-C, TERM or HUP.
     """
     with refusals():
         if everything and runs not in (None, scope.ALL):

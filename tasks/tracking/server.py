@@ -215,9 +215,7 @@ def call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
     patience = time.monotonic() + LOCKED_SECONDS
     while True:
         try:
-            with (
-                stopping.held()
-            ):  # a transaction that is cut off keeps the file locked, and the run could not be closed
+            with stopping.held():  # a transaction that is cut off keeps the file locked: no run could be closed
                 return function(*arguments, **keywords)
         except Exception as error:
             uri = getattr(getattr(function, "__self__", None), "tracking_uri", "")

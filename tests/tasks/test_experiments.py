@@ -116,7 +116,7 @@ def test_points_run_as_experiments_and_share_what_they_have_in_common(
 
 
 def test_an_experiment_that_fails_says_where_its_log_is(versioned: Path, fork: dict[str, str]) -> None:
-    sweep = sweeps.build(Project(versioned), "bad", {**CONTENT, "base": {"training.learning_rate": 1e30}})
+    sweep = sweeps.build(Project(versioned), "bad", {**CONTENT, "base": {"training.batch_size": 5000}})
     point = points.points(Project(versioned), sweep)[0]
     place = experiments.copy(Project(versioned), 1, experiments.baseline(Project(versioned), sweep))
     with pytest.raises(experiments.StageFailed, match="clusters 4, seed 1") as failure:

@@ -171,7 +171,7 @@ def check(steps, environment) -> None:
 
 
 FEW = settings(
-    max_examples=6,
+    max_examples=4,
     deadline=None,
     derandomize=True,
     database=None,

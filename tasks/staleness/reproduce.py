@@ -53,13 +53,15 @@ def reproduce(
     if force:
         project.forget_work(name)
     log = project.log(name)
-    mended = 0
+    mended: list[str] = []
     for attempt in range(LOCK_ATTEMPTS):
         with open(log, "wb") as output:
+            output.write("".join(f"{line}\n" for line in mended).encode())
+            output.flush()
             code, outcome = _attempt(project, name, output, command_environment(environment), timeout, force)
         text = log.read_text(errors="replace")
-        if code == AGAIN and mended < MENDINGS:
-            mended += 1
+        if code == AGAIN and len(mended) < MENDINGS:
+            mended.append(text.strip().splitlines()[-1])
             continue
         if code == 0 or not is_locked(text):
             break

@@ -199,6 +199,15 @@ def test_any_sequence_ends_as_a_clean_build(fork, steps):
     check(steps, fork)
 
 
+def test_what_was_mended_in_the_cache_stands_in_the_stage_s_log(fork, tmp_path):
+    root = make(tmp_path / "project")
+    run(root, fork)
+    for path in objects(root):
+        spoil(path)
+    run(root, fork, force=True)
+    assert "files of DVC's cache were damaged" in tiny.project(root).log("top").read_text()
+
+
 def test_two_projects_that_run_at_once_with_one_cache_end_as_a_clean_build(fork, tmp_path):
     clean, *both = (make(tmp_path / name) for name in ("clean", "one", "two"))
     for root in both:

@@ -18,6 +18,7 @@ from rich.table import Table
 from flows import command
 from flows.errors import refusals, run_lock
 from flows.opening import opened
+from flows.run import dag as graph_of
 from flows.run import plan
 from flows.run.report import shown
 from flows.sweep import commands
@@ -175,6 +176,26 @@ def status(
     behind = sum(entry.state != "fresh" for entry in states.values())
     verdict = f"{behind} of {len(states)} stages to run: covey run" if behind else f"All {len(states)} are up to date."
     print(f"{verdict}{command.others(project.parameters)}")
+
+
+@app.command()
+def dag(
+    targets: Annotated[
+        list[str] | None, typer.Argument(metavar="[TARGET]...", help="As for `covey run`. Default: what is selected.")
+    ] = None,
+    as_dot: Annotated[bool, typer.Option("--dot", help="Print the graph in Graphviz's language.")] = False,
+) -> None:
+    """Shows the stages in their order, each with the stages that it reads from.
+
+    Examples:
+
+        covey dag rotation
+
+        covey dag --dot | dot -Tsvg > dag.svg
+    """
+    with refusals():
+        parents = graph_of.selected(opened(), targets or ())
+    print(graph_of.dot(parents) if as_dot else graph_of.words(parents))
 
 
 @app.command()

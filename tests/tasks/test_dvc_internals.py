@@ -10,9 +10,10 @@ import psutil
 import pytest
 from dvc.exceptions import DvcException
 
-from tasks.staleness import dvc_internals, dvc_patches, lock_file
+from tasks.staleness import dvc_internals, dvc_patches, lock_file, pipeline
 from tasks.staleness.dvc_errors import StageFailed
 from tasks.staleness.reproduce import reproduce as bring
+from tasks.staleness.status import stale
 from tests.tasks import tiny
 from tests.tasks.conftest import ROOT
 
@@ -262,3 +263,15 @@ def test_an_edit_between_a_stage_s_end_and_its_record_is_not_taken_for_what_it_r
     assert bring(tiny.project(root), "prepare", environment=environment) == "ran"
     assert (root / "copy.txt").read_text() == (root / "input.txt").read_text()
     assert tiny.status(root, "prepare") == {}
+
+
+def test_a_new_hash_of_code_is_taken_over_without_computing_anew(root):
+    edit_code(root)
+    before = left(root)
+    project = tiny.project(root)
+    graph = pipeline.graph(project)
+    assert stale(project, graph, list(graph)).keys() == {"report"}
+    tiny.dvc(root, "commit", "--force", "report")
+    assert stale(project, graph, list(graph)) == {}
+    assert {**left(root), "dvc.lock": before["dvc.lock"]} == before
+    assert reproduce(root, "report") == ("unchanged", [])

@@ -202,26 +202,6 @@ def test_status_tells_fresh_stale_and_waiting(project):
     assert "3 of 8 stages to run" in table
 
 
-@pytest.mark.usefixtures("project")
-def test_dag_shows_the_stages_and_what_they_read_from():
-    lines = [line.split(maxsplit=1) for line in covey("dag").stdout.splitlines()]
-    assert len(lines) == 8
-    shown = {line[0]: line[1].split(", ") if len(line) > 1 else [] for line in lines}
-    assert shown["prepare"] == []
-    assert shown["extract@rotation"] == ["prepare", "pretrain@rotation"]
-    seen: set[str] = set()
-    for name, parents in shown.items():
-        assert seen.issuperset(parents), name
-        seen.add(name)
-    assert [line.split()[0] for line in covey("dag", "extract@simclr").stdout.splitlines()] == [
-        name for name in shown if name in ("prepare", "pretrain@simclr", "extract@simclr")
-    ]
-    drawn = covey("dag", "--dot").stdout
-    assert drawn.count("->") == sum(map(len, shown.values()))
-    assert '"pretrain@rotation" -> "extract@rotation"' in drawn
-    assert covey("dag", "rotatoin").exit_code == 2
-
-
 def test_report_prints_the_table_and_the_path(project, monkeypatch):
     shutil.rmtree(project / "results")
     result = covey("report")

@@ -39,16 +39,9 @@ def refuse_damaged(root: Path, stage: str, before: float) -> None:
 def _objects(cache: Path, root: Path, stage: str) -> Iterator[Path]:
     """The objects of a stage's outputs, and of the files in them, as far as they are there."""
     for out in outs(root, stage):
-        path = _place(cache, str(out.get("md5", "")))
-        if not path.is_file():
-            continue
-        yield path
-        if path.suffix == ".dir":
-            try:
-                members = [_place(cache, member["md5"]) for member in json.loads(path.read_text())]
-            except (ValueError, TypeError, KeyError):
-                continue  # it is damaged itself
-            yield from (member for member in members if member.is_file())
+        digest = str(out.get("md5", ""))
+        objects = [place(cache, digest), *(place(cache, member) for member in members(cache, digest).values())]
+        yield from (path for path in objects if path.is_file())
 
 
 def outs(root: Path, stage: str) -> list[dict[str, Any]]:
@@ -62,7 +55,21 @@ def outs(root: Path, stage: str) -> list[dict[str, Any]]:
     return list(parse_yaml(entry, paths.LOCK)[stage].get("outs", ())) if entry else []
 
 
-def _place(cache: Path, digest: str) -> Path:
+def members(cache: Path, digest: str) -> dict[str, str]:
+    """The files of a folder, by their paths in it, and their digests; none where its object is not there, or damaged.
+
+    digest: of a folder's object; of any other there are none.
+    """
+    if not digest.endswith(".dir"):
+        return {}
+    try:
+        return {str(item["relpath"]): str(item["md5"]) for item in json.loads(place(cache, digest).read_text())}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def place(cache: Path, digest: str) -> Path:
+    """Where the cache keeps an object."""
     return cache / digest[:2] / digest[2:]
 
 

@@ -6,7 +6,6 @@ A file is ours if Covey has noted its name (.covey/outputs), if dvc.lock lists i
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,11 +101,7 @@ def _in_lock(root: Path, path: str, stage: str) -> list[str]:
     digest = next((str(out.get("md5", "")) for out in dvc_cache.outs(root, stage) if out["path"] == path), "")
     if not digest.endswith(".dir"):
         return [""] if digest else []
-    try:
-        content = json.loads((dvc_internals.cache_folder(root) / digest[:2] / digest[2:]).read_text())
-    except (OSError, ValueError):
-        return []
-    return [f"/{item['relpath']}" for item in content]
+    return [f"/{name}" for name in dvc_cache.members(dvc_internals.cache_folder(root), digest)]
 
 
 def _held(cache: Path, file: Path) -> bool:
@@ -115,4 +110,4 @@ def _held(cache: Path, file: Path) -> bool:
         return file.is_symlink() and not file.exists()  # a dangling link holds nothing
     with open(file, "rb") as content:
         digest = hashlib.file_digest(content, "md5").hexdigest()
-    return (cache / digest[:2] / digest[2:]).exists()
+    return dvc_cache.place(cache, digest).exists()

@@ -44,10 +44,10 @@ def stale(
 
 def _current_code(project: Project, known: str | None, bring_code: Callable[[Project], Any]) -> str:
     """Brings code.json up to date where the code has changed; the signature of the sources that it agrees with."""
-    if unchanged.of_sources(project) != known:
-        now = code_hash.fingerprints(project.root, project.parameters)
-        if code_hash.read(project.root) != now:
-            bring_code(project)
+    seen = unchanged.of_sources(project)  # of a large data set it takes seconds
+    if seen == known or code_hash.read(project.root) == code_hash.fingerprints(project.root, project.parameters):
+        return seen
+    bring_code(project)
     return unchanged.of_sources(project)
 
 

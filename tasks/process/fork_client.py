@@ -12,7 +12,6 @@ import select
 import signal
 import socket
 import struct
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -24,6 +23,7 @@ import psutil
 
 from tasks.process.command import known_group
 from tasks.process.parent_death import CLIENT
+from tasks.process.said import say_once
 from tasks.process.stopping import Relay
 
 ADDRESS = "COVEY_FORKSERVER"
@@ -33,7 +33,6 @@ STARTING = 60.0
 KILLED = 128 + signal.SIGKILL
 _told: list[str] = []
 _spent: list[float] = []
-_said: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Server:
             if (found := peer(connection)) == (self.pid, os.geteuid()):
                 return connection
             connection.close()
-            _say_once(
+            say_once(
                 f"process {found[0]} of user {found[1]} listens at the address of the fork server, process {self.pid}; "
                 "nothing was sent to it, and what follows runs without the fork server"
             )
@@ -202,12 +201,6 @@ def cpu_seconds() -> float:
 def told() -> str:
     """The text of the last call of `tell`; empty if there was none."""
     return _told[-1] if _told else ""
-
-
-def _say_once(line: str) -> None:
-    if line not in _said:
-        _said.add(line)
-        print(line, file=sys.stderr, flush=True)
 
 
 def _lives(pid: int) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from tasks.process import locks, sqlite_file, stopping
 from tasks.process.files import whole_file
 from tasks.process.identity import is_local
+from tasks.process.said import say_once
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.tracking import local_records
@@ -47,7 +47,6 @@ MODULES = (
 WITHOUT_SCHEME = ("databricks", "databricks-uc", "uc")
 """Addresses of MLflow's that look like a folder's name."""
 LOCKED_SECONDS = 120.0
-_said: set[str] = set()
 _usable: set[Path] = set()
 
 
@@ -112,12 +111,6 @@ def choose_uri(project: Project) -> str:
         return uri
     say_once(f"MLflow server {uri} does not answer; recording in {database(project)} instead")
     return local_uri(project)
-
-
-def say_once(line: str) -> None:
-    if line not in _said:
-        _said.add(line)
-        print(line, file=sys.stderr, flush=True)
 
 
 def connect(project: Project, uri: str) -> Any:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.process.files import remembered, whole_file
+from tasks.process.said import say_once
 from tasks.project.project import Project
 from tasks.tracking.journal import Journal
 from tasks.tracking.keys import input_tags, label, parameter_texts
@@ -29,7 +30,6 @@ from tasks.tracking.server import (
     local_uri,
     locked,
     reachable,
-    say_once,
     settle_places,
 )
 

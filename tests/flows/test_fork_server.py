@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.process import fork_client
+from tasks.process import fork_client, said
 from tasks.process.fork_client import ADDRESS, Fork, delegate, fork_server
 from tasks.project.project import Project
 from tasks.stage.apart import call
@@ -67,7 +67,7 @@ def answer(_: Project) -> int:
 
 def test_an_impostor_gets_nothing_and_the_work_is_done_without_it(impostor, tmp_path, monkeypatch, capsys):
     process, address = impostor
-    monkeypatch.setattr(fork_client, "_said", set())
+    monkeypatch.setattr(said, "_said", set())
     monkeypatch.setenv(ADDRESS, f"{os.getpid()}:{address}")  # a server that lives; its address is another's
     monkeypatch.setenv("SECRET", "key")
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
@@ -78,7 +78,7 @@ def test_an_impostor_gets_nothing_and_the_work_is_done_without_it(impostor, tmp_
 
 def test_a_stage_starts_by_itself_where_an_impostor_listens(impostor, monkeypatch, capsys):
     process, address = impostor
-    monkeypatch.setattr(fork_client, "_said", set())
+    monkeypatch.setattr(said, "_said", set())
     monkeypatch.setenv(ADDRESS, f"{os.getpid()}:{address}")
     assert delegate(["prepare"]) is None
     assert process.stdout.readline().strip() == "b''"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks.process import said
 from tasks.project.project import Project
 from tasks.staleness import code_hash
 from tasks.tracking import server
@@ -128,7 +129,7 @@ def root(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A project folder with a database; making one takes seconds, so it is copied and told where it is."""
     for name in ("MLFLOW_TRACKING_URI", "COVEY_PARENT_RUN", "COVEY_PREFECT_RUN", "PREFECT__FLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(server, "_said", set())
+    monkeypatch.setattr(said, "_said", set())
     path = server.database(Project(tmp_path))
     path.parent.mkdir()
     shutil.copy(template, path)

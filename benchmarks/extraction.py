@@ -31,7 +31,7 @@ def measure(effort: Effort, page: Page) -> None:
     def ours(rounds: int) -> None:
         with autocast(precision, device):
             for _ in range(rounds):
-                for _ in extract_features(encoder, images, device, batch_size=BATCH):
+                for _ in extract_features(encoder, {"images": images}, device, batch_size=BATCH):
                     pass
 
     def bare(rounds: int) -> None:

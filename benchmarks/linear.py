@@ -52,7 +52,7 @@ def representation(train: int, test: int) -> Representation:
     for name, split in (("train", data.train), ("test", data.test)):
         assert split.labels is not None
         with autocast(resolve_precision("auto", device), device):
-            blocks = list(extract_features(encoder, split.images, device))
+            blocks = list(extract_features(encoder, {"images": split.images}, device))
         features[name] = {layer: torch.cat([block[layer] for block in blocks]).numpy() for layer in blocks[0]}
         labels[name] = split.labels.numpy()
     layers = tuple(features["train"])

@@ -37,7 +37,7 @@ class MethodsError(RuntimeError):
     """A table cannot be made, or is not what its files give; the text says which and what to do."""
 
 
-COSTS = ("seconds", "images_per_second", "peak_memory")
+COSTS = ("seconds", "samples_per_second", "peak_memory")
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def costs(entries: Sequence[Entry]) -> str:
                 "–" if seen is None else f"{seen:,.0f}",
                 "–" if views is None else f"{views:,.0f}",
                 *(_plain(entry.number(name), 3) for name in ("chance", "loss")),
-                *(_plain(entry.number(name), 0) for name in ("images_per_second", "seconds")),
+                *(_plain(entry.number(name), 0) for name in ("samples_per_second", "seconds")),
                 "–" if memory is None else f"{memory / 2**20:,.0f}",
             ]
         )

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from benchmarks.methods import FOLDER
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.modalities.image import to_float
+from ssl_models.modalities.inputs import inputs
 from ssl_models.protocols import knn
 from ssl_models.protocols._common.score import Representation
 from ssl_models.views.patches import GRID, cut_tiles, normalise_tiles
@@ -83,7 +83,7 @@ def top1(place: Places, encoder: Encoder, reading: Reading) -> float:
 @torch.inference_mode()
 def read(place: Places, split: str, encoder: Encoder, reading: Reading) -> numpy.ndarray:
     images = torch.from_numpy(numpy.array(Stored(place.dataset).samples(split)))
-    return torch.cat([reading(encoder, to_float(batch)) for batch in images.split(512)]).numpy()
+    return torch.cat([reading(encoder, inputs(batch)) for batch in images.split(512)]).numpy()
 
 
 if __name__ == "__main__":

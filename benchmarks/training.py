@@ -15,11 +15,12 @@ from benchmarks.measuring import Effort, compare, pictures, rate_of, resident, s
 from benchmarks.page import Page
 from benchmarks.rows import MethodRow, Row, Target
 from ssl_models import methods
+from ssl_models.data import DataSpec
 from ssl_models.datasets._common.split import Split
 from ssl_models.encoders import build_encoder
 from ssl_models.hardware import autocast, pick_device, resolve_precision
 from ssl_models.losses.contrastive import nt_xent
-from ssl_models.method import DataSpec, Method, method_class
+from ssl_models.method import Method, method_class
 from ssl_models.methods.simclr import METHOD, SimCLR
 from ssl_models.optimizers import build_optimizer
 from ssl_models.trainer import Settings, Training
@@ -110,7 +111,7 @@ def build(kind: Callable[..., Method], data: Split) -> Method:
     torch.manual_seed(0)
     classes = None if data.labels is None else int(data.labels.max()) + 1
     teacher = torch.randn(len(data), 16)
-    shape = DataSpec(len(data), tuple(data.images.shape[1:]), data.labels, classes, teacher)
+    shape = DataSpec(len(data), {"images": tuple(data.images.shape[1:])}, data.labels, classes, teacher)
     return kind(build_encoder("resnet"), shape)
 
 

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.measuring import Effort, compare, pictures, rate_of, threads
 from benchmarks.page import Page
 from benchmarks.rows import Row, Target
+from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
-from ssl_models.method import DataSpec
 from ssl_models.methods.simclr import METHOD, SimCLR
 
 BATCH, WORKERS = 256, 2
@@ -27,7 +27,7 @@ HOW = (
 def measure(effort: Effort, page: Page) -> None:
     """Adds the row of the views."""
     images = pictures(BATCH).images
-    method = METHOD(build_encoder("resnet", width=4), DataSpec(len(images), tuple(images.shape[1:])))
+    method = METHOD(build_encoder("resnet", width=4), DataSpec(len(images), {"images": tuple(images.shape[1:])}))
     generator = torch.Generator().manual_seed(0)
 
     def ours(batches: int) -> None:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class DoesNotApply(ValueError):
     """A method or a protocol cannot be applied to these data or this encoder. The text says what is lacking."""
+
+
+class NeedsParts(DoesNotApply):
+    """A method, an encoder or a protocol reads parts of a sample that these data do not have.
+
+    needed: of which one at least is needed. there: the parts that the samples have.
+    """
+
+    def __init__(self, needed: Iterable[str], there: Iterable[str], reader: str = "it") -> None:
+        super().__init__(f"{reader} reads {' or '.join(needed)}, and these samples have {', '.join(there) or 'none'}")
 
 
 class NeedsTruth(DoesNotApply):

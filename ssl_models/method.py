@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar
 
 from torch import Generator, Tensor, nn
 
+from ssl_models.data import DataSpec
+from ssl_models.datasets._common.split import IMAGES
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.errors import NeedsParts
 
 FAMILIES = ("control", "predictive", "contrastive", "refit")
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """What a method may know of its data before it sees a batch.
-
-    samples: number of training samples N. shape: of one sample, for images (C, H, W).
-    labels: (N,) int64 class or cluster ids on the CPU, None where there are none. classes: how many ids there are.
-    targets: (N, K) float logits of a teacher for each sample, None where there is none.
-    """
-
-    samples: int
-    shape: tuple[int, ...]
-    labels: Tensor | None = None
-    classes: int | None = None
-    targets: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +56,10 @@ class Method(nn.Module, ABC):
     reference: ClassVar[str]
     """The paper that it comes from, as "Gidaris et al. 2018, arXiv:1803.07728"; empty for a control."""
 
+    parts: tuple[str, ...] = (IMAGES,)
+    """The parts of a sample that `views` is given, in order. () in a class stands for whatever its encoder reads; its
+    __init__ then sets them, by `encoder.reads`."""
+
     chance: float | None = None
     """The loss of a network that has learned nothing, e.g. log(classes), set in __init__.
 
@@ -83,8 +75,10 @@ class Method(nn.Module, ABC):
         self.encoder = encoder
 
     @abstractmethod
-    def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """(B, ...) uint8 samples -> views, each (B, ...) or (B * k, ...), float in [0, 1], on the same device.
+    def views(self, *parts_and_generator: Any) -> tuple[Tensor, ...]:
+        """Called as `views(*parts, generator)`: (B, ...) as stored -> views, each (B, ...) or (B * k, ...).
+
+        Views are on the device of the parts, and of the kind that the encoder takes (modalities/inputs.py).
 
         Every random number is drawn from `generator`, which is on that device. A view may also hold int64 numbers, such
         as labels of the pretext task.
@@ -108,9 +102,16 @@ class Method(nn.Module, ABC):
         """
 
 
-def views_by(method: Method, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+def require_parts(method: type[Method], name: str, data: DataSpec) -> None:
+    """Raises NeedsParts for data that lack a part which the method reads; `name` is that of its file."""
+    for part in method.parts:
+        if part not in data.shapes:
+            raise NeedsParts((part,), data.shapes, f"the method '{name}'")
+
+
+def views_by(method: Method, parts: Sequence[Tensor], generator: Generator) -> tuple[Tensor, ...]:
     """What a method's `views` gives. Raises ValueError, by file and class, where that is no tuple of tensors."""
-    found = method.views(images, generator)
+    found = method.views(*parts, generator)
     if not isinstance(found, tuple) or not all(isinstance(view, Tensor) for view in found):
         raise ValueError(f"{_place(method)}.views gives a {type(found).__name__}; it must give a tuple of tensors")
     return found

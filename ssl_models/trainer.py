@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -77,7 +78,7 @@ class Observer(Protocol):
     def save(self, step: int, checkpoint: dict[str, Any]) -> None:
         """Keeps a checkpoint, whole or not at all."""
 
-    def progress(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
+    def progress(self, step: int, steps: int, loss: float, samples_per_second: float) -> None:
         """Called after every step."""
 
 
@@ -96,7 +97,7 @@ class Silent:
     def save(self, step: int, checkpoint: dict[str, Any]) -> None:
         pass
 
-    def progress(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
+    def progress(self, step: int, steps: int, loss: float, samples_per_second: float) -> None:
         pass
 
 
@@ -107,7 +108,9 @@ def derive_seed(*parts: int | str) -> int:
 
 
 class Training:
-    """One method's training over `images` (N, ...) uint8, which stay on their device.
+    """One method's training over samples, which stay on their device.
+
+    samples: a tensor (N, ...) for each of the parts that the method reads, in its order; or the only one.
 
     Several processes are all given the same arguments, and only the first calls its observer. Raises ValueError if a
     batch is larger than the data or cannot be shared equally, TrainingDivergedError on a loss that is infinite or not a
@@ -119,7 +122,7 @@ class Training:
     def __init__(
         self,
         method: Method,
-        images: Tensor,
+        samples: Tensor | Sequence[Tensor],
         settings: Settings,
         *,
         seed: int,
@@ -128,14 +131,18 @@ class Training:
         checkpoint_steps: int | None = None,
         observer: Observer | None = None,
     ) -> None:
-        if settings.batch_size > len(images):
-            raise ValueError(f"batch_size {settings.batch_size} is over the {len(images)} training samples there are")
+        self.parts = (samples,) if isinstance(samples, Tensor) else tuple(samples)
+        if len(self.parts) != len(method.parts):
+            raise ValueError(f"there are {len(self.parts)} parts of the samples, and the method reads {method.parts}")
+        self.samples = len(self.parts[0])
+        if settings.batch_size > self.samples:
+            raise ValueError(f"batch_size {settings.batch_size} is over the {self.samples} training samples there are")
         processes.require_shares(settings.batch_size, processes.world())
         self.device = torch.device(device)
         self.precision = resolve_precision(precision, self.device)
-        self.method, self.images, self.settings, self.seed = method, images, settings, seed
+        self.method, self.settings, self.seed = method, settings, seed
         place(method, self.device, channels_last=method.encoder.convolutional)
-        self.steps_per_epoch = len(images) // settings.batch_size
+        self.steps_per_epoch = self.samples // settings.batch_size
         self.steps = self.steps_per_epoch * settings.epochs
         self.checkpoint_steps = checkpoint_steps or self.steps_per_epoch
         self.observer: Observer = Silent() if observer is None or processes.rank() else observer
@@ -154,7 +161,7 @@ class Training:
     def run(self, stop_after: int | None = None) -> None:
         """Trains from the last checkpoint, or from the start, to the end, or to step `stop_after`."""
         told = f"{self.settings}, seed {self.seed}, precision {self.precision}"
-        processes.require_same(lambda: f"{told}, {processes.describe(self.method, self.images, self.device)}")
+        processes.require_same(lambda: f"{told}, {processes.describe(self.method, self.parts, self.device)}")
         if (checkpoint := processes.from_first(self.observer.load(), self.device)) is not None:
             self._resume(checkpoint)
         processes.agree(self.method)
@@ -208,7 +215,7 @@ class Training:
 
     def _order(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
-        return torch.randperm(len(self.images), generator=generator)
+        return torch.randperm(self.samples, generator=generator)
 
     def _train_step(self, index: Tensor) -> float | None:
         """Trains on the samples `index` (B,). Returns the chance level of this batch's loss, if it has one."""
@@ -223,7 +230,7 @@ class Training:
         seed = derive_seed(self.seed, "step", self.step)
         torch.manual_seed(seed)
         generator = torch.Generator(self.device).manual_seed(seed)
-        batch = self.images[index.to(self.images.device)].to(self.device, non_blocking=True)
+        batch = [part[index.to(part.device)].to(self.device, non_blocking=True) for part in self.parts]
         views = views_by(self.method, batch, generator)
         with autocast(self.precision, self.device):
             scored = scored_by(self.method, *views, index=index.to(self.device))
@@ -255,12 +262,12 @@ class Training:
                     f"{1 + (self.step - 1) // self.steps_per_epoch}, learning rate {rate:.4g}); "
                     "lower learning_rate, lengthen warmup_epochs, or try precision: float32"
                 )
-            self.observer.progress(self.step, self.steps, loss, self._images_per_second())
+            self.observer.progress(self.step, self.steps, loss, self._samples_per_second())
 
     def _end_epoch(self, chance: float | None) -> None:
         means = {name: float(total / count) for name, (total, count) in self.sums.items()}
         means["learning_rate"] = self.optimizer.param_groups[0]["lr"]
-        means["images_per_second"] = self._images_per_second()
+        means["samples_per_second"] = self._samples_per_second()
         if chance is not None:
             means["chance"] = chance
         self.observer.epoch(self.step, means)
@@ -270,6 +277,6 @@ class Training:
     def _start_clock(self) -> None:
         self._clock = (self.step, time.perf_counter())
 
-    def _images_per_second(self) -> float:
+    def _samples_per_second(self) -> float:
         step, started = self._clock
         return (self.step - step) * self.settings.batch_size / (time.perf_counter() - started)

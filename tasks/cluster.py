@@ -59,7 +59,7 @@ def cluster(context: Context, run: str) -> Result:
     kill_points.point("before-output")
     Clusters(places.clusters(run)).write({ASSIGNMENTS: found.assignments} | found.arrays)
     picture = places.metric(run, "clusters.png")
-    save_png(picture, cluster_grid(data.samples("train"), found.assignments, found.distances))
+    save_png(picture, cluster_grid(data.samples("train"), found.assignments, found.distances, data.known))
     write_json(places.metric(run, "cluster.json"), summary)
     return Result({name: float(value) for name, value in summary.items() if value is not None}, artifacts=[picture])
 

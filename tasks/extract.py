@@ -1,4 +1,4 @@
-"""Stage `extract`: the features of every layer for every image, once for all protocols and for k-means."""
+"""Stage `extract`: the features of every layer for every sample, once for all protocols and for k-means."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ def extract(context: Context, run: str) -> Result:
     precision = resolve_precision(context.parameters["machine"]["precision"], device)
     started, total = time.perf_counter(), 0
 
-    def batches(images: torch.Tensor) -> Iterator[dict[str, np.ndarray]]:
-        for batch in extract_features(encoder, images, device, **context.parameters["extract"]):
+    def batches(samples: dict[str, torch.Tensor]) -> Iterator[dict[str, np.ndarray]]:
+        for batch in extract_features(encoder, samples, device, **context.parameters["extract"]):
             yield {layer: found.numpy() for layer, found in batch.items()}
 
     for split in ("train", "test"):
-        images = torch.from_numpy(np.array(data.samples(split)))
+        stored = data.samples(split)
+        samples = {part: torch.from_numpy(np.array(stored[part])) for part in encoder.reads(stored)}
         with autocast(precision, device):
-            total += features.write(split, batches(images), len(images))
-    return Result(costs={"images_per_second": total / (time.perf_counter() - started)})
+            total += features.write(split, batches(samples), data.description[split])
+    return Result(costs={"samples_per_second": total / (time.perf_counter() - started)})

@@ -31,7 +31,8 @@ def prepare(context: Context) -> Result:
 def _draw(folder: Path, dataset: Dataset, reader: Any, seed: int) -> None:
     """samples.png, and for a data set that knows its factors sweeps.png; samples.json names their rows."""
     labels = None if dataset.train.labels is None else dataset.train.labels.numpy()
-    save_png(folder / "samples.png", sample_sheet(dataset.train.images.numpy(), labels, len(dataset.classes)))
+    samples = {part: stored.numpy() for part, stored in dataset.train.parts.items()}
+    save_png(folder / "samples.png", sample_sheet(samples, labels, len(dataset.classes), dataset.known))
     rows = {"rows": list(dataset.classes[:20]) if labels is not None else [], "sweeps": []}
     if hasattr(reader, "factor_sweep"):
         picture, names = reader.factor_sweep(seed=seed)

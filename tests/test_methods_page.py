@@ -39,7 +39,7 @@ def file_run(root: Path, seed: int, *, runs: dict = TOP1) -> None:
         }
         told |= {"reference": "Gidaris", "samples_seen": 800, "views_seen": 3200, "chance": 1.386, "loss": 0.5}
         spent = {"data": "world", "run": run, "stage": "training", "seconds": 2.5, "training_seconds": 1.6}
-        spent |= {"images_per_second": 500 + 100 * seed, "peak_memory": 2**30}
+        spent |= {"samples_per_second": 500 + 100 * seed, "peak_memory": 2**30}
         told |= {"precision": "bf16", "device": "cpu"} | (
             {"family": "control", "device": ""} if run == "random" else {}
         )

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from benchmarks import scale
+from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.method import DataSpec
 from ssl_models.methods.random import Random
 from tasks.artifacts.encoders import write_encoder
 from tasks.project.paths import Places
@@ -61,7 +61,7 @@ def project(tmp_path: Path) -> Path:
         images[labels == 1, ..., ::4] = 255
         numpy.save(place.dataset / f"{split}.images.npy", images.to(torch.uint8).numpy())
         numpy.save(place.dataset / f"{split}.labels.npy", labels)
-    data = DataSpec(40, (3, 48, 48))
+    data = DataSpec(40, {"images": (3, 48, 48)})
     write_encoder(place.encoder("random"), Random(network(), data), data.shape)
     return tmp_path
 

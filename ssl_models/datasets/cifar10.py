@@ -14,7 +14,7 @@ from ssl_models.datasets import folder
 from ssl_models.datasets._common import archive
 from ssl_models.datasets._common.passed_over import PassedOver
 from ssl_models.datasets._common.pictures import SUFFIXES
-from ssl_models.datasets._common.split import Dataset, Split
+from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 from ssl_models.datasets._folder.listing import Entry, Listing
 
 TRAIN, TEST = 50_000, 10_000
@@ -103,7 +103,7 @@ def _downloaded(size: int) -> Dataset:
             f"({place}), nor could it be downloaded to '{root}' ({type(error).__name__}: {error}). Put it in one of "
             "these places."
         ) from error
-    splits = [Split(_resized(part.data, size), torch.tensor(part.targets)) for part in (train, test)]
+    splits = [Split({IMAGES: _resized(part.data, size)}, torch.tensor(part.targets)) for part in (train, test)]
     return Dataset(splits[0], splits[1], tuple(train.classes))
 
 

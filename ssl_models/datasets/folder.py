@@ -17,7 +17,7 @@ from torch import Tensor
 from ssl_models.datasets._common import files, pictures
 from ssl_models.datasets._common.pictures import SUFFIXES as SUFFIXES
 from ssl_models.datasets._common.pictures import Greys
-from ssl_models.datasets._common.split import Dataset, Split
+from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 from ssl_models.datasets._folder.listing import Entry, Listing, list_images
 
 
@@ -66,7 +66,7 @@ def _read(listing: Listing, source: str, size: int, unreadable: str, greys: Grey
         if not len(kept):
             raise ValueError(f"{source}: none of the {len(entries)} {part} images could be read; look at {failed[0]}")
         labels = torch.tensor([entries[index].label for index in kept]) if listing.classes else None
-        splits.append(Split(images, labels))
+        splits.append(Split({IMAGES: images}, labels))
         skipped += failed
     return Dataset(splits[0], splits[1], listing.classes, tuple(skipped))
 

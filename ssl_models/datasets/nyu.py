@@ -17,7 +17,7 @@ from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_models.datasets._common.split import Dataset, Split
+from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 
 if TYPE_CHECKING:
     import h5py
@@ -139,7 +139,7 @@ def _split(file: h5py.File, frames: ndarray, size: int) -> Split:
         raw = file["rawDepths"][frame].T[down, across] if "rawDepths" in file else depths
         measured = np.isfinite(depths) & (depths > 0) & (raw > 0)
         found[place] = normals(depths, measured, size).to(torch.float16)
-    return Split(images, truth={"normals": found})
+    return Split({IMAGES: images}, truth={"normals": found})
 
 
 def _parts(path: Path, frames: int, seed: int, test_fraction: float) -> tuple[ndarray, ndarray]:

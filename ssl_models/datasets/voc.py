@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from ssl_models.datasets._common import pictures
 from ssl_models.datasets._common.pictures import Greys
-from ssl_models.datasets._common.split import Dataset, Split
+from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 from ssl_models.datasets._voc import annotation as annotated
 from ssl_models.datasets._voc import frame, layout
 from ssl_models.datasets._voc.layout import Listed, Listing
@@ -166,7 +166,7 @@ def _split(reads: list[_Read], classes: tuple[str, ...]) -> Split:
     ]
     boxes = torch.tensor(rows, dtype=torch.float32).view(-1, 7)
     images = torch.from_numpy(np.stack([read.image for read in reads if read.image is not None]))
-    return Split(images, truth={"boxes": boxes, "present": truth.present(boxes, len(reads), len(classes))})
+    return Split({IMAGES: images}, truth={"boxes": boxes, "present": truth.present(boxes, len(reads), len(classes))})
 
 
 def _check_size(size: int) -> None:

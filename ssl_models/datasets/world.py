@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ssl_models.datasets._common.split import Dataset, Split
+from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 from ssl_models.datasets._world.render import nearness, render
 from ssl_models.datasets._world.scene import DIALS, FACTORS, check_dials, sample_scene
 from ssl_models.datasets._world.shapes import CLASSES
@@ -88,7 +88,7 @@ def _split(seed: int, samples: int, size: int, dials: dict[str, float], depth: b
     images = render(scene, size)
     if depth:
         images = torch.cat([images, nearness(scene, size)], 1)
-    return Split(images, scene.labels, scene.record())
+    return Split({IMAGES: images}, scene.labels, scene.record())
 
 
 def _check(seed: int, train: int, test: int, size: int, dials: dict[str, float]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ssl_models.datasets._common.split import Dataset, Split
+from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 from ssl_models.datasets._world import truth
 from ssl_models.datasets._world.render import SUPERSAMPLING, render_objects
 from ssl_models.datasets._world.scene import DIALS, Scene, sample_scene
@@ -79,7 +79,7 @@ def _split(seed: int, samples: int, size: int, objects: int, background: float) 
     if single:
         known |= {"points": truth.points(scenes[0], size), "extent": truth.extent(scenes[0], size)}
     images = render_objects(scenes, size)
-    return Split(images, scenes[0].labels if single else None, scenes[0].record() if single else {}, known)
+    return Split({IMAGES: images}, scenes[0].labels if single else None, scenes[0].record() if single else {}, known)
 
 
 def _truth(scenes: Sequence[Scene], size: int) -> dict[str, Tensor]:

@@ -8,7 +8,12 @@ from typing import Any
 from ssl_models.encoders.encoder import Encoder
 
 
+def encoder_class(name: str) -> type[Encoder]:
+    """The class that `ssl_models/encoders/<name>.py` offers as ENCODER."""
+    found: type[Encoder] = import_module(f"ssl_models.encoders.{name}").ENCODER
+    return found
+
+
 def build_encoder(name: str, **settings: Any) -> Encoder:
-    """The encoder that `ssl_models/encoders/<name>.py` offers as ENCODER, freshly initialised from the global RNG."""
-    encoder: Encoder = import_module(f"ssl_models.encoders.{name}").ENCODER(**settings)
-    return encoder
+    """An encoder of a file's ENCODER, freshly initialised from the global RNG."""
+    return encoder_class(name)(**settings)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from torch import Tensor, nn
 
+from ssl_models.modalities import Modalities, parts_of
+
+if TYPE_CHECKING:
+    from ssl_models.data import DataSpec
+
 
 class Encoder(nn.Module, ABC):
-    """Maps samples (B, ...) to representations (B, dim). Images are floats in [0, 1]; the encoder standardises them."""
+    """Maps samples (B, ...) to representations (B, dim).
+
+    It is given its inputs as `modalities/inputs.py` makes them, e.g. images as floats in [0, 1], and standardises them.
+    """
 
     name: ClassVar[str]
     """The file of ssl_models/encoders that offers it."""
+
+    modalities: ClassVar[Modalities]
+    """What it reads, as modules of ssl_models/modalities; `forward` takes an input for each."""
 
     convolutional: ClassVar[bool] = False
     """Whether it computes faster with its weights and maps in memory as (B, H, W, C), see `hardware.place`."""
@@ -22,17 +33,30 @@ class Encoder(nn.Module, ABC):
     settings: dict[str, Any]
     """With `build_encoder(name, **settings)` an encoder of the same shape is made."""
 
+    @classmethod
+    def from_data(cls, data: DataSpec, **settings: Any) -> Self:  # noqa: ARG003
+        """A new encoder for these data: what its shape takes from them (channels, vocabulary) is filled in."""
+        return cls(**settings)
+
+    @classmethod
+    def reads(cls, there: Iterable[str]) -> tuple[str, ...]:
+        """Of the parts that samples have, those that it reads, one for each of its modalities.
+
+        Raises NeedsParts for a modality that the samples do not have.
+        """
+        return parts_of(cls.modalities, there, f"the encoder '{cls.name}'")
+
     @abstractmethod
-    def standardise(self, inputs: Tensor) -> Tensor:
+    def standardise(self, *inputs: Any) -> Tensor:
         """(B, ...) in the range of the data -> the input of the first block."""
 
     @abstractmethod
     def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
         """Layer name -> the function from the activations of the layer before to its own, from first to last."""
 
-    def layers(self, inputs: Tensor) -> dict[str, Tensor]:
+    def layers(self, *inputs: Tensor) -> dict[str, Tensor]:
         """(B, ...) -> the activations of each named layer, from first to last; images: (B, channels, H', W')."""
-        hidden, found = self.standardise(inputs), {}
+        hidden, found = self.standardise(*inputs), {}
         for layer, block in self.blocks().items():
             hidden = found[layer] = block(hidden)
         return found
@@ -41,7 +65,20 @@ class Encoder(nn.Module, ABC):
     def pool(self, last: Tensor) -> Tensor:
         """The last layer's activations -> (B, dim)."""
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(B, ...) -> (B, dim): the last layer, pooled."""
-        layers = self.layers(inputs)
-        return self.pool(layers[next(reversed(layers))])
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """(B, ...) -> (B, dim): the last layer, pooled; of several inputs a sample, such as frames, their mean."""
+        single, several = self.folded(*inputs)
+        layers = self.layers(*single)
+        pooled = self.pool(layers[next(reversed(layers))])
+        return pooled if several == 1 else pooled.view(-1, several, pooled.shape[1]).mean(1)
+
+    def folded(self, *inputs: Tensor) -> tuple[tuple[Tensor, ...], int]:
+        """The inputs, with axes beyond those of one input folded into the batch; and how many inputs a sample has.
+
+        A clip (B, T, C, H, W) becomes (B * T, C, H, W), and T. An encoder of several modalities folds for itself.
+        """
+        if len(self.modalities) > 1 or inputs[0].ndim == (axes := self.modalities[0].AXES) + 1:
+            return inputs, 1
+        (given,) = inputs
+        flat = given.flatten(0, given.ndim - axes - 1)
+        return (flat,), len(flat) // len(given)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.modalities import image
+
+if TYPE_CHECKING:
+    from ssl_models.data import DataSpec
 
 STEMS = ("small", "imagenet")
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -75,6 +80,7 @@ class ResNet(Encoder):
     """
 
     name = "resnet"
+    modalities = (image,)
     convolutional = True
 
     def __init__(
@@ -114,6 +120,12 @@ class ResNet(Encoder):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @classmethod
+    def from_data(cls, data: DataSpec, **settings: Any) -> Self:
+        """With as many channels as the pictures, or the frames, have."""
+        (part,) = cls.reads(data.shapes)
+        return cls(**{"channels": data.shapes[part][-3]} | settings)
 
     def standardise(self, inputs: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> the same shape, mean 1/2 and deviation 1/4 taken out."""

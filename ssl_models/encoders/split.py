@@ -7,13 +7,18 @@ No connection leads from one half to the other. The representation of a layer is
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.resnet import ResNet
+from ssl_models.modalities import image
 from ssl_models.views.lab import rgb_to_lab
+
+if TYPE_CHECKING:
+    from ssl_models.data import DataSpec
 
 SPACES = {"lab": (1, 2), "depth": (1, 3)}
 """Space -> number of channels of each half: lightness and colour, or nearness and RGB."""
@@ -33,6 +38,7 @@ class SplitResNet(Encoder):
     """
 
     name = "split"
+    modalities = (image,)
     convolutional = True
 
     def __init__(
@@ -68,6 +74,12 @@ class SplitResNet(Encoder):
             return inputs[:, 3:], inputs[:, :3]
         lab = rgb_to_lab(inputs)
         return lab[:, :1] / LIGHTNESS_SCALE, lab[:, 1:] / COLOUR_SCALE + 0.5
+
+    @classmethod
+    def from_data(cls, data: DataSpec, **settings: Any) -> Self:
+        """With as many channels as the pictures, or the frames, have."""
+        (part,) = cls.reads(data.shapes)
+        return cls(**{"channels": data.shapes[part][-3]} | settings)
 
     def standardise(self, inputs: Tensor) -> Tensor:
         """(B, channels, H, W) in [0, 1] -> both parts, each standardised by its half, in one tensor."""

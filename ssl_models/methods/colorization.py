@@ -15,10 +15,12 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.decoder import map_shapes, unexplained
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.method import DataSpec, Method, Scored
-from ssl_models.modalities.image import MildViews, to_float
+from ssl_models.method import Method, Scored
+from ssl_models.modalities.image import MildViews
+from ssl_models.modalities.inputs import inputs
 from ssl_models.views.colour_bins import ColourBins, rebalancing_weights, soft_cross_entropy
 from ssl_models.views.lab import lab_to_rgb, rgb_to_lab
 
@@ -210,7 +212,7 @@ class Colorization(Method):
 
         For a method in evaluation mode.
         """
-        lightness = rgb_to_lab(images if images.is_floating_point() else to_float(images))[:, :1]
+        lightness = rgb_to_lab(images if images.is_floating_point() else inputs(images))[:, :1]
         predicted = self.predict(lightness / LIGHTNESS).float()
         colours = self.colours(predicted)
         colours = functional.interpolate(colours, size=images.shape[2:], mode="bilinear", align_corners=False)

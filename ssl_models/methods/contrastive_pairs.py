@@ -11,11 +11,12 @@ import torch
 from torch import Generator, Tensor
 
 from ssl_models.bounds import require_choice, require_picture, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import projection_mlp
 from ssl_models.losses.metric import cosine_energy, euclidean_distance, margin_loss, margin_loss_chance
-from ssl_models.method import DataSpec, Method
-from ssl_models.modalities.image import to_float
+from ssl_models.method import Method
+from ssl_models.modalities.inputs import inputs
 from ssl_models.views.augmentation import Augmentation
 
 ENERGIES = {"cosine": (cosine_energy, 1.0), "euclidean": (euclidean_distance, 10.0)}
@@ -81,7 +82,7 @@ class ContrastivePairs(Method):
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> two views of the same shape."""
-        pictures = to_float(images)
+        pictures = inputs(images)
         return self.augment(pictures, generator), self.augment(pictures, generator)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002

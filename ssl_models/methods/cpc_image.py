@@ -17,9 +17,10 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
-from ssl_models.method import DataSpec, Method, Scored
+from ssl_models.method import Method, Scored
 from ssl_models.modalities.image import MildViews
 from ssl_models.views.patch_grid import crop_patches, cut_patches, require_patch_grid
 from ssl_models.views.photometric import colour_jitter, random_grey, require_jitter

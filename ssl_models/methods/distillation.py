@@ -9,15 +9,18 @@ finds all other classes equally likely.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsLabels
-from ssl_models.method import DataSpec, Method
+from ssl_models.method import Method
+from ssl_models.modalities import mild_views
 from ssl_models.modalities.image import MildViews
 
 
@@ -36,10 +39,11 @@ class Distillation(Method):
         the student is wide; 2.5 to 4 is best for a very narrow one.
     hard_weight: weight of the hard part, 0 for soft targets alone. Default 0. Paper: best where it is "considerably
         lower".
-    smallest_crop, flip: see MildViews.
+    smallest_crop, flip: of pictures, see MildViews. Views of other kinds are those of their file in modalities/.
     """
 
     family = "refit"
+    parts: tuple[str, ...] = ()  # whatever the encoder reads
     reference = "Hinton et al. 2015, arXiv:1503.02531"
 
     def __init__(
@@ -58,7 +62,8 @@ class Distillation(Method):
         targets = required_targets(data)  # (N, K)
         classes = targets.shape[1]
         self.temperature, self.hard_weight = temperature, hard_weight
-        self.mild_views = MildViews(smallest_crop, flip)
+        self.parts = encoder.reads(data.shapes)
+        self.mild_views = mild_views(encoder.modalities, smallest_crop=smallest_crop, flip=flip)
         self.head = nn.Linear(encoder.dim, classes)
         self.targets: Tensor
         self.labels: Tensor | None
@@ -67,13 +72,14 @@ class Distillation(Method):
         soft = float(distillation_loss(torch.zeros(1, classes), targets, temperature))
         self.chance = (1 - hard_weight) * soft + hard_weight * math.log(classes)
 
-    def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """(B, C, H, W) uint8 -> one view of the same shape: a mild crop and a flip."""
-        return (self.mild_views(images, generator),)
+    def views(self, *parts_and_generator: Any) -> tuple[Tensor, ...]:
+        """Each part that the encoder reads -> one mild view of the same shape, e.g. a crop and a flip of a picture."""
+        *parts, generator = parts_and_generator
+        return tuple(view(part, generator) for view, part in zip(self.mild_views, parts, strict=True))
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
         """The weighted parts, and how often student and teacher have the same first class (only logged)."""
-        logits = self.head(self.encoder(views[0])).float()  # (B, K)
+        logits = self.head(self.encoder(*views)).float()  # (B, K)
         targets = self.targets[index]
         terms = {
             "soft": (1 - self.hard_weight) * distillation_loss(logits, targets, self.temperature),

@@ -14,9 +14,10 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import TilesClassifier
-from ssl_models.method import DataSpec, Method
+from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
 from ssl_models.views.patches import (
     TILES,

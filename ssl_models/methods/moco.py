@@ -14,12 +14,13 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
 from ssl_models.memory import EXCLUDED, MemoryBank, Queue
-from ssl_models.method import DataSpec, Method, Scored
-from ssl_models.modalities.image import to_float
+from ssl_models.method import Method, Scored
+from ssl_models.modalities.inputs import inputs
 from ssl_models.teacher import Teacher
 from ssl_models.views.augmentation import Augmentation
 
@@ -160,7 +161,7 @@ class MoCo(Method):
             raise ValueError(
                 f"shuffle_groups is {self.shuffle_groups}; a batch of {len(images)} allows at most {len(images) // 2}"
             )
-        pictures = to_float(images)
+        pictures = inputs(images)
         queries = self.augment(pictures, generator)
         if self.source == "bank":
             return queries, self.bank.negatives(self.negatives, generator)

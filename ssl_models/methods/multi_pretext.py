@@ -12,8 +12,9 @@ from typing import Any, cast
 import torch
 from torch import Generator, Tensor, nn
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.method import DataSpec, Method, Scored
+from ssl_models.method import Method, Scored
 from ssl_models.methods import colorization, denoising_autoencoder, inpainting, jigsaw, relative_position, rotation
 
 # Imported by name: a stage becomes stale when a file that its method imports has changed.

@@ -14,11 +14,12 @@ import torch
 from torch import Generator, Tensor
 
 from ssl_models.bounds import require_choice, require_fraction, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import projection_mlp
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
-from ssl_models.method import DataSpec, Method, Scored
-from ssl_models.modalities.image import to_float
+from ssl_models.method import Method, Scored
+from ssl_models.modalities.inputs import inputs
 from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.geometric import resample, uniform
 from ssl_models.views.patch_pairs import flip_boxes, near_far_boxes, require_near_far
@@ -93,7 +94,7 @@ class NearFarPatches(Method):
         batch, _, height, width = images.shape
         boxes = near_far_boxes(generator, batch, height, width, patch=self.patch, near=self.near, far=self.far)
         boxes = flip_boxes(boxes, uniform(generator, batch, PATCHES) < self.flip)  # (B, 4, 4)
-        patches = resample(to_float(images), boxes, self.tile, self.tile, inside=True).flatten(0, 1)
+        patches = resample(inputs(images), boxes, self.tile, self.tile, inside=True).flatten(0, 1)
         return (colour_jitter(patches, generator, strength=self.strength, hue=self.hue, grey=self.grey),)
 
     def compared(self, patches: Tensor) -> Tensor:

@@ -11,13 +11,14 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce_chance, unit
 from ssl_models.losses.noise_contrastive import log_partition, nce
 from ssl_models.memory import MemoryBank, rows_compared
-from ssl_models.method import DataSpec, Method, Scored
-from ssl_models.modalities.image import to_float
+from ssl_models.method import Method, Scored
+from ssl_models.modalities.inputs import inputs
 from ssl_models.views.augmentation import Augmentation
 
 CHANCES = {"nce": pirl_nce_chance, "softmax": info_nce_chance}
@@ -83,7 +84,7 @@ class NPID(Method):
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> one view of the same shape, and the bank rows (negatives,) int64 to compare with."""
-        return self.augment(to_float(images), generator), self.bank.negatives(self.negatives, generator)
+        return self.augment(inputs(images), generator), self.bank.negatives(self.negatives, generator)
 
     def loss(self, *views: Tensor, index: Tensor) -> Scored:
         """The contrast with the bank, the proximal term, and how often the own row is the nearest (only logged).

@@ -13,12 +13,13 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import TilesProjection, centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce, pirl_nce_chance, unit
 from ssl_models.memory import MemoryBank, rows_compared
-from ssl_models.method import DataSpec, Method, Scored
-from ssl_models.modalities.image import to_float
+from ssl_models.method import Method, Scored
+from ssl_models.modalities.inputs import inputs
 from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.geometric import require_square, rotate
 from ssl_models.views.patches import (
@@ -129,7 +130,7 @@ class PIRL(Method):
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> pictures of the same shape, the transformed (9 B, C, tile, tile) or (B, C, H, W), and
         the bank rows (negatives,) int64 that this batch is compared with."""
-        pictures = to_float(images)
+        pictures = inputs(images)
         plain = self.augment(pictures, generator)
         transformed = self.augment_transformed(pictures, generator)
         if self.turned:

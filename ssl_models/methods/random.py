@@ -5,10 +5,13 @@ A random convolutional network is a strong baseline in its early layers, so ever
 
 from __future__ import annotations
 
-from torch import Generator, Tensor
+from typing import Any
 
+from torch import Tensor
+
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.method import DataSpec, Method
+from ssl_models.method import Method
 
 
 class Random(Method):
@@ -16,12 +19,14 @@ class Random(Method):
 
     family = "control"
     reference = ""
+    parts: tuple[str, ...] = ()  # whatever the encoder reads
     trains = False
 
-    def __init__(self, encoder: Encoder, data: DataSpec) -> None:  # noqa: ARG002
+    def __init__(self, encoder: Encoder, data: DataSpec) -> None:
         super().__init__(encoder)
+        self.parts = encoder.reads(data.shapes)
 
-    def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:  # noqa: ARG002
+    def views(self, *parts_and_generator: Any) -> tuple[Tensor, ...]:  # noqa: ARG002
         """Raises RuntimeError: there is nothing to train."""
         raise RuntimeError("the method 'random' is not trained and has no views; look at `trains` before training")
 

@@ -15,9 +15,10 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from ssl_models.bounds import require_choice, require_fraction, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import TilesClassifier
-from ssl_models.method import DataSpec, Method
+from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
 from ssl_models.views.geometric import resample
 from ssl_models.views.patch_pairs import (

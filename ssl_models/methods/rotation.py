@@ -14,8 +14,9 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from ssl_models.bounds import require_picture
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.method import DataSpec, Method
+from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
 from ssl_models.views.geometric import four_rotations, require_square
 

@@ -11,12 +11,13 @@ import torch
 from torch import Generator, Tensor
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import projection_mlp
 from ssl_models.losses.contrastive import nt_xent, nt_xent_accuracy, nt_xent_chance
 from ssl_models.losses.metric import n_pair, n_pair_chance, n_pair_penalty
-from ssl_models.method import DataSpec, Method, Scored
-from ssl_models.modalities.image import to_float
+from ssl_models.method import Method, Scored
+from ssl_models.modalities.inputs import inputs
 from ssl_models.views.augmentation import Augmentation
 
 OBJECTIVES = ("nt_xent", "n_pair")
@@ -70,7 +71,7 @@ class SimCLR(Method):
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> two views of the same shape."""
-        pictures = to_float(images)
+        pictures = inputs(images)
         return self.augment(pictures, generator), self.augment(pictures, generator)
 
     def loss(self, *views: Tensor, index: Tensor) -> Scored:

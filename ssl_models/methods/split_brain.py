@@ -14,10 +14,11 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from ssl_models.bounds import require_choice, require_picture, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.decoder import map_shapes, unexplained
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.split import COLOUR_SCALE, SPACES, SplitResNet
-from ssl_models.method import DataSpec, Method
+from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
 from ssl_models.views.colour_bins import ColourBins
 from ssl_models.views.lab import rgb_to_lab

@@ -7,15 +7,18 @@ ids. That is this method, with `data.labels` from a clustering.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ssl_models.bounds import require_fraction
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsLabels
-from ssl_models.method import DataSpec, Method
+from ssl_models.method import Method
+from ssl_models.modalities import mild_views
 from ssl_models.modalities.image import MildViews
 
 
@@ -26,13 +29,14 @@ class Supervised(Method):
 
     label_smoothing: weight of the uniform distribution in the target (Szegedy et al. 2016, arXiv:1512.00567). Default
         0. Szegedy et al. take 0.1.
-    smallest_crop, flip: see MildViews.
+    smallest_crop, flip: of pictures, see MildViews. Views of other kinds are those of their file in modalities/.
     label_noise: share of the training labels that are replaced by a wrong one, see `noisy_labels`. The logged accuracy
         is then that of the noisy labels. Default 0. ClusterFit's experiment on noise in labels goes from 0 to 0.75.
     label_noise_seed: decides which labels are replaced, and by which. Default 0. Own.
     """
 
     family = "control"
+    parts: tuple[str, ...] = ()  # whatever the encoder reads
     reference = ""
 
     def __init__(
@@ -57,20 +61,23 @@ class Supervised(Method):
         classes = data.classes or int(data.labels.max()) + 1
         if int(data.labels.min()) < 0 or int(data.labels.max()) >= classes:
             raise ValueError(f"labels must lie in 0 .. {classes - 1} for {classes} classes")
-        self.label_smoothing, self.mild_views = label_smoothing, MildViews(smallest_crop, flip)
+        self.parts = encoder.reads(data.shapes)
+        self.label_smoothing = label_smoothing
+        self.mild_views = mild_views(encoder.modalities, smallest_crop=smallest_crop, flip=flip)
         self.head = nn.Linear(encoder.dim, classes)
         self.labels: Tensor
         labels = noisy_labels(data.labels.long(), classes, label_noise, label_noise_seed)
         self.register_buffer("labels", labels, persistent=False)
         self.chance = math.log(classes)
 
-    def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """(B, C, H, W) uint8 -> one view of the same shape: a mild crop and a flip."""
-        return (self.mild_views(images, generator),)
+    def views(self, *parts_and_generator: Any) -> tuple[Tensor, ...]:
+        """Each part that the encoder reads -> one mild view of the same shape, e.g. a crop and a flip of a picture."""
+        *parts, generator = parts_and_generator
+        return tuple(view(part, generator) for view, part in zip(self.mild_views, parts, strict=True))
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
         """Cross entropy of the labels of samples `index`, and the accuracy (only logged)."""
-        logits = self.head(self.encoder(views[0]))  # (B, classes)
+        logits = self.head(self.encoder(*views))  # (B, classes)
         labels = self.labels[index]
         accuracy = (logits.detach().argmax(1) == labels).float().mean()
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)

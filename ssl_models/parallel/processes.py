@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -66,18 +66,19 @@ def require_shares(batch_size: int, processes: int) -> None:
         )
 
 
-def describe(module: nn.Module, samples: Tensor, device: torch.device) -> str:
+def describe(module: nn.Module, parts: Sequence[Tensor], device: torch.device) -> str:
     """A line that tells what a rank trains: the method, the data, torch and the device. Ranks compare it.
 
-    A part of the samples stands for all. The device's name is included because another model of GPU may draw other
-    views from the same seed.
+    parts: of the samples, each (N, ...). Some of the samples stand for all. The device's name is included because
+    another model of GPU may draw other views from the same seed.
     """
     shapes = str({name: list(tensor.shape) for name, tensor in module.state_dict().items()})
     size = hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest()
-    some = int(samples[:: max(1, len(samples) // 1024)].sum(dtype=torch.int64))
+    some = [float(part[:: max(1, len(part) // 1024)].sum(dtype=torch.float64)) for part in parts]
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return (
-        f"{type(module).__name__} {size}, {len(samples)} samples of {tuple(samples.shape[1:])}, checksum {some}, "
+        f"{type(module).__name__} {size}, {len(parts[0])} samples of "
+        f"{', '.join(str(tuple(part.shape[1:])) for part in parts)}, checksum {some}, "
         f"torch {torch.__version__} on {name}"
     )
 

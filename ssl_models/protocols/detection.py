@@ -13,8 +13,8 @@ import torch
 from numpy import ndarray
 
 from ssl_models.errors import NeedsTruth
+from ssl_models.previews import coloured
 from ssl_models.protocols._common import adaptation
-from ssl_models.protocols._common.drawing import coloured
 from ssl_models.protocols._common.score import Findings, Representation
 from ssl_models.protocols._detection import box_precision
 from ssl_models.protocols._detection.detector import Detector
@@ -70,7 +70,7 @@ def evaluate(
     detector = Detector(
         representation.encoder(), shape, boxes, representation.classes, frozen=frozen, precision=precision
     )
-    adaptation.train(detector, images, settings, seed=seed, precision=precision)
+    adaptation.train(detector, [images], settings, seed=seed, precision=precision)
     detector.eval()
     found = adaptation.outputs(detector.detect, test, precision=precision, batch_size=batch_size).numpy()
     return findings(table(found), truth, test, representation, seed=seed)

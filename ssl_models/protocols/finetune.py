@@ -11,7 +11,7 @@ from ssl_models.protocols._common.labelled import Recipe, class_scores, read_lab
 from ssl_models.protocols._common.score import Findings, Representation
 from ssl_models.trainer import derive_seed
 
-NEEDS = ("encoder", "images", "labels")
+NEEDS = ("encoder", "samples", "labels")
 TITLE = "fine-tuned"
 READING = (
     "The whole network is trained on from this initialisation: what is left of the pretraining once labels for all "

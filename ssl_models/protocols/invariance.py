@@ -38,7 +38,7 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsSamples
 from ssl_models.extraction import extract_features
 from ssl_models.hardware import autocast, pick_device, resolve_precision
-from ssl_models.modalities.image import to_float
+from ssl_models.modalities.inputs import inputs
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.views.geometric import random_crop_flip
 from ssl_models.views.patches import GRID, random_orders
@@ -138,7 +138,7 @@ class Gauge:
     def __call__(self, pictures: Tensor) -> dict[str, ndarray]:
         device = pick_device()
         with autocast(resolve_precision(self.precision, device), device):
-            parts = list(extract_features(self.encoder, pictures, device, batch_size=BATCH))
+            parts = list(extract_features(self.encoder, {"images": pictures}, device, batch_size=BATCH))
         return {layer: _directions(layer, torch.cat([part[layer] for part in parts])) for layer in parts[0]}
 
 
@@ -258,5 +258,5 @@ def _drawn(images: ndarray, samples: int, seed: int) -> Tensor:
 
 def _as_bytes(pictures: Tensor, view: Callable[[Tensor], Tensor]) -> Tensor:
     """(N, C, H, W) uint8 after a view that takes floats, as uint8 again; computed in batches."""
-    parts = (to_float(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH))
+    parts = (inputs(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH))
     return torch.cat([view(part).mul_(255).round_().to(torch.uint8) for part in parts])

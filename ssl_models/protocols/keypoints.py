@@ -15,8 +15,8 @@ from torch import nn
 from ssl_models.decoder import map_shapes
 from ssl_models.errors import NeedsTruth
 from ssl_models.hardware import pick_device
+from ssl_models.previews import coloured
 from ssl_models.protocols._common.adaptation import outputs, train
-from ssl_models.protocols._common.drawing import coloured
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._keypoints.heat_maps import Head, Localisation, Maps, peaks
@@ -125,7 +125,7 @@ def _trained(
         data = outputs(maps.to(pick_device()).eval(), images, precision=precision).half().numpy()
     read = nn.Identity() if kept else maps
     method = Localisation(maps.encoder, read, head, torch.from_numpy(points), images.shape[2:])
-    train(method, data, settings, seed=seed, precision=precision)
+    train(method, [data], settings, seed=seed, precision=precision)
     return nn.Sequential(maps, head).to(pick_device()).eval()
 
 

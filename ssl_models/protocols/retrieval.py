@@ -6,19 +6,21 @@ Legend: N training samples (the gallery), M test samples (the queries), B of a b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy import ndarray
 from PIL import Image
 
 from ssl_models.directions import Directions
 from ssl_models.errors import NeedsLabels, NeedsTruth
+from ssl_models.previews import PIXELS, drawn_part, preview
 from ssl_models.protocols._common.checks import checked_labels, checked_layers
-from ssl_models.protocols._common.drawing import coloured
 from ssl_models.protocols._common.intervals import bootstrap, proportion
 from ssl_models.protocols._common.neighbours import directions, nearest
 from ssl_models.protocols._common.score import Findings, Representation, Score
 
-NEEDS = ("features", "images", "labels")
+NEEDS = ("features", "samples", "labels")
 TITLE = "retrieval"
 READING = (
     "Each test image is a query among the training images. map_at_r is 1 only where all of its class come before all "
@@ -53,10 +55,10 @@ def evaluate(
     of one nearest neighbour. A query whose class the gallery lacks is a miss.
 
     The picture: eight test samples, drawn with `seed`, one of each class in turn. To the right of each stand its ten
-    nearest training samples on the last of `layers`, with a green frame if right and a red one if wrong. Without images
-    there is no picture. Without labels there are no scores and no frames. Features are read in blocks, so that they may
-    be larger than memory.
-    Raises NeedsLabels for data with neither labels nor images, ValueError for settings or features out of range.
+    nearest training samples on the last of `layers`, with a green frame if right and a red one if wrong. Samples that
+    cannot be drawn give no picture. Without labels there are no scores and no frames. Features are read in blocks, so
+    that they may be larger than memory.
+    Raises NeedsLabels for data with neither labels nor a picture, ValueError for settings or features out of range.
     """
     names = checked_layers(layers, representation.layers)
     counts = _checked_ranks(ranks)
@@ -119,11 +121,17 @@ def _pictures(
     labels: dict[str, ndarray] | None,
     seed: int,
 ) -> dict[str, ndarray]:
-    """No picture where the representation has no images."""
+    """No picture where the representation has no samples, or such as cannot be drawn."""
     try:
-        images, shown = representation.images("train"), representation.images("test")
+        samples, asked = representation.samples("train"), representation.samples("test")
     except NeedsTruth:
         return {}
+    if (part := drawn_part(samples)) is None:
+        return {}
+
+    def cell(parts: Mapping[str, ndarray], row: int, colour: tuple[int, int, int]) -> ndarray:
+        return _framed(preview(parts, row, representation.known), colour, scaled=part in PIXELS)
+
     chosen = drawn(labels["test"] if labels else np.zeros(len(queries), np.int64), seed)
     few = Directions(np.stack([queries.stored[row] for row in chosen]), queries.name)
     _, _, rows = next(nearest(gallery, few, SHOWN))
@@ -132,8 +140,8 @@ def _pictures(
         colours = [PLAIN] * len(neighbours)
         if labels:
             colours = [RIGHT if labels["train"][row] == labels["test"][query] else WRONG for row in neighbours]
-        cells = [_framed(images[row], colour) for row, colour in zip(neighbours, colours, strict=True)]
-        lines.append(_beside([_framed(shown[query], PLAIN), *cells]))
+        cells = [cell(samples, row, colour) for row, colour in zip(neighbours, colours, strict=True)]
+        lines.append(_beside([cell(asked, query, PLAIN), *cells]))
     return {"neighbours": np.concatenate(lines)}
 
 
@@ -148,13 +156,12 @@ def drawn(labels: ndarray, seed: int) -> ndarray:
     return np.array(sorted(chosen, key=lambda row: labels[row]))
 
 
-def _framed(image: ndarray, colour: tuple[int, int, int]) -> ndarray:
-    """One image (C, H, W) uint8 as (H', W', 3), enlarged by a whole number or made smaller, in a frame."""
-    pixels = coloured(image)
+def _framed(pixels: ndarray, colour: tuple[int, int, int], *, scaled: bool) -> ndarray:
+    """(H, W, 3) uint8 as (H', W', 3) in a frame; if `scaled`, enlarged by a whole number or made smaller."""
     height, width = pixels.shape[:2]
     longer = max(height, width)
     times = max(1, round(SIDE / longer))
-    scale = SIDE / longer if longer > SIDE * times else times
+    scale = (SIDE / longer if longer > SIDE * times else times) if scaled else 1
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     kind = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
     cell = np.asarray(Image.fromarray(pixels).resize(size, kind))

@@ -18,7 +18,7 @@ from ssl_models.protocols._common.labelled import Recipe, class_scores, read_lab
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.trainer import derive_seed
 
-NEEDS = ("encoder", "images", "labels")
+NEEDS = ("encoder", "samples", "labels")
 TITLE = "semi supervised"
 READING = (
     "The network is fine-tuned on a share of the labels, drawn evenly from the classes, several times: what few "

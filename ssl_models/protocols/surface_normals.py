@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_models.bounds import require_fraction
+from ssl_models.previews import coloured
 from ssl_models.protocols._common import adaptation
-from ssl_models.protocols._common.drawing import coloured
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._surface_normals.normal_maps import ROWS, Normals, Truth
@@ -88,7 +88,7 @@ def evaluate(
     shape = images.shape[1:]
     method = Normals(representation.encoder(), train, shape, frozen=frozen, width=width, stride=stride, flip=flip)
     settings = _training(epochs, batch_size, learning_rate)
-    adaptation.train(method, images, settings, seed=seed, precision=representation.precision)
+    adaptation.train(method, [images], settings, seed=seed, precision=representation.precision)
     return _findings(method.eval(), test_images, test, seed, representation.precision)
 
 

@@ -14,7 +14,7 @@ from tasks.process import files
 if TYPE_CHECKING:
     from ssl_models.datasets._common.split import Dataset, Split
 
-SAMPLES, LABELS, FACTORS = "images", "labels", "factors"
+LABELS, FACTORS = "labels", "factors"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Stored:
 
     @property
     def description(self) -> dict[str, Any]:
-        """Counts, the shape of a sample, the names of classes and points, and what was skipped."""
+        """Counts, the shapes of a sample's parts, the names of classes and points, and what was skipped."""
         content: dict[str, Any] = files.read_json(self.folder / "dataset.json")
         return content
 
@@ -34,9 +34,20 @@ class Stored:
         """Whether the data set is there."""
         return (self.folder / "dataset.json").exists()
 
-    def samples(self, split: str) -> np.ndarray:
-        """(N, C, H, W) uint8."""
-        return np.asarray(self.array(split, SAMPLES))
+    def samples(self, split: str) -> dict[str, np.ndarray]:
+        """Part of a sample -> (N, ...) as stored, see ssl_models/datasets/_common/split.py."""
+        return {part: self.array(split, part) for part in self.shapes}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Part of a sample -> its shape."""
+        return {part: tuple(shape) for part, shape in self.description["shapes"].items()}
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What the reader tells of the data: `rate`, `words`, `counts`."""
+        found: dict[str, Any] = self.description.get("known", {})
+        return found
 
     def labels(self, split: str) -> np.ndarray:
         """(N,) int64. Raises NeedsLabels where the data have none."""
@@ -75,17 +86,19 @@ class Stored:
         summary = {
             "train": len(dataset.train),
             "test": len(dataset.test),
-            "shape": list(dataset.train.images.shape[1:]),
+            "shapes": {part: list(stored.shape[1:]) for part, stored in dataset.train.parts.items()},
             "classes": list(dataset.classes),
             "labelled": dataset.train.labels is not None,
             "skipped": list(dataset.skipped),
         }
-        known = {"points": list(dataset.points)} if dataset.points else {}
+        known: dict[str, Any] = {"points": list(dataset.points)} if dataset.points else {}
+        known |= {"known": dataset.known} if dataset.known else {}
+        known |= {"label_sets": {n: list(c) for n, c in dataset.label_sets.items()}} if dataset.label_sets else {}
         files.write_json(self.folder / "dataset.json", summary | known)
         return summary
 
     def _write_split(self, name: str, split: Split) -> None:
-        tensors = {SAMPLES: split.images} | ({} if split.labels is None else {LABELS: split.labels}) | split.truth
+        tensors = split.parts | ({} if split.labels is None else {LABELS: split.labels}) | split.truth
         for kind, tensor in tensors.items():
             with files.whole_file(self._path(name, kind)) as temporary, open(temporary, "wb") as file:
                 np.save(file, tensor.numpy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
 
 
-def write_encoder(folder: Path, method: Method, shape: tuple[int, ...]) -> None:
-    """A method's encoder; the same weights give the same bytes. shape: of one sample.
+def write_encoder(folder: Path, method: Method, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """A method's encoder; the same weights give the same bytes. shapes: of a sample's parts.
 
     A method's classifier goes beside it: distillation asks a teacher for its outputs.
     """
@@ -29,7 +30,8 @@ def write_encoder(folder: Path, method: Method, shape: tuple[int, ...]) -> None:
             tensors = {key: value.contiguous().cpu() for key, value in module.state_dict().items()}
             with whole_file(folder / name) as temporary:
                 save_file(tensors, temporary)
-    write_json(folder / DESCRIPTION, {"name": encoder.name, "settings": encoder.settings, "shape": list(shape)})
+    read = {part: list(shapes[part]) for part in encoder.reads(shapes)}
+    write_json(folder / DESCRIPTION, {"name": encoder.name, "settings": encoder.settings, "shapes": read})
 
 
 def read_encoder(folder: Path) -> Encoder:
@@ -49,7 +51,7 @@ def read_encoder(folder: Path) -> Encoder:
     return encoder.eval()
 
 
-def sample_shape(folder: Path) -> tuple[int, ...]:
-    """The shape of the samples that the encoder in `folder` was trained on."""
+def input_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Part of a sample -> its shape, of what the encoder in `folder` reads and was trained on."""
     with legible(folder / DESCRIPTION):
-        return tuple(read_json(folder / DESCRIPTION)["shape"])
+        return {part: tuple(shape) for part, shape in read_json(folder / DESCRIPTION)["shapes"].items()}

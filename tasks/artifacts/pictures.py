@@ -2,50 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy
 from PIL import Image
 
-from ssl_models.protocols._common.drawing import coloured
+from ssl_models.previews import drawn_part, preview
 from tasks.process.files import whole_file
 
 WHITE = 255
 
+Samples = Mapping[str, numpy.ndarray]
+"""Part of a sample -> (N, ...) as stored."""
 
-def sheet(rows: list[numpy.ndarray], columns: int, gap: int = 1) -> numpy.ndarray:
-    """Rows of pictures, each (n, C, H, W) uint8, as one (H', W', 3) picture; what a row lacks stays white."""
-    _, _, height, width = rows[0].shape
+
+def sheet(rows: list[list[numpy.ndarray]], columns: int, gap: int = 1) -> numpy.ndarray:
+    """Rows of pictures of one size, each (H, W, 3) uint8, as one (H', W', 3); what a row lacks stays white."""
+    height, width, _ = next(picture for row in rows for picture in row).shape
     canvas = numpy.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), WHITE, dtype=numpy.uint8)
     for row, pictures in enumerate(rows):
         for column, picture in enumerate(pictures[:columns]):
             top, left = row * (height + gap), column * (width + gap)
-            canvas[top : top + height, left : left + width] = coloured(picture)
+            canvas[top : top + height, left : left + width] = picture
     return canvas
 
 
-def sample_sheet(images: numpy.ndarray, labels: numpy.ndarray | None, classes: int, columns: int = 16) -> numpy.ndarray:
-    """The first pictures of each class, a row a class (20 at most); without labels, eight rows of pictures."""
+def sample_rows(count: int, labels: numpy.ndarray | None, classes: int, columns: int) -> list[numpy.ndarray]:
+    """The first samples of each class, a row a class (20 at most); without labels, eight rows of samples."""
     if labels is None:
-        rows = [images[start : start + columns] for start in range(0, min(len(images), 8 * columns), columns)]
-    else:
-        rows = [images[numpy.flatnonzero(labels == label)[:columns]] for label in range(min(classes, 20))]
-    return sheet(rows, columns)
+        return [
+            numpy.arange(start, min(count, start + columns)) for start in range(0, min(count, 8 * columns), columns)
+        ]
+    return [numpy.flatnonzero(labels == label)[:columns] for label in range(min(classes, 20))]
+
+
+def sample_sheet(
+    samples: Samples, labels: numpy.ndarray | None, classes: int, known: Mapping[str, Any]
+) -> numpy.ndarray:
+    """Samples, part -> (N, ...), drawn as `sample_rows` lays them out."""
+    count, columns = len(next(iter(samples.values()))), columns_of(samples)
+    return _drawn(samples, sample_rows(count, labels, classes, columns), columns, known)
+
+
+def columns_of(samples: Samples) -> int:
+    """How many samples a row holds: 16 pictures, fewer of what is drawn wider."""
+    part = drawn_part(samples)
+    return {"tokens": 4, "sound": 8, "frames": 4}.get(part or "", 16)
+
+
+def _drawn(samples: Samples, rows: list[numpy.ndarray], columns: int, known: Mapping[str, Any]) -> numpy.ndarray:
+    return sheet([[preview(samples, int(row), known) for row in line[:columns]] for line in rows], columns)
 
 
 def cluster_grid(
-    images: numpy.ndarray, assignments: numpy.ndarray, distances: numpy.ndarray, rows: int = 12, columns: int = 16
+    samples: Samples, assignments: numpy.ndarray, distances: numpy.ndarray, known: Mapping[str, Any], rows: int = 12
 ) -> numpy.ndarray:
-    """One row a cluster, from the largest to the smallest at even steps; in it, the pictures nearest its centre."""
+    """One row a cluster, from the largest to the smallest at even steps; in it, the samples nearest its centre."""
     sizes = numpy.bincount(assignments)
     order = numpy.argsort(-sizes, kind="stable")
     chosen = order[numpy.linspace(0, len(order) - 1, min(rows, len(order))).round().astype(int)]
-    members = []
+    members, columns = [], columns_of(samples)
     for cluster in chosen:
         inside = numpy.flatnonzero(assignments == cluster)
         nearest = inside[numpy.argsort(distances[inside], kind="stable")[:columns]]
-        members.append(images[nearest])
-    return sheet(members, columns)
+        members.append(nearest)
+    return _drawn(samples, members, columns, known)
 
 
 def save_png(path: Path, picture: numpy.ndarray) -> None:

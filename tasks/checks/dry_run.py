@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ssl_models.errors import NeedsParts
 from tasks.artifacts import readers
 from tasks.artifacts.dataset import Stored
 from tasks.process import faults
@@ -17,16 +19,18 @@ from tasks.settings import params
 from tasks.settings.refits import method_of
 from tasks.settings.schema import ParameterError
 
+if TYPE_CHECKING:
+    from ssl_models.data import DataSpec
+
 
 def check_stages(project: Project, stages: list[str]) -> None:
     """Raises ParameterError for a setting that the method, the protocol, k-means or the trainer would refuse."""
-    samples, shape = measure(project, "prepare" in stages)
-    _check_each(project, stages, samples, shape)
+    _check_each(project, stages, measure(project, "prepare" in stages))
 
 
 def check_points(project: Project, points: list[tuple[str, dict[str, Any], list[str]]]) -> None:
     """The same for points of a sweep, each as what errors call it, its parameters, and the stages to be looked at."""
-    measured: dict[str, tuple[int, tuple[int, ...]]] = {}
+    measured: dict[str, DataSpec] = {}
     own = json.dumps([project.parameters["data"], project.parameters["seed"]], sort_keys=True)
     for where, parameters, stages in points:
         point = Project.given(project.root, parameters)
@@ -34,12 +38,12 @@ def check_points(project: Project, points: list[tuple[str, dict[str, Any], list[
         try:
             if data not in measured:
                 measured[data] = measure(point, fresh=data != own)
-            _check_each(point, stages, *measured[data])
+            _check_each(point, stages, measured[data])
         except ParameterError as error:
             raise ParameterError(f"{where}: {error}") from None
 
 
-def _check_each(project: Project, stages: list[str], samples: int, shape: tuple[int, ...]) -> None:
+def _check_each(project: Project, stages: list[str], data: DataSpec) -> None:
     parameters = project.parameters
     for name, value in parameters["extract"].items():
         if value < 1:
@@ -56,12 +60,12 @@ def _check_each(project: Project, stages: list[str], samples: int, shape: tuple[
         with _told(project, where):
             if kind == "pretrain":
                 own = parameters["pretrain"][run]
-                _check_training(parameters, own["method"], own, samples, shape)
+                _check_training(parameters, own["method"], own, data)
             elif kind == "clusterfit":
                 own = parameters["clusterfit"][run]
-                _check_training(parameters, method_of(own), own, samples, shape)
+                _check_training(parameters, method_of(own), own, data)
             elif kind == "cluster":
-                _check_cluster(parameters, parameters["clusterfit"][run], samples, shape)
+                _check_cluster(parameters, parameters["clusterfit"][run], data)
             elif kind == "prepare_target":
                 _counted(project, parameters["targets"][run]["data"], parameters["seed"])
             elif protocol:
@@ -85,15 +89,20 @@ def _told(project: Project, where: str) -> Iterator[None]:
         raise ParameterError(f"{where}: {words}") from error
 
 
-def measure(project: Project, fresh: bool) -> tuple[int, tuple[int, ...]]:
-    """Training samples and the shape of one: from the prepared data, or if they are to be made, from their reader."""
+def measure(project: Project, fresh: bool) -> DataSpec:
+    """What is known of the data: from the prepared ones, or if they are to be made, from their reader."""
+    from ssl_models.data import DataSpec
+
     block, stored = project.parameters["data"], Stored(project.places.dataset)
     if stored.prepared and not fresh:
-        return stored.description["train"], tuple(stored.description["shape"])
+        return DataSpec(stored.description["train"], stored.shapes, known=stored.known)
     samples, reader, settings = _counted(project, block, project.parameters["seed"])
+    if hasattr(reader, "describe"):
+        shapes, known = reader.describe(**settings)
+        return DataSpec(samples, shapes, known=known)
     size = settings.get("size", inspect.signature(reader.load).parameters["size"].default)
     channels = reader.channels(**settings) if hasattr(reader, "channels") else 3
-    return samples, (channels, size, size)
+    return DataSpec(samples, {"images": (channels, size, size)})
 
 
 def _counted(project: Project, block: dict[str, Any], seed: int) -> tuple[int, Any, dict[str, Any]]:
@@ -105,52 +114,59 @@ def _counted(project: Project, block: dict[str, Any], seed: int) -> tuple[int, A
     return samples, reader, settings
 
 
-def _check_training(
-    parameters: dict[str, Any], method: str, block: dict[str, Any], samples: int, shape: tuple[int, ...]
-) -> None:
+def _check_training(parameters: dict[str, Any], method: str, block: dict[str, Any], data: DataSpec) -> None:
     import torch
 
     from ssl_models.hardware import resolve_precision
-    from ssl_models.method import DataSpec
     from ssl_models.parallel.processes import require_shares
     from ssl_models.trainer import Settings
     from tasks.training.train import build_method
 
     settings = Settings(**params.pick(parameters["training"] | block, params.training_fields()))
     resolve_precision(parameters["machine"]["precision"], torch.device("cpu"))
-    if settings.batch_size > samples:
-        raise ValueError(f"batch_size {settings.batch_size} is over the {samples} training samples there are")
+    if settings.batch_size > data.samples:
+        raise ValueError(f"batch_size {settings.batch_size} is over the {data.samples} training samples there are")
     require_shares(settings.batch_size, parameters["machine"].get("processes", 1))
-    labels = torch.arange(samples) % 2  # whether there are labels, only the data can tell
-    targets = torch.randn(samples, 2) if "outputs" in block else None
-    build_method(parameters, method, block, DataSpec(samples, shape, labels, 2, targets), seed=0)
+    with suppress(NeedsParts):  # which the stage itself says
+        build_method(parameters, method, block, _labelled(data, block), seed=0)
 
 
-def _check_cluster(parameters: dict[str, Any], block: dict[str, Any], samples: int, shape: tuple[int, ...]) -> None:
-    from ssl_models.clustering import refuse_settings
-    from ssl_models.encoders import build_encoder
-
-    if block.get("outputs") == "classes":
-        _check_teacher(parameters, block["source"], samples, shape)
-        return
-    dim = build_encoder(**parameters["encoder"]).dim
-    settings = {"iterations": 50, "components": 0, "redo": 1} | params.pick(block, params.cluster_fields())
-    refuse_settings((samples, dim), **settings, threads=parameters["machine"]["threads"])
-
-
-def _check_teacher(parameters: dict[str, Any], source: str, samples: int, shape: tuple[int, ...]) -> None:
-    """Refuses a source that has no classifier of its own."""
+def _labelled(data: DataSpec, block: dict[str, Any]) -> DataSpec:
+    """With labels, since only the data can tell whether there are any, and a teacher's logits where a refit asks."""
     import torch
 
-    from ssl_models.method import DataSpec
+    targets = torch.randn(data.samples, 2) if "outputs" in block else None
+    return replace(data, labels=torch.arange(data.samples) % 2, classes=2, targets=targets)
+
+
+def _check_cluster(parameters: dict[str, Any], block: dict[str, Any], data: DataSpec) -> None:
+    from ssl_models.clustering import refuse_settings
+    from ssl_models.encoders import encoder_class
+
+    if block.get("outputs") == "classes":
+        _check_teacher(parameters, block["source"], data)
+        return
+    shape = dict(parameters["encoder"])
+    try:
+        dim = encoder_class(shape.pop("name")).from_data(data, **shape).dim
+    except NeedsParts:  # as the training of its source says
+        return
+    settings = {"iterations": 50, "components": 0, "redo": 1} | params.pick(block, params.cluster_fields())
+    refuse_settings((data.samples, dim), **settings, threads=parameters["machine"]["threads"])
+
+
+def _check_teacher(parameters: dict[str, Any], source: str, data: DataSpec) -> None:
+    """Refuses a source that has no classifier of its own."""
     from tasks.training.train import build_method
 
     refit = source in parameters["clusterfit"]
     block = parameters["clusterfit" if refit else "pretrain"][source]
     name = method_of(block)
-    labels = torch.arange(samples) % 2
-    data = DataSpec(samples, shape, labels, 2, torch.randn(samples, 2) if "outputs" in block else None)
-    if build_method(parameters, name, block, data, seed=0).classifier() is None:
+    try:
+        method = build_method(parameters, name, block, _labelled(data, block), seed=0)
+    except NeedsParts:
+        return
+    if method.classifier() is None:
         raise ValueError(
             f"outputs is 'classes', but the method '{name}' of its source '{source}' has no classifier of the data's "
             "labels; `outputs: clusters` works with any source"

@@ -11,7 +11,7 @@ import numpy as np
 from ssl_models.errors import NeedsTruth
 from ssl_models.protocols._common.score import Representation
 from tasks.artifacts import classifier
-from tasks.artifacts.dataset import FACTORS, SAMPLES, Stored
+from tasks.artifacts.dataset import FACTORS, Stored
 
 if TYPE_CHECKING:
     from tasks.stage.context import Context
@@ -47,9 +47,11 @@ def representation(
         classes,
         tuple(description.get("points", ())),
         lambda: import_module(READER).read_encoder(folder),
-        lambda split: data.array(split, SAMPLES),
+        data.samples,
         truth,
         context.parameters["machine"]["precision"],
+        description.get("known", {}),
+        {name: tuple(classes) for name, classes in description.get("label_sets", {}).items()},
     )
 
 

@@ -154,7 +154,7 @@ def _times(data: DataSet) -> dict[str, Any]:
     for run in data.runs:
         spent = [_seconds(run.training), _seconds(run.cluster), *(_seconds(run.protocols[p]) for p in run.protocols)]
         total += sum(value for value in spent if value is not None)
-        speed = run.training.get("images_per_second")
+        speed = run.training.get("samples_per_second")
         rows.append((run, [duration(value) for value in spent], f"{speed:,.0f}" if speed else "–", _how(run)))
     return {
         "rows": rows,

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+from tasks.artifacts import encoders
 from tasks.process import files, kill_points, locks, stopping
 from tasks.project import paths
 from tasks.project.project import Project
@@ -125,8 +126,7 @@ def _recorded(project: Project, stage: Stage, key: str, work: Path, inputs: Mapp
 
 def register(project: Project, run_id: str, name: str, folder: Path) -> None:
     """Registers an encoder under its name; its run is finished by then, and so lies where it will stay."""
-    shape = tuple(files.read_json(folder / "encoder.json")["shape"])
-    registry.register_encoder(project, name, folder, run_id, shape=shape)
+    registry.register_encoder(project, name, folder, run_id, shapes=encoders.input_shapes(folder))
 
 
 def _set_threads(threads: int) -> None:

@@ -33,9 +33,10 @@ def other_data(context: Context, run: str, target: str) -> Representation:
     @cache
     def extracted(split: str) -> dict[str, np.ndarray]:
         device = pick_device()
-        images = torch.from_numpy(np.array(data.samples(split)))
+        stored = data.samples(split)
+        samples = {part: torch.from_numpy(np.array(stored[part])) for part in encoder.reads(stored)}
         with autocast(resolve_precision(context.parameters["machine"]["precision"], device), device):
-            batches = list(extract_features(encoder, images, device, **context.parameters["extract"]))
+            batches = list(extract_features(encoder, samples, device, **context.parameters["extract"]))
         return {layer: np.concatenate([batch[layer].numpy() for batch in batches]) for layer in batches[0]}
 
     layers = (*encoder.blocks(), POOLED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,19 +23,19 @@ REQUIREMENTS = ("torch", "numpy", "safetensors")
 
 
 def register_encoder(
-    project: Project, name: str, folder: Path, run_id: str, *, shape: tuple[int, ...] | None = None
+    project: Project, name: str, folder: Path, run_id: str, *, shapes: Mapping[str, tuple[int, ...]] | None = None
 ) -> int:
     """Stores the encoder in `folder` with its run and in the registry as `name`; gives the version's number.
 
     A run has one version at most: called again, this stores the files anew and gives the same number. The newest
-    version is models:/<name>@latest, an alias that MLflow keeps itself. shape: of one sample, (3, 32, 32); where it is
-    given, the model has a signature.
+    version is models:/<name>@latest, an alias that MLflow keeps itself. shapes: part of a sample -> its shape, as
+    {"images": (3, 32, 32)}; where one is given, the model has a signature.
     """
     client = _holder(project, run_id)
     dim = _read(folder).dim  # also shows, before anything is stored, that the files can be read
     call(client.log_artifacts, run_id, str(folder), ARTIFACT)
     with tempfile.TemporaryDirectory() as model:
-        _write_model(Path(model), run_id, dim, shape)
+        _write_model(Path(model), run_id, dim, shapes or {})
         call(client.log_artifacts, run_id, model, ARTIFACT)
     with locked(project):
         found = call(client.search_model_versions, f"name = '{name}' and run_id = '{run_id}'", max_results=1)
@@ -48,7 +49,7 @@ def register_encoder(
 def load_encoder(name: str, version: int | None = None, root: Path | None = None) -> Encoder:
     """The registered encoder `name` ("world.rotation"), the newest or a given version; root: the project's folder.
 
-    It maps (B, 3, H, W) floats in [0, 1] to (B, dim).
+    It maps (B, ...) to (B, dim); pictures are floats in [0, 1], see ssl_models/modalities/inputs.py.
     """
     from mlflow.exceptions import MlflowException
 
@@ -73,12 +74,13 @@ class _Predictor:
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
 
-    def predict(self, images: numpy.ndarray, params: dict[str, Any] | None = None) -> numpy.ndarray:  # noqa: ARG002
-        """(B, C, H, W) floats in [0, 1] -> (B, dim)."""
+    def predict(self, given: numpy.ndarray, params: dict[str, Any] | None = None) -> numpy.ndarray:  # noqa: ARG002
+        """(B, C, H, W) floats in [0, 1], sound (B, S) in [-1, 1], or int64 ids of words (B, L) -> (B, dim)."""
         import torch
 
         with torch.inference_mode():
-            features: numpy.ndarray = self.encoder(torch.from_numpy(images).float()).numpy()
+            inputs = torch.from_numpy(given)
+            features: numpy.ndarray = self.encoder(inputs if inputs.dtype == torch.int64 else inputs.float()).numpy()
         return features
 
 
@@ -93,12 +95,12 @@ def _load_pyfunc(path: str) -> _Predictor:
     return _Predictor(_read(Path(path)))
 
 
-def _write_model(folder: Path, run_id: str, dim: int, shape: tuple[int, ...] | None) -> None:
+def _write_model(folder: Path, run_id: str, dim: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """The files that make an artifact an MLflow model; requirements are given, since inferring them takes a minute."""
     from mlflow import pyfunc
     from mlflow.models import Model
 
-    model = Model(artifact_path=ARTIFACT, run_id=run_id, signature=_signature(dim, shape))
+    model = Model(artifact_path=ARTIFACT, run_id=run_id, signature=_signature(dim, shapes))
     pyfunc.add_to_model(model, loader_module="tasks.tracking.registry", data=".", python_env="python_env.yaml")
     model.save(str(folder / "MLmodel"))
     requirements = "".join(f"{package}=={installed(package)}\n" for package in REQUIREMENTS)
@@ -108,15 +110,17 @@ def _write_model(folder: Path, run_id: str, dim: int, shape: tuple[int, ...] | N
     )
 
 
-def _signature(dim: int, shape: tuple[int, ...] | None) -> Any | None:
-    if shape is None:
+def _signature(dim: int, shapes: Mapping[str, tuple[int, ...]]) -> Any | None:
+    """Of a model that reads one part; arrays of several would need names, which `_Predictor` does not take."""
+    if len(shapes) != 1:
         return None
     import numpy
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    single = numpy.dtype(numpy.float32)
-    return ModelSignature(Schema([TensorSpec(single, (-1, *shape))]), Schema([TensorSpec(single, (-1, dim))]))
+    ((part, shape),) = shapes.items()
+    given, single = numpy.dtype(numpy.int64 if part == "tokens" else numpy.float32), numpy.dtype(numpy.float32)
+    return ModelSignature(Schema([TensorSpec(given, (-1, *shape))]), Schema([TensorSpec(single, (-1, dim))]))
 
 
 def _holder(project: Project, run_id: str) -> Any:

@@ -77,7 +77,7 @@ class Recorder:
         kill_points.point("after-checkpoint")
         self.context.record.sync(self.journal)
 
-    def progress(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
+    def progress(self, step: int, steps: int, loss: float, samples_per_second: float) -> None:
         now, terminal = time.monotonic(), sys.stdout.isatty()
         if self.first_step is None:
             self.first_step, self.started = step, now
@@ -87,6 +87,6 @@ class Recorder:
         left = (now - self.started) / max(1, step - self.first_step) * (steps - step)
         line = (
             f"{100 * step // steps:3d} % · step {step} of {steps} · loss {loss:.4f} · "
-            f"{images_per_second:,.0f} images/s · {int(left) // 60}:{int(left) % 60:02d} left"
+            f"{samples_per_second:,.0f} images/s · {int(left) // 60}:{int(left) % 60:02d} left"
         )
         print(f"\r{line}   " if terminal else line, end="" if terminal and step < steps else "\n", flush=True)

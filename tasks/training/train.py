@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssl_models.encoders import build_encoder
+from ssl_models.data import DataSpec
+from ssl_models.encoders import encoder_class
 from ssl_models.hardware import pick_device
-from ssl_models.method import DataSpec, Method, method_class
+from ssl_models.method import Method, method_class, require_parts
 from ssl_models.parallel import processes
 from ssl_models.trainer import Settings, Training, derive_seed
 from tasks.artifacts.dataset import Stored
@@ -27,26 +28,27 @@ from tasks.tracking.journal import Journal
 from tasks.training.checkpoint import read_checkpoint
 from tasks.training.recorder import Recorder
 
-RATE = "images_per_second"
-COURSE = ("loss", "accuracy", "chance", "learning_rate", "images_per_second", "gradient_norm")
+RATE = "samples_per_second"
+COURSE = ("loss", "accuracy", "chance", "learning_rate", "samples_per_second", "gradient_norm")
 """What an epoch logs that a training's record has already, or has no use for; a method's own terms come after it."""
 
 
 def train_encoder(
     context: Context, run: str, method_name: str, block: dict[str, Any], *, labels: Any = None, targets: Any = None
 ) -> Result:
-    """Trains `method_name` on the data set's training images and writes the encoder and its curve.
+    """Trains `method_name` on the data set's training samples and writes the encoder and its curve.
 
     labels: (N,) int64 array of classes or clusters, or None. targets: (N, K) logits of a teacher, or None.
     In one of several processes it only trains: the stage that started them does the rest.
     """
-    images = Stored(context.places.dataset).samples("train")
+    stored = Stored(context.places.dataset)
     data = DataSpec(
-        len(images),
-        tuple(images.shape[1:]),
+        stored.description["train"],
+        stored.shapes,
         None if labels is None else torch.from_numpy(np.asarray(labels)),
         None if labels is None else int(np.max(labels)) + 1,
         None if targets is None else torch.from_numpy(np.asarray(targets, np.float32)),
+        stored.known,
     )
     seed = derive_seed(context.parameters["seed"], "init", run)
     method = build_method(context.parameters, method_name, block, data, seed)
@@ -61,7 +63,7 @@ def train_encoder(
     if method.trains:
         together = torchrun.wanted(context) and not processes.joined()
         train = _train_together if together else _train_here
-        learnt, costs = train(context, run, method, settings, images)
+        learnt, costs = train(context, run, method, settings, stored)
         summary |= learnt
     if processes.joined():
         if processes.rank() == 0:
@@ -72,18 +74,20 @@ def train_encoder(
 
 
 def _train_here(
-    context: Context, run: str, method: Method, settings: Settings, images: np.ndarray
+    context: Context, run: str, method: Method, settings: Settings, stored: Stored
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Trains in this process; the summary and costs, empty unless it is the first of several."""
     device, journal = pick_device(), Journal(context.work / torchrun.JOURNAL)
+    samples = stored.samples("train")
+    parts = [torch.from_numpy(np.array(samples[part])).to(device) for part in method.parts]
     training = Training(
         method,
-        torch.from_numpy(np.array(images)).to(device),
+        parts,
         settings,
         seed=derive_seed(context.parameters["seed"], "train", run),
         device=device,
         precision=context.parameters["machine"]["precision"],
-        observer=Recorder(context, journal, len(images) // settings.batch_size),
+        observer=Recorder(context, journal, len(parts[0]) // settings.batch_size),
     )
     training.run()
     if processes.rank() != 0:
@@ -98,7 +102,7 @@ def _write(
     summary["parameters"] = sum(parameter.numel() for parameter in method.encoder.parameters())
     kill_points.point("before-output")
     encoder, curve = context.places.encoder(run), context.places.metric(run, "training.csv")
-    write_encoder(encoder, method, data.shape)
+    write_encoder(encoder, method, data.shapes)
     write_curve(curve, Journal(context.work / torchrun.JOURNAL))
     write_json(context.places.metric(run, "training.json"), summary)
     numbers = {name: float(value) for name, value in summary.items() if isinstance(value, (int, float))}
@@ -108,8 +112,11 @@ def _write(
 def build_method(parameters: dict[str, Any], name: str, block: dict[str, Any], data: DataSpec, seed: int) -> Method:
     """A fresh encoder and the method around it; `block` holds the hyper-parameters, among other things."""
     torch.manual_seed(seed)
-    encoder = build_encoder(**(parameters["encoder"] | block.get("encoder", {})), channels=data.shape[0])
-    return method_class(name)(encoder, data, **params.pick(block, params.method_fields(name)))  # type: ignore[call-arg]
+    settings = dict(parameters["encoder"] | block.get("encoder", {}))
+    method = method_class(name)
+    require_parts(method, name, data)
+    encoder = encoder_class(settings.pop("name")).from_data(data, **settings)
+    return method(encoder, data, **params.pick(block, params.method_fields(name)))  # type: ignore[call-arg]
 
 
 def write_curve(path: Path, journal: Journal) -> None:
@@ -124,7 +131,7 @@ def write_curve(path: Path, journal: Journal) -> None:
 
 
 def _train_together(
-    context: Context, _run: str, method: Method, settings: Settings, _images: np.ndarray
+    context: Context, _run: str, method: Method, settings: Settings, _stored: Stored
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Has other processes train, and gives `method` the state that they ended in; their summary and costs."""
     processes.require_shares(settings.batch_size, context.parameters["machine"].get("processes", 1))
@@ -154,7 +161,7 @@ def _summary(training: Training, settings: Settings, journal: Journal) -> dict[s
 
 
 def _costs(training: Training, settings: Settings, journal: Journal) -> dict[str, float]:
-    """Seconds of training alone over all starts of it, images a second, and peak memory in bytes."""
+    """Seconds of training alone over all starts of it, samples a second, and peak memory in bytes."""
     samples = training.steps_per_epoch * settings.batch_size
     seconds = sum(samples / entry.values[RATE] for entry in journal.read())
     return {

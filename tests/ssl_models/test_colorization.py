@@ -11,8 +11,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import DataSpec
 from ssl_models.methods.colorization import COLOUR_RANGE, COLOUR_SCALE, Colorization
 from ssl_models.views.colour_bins import rebalancing_weights
 from ssl_models.views.lab import lab_to_rgb, rgb_to_lab
@@ -25,7 +25,7 @@ INDEX = torch.arange(4)
 def method(side: int = 16, channels: int = 3, **settings: Any) -> Colorization:
     torch.manual_seed(0)
     encoder = ResNet(depth=10, width=4, channels=channels)
-    return Colorization(encoder, DataSpec(20, (channels, side, side)), **settings)
+    return Colorization(encoder, DataSpec(20, {"images": (channels, side, side)}), **settings)
 
 
 @pytest.fixture

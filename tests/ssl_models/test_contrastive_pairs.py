@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.losses.metric import margin_loss
-from ssl_models.method import DataSpec
 from ssl_models.methods.contrastive_pairs import ContrastivePairs
 
 torch.set_num_threads(1)
@@ -22,7 +22,7 @@ def method(channels: int = 3, samples: int = 20, **settings: Any) -> Contrastive
     torch.manual_seed(0)
     settings = {"projection": 16} | settings
     return ContrastivePairs(
-        ResNet(depth=10, width=4, channels=channels), DataSpec(samples, (channels, 16, 16)), **settings
+        ResNet(depth=10, width=4, channels=channels), DataSpec(samples, {"images": (channels, 16, 16)}), **settings
     )
 
 
@@ -183,4 +183,4 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: st
 
 def test_samples_that_are_no_pictures_are_refused() -> None:
     with pytest.raises(ValueError, match=r"contrastive_pairs needs pictures of shape \(C, H, W\)"):
-        ContrastivePairs(ResNet(depth=10, width=4), DataSpec(20, (48,)))
+        ContrastivePairs(ResNet(depth=10, width=4), DataSpec(20, {"images": (48,)}))

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import DataSpec
 from ssl_models.methods.cpc_image import CPCImage, MaskedBlock, RowPredictor, exclude_own
 
 torch.set_num_threads(1)
@@ -27,7 +27,7 @@ def method(side: int = 32, samples: int = 20, channels: int = 3, norm: str = "ba
     torch.manual_seed(0)
     settings = {"negatives": 20, "projection": 8, "hidden": 8} | settings
     encoder = ResNet(depth=10, width=4, channels=channels, norm=norm)
-    return CPCImage(encoder, DataSpec(samples, (channels, side, side)), **settings)
+    return CPCImage(encoder, DataSpec(samples, {"images": (channels, side, side)}), **settings)
 
 
 @pytest.fixture
@@ -216,7 +216,9 @@ def test_all_parameters_are_trained_and_all_states_are_loaded(images: Tensor) ->
 
 
 def test_pictures_that_are_not_square_and_of_one_channel_work() -> None:
-    cpc = CPCImage(ResNet(depth=10, width=4, channels=1), DataSpec(20, (1, 28, 40)), grid=4, steps=3, negatives=9)
+    cpc = CPCImage(
+        ResNet(depth=10, width=4, channels=1), DataSpec(20, {"images": (1, 28, 40)}), grid=4, steps=3, negatives=9
+    )
     pictures = torch.randint(0, 256, (4, 1, 28, 40), dtype=torch.uint8, generator=seeded())
     tiles, drawn = cpc.views(pictures, seeded())
     assert tiles.shape == (64, 1, 16, 16)

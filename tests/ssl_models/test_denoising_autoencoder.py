@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import DataSpec
 from ssl_models.methods.denoising_autoencoder import DenoisingAutoencoder, evaluating, layer_at
 from ssl_models.trainer import Settings, Training
 from ssl_models.views.corruption import NOISES
@@ -26,7 +26,7 @@ NOISY = tuple(NOISES)
 def method(channels: int = 3, **settings: Any) -> DenoisingAutoencoder:
     torch.manual_seed(0)
     encoder = ResNet(depth=10, width=4, channels=channels)
-    return DenoisingAutoencoder(encoder, DataSpec(20, (channels, 32, 32)), **settings)
+    return DenoisingAutoencoder(encoder, DataSpec(20, {"images": (channels, 32, 32)}), **settings)
 
 
 @pytest.fixture

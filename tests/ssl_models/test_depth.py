@@ -7,7 +7,7 @@ import torch
 from ssl_models.datasets import world
 from ssl_models.datasets._world.render import NEAREST, nearness
 from ssl_models.datasets._world.shapes import CHANNELS, CLASSES, HIGHEST, REACH, RESOLUTION, relief_maps
-from ssl_models.modalities.image import to_float
+from ssl_models.modalities.inputs import inputs
 from ssl_models.views.geometric import random_crop_flip
 from ssl_models.views.photometric import colour_jitter
 from tests.ssl_models.test_world import mask, one_of_each, scenes
@@ -70,7 +70,7 @@ def test_the_normals_are_those_of_the_heights() -> None:
 
 
 def test_views_of_four_channels_move_them_together_and_turn_no_hue() -> None:
-    pictures = to_float(world.load(seed=0, train=8, test=1, depth=True).train.images)
+    pictures = inputs(world.load(seed=0, train=8, test=1, depth=True).train.images)
     doubled = torch.cat([pictures, pictures[:, 3:]], 1)
     view = random_crop_flip(doubled, torch.Generator().manual_seed(0), smallest=0.3)
     torch.testing.assert_close(view[:, 3], view[:, 4])

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ssl_models.data import DataSpec
 from ssl_models.datasets import world
 from ssl_models.encoders import build_encoder
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import NeedsLabels
 from ssl_models.extraction import POOLED, extract_features
-from ssl_models.method import DataSpec
 from ssl_models.methods.distillation import Distillation, distillation_loss
 from ssl_models.protocols import knn
 from ssl_models.protocols._common.score import Representation
@@ -31,7 +31,7 @@ INDEX = torch.tensor([4, 1, 3])
 
 def method(targets: Tensor | None = TARGETS, labels: Tensor | None = LABELS, **settings: float) -> Distillation:
     torch.manual_seed(0)
-    data = DataSpec(6, (3, 16, 16), labels, 3, targets)
+    data = DataSpec(6, {"images": (3, 16, 16)}, labels, 3, targets)
     return Distillation(ResNet(depth=10, width=4), data, **settings)
 
 
@@ -190,7 +190,10 @@ def top1(encoder: Any, data: Any) -> float:
     splits = {"train": data.train, "test": data.test}
     features = {
         name: np.concatenate(
-            [batch[POOLED].numpy() for batch in extract_features(encoder, split.images, torch.device("cpu"))]
+            [
+                batch[POOLED].numpy()
+                for batch in extract_features(encoder, {"images": split.images}, torch.device("cpu"))
+            ]
         )
         for name, split in splits.items()
     }
@@ -208,7 +211,7 @@ def test_a_student_of_a_smoothed_teacher_beats_its_untrained_self() -> None:
     torch.manual_seed(0)
     encoder = build_encoder("resnet", depth=10, width=8)
     before = top1(encoder, data)
-    spec = DataSpec(len(data.train), (3, 32, 32), targets=smoothed.log())
+    spec = DataSpec(len(data.train), {"images": (3, 32, 32)}, targets=smoothed.log())
     distillation = Distillation(encoder, spec)
     course = LastEpoch()
     settings = Settings(epochs=6, batch_size=64, optimizer="adamw", learning_rate=0.008)

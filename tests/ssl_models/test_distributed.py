@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
-from ssl_models.method import DataSpec, method_class
+from ssl_models.method import method_class
 from ssl_models.parallel import processes
 from ssl_models.parallel.encoder_shards import sharing
 from ssl_models.trainer import Settings, Training, TrainingDivergedError
@@ -53,7 +54,7 @@ class Follower(Keeper):
         super().__init__(content)
         self.curve = []
 
-    def progress(self, step, steps, loss, images_per_second):  # noqa: ARG002
+    def progress(self, step, steps, loss, samples_per_second):  # noqa: ARG002
         self.curve.append(loss)
 
 
@@ -63,7 +64,7 @@ def training(case, observer=None, *, precision="float32", seed=5, **settings):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (SAMPLES, 3, 32, 32), dtype=torch.uint8, generator=generator)
     targets = torch.randn(SAMPLES, 4, generator=generator)
-    data = DataSpec(SAMPLES, (3, 32, 32), torch.arange(SAMPLES) % 4, 4, targets)
+    data = DataSpec(SAMPLES, {"images": (3, 32, 32)}, torch.arange(SAMPLES) % 4, 4, targets)
     method = method_class(case.partition("-")[0])(encoder, data, **(CASES | MORE)[case])
     if case not in SINGLE and precision == "float32":
         views = method.views

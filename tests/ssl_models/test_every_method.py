@@ -14,8 +14,9 @@ import torch
 from torch import Generator, Tensor
 
 import ssl_models.methods
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import FAMILIES, DataSpec, Method, Scored, method_class
+from ssl_models.method import FAMILIES, Method, Scored, method_class
 
 torch.set_num_threads(1)
 
@@ -31,7 +32,7 @@ def build(name: str, channels: int = 3) -> Method:
     labels = torch.randint(0, 8, (SAMPLES,), generator=Generator().manual_seed(0))
     targets = 2 * torch.randn(SAMPLES, 8, generator=Generator().manual_seed(0))
     encoder = ResNet(depth=10, width=8, channels=channels)
-    return method_class(name)(encoder, DataSpec(SAMPLES, (channels, SIDE, SIDE), labels, 8, targets))
+    return method_class(name)(encoder, DataSpec(SAMPLES, {"images": (channels, SIDE, SIDE)}, labels, 8, targets))
 
 
 @cache

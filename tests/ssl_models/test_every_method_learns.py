@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from ssl_models.data import DataSpec
 from ssl_models.datasets import world
 from ssl_models.encoders import build_encoder
 from ssl_models.extraction import POOLED, extract_features
-from ssl_models.method import DataSpec
 from ssl_models.protocols._common.score import Representation
 from ssl_models.trainer import Settings, Silent, Training
 
@@ -47,7 +47,9 @@ def representation(encoder, data):
     """The frozen encoder's pooled features of both splits."""
     splits = {"train": data.train, "test": data.test}
     features = {
-        name: np.concatenate([batch[POOLED].numpy() for batch in extract_features(encoder, split.images, CPU)])
+        name: np.concatenate(
+            [batch[POOLED].numpy() for batch in extract_features(encoder, {"images": split.images}, CPU)]
+        )
         for name, split in splits.items()
     }
     return Representation(
@@ -83,7 +85,7 @@ def test_a_method_beats_its_untrained_encoder(name, data):
     }
     labels = data.train.labels
     teacher = 4 * torch.nn.functional.one_hot(labels, len(data.classes)).float()
-    spec = DataSpec(len(data.train), (3, 32, 32), labels, len(data.classes), teacher)
+    spec = DataSpec(len(data.train), {"images": (3, 32, 32)}, labels, len(data.classes), teacher)
     method = import_module(f"ssl_models.methods.{name}").METHOD(encoder, spec)
     course = LastEpoch()
     settings = Settings(epochs=EPOCHS.get(name, 5), batch_size=64, optimizer="adamw", learning_rate=0.008)

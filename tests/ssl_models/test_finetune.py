@@ -4,11 +4,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ssl_models.data import DataSpec
 from ssl_models.datasets import world
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import NeedsLabels
-from ssl_models.method import DataSpec
 from ssl_models.methods.supervised import Supervised
 from ssl_models.protocols import finetune
 from ssl_models.protocols._common import adaptation, labelled
@@ -100,7 +100,7 @@ def pretrained(data, epochs=4):
     """An encoder that was trained on these labels, and one that was not."""
     torch.manual_seed(0)
     start = ResNet(depth=10, width=8)
-    method = Supervised(start, DataSpec(len(data), (3, 16, 16), data.labels, 12))
+    method = Supervised(start, DataSpec(len(data), {"images": (3, 16, 16)}, data.labels, 12))
     settings = Settings(epochs=epochs, batch_size=64, optimizer="adamw", learning_rate=0.02)
     adaptation.train(method, data.images.numpy(), settings, seed=0, precision="float32")
     return method.encoder.cpu().state_dict()

@@ -8,7 +8,9 @@ from torch import Generator, Tensor
 
 from ssl_models.encoders import build_encoder
 from ssl_models.extraction import POOLED, extract_features
-from ssl_models.modalities.image import MildViews, pool, to_float
+from ssl_models.modalities.image import MildViews
+from ssl_models.modalities.inputs import inputs
+from ssl_models.modalities.pooling import pool
 
 torch.set_num_threads(1)
 
@@ -19,8 +21,8 @@ def pictures() -> Tensor:
 
 
 def test_bytes_become_floats_in_the_unit_interval(pictures: Tensor) -> None:
-    assert to_float(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
-    assert torch.equal(to_float(pictures), pictures.float() / 255)
+    assert inputs(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
+    assert torch.equal(inputs(pictures), pictures.float() / 255)
     assert pictures.dtype == torch.uint8
 
 
@@ -67,7 +69,7 @@ def test_features_of_every_layer_are_extracted_and_a_convolutional_encoder_is_la
     torch.manual_seed(0)
     encoder = build_encoder("resnet", depth=10, width=4)
     assert encoder.convolutional
-    batches = list(extract_features(encoder, pictures, torch.device("cpu"), batch_size=2, size=16))
+    batches = list(extract_features(encoder, {"images": pictures}, torch.device("cpu"), batch_size=2, size=16))
     assert [len(batch[POOLED]) for batch in batches] == [2, 2, 1]
     assert list(batches[0]) == [*encoder.blocks(), POOLED]
     assert not encoder.training

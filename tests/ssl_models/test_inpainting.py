@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ssl_models.data import DataSpec
 from ssl_models.decoder import painting_target
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import DataSpec
 from ssl_models.methods.inpainting import Discriminator, Inpainting
 from ssl_models.views.corruption import mean_colour
 
@@ -23,7 +23,9 @@ INDEX = torch.arange(6)
 
 def method(side: int = 16, channels: int = 3, **settings: Any) -> Inpainting:
     torch.manual_seed(0)
-    return Inpainting(ResNet(depth=10, width=4, channels=channels), DataSpec(20, (channels, side, side)), **settings)
+    return Inpainting(
+        ResNet(depth=10, width=4, channels=channels), DataSpec(20, {"images": (channels, side, side)}), **settings
+    )
 
 
 @pytest.fixture
@@ -225,4 +227,4 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: st
 
 def test_samples_that_are_no_pictures_are_refused() -> None:
     with pytest.raises(ValueError, match="inpainting needs pictures"):
-        Inpainting(ResNet(depth=10, width=4), DataSpec(20, (12,)))
+        Inpainting(ResNet(depth=10, width=4), DataSpec(20, {"images": (12,)}))

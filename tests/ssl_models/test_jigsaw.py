@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import DataSpec
 from ssl_models.methods.jigsaw import Jigsaw
 from ssl_models.views.patches import order_set
 
@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 def method(side: int = 24, **settings: Any) -> Jigsaw:
     torch.manual_seed(0)
     settings = {"permutations": 6} | settings
-    return Jigsaw(ResNet(depth=10, width=4), DataSpec(20, (3, side, side)), **settings)
+    return Jigsaw(ResNet(depth=10, width=4), DataSpec(20, {"images": (3, side, side)}), **settings)
 
 
 def test_the_label_names_the_order_shown() -> None:

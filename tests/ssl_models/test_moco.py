@@ -12,8 +12,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import DataSpec
 from ssl_models.methods.moco import MoCo
 
 torch.set_num_threads(1)
@@ -25,7 +25,9 @@ SOURCES = ("queue", "bank", "batch")
 def method(side: int = 16, samples: int = 40, channels: int = 3, **settings: Any) -> MoCo:
     torch.manual_seed(0)
     settings = {"projection": 16} | ({} if settings.get("source") == "batch" else {"negatives": 10}) | settings
-    return MoCo(ResNet(depth=10, width=4, channels=channels), DataSpec(samples, (channels, side, side)), **settings)
+    return MoCo(
+        ResNet(depth=10, width=4, channels=channels), DataSpec(samples, {"images": (channels, side, side)}), **settings
+    )
 
 
 def pictures(batch: int = 6, seed: int = 1) -> Tensor:
@@ -242,7 +244,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: st
 
 def test_samples_that_are_no_pictures_are_refused() -> None:
     with pytest.raises(ValueError, match=r"moco needs pictures of shape \(C, H, W\)"):
-        MoCo(ResNet(depth=10, width=4), DataSpec(40, (16,)))
+        MoCo(ResNet(depth=10, width=4), DataSpec(40, {"images": (16,)}))
 
 
 def test_a_batch_too_small_for_the_groups_is_refused() -> None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import DataSpec, Method, Scored
+from ssl_models.method import Method, Scored
 from ssl_models.methods.multi_pretext import TASKS, MultiPretext
 from ssl_models.optimizers import build_optimizer
 from ssl_models.trainer import Settings, Silent, Training
@@ -24,7 +25,7 @@ INDEX = torch.arange(4)
 def method(tasks: list[str] | None = None, channels: int = 3, side: int = 32) -> MultiPretext:
     torch.manual_seed(0)
     encoder = ResNet(depth=10, width=4, channels=channels)
-    return MultiPretext(encoder, DataSpec(20, (channels, side, side)), tasks=tasks or PAIR)
+    return MultiPretext(encoder, DataSpec(20, {"images": (channels, side, side)}), tasks=tasks or PAIR)
 
 
 def images(channels: int = 3) -> Tensor:
@@ -52,7 +53,7 @@ def test_the_first_view_is_the_number_of_the_task_and_the_rest_are_its_views() -
         assert views[0].tolist() == [number]
         generator = torch.Generator().manual_seed(seed)
         torch.randint(2, (1,), generator=generator)  # the draw of the task comes first
-        alone = TASKS[name].METHOD(multi.encoder, DataSpec(20, (3, 32, 32))).views(images(), generator)
+        alone = TASKS[name].METHOD(multi.encoder, DataSpec(20, {"images": (3, 32, 32)})).views(images(), generator)
         assert len(views) == len(alone) + 1
         assert all(torch.equal(one, other) for one, other in zip(views[1:], alone, strict=True))
 
@@ -184,7 +185,7 @@ class Keeper(Silent):
         self.content = torch.load(file, weights_only=True)
 
     def epoch(self, step: int, values: dict[str, float]) -> None:  # noqa: ARG002
-        self.epochs.append({name: value for name, value in values.items() if name != "images_per_second"})
+        self.epochs.append({name: value for name, value in values.items() if name != "samples_per_second"})
 
 
 def training(observer: Keeper) -> Training:

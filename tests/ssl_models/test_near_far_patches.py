@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import DataSpec
 from ssl_models.methods.near_far_patches import NearFarPatches
 from tests.ssl_models.pictures import located
 
@@ -31,7 +31,7 @@ def method(side: int = 32, channels: int = 3, **settings: Any) -> NearFarPatches
     torch.manual_seed(0)
     settings = {"hidden": 32, "projection": 16} | settings
     return NearFarPatches(
-        ResNet(depth=10, width=4, channels=channels), DataSpec(20, (channels, side, side)), **settings
+        ResNet(depth=10, width=4, channels=channels), DataSpec(20, {"images": (channels, side, side)}), **settings
     )
 
 

@@ -11,9 +11,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.losses.contrastive import info_nce_chance, pirl_nce_chance
-from ssl_models.method import DataSpec
 from ssl_models.methods.npid import NPID
 
 torch.set_num_threads(1)
@@ -24,7 +24,9 @@ INDEX = torch.tensor([11, 2, 7, 5])
 def method(side: int = 16, samples: int = 20, channels: int = 3, **settings: Any) -> NPID:
     torch.manual_seed(0)
     settings = {"negatives": 10, "projection": 16} | settings
-    return NPID(ResNet(depth=10, width=4, channels=channels), DataSpec(samples, (channels, side, side)), **settings)
+    return NPID(
+        ResNet(depth=10, width=4, channels=channels), DataSpec(samples, {"images": (channels, side, side)}), **settings
+    )
 
 
 @pytest.fixture
@@ -186,4 +188,4 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: st
 
 def test_samples_that_are_no_pictures_are_refused() -> None:
     with pytest.raises(ValueError, match=r"npid needs pictures of shape \(C, H, W\)"):
-        NPID(ResNet(depth=10, width=4), DataSpec(20, (16,)))
+        NPID(ResNet(depth=10, width=4), DataSpec(20, {"images": (16,)}))

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce, pirl_nce_chance
-from ssl_models.method import DataSpec
 from ssl_models.methods.pirl import PIRL
 from ssl_models.views.patches import ALL_ORDERS
 
@@ -23,7 +23,9 @@ INDEX = torch.tensor([11, 2, 7, 5])
 def method(side: int = 24, samples: int = 20, channels: int = 3, **settings: Any) -> PIRL:
     torch.manual_seed(0)
     settings = {"negatives": 10, "projection": 16} | settings
-    return PIRL(ResNet(depth=10, width=4, channels=channels), DataSpec(samples, (channels, side, side)), **settings)
+    return PIRL(
+        ResNet(depth=10, width=4, channels=channels), DataSpec(samples, {"images": (channels, side, side)}), **settings
+    )
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import DataSpec
 from ssl_models.methods.relative_position import RelativePosition
 from ssl_models.views.patch_pairs import DIRECTIONS
 from ssl_models.views.patches import normalise_tiles
@@ -27,7 +27,7 @@ def method(side: int = 32, channels: int = 3, **settings: Any) -> RelativePositi
     torch.manual_seed(0)
     settings = {"hidden": 32} | settings
     return RelativePosition(
-        ResNet(depth=10, width=4, channels=channels), DataSpec(20, (channels, side, side)), **settings
+        ResNet(depth=10, width=4, channels=channels), DataSpec(20, {"images": (channels, side, side)}), **settings
     )
 
 

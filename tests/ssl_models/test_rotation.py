@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.method import DataSpec
 from ssl_models.methods.rotation import Rotation
 from ssl_models.modalities.image import MildViews
 
@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 
 def method(side: int = 16, **settings: float) -> Rotation:
     torch.manual_seed(0)
-    return Rotation(ResNet(depth=10, width=4), DataSpec(20, (3, side, 16)), **settings)
+    return Rotation(ResNet(depth=10, width=4), DataSpec(20, {"images": (3, side, 16)}), **settings)
 
 
 def test_views_are_the_batch_at_the_four_turns() -> None:

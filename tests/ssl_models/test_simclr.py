@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.losses.contrastive import nt_xent, nt_xent_accuracy
 from ssl_models.losses.metric import n_pair
-from ssl_models.method import DataSpec
 from ssl_models.methods.simclr import SimCLR
 
 torch.set_num_threads(1)
@@ -20,7 +20,9 @@ torch.set_num_threads(1)
 
 def method(channels: int = 3, **settings: Any) -> SimCLR:
     torch.manual_seed(0)
-    return SimCLR(ResNet(depth=10, width=4, channels=channels), DataSpec(20, (channels, 16, 16)), **settings)
+    return SimCLR(
+        ResNet(depth=10, width=4, channels=channels), DataSpec(20, {"images": (channels, 16, 16)}), **settings
+    )
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ssl_models.data import DataSpec
 from ssl_models.datasets import world
 from ssl_models.encoders import build_encoder
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.encoders.split import SplitResNet
-from ssl_models.method import DataSpec
 from ssl_models.methods.split_brain import PlacesHead, SplitBrain
 from ssl_models.views.colour_bins import gamut_bins
 from ssl_models.views.lab import rgb_to_lab
@@ -29,7 +29,7 @@ def method(space: str = "lab", *, side: int = 32, width: int = 8, **settings: An
     torch.manual_seed(0)
     channels = CHANNELS[space]
     encoder = ResNet(depth=10, width=width, channels=channels)
-    return SplitBrain(encoder, DataSpec(64, (channels, side, side)), space=space, **settings)
+    return SplitBrain(encoder, DataSpec(64, {"images": (channels, side, side)}), space=space, **settings)
 
 
 def pictures(space: str = "lab", batch: int = 4, side: int = 32) -> Tensor:
@@ -55,7 +55,7 @@ class Fixed(nn.Module):
 
 def test_the_split_encoder_takes_the_place_of_the_resnet() -> None:
     given = ResNet(depth=10, width=8, norm="group", stem_stride=1)
-    brain = SplitBrain(given, DataSpec(64, (3, 32, 32)))
+    brain = SplitBrain(given, DataSpec(64, {"images": (3, 32, 32)}))
     assert isinstance(brain.encoder, SplitResNet)
     assert brain.encoder.settings == {**given.settings, "space": "lab"}
     assert brain.encoder.dim == given.dim
@@ -211,7 +211,7 @@ def test_a_place_of_a_map_fills_the_places_that_lie_in_it() -> None:
 def test_the_resolution_is_that_of_the_shorter_side(
     shape: tuple[int, int], resolution: int, size: tuple[int, int]
 ) -> None:
-    brain = SplitBrain(ResNet(depth=10, width=8), DataSpec(64, (3, *shape)), resolution=resolution)
+    brain = SplitBrain(ResNet(depth=10, width=8), DataSpec(64, {"images": (3, *shape)}), resolution=resolution)
     maps = brain.encoder.layers(torch.rand(2, 3, *shape))["res5"]
     assert brain.colour_head(maps.chunk(2, 1)[0]).shape[2:] == size
     assert all(term.isfinite() for term in brain.loss(torch.rand(2, 3, *shape), index=INDEX[:2]).values())
@@ -279,11 +279,11 @@ def test_a_few_steps_on_the_world_with_depth_lower_both_terms() -> None:
 def test_bad_settings_are_refused(shape: tuple[int, ...], settings: dict[str, Any], message: str) -> None:
     encoder = ResNet(depth=10, width=8, channels=shape[0])
     with pytest.raises(ValueError, match=message):
-        SplitBrain(encoder, DataSpec(64, shape), **settings)
+        SplitBrain(encoder, DataSpec(64, {"images": shape}), **settings)
 
 
 def test_encoders_that_cannot_be_split_are_refused() -> None:
     with pytest.raises(ValueError, match="of a resnet, and cannot split encoder 'split'"):
-        SplitBrain(SplitResNet(depth=10, width=8), DataSpec(64, (3, 32, 32)))
+        SplitBrain(SplitResNet(depth=10, width=8), DataSpec(64, {"images": (3, 32, 32)}))
     with pytest.raises(ValueError, match="encoder width 5 cannot be split"):
-        SplitBrain(ResNet(depth=10, width=5), DataSpec(64, (3, 32, 32)))
+        SplitBrain(ResNet(depth=10, width=5), DataSpec(64, {"images": (3, 32, 32)}))

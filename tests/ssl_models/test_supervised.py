@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import NeedsLabels
-from ssl_models.method import DataSpec
 from ssl_models.methods.supervised import Supervised, noisy_labels
 
 torch.set_num_threads(1)
@@ -22,7 +22,7 @@ LABELS = torch.tensor([2, 0, 1, 1, 2, 0])
 
 def method(labels: Tensor | None = LABELS, classes: int | None = 3, **settings: Any) -> Supervised:
     torch.manual_seed(0)
-    return Supervised(ResNet(depth=10, width=4), DataSpec(6, (3, 16, 16), labels, classes), **settings)
+    return Supervised(ResNet(depth=10, width=4), DataSpec(6, {"images": (3, 16, 16)}, labels, classes), **settings)
 
 
 def test_the_loss_is_the_cross_entropy_of_the_labels_that_index_names() -> None:

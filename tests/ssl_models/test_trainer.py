@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
-from ssl_models.method import DataSpec, Scored
+from ssl_models.method import Scored
 from ssl_models.optimizers import LARS, build_optimizer, learning_rate_at
 from ssl_models.trainer import Settings, Silent, Training, TrainingDivergedError, derive_seed
 
@@ -36,7 +37,7 @@ class Keeper(Silent):
         self.content = buffer.getvalue()
 
     def epoch(self, step, values):
-        self.epochs.append((step, {name: value for name, value in values.items() if name != "images_per_second"}))
+        self.epochs.append((step, {name: value for name, value in values.items() if name != "samples_per_second"}))
 
 
 def images(samples=48, seed=0):
@@ -47,7 +48,7 @@ def training(name, observer=None, precision="float32", **settings):
     torch.manual_seed(3)
     encoder = build_encoder("resnet", depth=10, width=4)
     targets = torch.randn(48, 4, generator=torch.Generator().manual_seed(0))
-    data = DataSpec(48, (3, 32, 32), torch.arange(48) % 4, 4, targets)
+    data = DataSpec(48, {"images": (3, 32, 32)}, torch.arange(48) % 4, 4, targets)
     method_class = import_module(f"ssl_models.methods.{name}").METHOD
     extra = {"negatives": 8} if name == "pirl" else {}
     method = method_class(encoder, data, **extra)

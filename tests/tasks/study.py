@@ -66,11 +66,11 @@ def write_scores(folder: Path, levels: list[float], shift: float) -> None:
 
 def write_training(folder: Path, run: str, trained: bool, place: int) -> None:
     chance = 4.605 if "_cf" in run else [1.386, 2.303, 4.605, 8.987, 6.237][place % 5]
-    record = {"method": run, "epochs": 20, "seconds": 113.0 + 7 * place, "images_per_second": 2011.0 - 40 * place}
+    record = {"method": run, "epochs": 20, "seconds": 113.0 + 7 * place, "samples_per_second": 2011.0 - 40 * place}
     record |= {"steps": 640, "loss": 0.62 * chance, "chance": chance, "parameters": 702_000, "trained": trained}
     record |= {"device": "cpu", "precision": "bfloat16", "threads": 2, "samples_seen": 163_840}
     (folder / "training.json").write_text(json.dumps(record))
-    lines = ["epoch,step,loss,chance,learning_rate,gradient_norm,images_per_second,accuracy"]
+    lines = ["epoch,step,loss,chance,learning_rate,gradient_norm,samples_per_second,accuracy"]
     generator = np.random.default_rng(place)
     for epoch in range(1, 21 if trained else 1):
         loss = chance * (0.6 + 0.42 * math.exp(-epoch / 5)) + generator.normal(0, 0.008) * chance

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
-from ssl_models.method import DataSpec, method_class
+from ssl_models.method import method_class
 from ssl_models.trainer import Settings, Training
 from tasks.stage.torchrun import CHECKPOINT, JOURNAL
 from tasks.tracking.journal import Journal
@@ -36,7 +37,7 @@ def train(work, *, stop=False):
     """Trains in a work folder, from the checkpoint that lies there; the weights that come of it, and the curve."""
     torch.manual_seed(3)
     method = method_class("rotation")(
-        build_encoder("resnet", depth=10, width=4), DataSpec(32, (3, 32, 32), torch.arange(32) % 4, 4)
+        build_encoder("resnet", depth=10, width=4), DataSpec(32, {"images": (3, 32, 32)}, torch.arange(32) % 4, 4)
     )
     journal = Journal(work / JOURNAL)
     recorder = Recorder(SimpleNamespace(work=work, record=Record(stop)), journal, 2)
@@ -108,7 +109,7 @@ JOURNALS = {
     "no JSON": "rubbish\n",
     "zeros": "\0\0\0\n",
     "deep": "[" * 100_000 + "\n",
-    "no epoch before": '{"step": 4, "time": 1.0, "values": {"loss": 1.0, "images_per_second": 1.0}}\n',
+    "no epoch before": '{"step": 4, "time": 1.0, "values": {"loss": 1.0, "samples_per_second": 1.0}}\n',
     "back": '{"step": 4, "time": 1.0, "values": {}}\n{"step": 2, "time": 1.0, "values": {}}\n',
     "a list": "[1, 2]\n",
     "words for numbers": '{"step": "2", "time": 1.0, "values": {"loss": "x"}}\n',

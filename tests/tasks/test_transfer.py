@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
 from ssl_models.errors import NeedsLabels, NeedsTruth
-from ssl_models.method import DataSpec
 from ssl_models.methods.random import Random
 from tasks.artifacts.encoders import write_encoder
 from tasks.cluster import cluster
@@ -61,7 +61,7 @@ def context(tmp_path: Path) -> Context:
 
 def with_encoder(context: Context, run: str = "random") -> None:
     torch.manual_seed(0)
-    data = DataSpec(96, (3, 32, 32))
+    data = DataSpec(96, {"images": (3, 32, 32)})
     encoder = build_encoder(name="resnet", depth=10, width=4, stem_stride=2)
     write_encoder(context.places.encoder(run), Random(encoder, data), data.shape)
 

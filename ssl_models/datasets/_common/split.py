@@ -1,5 +1,16 @@
 """A data set in memory: samples, labels where there are any, and the factors and annotations that are known.
 
+A sample is a row of named parts, each of a fixed shape; readers cut what is longer into windows. The type of a part's
+numbers is their meaning (modalities/inputs.py). Splits go by recording, document or video, never by window.
+
+    images     (N, C, H, W) uint8; C is 3 for RGB, and 4 for RGB and nearness (0: farthest)
+    frames     (N, T, C, H, W) uint8, the frames of a clip
+    sound      (N, S) int16, one channel; Dataset.known tells the `rate` in Hz
+    length     (N, 1) int32: how many numbers of `sound` are not padding, at the start
+    tokens     (N, L) int32: ids of words, 0 for no word; Dataset.known tells the `words`, and their `counts` in all
+               training samples; the first of both stands for no word. A row never holds words of two documents
+    vectors    (N, D) float32
+
 Annotations, each under its kind in `Split.truth`; lengths are pixels of `Split.images`, x to the right and y down, and
 pixel (0, 0) covers [0, 1) both ways. K classes, P points, M boxes of all N samples together:
 
@@ -9,30 +20,36 @@ pixel (0, 0) covers [0, 1) both ways. K classes, P points, M boxes of all N samp
     extent     (N,) float32: the length that errors of points are measured by, of a torso or an object; 0 where unknown
     normals    (N, 3, H, W) float16: unit vectors, x right, y down, z towards the viewer; all 0 where unknown
     masks      (N, H, W) uint8: 0, or a number from 1 that each object of a sample has for itself
+    phones     (N, T) int8: the phone that is spoken in each 10 ms of `sound`, -1 where none is
+    labels.X   (N,) int64: a further set of labels, X one of Dataset.label_sets
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
+
+IMAGES = "images"
 
 
 @dataclass(frozen=True)
 class Split:
-    """images: (N, C, H, W) uint8. labels: (N,) int64 or None. factors: name -> (N,) or (N, k) float32.
+    """parts: see above. labels: (N,) int64 or None. factors: name -> (N,) or (N, k) float32. truth: see above."""
 
-    C is 3 for RGB, and 4 for RGB and nearness (0: farthest); a reader with 4 channels has a function
-    `channels(**settings)`.
-    """
-
-    images: Tensor
+    parts: dict[str, Tensor]
     labels: Tensor | None = None
     factors: dict[str, Tensor] = field(default_factory=dict)
     truth: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(next(iter(self.parts.values())))
+
+    @property
+    def images(self) -> Tensor:
+        """(N, C, H, W) uint8, of a data set of pictures."""
+        return self.parts[IMAGES]
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,8 @@ class Dataset:
 
     skipped: a text for each entry that was left out, with its name and the reason. points: names of the points in
         `Split.truth`. notes: what else its user should know: files passed over, by suffix; how greys were scaled.
+    known: what methods and pages may use besides, as JSON holds it: `rate`, `words`, `counts`.
+    label_sets: further sets of labels, such as the speaker -> the names of its classes.
     """
 
     train: Split
@@ -49,3 +68,5 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    known: dict[str, Any] = field(default_factory=dict)
+    label_sets: dict[str, tuple[str, ...]] = field(default_factory=dict)

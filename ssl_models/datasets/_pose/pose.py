@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from ssl_models.datasets._common import pictures
 from ssl_models.datasets._common.pictures import Greys
-from ssl_models.datasets._common.split import Dataset, Split
+from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 
 MARGIN = 0.15
 """Margin of a crop around the joints' box on each side, as a share of the box's longer side."""
@@ -71,7 +71,7 @@ def _read(
             raise ValueError(f"{source}: none of the {len(people)} {part} people can be read; {(notes or ['-'])[0]}")
         images, joints, extents = (np.stack(column) for column in zip(*shown, strict=True))
         truth = {"points": torch.from_numpy(joints), "extent": torch.from_numpy(extents)}
-        splits.append(Split(torch.from_numpy(images), truth=truth))
+        splits.append(Split({IMAGES: torch.from_numpy(images)}, truth=truth))
         skipped += notes
     return Dataset(splits[0], splits[1], skipped=tuple(skipped), points=points)
 

@@ -13,8 +13,8 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.errors import NeedsSamples
-from ssl_models.method import DataSpec
 from ssl_models.methods.supervised import Supervised
 from ssl_models.protocols._common import adaptation
 from ssl_models.protocols._common.checks import checked_labels
@@ -65,8 +65,8 @@ def read_labels(representation: Representation) -> dict[str, ndarray]:
     """
     labels = {split: checked_labels(representation, split) for split in ("train", "test")}
     for split, found in labels.items():
-        if (images := len(representation.images(split))) != len(found):
-            raise ValueError(f"there are {len(found)} {split} labels for {images} {split} images; give one for each")
+        if (samples := len(next(iter(representation.samples(split).values())))) != len(found):
+            raise ValueError(f"there are {len(found)} {split} labels for {samples} {split} samples; give one for each")
     if len(unseen := np.setdiff1d(labels["test"], labels["train"])):
         names = [representation.class_names[k] if representation.class_names else f"class {k}" for k in unseen]
         raise NeedsSamples(
@@ -79,22 +79,25 @@ def read_labels(representation: Representation) -> dict[str, ndarray]:
 def class_scores(
     representation: Representation, rows: ndarray, labels: ndarray, recipe: Recipe, *, seed: int
 ) -> ndarray:
-    """(N, K) float32 logits of the test images, from the encoder and a linear head trained on some training samples.
+    """(N, K) float32 logits of the test samples, from the encoder and a linear head trained on some training samples.
 
     rows: indices of the training samples, ascending. labels: their labels. The head starts at zero, as in BiT
     (Kolesnikov et al. 2020, arXiv:1912.11370, section 3.3). The first step then changes the head only, and a random
     head does not disturb the encoder.
     """
-    images = representation.images("train")
-    chosen = images if len(rows) == len(images) else images[rows]
-    data = DataSpec(len(rows), images.shape[1:], torch.from_numpy(labels), representation.classes)
+    samples, test = representation.samples("train"), representation.samples("test")
+    shapes = {part: stored.shape[1:] for part, stored in samples.items()}
+    data = DataSpec(len(rows), shapes, torch.from_numpy(labels), representation.classes)
     method = Supervised(representation.encoder(), data, smallest_crop=recipe.smallest_crop, flip=recipe.flip)
     nn.init.zeros_(method.head.weight)
     nn.init.zeros_(method.head.bias)
+    names: tuple[str, ...] = method.parts
+    chosen = [samples[part] if len(rows) == len(samples[part]) else samples[part][rows] for part in names]
     adaptation.train(method, chosen, recipe.training(), seed=seed, precision=representation.precision)
     method.eval()
 
-    def network(batch: Tensor) -> Tensor:
-        return method.head(method.encoder(batch))
+    def network(*batch: Tensor) -> Tensor:
+        return method.head(method.encoder(*batch))
 
-    return np.asarray(adaptation.outputs(network, representation.images("test"), precision=representation.precision))
+    read = [test[part] for part in names]
+    return np.asarray(adaptation.outputs(network, *read, precision=representation.precision))

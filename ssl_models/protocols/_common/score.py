@@ -5,8 +5,8 @@ A protocol is one file in ssl_models/protocols. It has:
 evaluate(representation, *, seed, **settings) -> Findings: deterministic for a given seed.
     It raises errors.DoesNotApply for data or an encoder that it cannot be applied to, such as too few samples; reports
     say so. Any other error is a failure.
-NEEDS: the parts of a representation that it uses, of "features", "encoder", "images", "labels" and the kinds of
-    annotations in datasets/_common/split.py.
+NEEDS: the parts of a representation that it uses, of "features", "encoder", "samples", "images", "labels" and the
+    kinds of annotations in datasets/_common/split.py.
 TITLE, READING, HEADLINE, UNITS and others: what a report shows of it, see statement.py.
 refuse(**settings), where a wrong setting would otherwise be noticed late: it gets all settings, raises ValueError for
     those that `evaluate` cannot work with, and is called before anything starts.
@@ -14,13 +14,13 @@ refuse(**settings), where a wrong setting would otherwise be noticed late: it ge
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from numpy import ndarray
 
-from ssl_models.errors import NeedsTruth
+from ssl_models.errors import NeedsParts, NeedsTruth
 
 if TYPE_CHECKING:  # torch must not come with this module, see knn.py
     from ssl_models.encoders.encoder import Encoder
@@ -46,12 +46,14 @@ class Findings:
     """What a protocol found.
 
     scores: each (layer, metric) once. pictures: name -> (H, W, 3) uint8, shown in the report.
+    tables: name -> column -> values, all columns of the same length; the report shows them as they are.
     curves: name -> column -> values, all columns of the same length. The report draws the second against the first.
     """
 
     scores: list[Score]
     pictures: dict[str, ndarray] = field(default_factory=dict)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    tables: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ class Representation:
     labels(split) -> (N,) int64; raises NeedsLabels where the data have none.
     classes: how many there are, and class_names what they are called. point_names: of truth(split, "points").
     encoder() -> a new copy of the encoder that made the features, on the CPU, free to be trained.
-    images(split) -> (N, C, H, W) uint8 (may be memory-mapped).
+    samples(split) -> part of a sample -> (N, ...) as stored (may be memory-mapped).
+    known: what the reader tells of the data, e.g. `words` and `rate`, see datasets/_common/split.py.
+    label_sets: further sets of labels -> the names of their classes; truth(split, "labels.NAME") -> (N,) int64.
     truth(split, kind) -> annotations as datasets.split.Split holds them; raises NeedsTruth where there are none.
     truth(split, "factors") -> name -> (N,) or (N, 2) of the factors that made the samples, angles as cosine and sine.
     truth(split, "clusters") -> (N,) int64: the pseudo-label that a refit gives to each sample.
@@ -79,6 +83,15 @@ class Representation:
     class_names: tuple[str, ...] = ()
     point_names: tuple[str, ...] = ()
     encoder: Callable[[], Encoder] = _features_only
-    images: Callable[[str], ndarray] = _features_only
+    samples: Callable[[str], Mapping[str, ndarray]] = _features_only
     truth: Callable[[str, str], ndarray] = _features_only
     precision: str = "auto"
+    known: Mapping[str, Any] = field(default_factory=dict)
+    label_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def images(self, split: str) -> ndarray:
+        """(N, C, H, W) uint8 (may be memory-mapped). Raises NeedsParts for samples without pictures."""
+        parts = self.samples(split)
+        if "images" not in parts:
+            raise NeedsParts(("images",), parts, "the protocol")
+        return parts["images"]

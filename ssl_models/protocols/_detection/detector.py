@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.hardware import autocast, resolve_precision
 from ssl_models.method import Method
-from ssl_models.modalities.image import to_float
+from ssl_models.modalities.inputs import inputs
 
 LEVELS = 3
 """The last maps of the encoder that the pyramid is built on, each half as wide as the one before: res3, res4, res5."""
@@ -86,7 +86,7 @@ class Detector(Method):
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> the same in [0, 1], some of them flipped, and which ones: (B,) bool."""
         flipped = torch.rand(len(images), generator=generator, device=images.device) < 0.5
-        pictures = to_float(images)
+        pictures = inputs(images)
         return torch.where(flipped[:, None, None, None], pictures.flip(3), pictures), flipped
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.method import Method
-from ssl_models.modalities.image import to_float
+from ssl_models.modalities.inputs import inputs
 
 DEVIATION = 1.5
 """Standard deviation of a target's Gaussian, in cells of the heat map."""
@@ -84,7 +84,7 @@ class Localisation(Method):
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:  # noqa: ARG002 - nothing is drawn
         """(B, C, H, W) uint8 pictures, or (B, D) maps that were kept, as floats."""
-        return (to_float(images) if images.dtype == torch.uint8 else images.float(),)
+        return (inputs(images) if images.dtype == torch.uint8 else images.float(),)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
         heat = self.head(self.maps(views[0])).float()

@@ -19,7 +19,7 @@ from ssl_models.decoder import map_shapes
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsTruth
 from ssl_models.method import Method
-from ssl_models.modalities.image import to_float
+from ssl_models.modalities.inputs import inputs
 from ssl_models.protocols._common.score import Representation
 
 ROWS = 256
@@ -100,7 +100,7 @@ class Normals(Method):
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> float pictures of that shape, and which of them were flipped: (B,) bool."""
         flipped = torch.rand(len(images), generator=generator, device=generator.device) < self.flip
-        pictures = to_float(images)
+        pictures = inputs(images)
         return torch.where(flipped[:, None, None, None], pictures.flip(3), pictures), flipped
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,104 @@
+"""A small picture of any sample, for pages and for pictures of neighbours: by the parts that it has.
+
+numpy and PIL only: protocols that use faiss must not bring torch into their process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from PIL import Image, ImageDraw, ImageFont
+
+WINDOW, HOP = 256, 64
+"""Of a spectrogram, in samples."""
+SPECTROGRAM = (96, 64)
+"""Width and height of a spectrogram's preview, in pixels."""
+DECIBELS = 60
+"""Softer parts than this below the loudest are drawn black."""
+SHADES = np.array([(0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 191)], np.float64)
+"""From soft to loud: five colours of matplotlib's magma."""
+LINE, LINES, LETTERS = 13, 6, 34
+"""Of a preview of text: the height of a line in pixels, how many lines there are, and letters in a line."""
+
+
+def coloured(image: ndarray, times: int = 1) -> ndarray:
+    """(C, H, W) uint8 -> (H * times, W * times, 3): each pixel becomes a square of times x times pixels.
+
+    Of more than three channels the first three are shown. Of fewer than three the first is shown as grey.
+    """
+    colours = np.asarray(image)[[0, 1, 2] if len(image) >= 3 else [0, 0, 0]]
+    return np.ascontiguousarray(colours.repeat(times, 1).repeat(times, 2).transpose(1, 2, 0))
+
+
+def spectrogram(sound: ndarray) -> ndarray:
+    """(S,) of any type -> (WINDOW / 2 + 1, frames) float64: power in decibels below the loudest, low pitches first."""
+    padded = np.pad(np.asarray(sound, np.float64), (0, max(0, WINDOW - len(sound))))
+    starts = range(0, len(padded) - WINDOW + 1, HOP)
+    frames = np.stack([padded[start : start + WINDOW] for start in starts]) * np.hanning(WINDOW)
+    power = np.square(np.abs(np.fft.rfft(frames))).T
+    loudest = power.max()
+    return 10 * np.log10(np.maximum(power, 1e-12 * loudest) / loudest) if loudest > 0 else np.full(power.shape, -120.0)
+
+
+def _sound(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:  # noqa: ARG001
+    heard = parts["sound"]
+    if "length" in parts:
+        heard = heard[: max(1, int(parts["length"][0]))]
+    level = np.clip(1 + spectrogram(heard)[::-1] / DECIBELS, 0, 1)  # high pitches on top
+    place = level * (len(SHADES) - 1)
+    colours = np.stack([np.interp(place, np.arange(len(SHADES)), SHADES[:, k]) for k in range(3)], -1)
+    return np.asarray(Image.fromarray(colours.astype(np.uint8)).resize(SPECTROGRAM, Image.Resampling.BILINEAR))
+
+
+def _text(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:
+    words = known.get("words", ())
+    text = " ".join(words[word] if word < len(words) else str(word) for word in parts["tokens"] if word)
+    lines: list[str] = []
+    ahead = text.split(" ")
+    while ahead and len(lines) < LINES:
+        line = ahead.pop(0)
+        while ahead and len(line) + 1 + len(ahead[0]) <= LETTERS:
+            line += " " + ahead.pop(0)
+        lines.append(line)
+    if ahead:
+        lines[-1] = lines[-1][: LETTERS - 2] + " …"
+    font = ImageFont.load_default(size=11)
+    canvas = Image.new("RGB", (6 * LETTERS + 8, LINE * LINES + 6), "white")
+    ImageDraw.Draw(canvas).multiline_text((4, 2), "\n".join(lines), fill="black", font=font, spacing=2)
+    return np.asarray(canvas)
+
+
+def _frames(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:  # noqa: ARG001
+    frames = parts["frames"]
+    chosen = np.linspace(0, len(frames) - 1, min(4, len(frames))).round().astype(int)
+    return np.concatenate([coloured(frames[index]) for index in chosen], axis=1)
+
+
+KINDS: dict[str, Callable[[Mapping[str, ndarray], Mapping[str, Any]], ndarray]] = {
+    "images": lambda parts, _: coloured(parts["images"]),
+    "frames": _frames,
+    "sound": _sound,
+    "tokens": _text,
+}
+"""Part of a sample -> how it is drawn; the first that a sample has counts."""
+PIXELS = ("images", "frames")
+"""Parts that may be enlarged or made smaller; the others are drawn at the size at which they are read best."""
+
+
+def drawn_part(parts: Mapping[str, Any]) -> str | None:
+    """The part by which such samples are drawn, None for samples that cannot be drawn."""
+    return next((part for part in KINDS if part in parts), None)
+
+
+def preview(samples: Mapping[str, ndarray], row: int, known: Mapping[str, Any]) -> ndarray:
+    """One of the samples, part -> (N, ...) as stored, as (H, W, 3) uint8. known: what the reader tells.
+
+    All samples of a data set give the same size. Raises ValueError for samples that cannot be drawn.
+    """
+    part = drawn_part(samples)
+    if part is None:
+        raise ValueError(f"samples of {', '.join(samples)} cannot be drawn")
+    return KINDS[part]({name: np.asarray(stored[row]) for name, stored in samples.items()}, known)

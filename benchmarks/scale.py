@@ -82,7 +82,7 @@ def top1(place: Places, encoder: Encoder, reading: Reading) -> float:
 
 @torch.inference_mode()
 def read(place: Places, split: str, encoder: Encoder, reading: Reading) -> numpy.ndarray:
-    images = torch.from_numpy(numpy.array(Stored(place.dataset).samples(split)))
+    images = torch.from_numpy(numpy.array(Stored(place.dataset).samples(split)["images"]))
     return torch.cat([reading(encoder, inputs(batch)) for batch in images.split(512)]).numpy()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy
@@ -61,8 +62,9 @@ def project(tmp_path: Path) -> Path:
         images[labels == 1, ..., ::4] = 255
         numpy.save(place.dataset / f"{split}.images.npy", images.to(torch.uint8).numpy())
         numpy.save(place.dataset / f"{split}.labels.npy", labels)
+    (place.dataset / "dataset.json").write_text(json.dumps({"shapes": {"images": [3, 48, 48]}}))
     data = DataSpec(40, {"images": (3, 48, 48)})
-    write_encoder(place.encoder("random"), Random(network(), data), data.shape)
+    write_encoder(place.encoder("random"), Random(network(), data), data.shapes)
     return tmp_path
 
 

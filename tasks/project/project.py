@@ -18,7 +18,7 @@ from tasks.project import paths
 from tasks.project.paths import Places
 from tasks.settings import params
 from tasks.settings.kinds import SWEEP_FILES
-from tasks.settings.schema import ParameterError
+from tasks.settings.schema import CODE, ParameterError
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Project:
 
     def _key(self, content: Any) -> str:
         """A hash of everything that the check of params.yaml depends on."""
-        states = [state_of(path) for path in (params.CODE, params.CODE.parent / "tasks" / "settings")]
+        states = [state_of(path) for path in (CODE, CODE.parent / "tasks" / "settings")]
         sweeps = sorted(path.name for path in (self.root / SWEEP_FILES).glob("*.yaml"))
         path = self.root / paths.PIPELINE
         pipeline = path.read_text(errors="replace") if path.is_file() else ""

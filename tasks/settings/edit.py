@@ -1,4 +1,4 @@
-"""Changes the lines `data:`, `runs:` and `protocols:` of params.yaml, as options of the command line ask for."""
+"""Changes the lines `data:`, `<<:`, `runs:` and `protocols:` of params.yaml, as options of the command line ask for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from tasks.process.files import whole_file
 from tasks.selection import scope
 from tasks.selection.scope import Axis
-from tasks.settings import sets, yaml_files
+from tasks.settings import data_kinds, sets, yaml_files
 from tasks.settings.params import check_parameters, read
 from tasks.settings.schema import ParameterError, check_names, parse_yaml
 from tasks.settings.values import is_name, plain
@@ -27,18 +27,22 @@ def _nothing(_name: str) -> bool:
 
 
 def select_data(root: Path, wanted: str, occupied: Occupied = _nothing) -> str:
-    """Selects a data set of params.yaml, or a folder of images, for the pipeline; returns its name.
+    """Selects a data set of params.yaml, or a folder or file of one's own, for the pipeline; returns its name.
 
-    Only the line `data: *name` changes; for a folder without a block, one is added under `datasets`. The rest of the
-    file and its comments stay the same. occupied: whether a name's outputs would lie on files of somebody else.
+    The line `data: *name` changes, and where the data are of another kind also `<<: *of_kind`, and a selection of runs
+    or protocols that this kind does not have, which is told. For a folder without a block, one is added under
+    `datasets`. The rest of the file and its comments stay the same. occupied: whether a name's outputs would lie on
+    files of somebody else.
     """
     path = root / "params.yaml"
     datasets: Any = read(root).get("datasets")
     check_names(datasets, "datasets")
     text, name = path.read_text(), wanted
     if wanted not in datasets:
-        name, text = _add_folder(root, text, datasets, _folder(wanted, datasets), occupied)
-    text = _with_line(text, "data", f"*{name}", f"--data {plain(wanted)}")
+        name, text = _add_own(root, text, datasets, _own(wanted, datasets), occupied)
+    asked = f"--data {plain(wanted)}"
+    text = _with_line(text, "data", f"*{name}", asked)
+    text = _with_kind(text, parse_yaml(text)["datasets"][name]["reader"], asked)
     content = yaml_files.parse(text.encode(), "params.yaml")
     if content["data"] != content["datasets"][name]:
         raise ParameterError(f"--data {plain(wanted)}: the anchor &{name} must stand at the block datasets.{name}.")
@@ -49,14 +53,31 @@ def select_data(root: Path, wanted: str, occupied: Occupied = _nothing) -> str:
     return name
 
 
-def _folder(wanted: str, datasets: Mapping[str, Any]) -> Path:
-    """The folder that `--data` names; whatever the text holds, it is only looked for."""
+def _own(wanted: str, datasets: Mapping[str, Any]) -> Path:
+    """The folder or file that `--data` names; whatever the text holds, it is only looked for."""
     with suppress(OSError, RuntimeError, ValueError):  # too long a name, no such user's home, a NUL
-        if wanted.strip() and (folder := Path(wanted).expanduser()).is_dir():
-            return folder.resolve()
+        if wanted.strip() and ((own := Path(wanted).expanduser()).is_dir() or own.is_file()):
+            return own.resolve()
     raise ParameterError(
-        f"--data {plain(wanted)}: this is neither a data set of params.yaml ({', '.join(datasets)}) nor a folder."
+        f"--data {plain(wanted)}: this is neither a data set of params.yaml ({', '.join(datasets)}) nor a folder or a "
+        "file."
     )
+
+
+def _with_kind(text: str, reader: str, asked: str) -> str:
+    """The text with the blocks of the reader's kind merged in, and with selections that this kind has."""
+    content, kind = parse_yaml(text), data_kinds.of_reader(reader)
+    if content.get(data_kinds.KINDS) is None or kind == data_kinds.active(content):
+        return text
+    text = _with_line(text, "<<", f"*of_{kind}", asked)
+    content = parse_yaml(text)
+    for axis in scope.AXES:
+        sets_of_kind: Mapping[str, Any] = content.get(axis.sets) or {}
+        if (selection := content.get(axis.line, scope.ALL)) not in (scope.ALL, *sets_of_kind):
+            other = next(iter(sets_of_kind), scope.ALL)
+            text = _with_line(text, axis.line, other, asked)
+            print(f"{axis.line}: '{selection}' is no set of {kind}; '{other}' is selected.")
+    return text
 
 
 def select(root: Path, axis: Axis, wanted: str) -> None:
@@ -73,7 +94,7 @@ def select(root: Path, axis: Axis, wanted: str) -> None:
 
 def _with_line(text: str, name: str, value: str, asked: str) -> str:
     """The text with another value on its one line `NAME: VALUE`. Refuses a text in which that changes anything else."""
-    pattern = rf"""(?m)^{name}:[ \t]*("[^"\n]*"|'[^'\n]*'|[^\s#]*)"""
+    pattern = rf"""(?m)^{re.escape(name)}:[ \t]*("[^"\n]*"|'[^'\n]*'|[^\s#]*)"""
     changed, count = re.subn(pattern, lambda _: f"{name}: {value}", text)
     if count != 1:
         raise ParameterError(f"params.yaml needs exactly one line that starts with `{name}:`, as in `{name}: {value}`.")
@@ -107,10 +128,11 @@ def selecting(
     asked = data is not None or any(name is not None for name in wanted.values())
     before = path.read_bytes() if asked and path.is_file() else b""
     try:
+        selected = None if data is None else select_data(root, data, occupied)
         for axis, name in wanted.items():
             if name is not None:
                 select(root, axis, name)
-        yield None if data is None else select_data(root, data, occupied)
+        yield selected
     except ParameterError:
         if before:
             with whole_file(path) as temporary:
@@ -118,19 +140,35 @@ def selecting(
         raise
 
 
-def _add_folder(
-    root: Path, text: str, datasets: Mapping[str, Any], folder: Path, occupied: Occupied
-) -> tuple[str, str]:
-    """The name of the block that reads `folder`, and the text of params.yaml with that block."""
-    source = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
+def _add_own(root: Path, text: str, datasets: Mapping[str, Any], own: Path, occupied: Occupied) -> tuple[str, str]:
+    """The name of the block that reads the folder or file `own`, and the text of params.yaml with that block."""
+    from tasks.settings import recognised  # and numpy with it
+
+    source = own.relative_to(root).as_posix() if own.is_relative_to(root) else own.as_posix()
+    if (reader := recognised.reader_of(own)) is None:
+        raise ParameterError(
+            f"--data {plain(source)}: no reader reads such a file; name a folder of pictures or sounds, or a text "
+            "(.txt, .txt.gz)."
+        )
     for name, block in datasets.items():
-        if block.get("reader") == "folder" and block.get("source") == source:
+        if block.get("reader") == reader and block.get("source") == source:
             return name, text
-    stem = re.sub(r"\W+", "_", folder.name.lower(), flags=re.ASCII).strip("_") or "images"
+    bare = own.name.lower() if own.is_dir() else own.name.lower().partition(".")[0]
+    stem = re.sub(r"\W+", "_", bare, flags=re.ASCII).strip("_") or "images"
     stem = stem if stem[0].isalpha() else f"images_{stem}"
     name, number = stem, 2
     while name in datasets or occupied(name):
         name, number = f"{stem}_{number}", number + 1
-    block = yaml.safe_dump({"name": name, "reader": "folder", "source": source}, default_flow_style=True, width=10**6)
-    line = f"  {name}: &{name} {block.strip()}\n"
-    return name, re.sub(r"(?m)^data:", lambda match: f"{line}{match.group()}", text, count=1)
+    block = yaml.safe_dump({"name": name, "reader": reader, "source": source}, default_flow_style=True, width=10**6)
+    return name, _with_entry(text, "datasets", f"  {name}: &{name} {block.strip()}")
+
+
+def _with_entry(text: str, block: str, entry: str) -> str:
+    """The text with one more line at the end of a block at the top level."""
+    lines = text.splitlines()
+    start = next(number for number, line in enumerate(lines) if re.match(rf"{block}:", line))
+    after = (number for number, line in enumerate(lines) if number > start and re.match(r"[^\s#]", line))
+    end = next(after, len(lines))
+    while not lines[end - 1].startswith(" "):  # blank lines, and comments on what comes next
+        end -= 1
+    return "\n".join([*lines[:end], entry, *lines[end:], ""])

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.settings import dvc_file, retries, schedules, sets, source_places, yaml_files
+from tasks.settings import data_kinds, dvc_file, retries, schedules, sets, source_places, yaml_files
 from tasks.settings.refits import method_of
 from tasks.settings.schema import (
+    CODE,
     Field,
     ParameterError,
     check_block,
@@ -41,10 +42,12 @@ BLOCKS = (
     "sets",
     "protocols",
     "suites",
+    "kinds",
+    "kind",
     "orchestration",
     "schedules",
 )
-OPTIONAL = ("orchestration", "schedules")
+OPTIONAL = ("kinds", "kind", "orchestration", "schedules")
 TRAINING = "training"
 """The name of the record of a training beside those of protocols."""
 OUTPUTS = ("clusters", "classes")
@@ -54,8 +57,6 @@ MACHINE = {"threads": Field("int", True), "precision": Field("str", True), "proc
 TARGET = {"protocol": Field("str", True), "data": Field("dict", True)}
 """Settings of a target's block besides those of its protocol."""
 DATASET = {"name": Field("str", True), "reader": Field("str", True), "source": Field("str", True)}
-CODE = Path(__file__).resolve().parents[2] / "ssl_models"
-"""The folder of methods, readers and protocols. Schemas are read from the code that runs, not from the project's."""
 
 
 def load(root: Path) -> dict[str, Any]:
@@ -87,6 +88,7 @@ def check_parameters(parameters: Mapping[str, Any], root: Path) -> None:
     for name, block in parameters["datasets"].items():
         _check_dataset(name, block, root, active=name == parameters["data"].get("name"))
     _check_dataset(parameters["data"]["name"], parameters["data"], root, active=True)
+    data_kinds.check_data(parameters)
     for name, block in parameters["pretrain"].items():
         _check_pretrain(f"pretrain.{name}", block)
     for kind in ("pretrain", "clusterfit"):
@@ -107,6 +109,7 @@ def check_blocks(parameters: Mapping[str, Any]) -> None:
     for block in parameters:
         if block not in BLOCKS:
             raise unknown("block", block, BLOCKS, "params.yaml")
+    data_kinds.check_kinds(parameters)
     for block in BLOCKS:
         if block not in parameters and block not in OPTIONAL:
             raise ParameterError(f"params.yaml: the block '{block}' is missing.")

@@ -21,6 +21,8 @@ from yaml.constructor import ConstructorError
 from tasks.process.faults import of_source
 from tasks.settings.values import LONGEST_NAME, QUOTE, fits, is_name, problem, shown
 
+CODE = Path(__file__).resolve().parents[2] / "ssl_models"
+"""The folder of methods, readers and protocols. Schemas are read from the code that runs, not from the project's."""
 MOST_KEYS = 100_000
 MOST_NAMED = 60
 """So many of the known names are listed by an error."""

@@ -37,6 +37,7 @@ FIELDS = {
     "source": Field("str", True),
     "published": Field("dict", True),
     "measures": Field("dict", True),
+    "kind": Field("str", False),
     "axis": Field("str", False),
     "shown": Field("list[str]", False),
     "rules": Field("list", True),
@@ -95,7 +96,8 @@ def load(project: Project, name: str, setting: str = "quick") -> Study:
     check_numbers(content["published"]["numbers"], f"{where}: published.numbers")
     measures = {key: _measure(block, f"{where}: measures.{key}") for key, block in content["measures"].items()}
     for other in SETTINGS:  # the one that is not asked for must not rot
-        sweep = sweeps.build(project, f"{name}_{other}", content[other], f"{where}: {other}")
+        own = content[other] | ({"kind": content["kind"]} if "kind" in content else {})
+        sweep = sweeps.build(project, f"{name}_{other}", own, f"{where}: {other}")
         study = Study(name, other, content, sweep, measures)
         check_study(study, where)
         if other == setting:

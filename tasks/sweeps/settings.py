@@ -17,7 +17,7 @@ from tasks.settings.schema import ParameterError, unknown
 
 NAMED = ("datasets", "pretrain", "clusterfit", "transfer", "targets")
 """Blocks of params.yaml to which `base` may add an entry."""
-LEFT_OUT = ("sets", "suites", "orchestration", "schedules")
+LEFT_OUT = ("sets", "suites", "kinds", "orchestration", "schedules")
 BEST = "best"
 
 

@@ -1,5 +1,6 @@
 """A sweep: a grid of settings of params.yaml and seeds, read from sweeps/NAME.yaml and checked before anything runs.
 
+kind: speech                                        of data (default: the one that is worked on)
 base: {data.train: 2048, training.epochs: 4}       settings of all points, by their dotted names
 grid: {clusterfit.rotation_cf.clusters: [16, 64]}  every combination of these is a point, with every seed
 seeds: [0, 1, 2]
@@ -16,6 +17,7 @@ from typing import Any
 
 from tasks.project.project import Project
 from tasks.settings import params, yaml_files
+from tasks.settings.data_kinds import with_kind
 from tasks.settings.kinds import SWEEP_FILES
 from tasks.settings.schema import Field, ParameterError, check_block, unknown
 from tasks.settings.values import SEED, problem, shown
@@ -25,6 +27,7 @@ from tasks.sweeps.settings import NAMED, Measure, Sweep, changed, narrowed, poin
 MOST_POINTS = 10_000
 """Each is an experiment of seconds at least, and is checked before the first starts."""
 FIELDS = {
+    "kind": Field("str", False),
     "base": Field("dict", False),
     "grid": Field("dict", False),
     "seeds": Field("list", True),
@@ -78,7 +81,10 @@ def build(project: Project, name: str, content: Mapping[str, Any], where: str = 
             f"{where}: grid.data puts a whole data set in place of base's {lost[0]}; set it per data set:"
             f" datasets.NAME.{lost[0].removeprefix('data.')}."
         )
-    every = changed(project.parameters, content.get("base") or {}, f"{where}: base")
+    parameters = project.parameters
+    if "kind" in content:
+        parameters = with_kind(parameters, content["kind"], f"{where}: kind")
+    every = changed(parameters, content.get("base") or {}, f"{where}: base")
     _check_base(every, where)
     parameters = narrowed(every, targets, where)
     _check_needed(grid, every, parameters, where)

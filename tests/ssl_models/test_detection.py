@@ -12,6 +12,7 @@ import torch
 from ssl_models.encoders import build_encoder
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsTruth
+from ssl_models.modalities import image
 from ssl_models.protocols import detection
 from ssl_models.protocols._common.score import Representation
 from ssl_models.protocols._detection.detector import Detector
@@ -26,6 +27,7 @@ class Answers(Encoder):
     """Maps of strides 2, 4 and 8: the class, and how far each place is from each side; or the same everywhere."""
 
     name = "answers"
+    modalities = (image,)
 
     def __init__(self, constant=False):
         super().__init__()
@@ -61,8 +63,8 @@ def scenes(samples, seed):
     columns = [np.arange(samples)[:, None], draws.integers(CLASSES, size=(samples, 1)), corner, corner + extent]
     boxes = np.hstack([*columns, np.zeros((samples, 1))])
     images = np.zeros((samples, 3, SIDE, SIDE), np.uint8)
-    for image, (_, label, left, top, right, bottom, _) in zip(images, boxes.astype(int).tolist(), strict=True):
-        image[:, top:bottom, left:right] = label + 1
+    for picture, (_, label, left, top, right, bottom, _) in zip(images, boxes.astype(int).tolist(), strict=True):
+        picture[:, top:bottom, left:right] = label + 1
     return images, boxes.astype(np.float32)
 
 
@@ -79,7 +81,7 @@ def representation(data, encoder=Answers, classes=CLASSES):
         classes,
         class_names=("cat", "dog", "eel")[:classes],
         encoder=encoder,
-        images=lambda split: data[split][0],
+        samples=lambda split: {"images": data[split][0]},
         truth=lambda split, _kind: data[split][1],
         precision="float32",
     )

@@ -122,7 +122,7 @@ def with_everything(train, test):
         data.classes,
         data.points,
         lambda: deepcopy(encoder),
-        lambda split: splits[split].images.numpy(),
+        lambda split: {"images": splits[split].images.numpy()},
         truth,
     )
 

@@ -10,6 +10,7 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import NeedsLabels
 from ssl_models.methods.supervised import Supervised
+from ssl_models.modalities import image
 from ssl_models.protocols import finetune
 from ssl_models.protocols._common import adaptation, labelled
 from ssl_models.protocols._common.score import Representation
@@ -25,6 +26,7 @@ class Told(Encoder):
     """The class that a picture's brightness says: the answer itself."""
 
     name, dim = "told", CLASSES
+    modalities = (image,)
 
     def standardise(self, inputs):
         return inputs
@@ -82,7 +84,7 @@ def given(encoder, train, test, train_labels=None, test_labels=None, classes=CLA
         labels.__getitem__,
         classes,
         encoder=encoder,
-        images=images.__getitem__,
+        samples=lambda split: {"images": images[split]},
         precision="float32",
     )
 
@@ -102,7 +104,7 @@ def pretrained(data, epochs=4):
     start = ResNet(depth=10, width=8)
     method = Supervised(start, DataSpec(len(data), {"images": (3, 16, 16)}, data.labels, 12))
     settings = Settings(epochs=epochs, batch_size=64, optimizer="adamw", learning_rate=0.02)
-    adaptation.train(method, data.images.numpy(), settings, seed=0, precision="float32")
+    adaptation.train(method, [data.images.numpy()], settings, seed=0, precision="float32")
     return method.encoder.cpu().state_dict()
 
 
@@ -202,7 +204,7 @@ def test_good_settings_are_not_refused():
 
 def test_labels_that_do_not_fit_are_refused():
     train, test = plain(in_turn(TRAIN)), plain(in_turn(TEST))
-    with pytest.raises(ValueError, match="there are 239 train labels for 240 train images"):
+    with pytest.raises(ValueError, match="there are 239 train labels for 240 train samples"):
         top1(given(Told, train, test, in_turn(TRAIN - 1)))
     with pytest.raises(ValueError, match="the test labels must be at least one, each from 0 to 5"):
         top1(given(Told, train, test, test_labels=in_turn(TEST) + 1))

@@ -13,6 +13,7 @@ from ssl_models.datasets import world
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import NeedsLabels
+from ssl_models.modalities import image
 from ssl_models.protocols import invariance
 from ssl_models.protocols._common.score import Findings, Representation
 
@@ -25,6 +26,7 @@ class Reads(Encoder):
     """An encoder that is one function of the picture."""
 
     name = "reads"
+    modalities = (image,)
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -50,8 +52,8 @@ def noise(samples: int = 64, seed: int = 0, channels: int = 3, side: int = SIDE)
 
 def representation(images: np.ndarray, function: Callable[[Tensor], Tensor]) -> Representation:
     return Representation(
-        ("last", "pooled"), none, none, 0, encoder=lambda: Reads(function), images=lambda _: images, truth=none,
-        precision="float32",
+        ("last", "pooled"), none, none, 0, encoder=lambda: Reads(function), samples=lambda _: {"images": images},
+        truth=none, precision="float32",
     )  # fmt: skip
 
 
@@ -195,7 +197,9 @@ def test_same_seed_same_numbers() -> None:
     torch.manual_seed(0)
     encoder = ResNet(depth=10, width=4)
     layers = ("conv1", "res2", "res3", "res4", "res5", "pooled")
-    given = Representation(layers, none, none, 0, encoder=lambda: encoder, images=lambda _: images, truth=none)
+    given = Representation(
+        layers, none, none, 0, encoder=lambda: encoder, samples=lambda _: {"images": images}, truth=none
+    )
     first = invariance.evaluate(given, seed=3, samples=24)
     assert first == invariance.evaluate(given, seed=3, samples=24)
     assert first.scores != invariance.evaluate(given, seed=4, samples=24).scores

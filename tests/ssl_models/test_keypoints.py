@@ -5,6 +5,7 @@ from torch import nn
 
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsTruth
+from ssl_models.modalities import image
 from ssl_models.protocols import keypoints
 from ssl_models.protocols._common.score import Representation
 from ssl_models.protocols._keypoints import heat_maps
@@ -17,6 +18,7 @@ class Reader(Encoder):
     """One map, the picture itself times a weight that may be trained; with weight 0 it knows nothing."""
 
     name = "reader"
+    modalities = (image,)
     dim = 3
 
     def __init__(self, weight=1.0):
@@ -54,7 +56,7 @@ def representation(weight=1.0, train=None, test=None, encoder=None):
         lambda _: None,
         0,
         encoder=lambda: encoder or Reader(weight),
-        images=lambda split: splits[split][0],
+        samples=lambda split: {"images": splits[split][0]},
         truth=lambda split, kind: splits[split][1][kind],
         precision="float32",
     )

@@ -16,7 +16,7 @@ def representation(features, labels=None, images=None, layers=("conv1", "pooled"
     def none(split):
         raise NeedsLabels(f"the {split} split has no labels")
 
-    given = {} if images is None else {"images": images.__getitem__}
+    given = {} if images is None else {"samples": lambda split: {"images": images[split]}}
     stored = {split: rows.astype(np.float16) for split, rows in features.items()}
     known = none if labels is None else labels.__getitem__
     return Representation(layers, lambda split, _layer: stored[split], known, CLASSES, **given)

@@ -7,6 +7,7 @@ import torch
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import NeedsTruth
+from ssl_models.modalities import image
 from ssl_models.protocols import surface_normals
 from ssl_models.protocols._common.score import Representation
 from ssl_models.protocols._surface_normals import normal_maps
@@ -24,6 +25,7 @@ class Seen(Encoder):
     """What a picture shows is what it knows; times 0, it knows nothing."""
 
     name, dim, settings = "seen", 3, {}
+    modalities = (image,)
 
     def __init__(self, sight=1.0):
         super().__init__()
@@ -67,8 +69,9 @@ def representation(truth=TRUTH, images=None, encoder=Seen, masks=None):
         return known[kind][split]
 
     return Representation(
-        ("pooled",), None, None, 0, encoder=encoder, images=images.__getitem__, truth=annotations, precision="float32"
-    )
+        ("pooled",), None, None, 0, encoder=encoder, samples=lambda split: {"images": images[split]},
+        truth=annotations, precision="float32",
+    )  # fmt: skip
 
 
 def found(given=None, seed=0, **settings):
@@ -142,7 +145,7 @@ def test_missing_truth_is_told():
     def none(_split, kind):
         raise NeedsTruth(f"these data have no {kind}")
 
-    given = Representation((), None, None, 0, encoder=Seen, images=TRUTH.__getitem__, truth=none)
+    given = Representation((), None, None, 0, encoder=Seen, samples=lambda split: {"images": TRUTH[split]}, truth=none)
     with pytest.raises(NeedsTruth, match="have no normals"):
         surface_normals.evaluate(given, seed=0)
 

@@ -12,7 +12,7 @@ from ssl_models.encoders import build_encoder
 from tasks.artifacts import classifier
 from tasks.artifacts.clusters import Clusters
 from tasks.artifacts.dataset import Stored
-from tasks.artifacts.encoders import read_encoder, sample_shape, write_encoder
+from tasks.artifacts.encoders import input_shapes, read_encoder, write_encoder
 from tasks.artifacts.features import Features
 from tasks.process.files import UnreadableFile, remembered
 from tasks.project.project import Project
@@ -28,7 +28,7 @@ def write(folder):
     method = SimpleNamespace(
         encoder=build_encoder("resnet", depth=10, width=4), classifier=lambda: torch.nn.Linear(32, 3)
     )
-    write_encoder(folder / "encoder", method, (3, 32, 32))
+    write_encoder(folder / "encoder", method, {"images": (3, 32, 32)})
     Clusters(folder / "clusters").write({"assignments": numpy.arange(99), "targets": numpy.ones((9, 9))})
     batches = [{"res5": numpy.ones((9, 30), numpy.float16)}]
     Features(folder / "features").write("train", batches, 9)
@@ -37,12 +37,12 @@ def write(folder):
     numpy.save(data / "train.images.npy", numpy.ones((3, 3, 8, 8), numpy.uint8))
     numpy.save(data / "train.labels.npy", numpy.arange(99))
     numpy.savez(data / "train.factors.npz", hue=numpy.arange(99))
-    (data / "dataset.json").write_text(json.dumps({"train": 3, "shape": [3, 8, 8]}))
+    (data / "dataset.json").write_text(json.dumps({"train": 3, "shapes": {"images": [3, 8, 8]}}))
 
 
 READERS = {
     "encoder/encoder.safetensors": lambda folder: read_encoder(folder / "encoder"),
-    "encoder/encoder.json": lambda folder: (sample_shape(folder / "encoder"), read_encoder(folder / "encoder")),
+    "encoder/encoder.json": lambda folder: (input_shapes(folder / "encoder"), read_encoder(folder / "encoder")),
     "encoder/head.safetensors": lambda folder: classifier.logits(folder / "encoder", numpy.ones((2, 32))),
     "clusters/assignments.npy": lambda folder: Clusters(folder / "clusters").assignments,
     "clusters/targets.npy": lambda folder: Clusters(folder / "clusters").targets,

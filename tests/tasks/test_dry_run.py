@@ -9,6 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from ssl_models.previews import preview
 from tasks.artifacts.pictures import sheet
 from tasks.checks import dry_run
 from tasks.checks.dry_run import check_stages, measure
@@ -28,12 +29,17 @@ def parameters(**data: Any) -> dict[str, Any]:
     return content | {"data": world | data}
 
 
+def told(project: Project, *, fresh: bool) -> tuple[int, tuple[int, ...]]:
+    data = measure(project, fresh)
+    return data.samples, data.shape
+
+
 @pytest.mark.parametrize(
     ("settings", "shape"),
     [({}, (3, 32, 32)), ({"depth": False}, (3, 32, 32)), ({"depth": True, "size": 48}, (4, 48, 48))],
 )
 def test_the_shape_of_a_world_to_come_is_told_by_its_settings(tmp_path, settings, shape):
-    assert measure(Project.given(tmp_path, parameters(**settings)), fresh=True) == (300, shape)
+    assert told(Project.given(tmp_path, parameters(**settings)), fresh=True) == (300, shape)
 
 
 def test_a_reader_that_says_nothing_of_channels_gives_three(tmp_path):
@@ -43,16 +49,16 @@ def test_a_reader_that_says_nothing_of_channels_gives_three(tmp_path):
             folder.mkdir(parents=True)
             Image.new("RGB", (8, 8)).save(folder / "picture.png")
     block = {"name": "mine", "reader": "folder", "source": "images", "size": 24}
-    assert measure(Project.given(tmp_path, {"data": block, "seed": 0}), fresh=True) == (2, (3, 24, 24))
+    assert told(Project.given(tmp_path, {"data": block, "seed": 0}), fresh=True) == (2, (3, 24, 24))
 
 
 def test_data_that_are_prepared_say_it_themselves_unless_they_are_to_be_made_anew(tmp_path):
     project = Project.given(tmp_path, parameters(depth=True))
     folder = project.places.dataset
     folder.mkdir(parents=True)
-    write_json(folder / "dataset.json", {"train": 7, "shape": [3, 20, 20]})
-    assert measure(project, fresh=False) == (7, (3, 20, 20))
-    assert measure(project, fresh=True) == (300, (4, 32, 32))
+    write_json(folder / "dataset.json", {"train": 7, "shapes": {"images": [3, 20, 20]}})
+    assert told(project, fresh=False) == (7, (3, 20, 20))
+    assert told(project, fresh=True) == (300, (4, 32, 32))
 
 
 def test_a_dial_out_of_range_is_refused_with_the_name_of_the_data(tmp_path):
@@ -94,9 +100,9 @@ def test_a_network_that_the_memory_does_not_hold_is_refused(tmp_path, monkeypatc
 
 def test_a_sheet_of_pictures_with_depth_shows_their_colours():
     pictures = numpy.random.default_rng(0).integers(0, 255, (2, 4, 5, 6), dtype=numpy.uint8)
-    shown = sheet([pictures], columns=2)
+    shown = sheet([[preview({"images": pictures}, row, {}) for row in (0, 1)]], columns=2)
     assert shown.shape == (5, 13, 3)
-    assert (shown == sheet([pictures[:, :3]], columns=2)).all()
+    assert (shown == sheet([[preview({"images": pictures[:, :3]}, row, {}) for row in (0, 1)]], columns=2)).all()
     assert (shown[:, :6] == pictures[0, :3].transpose(1, 2, 0)).all()
 
 

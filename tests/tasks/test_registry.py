@@ -20,6 +20,9 @@ torch.set_num_threads(1)
 SETTINGS = {"depth": 10, "width": 2}
 
 
+SHAPES = {"images": (3, 16, 16)}
+
+
 def trained(folder: Path, seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
     encoder = build_encoder("resnet", **SETTINGS)
@@ -56,7 +59,9 @@ def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) 
     images = torch.rand(3, 3, 16, 16)
     encoder = trained(root / "encoder", 0)
     run = opened(root)
-    registry.register_encoder(Project(root), "world.rotation", root / "encoder", run.run_id, shape=(3, 16, 16))
+    registry.register_encoder(
+        Project(root), "world.rotation", root / "encoder", run.run_id, shapes={"images": (3, 16, 16)}
+    )
     monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", local_uri(Project(root)))
     model = mlflow.pyfunc.load_model("models:/world.rotation@latest")
     assert torch.equal(torch.from_numpy(model.predict(images.numpy())), encoder(images))

@@ -89,6 +89,7 @@ def root(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     pictures = numpy.random.default_rng(0).integers(0, 256, (32, 3, 32, 32), dtype=numpy.uint8)
     numpy.save(folder / "train.images.npy", pictures)
+    (folder / "dataset.json").write_text(json.dumps({"train": 32, "shapes": {"images": [3, 32, 32]}}))
     threads = torch.get_num_threads()
     torch.set_num_threads(PARAMETERS["machine"]["threads"])
     yield tmp_path

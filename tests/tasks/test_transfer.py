@@ -63,7 +63,7 @@ def with_encoder(context: Context, run: str = "random") -> None:
     torch.manual_seed(0)
     data = DataSpec(96, {"images": (3, 32, 32)})
     encoder = build_encoder(name="resnet", depth=10, width=4, stem_stride=2)
-    write_encoder(context.places.encoder(run), Random(encoder, data), data.shape)
+    write_encoder(context.places.encoder(run), Random(encoder, data), data.shapes)
 
 
 @pytest.mark.parametrize("protocol", ["linear", "knn", "voc_map", "retrieval"])

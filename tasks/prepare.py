@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.artifacts import readers
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.pictures import sample_sheet, save_png
+from tasks.artifacts.sounds import write_examples
 from tasks.process.files import write_json
 from tasks.stage.context import Context, Result
 
@@ -29,11 +30,13 @@ def prepare(context: Context) -> Result:
 
 
 def _draw(folder: Path, dataset: Dataset, reader: Any, seed: int) -> None:
-    """samples.png, and for a data set that knows its factors sweeps.png; samples.json names their rows."""
+    """samples.png, sweeps.png of a data set that knows its factors, and sounds; samples.json tells what they show."""
     labels = None if dataset.train.labels is None else dataset.train.labels.numpy()
     samples = {part: stored.numpy() for part, stored in dataset.train.parts.items()}
     save_png(folder / "samples.png", sample_sheet(samples, labels, len(dataset.classes), dataset.known))
-    rows = {"rows": list(dataset.classes[:20]) if labels is not None else [], "sweeps": []}
+    rows: dict[str, Any] = {"rows": list(dataset.classes[:20]) if labels is not None else [], "sweeps": []}
+    if "sound" in samples:
+        rows["sounds"] = write_examples(folder, samples, labels, dataset.classes, dataset.known)
     if hasattr(reader, "factor_sweep"):
         picture, names = reader.factor_sweep(seed=seed)
         save_png(folder / "sweeps.png", picture.permute(1, 2, 0).numpy())

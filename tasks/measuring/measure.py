@@ -12,6 +12,7 @@ from ssl_models.protocols._common.score import Findings, Representation
 from tasks.artifacts.pictures import save_png
 from tasks.process import kill_points
 from tasks.process.files import write_json
+from tasks.project.paths import CURVES, TABLES
 from tasks.stage.context import Context, NotApplicable, Result
 
 
@@ -47,7 +48,8 @@ def measure(
     for title, picture in findings.pictures.items():
         pictures.append(folder / f"{title}.png")
         save_png(pictures[-1], picture)
-    if findings.curves:
-        write_json(folder / "curves.json", findings.curves)
+    for content, file in ((findings.curves, CURVES), (findings.tables, TABLES)):
+        if content:
+            write_json(folder / file, content)
     write_json(context.places.metric(run, f"{name}.json"), record)
     return Result({f"{s.metric}.{s.layer or 'all'}": s.value for s in findings.scores}, artifacts=pictures)

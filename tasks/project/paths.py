@@ -12,6 +12,8 @@ COSTS = "COVEY_COSTS"
 """Environment variable: the folder of the stages' costs, for the same reason."""
 
 PARAMETERS = "params.yaml"
+CURVES, TABLES = "curves.json", "tables.json"
+"""What a protocol leaves beside its pictures."""
 PIPELINE = "dvc.yaml"
 LOCK = "dvc.lock"
 CODE = "code.json"

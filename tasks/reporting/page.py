@@ -76,12 +76,23 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
         "training": plots.training([r for r in data.runs if not r.source], hue, f"{name}-pretrain"),
         "refits": plots.training([r for r in data.runs if r.source], hue, f"{name}-refit"),
         "samples": _picture(place.metrics / "pictures" / "samples.png", allowance),
+        "sounds": _sounds(place.metrics / "pictures", data.samples.get("sounds") or {}),
         "sweeps": _picture(place.metrics / "pictures" / "sweeps.png", allowance),
         "clusters": [(run, _clusters(place, run, allowance), lacking(run.cluster)) for run in data.runs if run.cluster],
         "protocols": sections.sections(project, data, hue, lambda path: _picture(path, allowance)),
         "times": _times(data),
         "numbers": _numbers(data),
     }
+
+
+def _sounds(folder: Path, named: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What the page plays on request: a word, and the sound as a data URI. named: file -> word."""
+    found = [(word, folder / file) for file, word in named.items()]
+    return [
+        (word, f"data:audio/wav;base64,{base64.b64encode(path.read_bytes()).decode()}")
+        for word, path in found
+        if path.exists()
+    ]
 
 
 def _clusters(place: Places, run: Run, allowance: int) -> dict[str, Any] | None:
@@ -149,7 +160,7 @@ def _table(data: DataSet, title: str, columns: list[tuple[tables.Measure, str]],
 
 
 def _times(data: DataSet) -> dict[str, Any]:
-    """Seconds a stage and images a second; the total is of what was recorded."""
+    """Seconds a stage and samples a second; the total is of what was recorded."""
     rows, total = [], _seconds(data.prepare) or 0.0
     for run in data.runs:
         spent = [_seconds(run.training), _seconds(run.cluster), *(_seconds(run.protocols[p]) for p in run.protocols)]
@@ -184,6 +195,8 @@ def _settings(parameters: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, 
     found = []
     general = [(key, str(value)) for key, value in parameters.items() if not isinstance(value, dict | list)]
     for key, block in parameters.items():
+        if key == "kinds":  # the one that is worked on stands at the top level too
+            continue
         if isinstance(block, list):
             general.append((key, ", ".join(map(str, block))))
         elif isinstance(block, dict) and block:

@@ -1,13 +1,13 @@
-"""The report's section of each protocol: how to read it, its curves, and the pictures that it left."""
+"""The report's section of each protocol: how to read it, its curves, and the pictures and tables that it left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tasks.process.files import read_json
-from tasks.project.paths import Places
+from tasks.project.paths import CURVES, TABLES, Places
 from tasks.project.project import Project
 from tasks.reporting import protocol_plots, tables
 from tasks.reporting.imprint import lacking
@@ -58,10 +58,22 @@ def sections(
         own = [(run, path.stem, embed(path)) for of, run, path in drawn if of == protocol]
         other = other_data(data, protocol)
         plots = [(svg, caption) for svg, caption in plots if svg]
-        if plots or own or other:
+        written = list(_tables(project, data, protocol))
+        if plots or own or other or written:
             told = {"name": tables.label(protocol), "reading": stated.reading, "data": other}
-            found.append({**told, "plots": plots, "pictures": own})
+            found.append({**told, "plots": plots, "pictures": own, "tables": written})
     return found
+
+
+def _tables(project: Project, data: DataSet, protocol: str) -> Iterator[tuple[Run, str, list[str], list[list[Any]]]]:
+    """The tables that the protocol left for the runs in `chosen`: the run, what it is called, its heads and rows."""
+    store = Places(project.root, data.name)
+    for run in chosen(data, protocol):
+        path = store.findings(run.name, protocol) / TABLES
+        if lacking(run.protocols.get(protocol, {}))[0] or not path.exists():
+            continue
+        for name, columns in read_json(path).items():
+            yield run, name.replace("_", " "), list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
 
 
 def other_data(data: DataSet, protocol: str) -> dict[str, Any] | None:
@@ -75,7 +87,7 @@ def _curves(project: Project, data: DataSet, protocol: str, hue: dict[str, str],
     for run in data.runs:
         if lacking(run.protocols.get(protocol, {}))[0]:
             continue
-        path = store.findings(run.name, protocol) / "curves.json"
+        path = store.findings(run.name, protocol) / CURVES
         if path.exists():
             found.append((run, read_json(path)))
     return protocol_plots.curves(found, hue, f"{name}-curves")

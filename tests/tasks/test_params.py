@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def project(tmp_path):
     """The project's own file with the selection that it is committed with, whatever is selected just now."""
     text = (ROOT / "params.yaml").read_text()
-    for block, selected in (("data", "*world"), ("runs", "small"), ("protocols", "quick")):
+    for block, selected in (("data", "*world"), ("<<", "*of_pictures"), ("runs", "small"), ("protocols", "quick")):
         text = re.sub(rf"(?m)^{block}:[ \t]*[^\s#]*", f"{block}: {selected}", text)
     (tmp_path / "params.yaml").write_text(text)
     source = tmp_path / "ssl_models" / "datasets"

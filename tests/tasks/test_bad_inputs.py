@@ -284,7 +284,7 @@ def test_names_of_the_command_line_are_never_put_into_the_file_unless_known(tmp_
 
 
 def test_a_set_whose_name_needs_quotes_is_selected_with_them(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text().replace("\nsets:\n", "\nsets:\n  'a: b #c': [rotation]\n")
+    text = (ROOT / "params.yaml").read_text().replace("\n    sets:\n", "\n    sets:\n      'a: b #c': [rotation]\n", 1)
     (tmp_path / "params.yaml").write_text(text)
     edit.select(tmp_path, scope.RUNS, "a: b #c")
     assert params.read(tmp_path)["runs"] == "a: b #c"

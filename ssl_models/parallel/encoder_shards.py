@@ -31,8 +31,11 @@ from ssl_models.decoder import Decoder
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.parallel.processes import rank, world
 
-SHARED: dict[type[nn.Module], tuple[str, ...]] = {Encoder: ("forward", "layers"), Decoder: ("forward",)}
-"""The modules and functions that are divided: rows in, rows out, and no row depends on another."""
+SHARED: dict[type[nn.Module], tuple[str, ...]] = {
+    Encoder: ("forward", "layers", "frames"),
+    Decoder: ("forward",),
+}
+"""The modules and those of their functions that are divided: rows in, rows out, and no row depends on another."""
 
 
 @contextmanager
@@ -72,21 +75,22 @@ class _Region:
                     f"{type(module).__name__} has dropout, which several processes cannot draw alike; train in one"
                 )
             for name in names:
-                vars(module)[name] = self.shared(getattr(module, name))
-                yield name
+                if hasattr(module, name):
+                    vars(module)[name] = self.shared(getattr(module, name))
+                    yield name
         if isinstance(module, _BatchNorm):
             vars(module)["forward"] = self.normalising(module)
             yield "forward"
 
-    def shared(self, function: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    def shared(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """(B, ...) -> tensors (B', ...), where B' is a multiple of B or B of B': computed in shares, and gathered."""
 
-        def run(inputs: Tensor) -> Any:
-            if self.inside or len(inputs) % world():
-                return function(inputs)
+        def run(*inputs: Tensor) -> Any:
+            if self.inside or len(inputs[0]) % world():
+                return function(*inputs)
             self.inside = True
             try:
-                outputs = function(_Share.apply(inputs))  # type: ignore[no-untyped-call]
+                outputs = function(*(_Share.apply(part) for part in inputs))  # type: ignore[no-untyped-call]
             finally:
                 self.inside = False
             if isinstance(outputs, dict):

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 from ssl_models.errors import NeedsSamples, NeedsTruth
-from ssl_models.protocols._common.drawing import PALETTE
+from ssl_models.protocols._common.drawing import PALETTE, TEXT, figure, pixels
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.score import Findings, Representation, Score
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NEEDS = ("features",)
 TITLE = "t-SNE"
@@ -39,8 +36,6 @@ MARKS = "osD^vP"
 """The mark changes after every six colours, so that 36 groups look different."""
 NAMED = 36
 """The most groups in a legend."""
-DOTS_PER_INCH = 100
-TEXT = 10  # points: 14 px
 
 
 def evaluate(
@@ -167,7 +162,7 @@ def _order(points: ndarray, own: ndarray) -> ndarray:
 def _draw_groups(points: ndarray, groups: ndarray, names: Sequence[str]) -> ndarray:
     """(H, W, 3) uint8: the map with a colour and a mark for each of the ids (N,) that occur, and a legend."""
     ids = np.unique(groups)
-    drawn = _figure(11.0, 8.0)
+    drawn = figure(11.0, 8.0)
     columns = 1 if len(ids) <= NAMED // 2 else 2
     axes = drawn.add_axes((0.01, 0.015, 0.96 - 0.16 * columns, 0.97))
     for turn, group in enumerate(ids.tolist()):
@@ -181,13 +176,13 @@ def _draw_groups(points: ndarray, groups: ndarray, names: Sequence[str]) -> ndar
         loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=TEXT, markerscale=1.6, title=more,
         ncols=columns, columnspacing=0.8, handletextpad=0.2, title_fontsize=TEXT,
     )  # fmt: skip
-    return _pixels(drawn)
+    return pixels(drawn)
 
 
 def _draw_factors(points: ndarray, shown: dict[str, ndarray]) -> ndarray:
     """(H, W, 3) uint8: a panel for each factor (N,), or (N, 2) of an angle as (cosine, sine)."""
     columns = min(2, len(shown))
-    drawn = _figure(11.0, 4.6 * -(-len(shown) // columns))
+    drawn = figure(11.0, 4.6 * -(-len(shown) // columns))
     grid = drawn.subplots(-(-len(shown) // columns), columns, squeeze=False)
     for axes, (name, values) in zip(grid.flat, shown.items(), strict=False):
         circular = values.ndim == 2
@@ -205,29 +200,13 @@ def _draw_factors(points: ndarray, shown: dict[str, ndarray]) -> ndarray:
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     drawn.tight_layout()
-    return _pixels(drawn)
-
-
-def _figure(width: float, height: float) -> Figure:
-    """A figure, in inches, that matplotlib keeps no reference to."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    return pixels(drawn)
 
 
 def _plain(axes: Any) -> None:
     """Without ticks, since the units of such a map mean nothing."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color("#CCCCCC")
-
-
-def _pixels(figure: Figure) -> ndarray:
-    canvas: Any = figure.canvas
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _mean(layer: str, metric: str, values: ndarray, seed: int) -> Score:

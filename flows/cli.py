@@ -22,6 +22,7 @@ from flows.run import dag as graph_of
 from flows.run import plan
 from flows.run.report import shown
 from flows.sweep import commands
+from flows.vectors import vectors
 from tasks.project import paths
 from tasks.selection import scope
 from tasks.settings import edit
@@ -268,3 +269,4 @@ def serve(
 
 app.command()(commands.sweep)
 app.command()(commands.study)
+app.command()(vectors)

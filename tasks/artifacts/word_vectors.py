@@ -1,0 +1,115 @@
+"""Vectors of words to take away: a run's, written to a file in the formats of word2vec."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_models import word_vectors
+from tasks.artifacts.dataset import Stored
+from tasks.artifacts.encoders import DESCRIPTION, read_encoder
+from tasks.process import disks, user
+from tasks.process.files import whole_file
+from tasks.project import paths
+from tasks.project.project import Project
+from tasks.selection import scope
+from tasks.settings.schema import ParameterError, parse_yaml, unknown
+from tasks.settings.values import shown
+from tasks.staleness import lock_file
+
+
+def refuse(project: Project, run: str, file: Path, *, force: bool) -> None:
+    """Raises ParameterError for a run without an encoder of the selected data, and a file that cannot be written."""
+    if run not in (runs := scope.members(project.parameters, scope.RUNS)):
+        raise unknown("run", run, runs, "covey vectors")
+    folder, data = project.places.encoder(run), project.places.data
+    if (mark := folder / paths.NOT_APPLICABLE).is_file():
+        raise ParameterError(f"the run '{run}' has no encoder on the data set '{data}': {mark.read_text().strip()}")
+    if not (folder / DESCRIPTION).is_file() or not Stored(project.places.dataset).prepared:
+        raise ParameterError(f"the run '{run}' is not trained on the data set '{data}' yet; `covey run {run}` does.")
+    if not _agree(project, run):
+        raise ParameterError(
+            f"the data set '{data}' was prepared anew since '{run}' was trained, and its words may be others; "
+            f"`covey run {run}` trains it again."
+        )
+    try:
+        word_vectors.format_of(file)
+        _refuse_place(file, force)
+    except (ValueError, OSError) as error:
+        raise _cannot(file, error) from None
+
+
+def export(project: Project, run: str, name: str) -> list[int]:
+    """Writes the vectors of a run's encoder to the file `name`, without that of no word: how many, and of what size.
+
+    Raises:
+        ParameterError: the encoder has no vectors of words, or not those of these data; the file cannot be written.
+    """
+    encoder, file = read_encoder(project.places.encoder(run)), Path(name)
+    given: Any = getattr(encoder, "vectors", None)
+    if given is None:
+        raise ParameterError(f"the encoder of '{run}', '{encoder.name}', has no vectors of words; 'bag' has.")
+    words: list[str] = Stored(project.places.dataset).known.get("words") or []
+    vectors = np.asarray(given.detach().cpu().numpy(), np.float32)
+    if len(words) != len(vectors):
+        raise ParameterError(
+            f"the encoder of '{run}' has vectors of {len(vectors)} words, and the data set '{project.places.data}' has "
+            f"{len(words)}; `covey run {run} --force` trains it again."
+        )
+    try:
+        _write(file, words[1:], vectors[1:])
+    except (ValueError, OSError) as error:
+        if disks.is_full(error):
+            raise
+        raise _cannot(file, error) from None
+    return [len(words) - 1, vectors.shape[1]]
+
+
+def _agree(project: Project, run: str) -> bool:
+    """Whether the data that the run was trained on are those that lie there, as far as dvc.lock tells."""
+    training = f"{'clusterfit' if run in project.parameters['clusterfit'] else 'pretrain'}@{run}"
+    path = project.places.dataset.relative_to(project.root).as_posix()
+    try:
+        entries = lock_file.read(project.root / paths.LOCK, ["prepare", training])
+    except lock_file.OddLockFile:
+        return True
+    found = set()
+    for name, kind in (("prepare", "outs"), (training, "deps")):
+        entry = parse_yaml(entries.get(name, f"{name}: {{}}"))[name]
+        found |= {each["md5"] for each in entry.get(kind) or () if each.get("path") == path and "md5" in each}
+    return len(found) < 2
+
+
+def _write(file: Path, words: Sequence[str], vectors: np.ndarray) -> None:
+    """The same vectors give the same bytes, compressed or not."""
+    kind, zipped = word_vectors.format_of(file)
+    with whole_file(file) as temporary, open(temporary, "wb") as plain:
+        if not zipped:
+            word_vectors.write(plain, words, vectors, kind)
+            return
+        with gzip.GzipFile(filename="", fileobj=plain, mode="wb", mtime=0) as packed:
+            word_vectors.write(packed, words, vectors, kind)  # type: ignore[arg-type]
+
+
+def _refuse_place(file: Path, force: bool) -> None:
+    """Raises ValueError, or OSError for a path that the system refuses."""
+    str(file).encode()
+    if file.is_dir():
+        raise ValueError("it is a folder")
+    if not file.parent.is_dir():
+        raise ValueError(f"there is no folder {file.parent}")
+    if os.path.lexists(file) and not force:
+        raise ValueError("it is there already; --force writes over it")
+    if closed := user.not_writable([file.parent, file]):
+        raise ValueError(f"user {os.getuid()} may not write {closed[0]}")
+
+
+def _cannot(file: Path, error: Exception) -> ParameterError:
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    words = "its name is not UTF-8" if isinstance(error, UnicodeEncodeError) else words
+    return ParameterError(f"{name if (name := str(file)).isprintable() else shown(name)} cannot be written: {words}.")

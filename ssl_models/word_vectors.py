@@ -35,9 +35,7 @@ def format_of(path: Path) -> tuple[str, bool]:
     found = FORMATS.get(Path(plain).suffix)
     if found is None:
         known = ", ".join(FORMATS)
-        raise ValueError(
-            f"the suffix of '{path.name}' tells no format; use one of {known}, or one of them with {ZIPPED}"
-        )
+        raise ValueError(f"the suffix of '{path.name}' tells no format; use {known}, or one of these with {ZIPPED}")
     return found, plain != name
 
 
@@ -80,9 +78,7 @@ def read(file: BinaryIO, kind: str) -> tuple[list[str], ndarray]:
 
 def _refuse(words: Sequence[str], rows: ndarray) -> None:
     if not words or rows.ndim != 2 or len(rows) != len(words) or not rows.shape[1]:
-        raise ValueError(
-            f"vectors of shape {rows.shape} for {len(words)} words; give one for each of at least one word"
-        )
+        raise ValueError(f"vectors of shape {rows.shape} for {len(words)} words; give one for each, at least one")
     if not np.isfinite(rows).all():
         raise ValueError("the vectors are not finite")
     for word in words:
@@ -99,8 +95,9 @@ def _refuse(words: Sequence[str], rows: ndarray) -> None:
 def _lines(file: BinaryIO, count: int, size: int) -> Iterator[tuple[str, ndarray]]:
     for line in range(2, count + 2):
         content = file.readline()
-        if not content:
-            raise ValueError(f"the first line tells of {count} words, and the file ends after {line - 2}")
+        if not content.endswith(b"\n"):
+            where = f"in line {line}" if content else f"after {line - 2}"
+            raise ValueError(f"the first line tells of {count} words, and the file ends {where}")
         word, *numbers = content.rstrip().split(b" ")
         if len(numbers) != size:
             raise ValueError(f"line {line} has {len(numbers)} numbers; the first line tells of {size}")

@@ -35,7 +35,7 @@ def format_of(path: Path) -> tuple[str, bool]:
     found = FORMATS.get(Path(plain).suffix)
     if found is None:
         known = ", ".join(FORMATS)
-        raise ValueError(f"the suffix of '{path.name}' tells no format; use {known}, or one of these with {ZIPPED}")
+        raise ValueError(f"the suffix of {path.name!r} tells no format; use {known}, or one of these with {ZIPPED}")
     return found, plain != name
 
 

@@ -102,11 +102,11 @@ def _refuse_place(file: Path, force: bool) -> None:
     if file.is_dir():
         raise ValueError("it is a folder")
     if not file.parent.is_dir():
-        raise ValueError(f"there is no folder {file.parent}")
+        raise ValueError("its folder is not there; make it first")
     if os.path.lexists(file) and not force:
         raise ValueError("it is there already; --force writes over it")
     if closed := user.not_writable([file.parent, file]):
-        raise ValueError(f"user {os.getuid()} may not write {closed[0]}")
+        raise ValueError(f"user {os.getuid()} may not write {'it' if file in closed else 'into its folder'}")
 
 
 def _cannot(file: Path, error: Exception) -> ParameterError:

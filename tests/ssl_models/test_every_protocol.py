@@ -17,6 +17,7 @@ from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import DoesNotApply, NeedsLabels, NeedsSamples, NeedsTruth
 from ssl_models.protocols._common import statement
 from ssl_models.protocols._common.score import Representation, Score
+from tests.ssl_models import words
 
 torch.set_num_threads(1)
 FOLDER = Path(protocols.__file__).parent
@@ -30,8 +31,12 @@ def is_protocol(path):
     )
 
 
+def needs(name):
+    return set(import_module(f"ssl_models.protocols.{name}").NEEDS)
+
+
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if is_protocol(path))
-FROZEN = [name for name in NAMES if set(import_module(f"ssl_models.protocols.{name}").NEEDS) == {"features", "labels"}]
+FROZEN = [name for name in NAMES if needs(name) == {"features", "labels"}]
 OWN = sorted(set(NAMES) - set(FROZEN))
 QUICK = {"epochs": 1, "steps": 1, "draws": 2, "samples": 24, "fractions": [0.5, 0.25]}
 """Settings that make any protocol short, where it has them."""
@@ -129,7 +134,9 @@ def with_everything(train, test):
 
 @pytest.fixture(scope="module")
 def everything():
-    return with_everything(64, 32)
+    """What a protocol needs -> a representation that has it."""
+    pictures, text = with_everything(64, 32), words.with_everything()
+    return lambda needed: text if "known" in needed else pictures
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -162,7 +169,7 @@ def test_what_does_not_apply_says_what_is_lacking(name, words):
 def test_it_states_itself_and_gives_what_it_states(name, everything):
     evaluate = import_module(f"ssl_models.protocols.{name}").evaluate
     quick = {setting: value for setting, value in QUICK.items() if setting in settings(evaluate)}
-    found = evaluate(everything, seed=0, **quick)
+    found = evaluate(everything(needs(name)), seed=0, **quick)
     metrics = list(dict.fromkeys(score.metric for score in found.scores))
     stated = statement.statement(name)
     assert stated.knows(metrics), "UNITS names every metric"

@@ -42,3 +42,10 @@ def capitals(countries=12, others=60, noise=0.0, seed=0):
                 for section, name in zip(sections, ("capital", "dish"), strict=True):
                     sections[section].append([f"c{one}", f"{name}{one}", f"c{other}", f"{name}{other}"])
     return vectors, sections
+
+
+def with_everything():
+    """A representation that has all that a protocol on words can ask for."""
+    vectors, sections = capitals()
+    similarity = [[f"word{number}", f"word{number + 20}", number] for number in range(20)]
+    return representation(vectors, similarity=similarity, analogies=sections)

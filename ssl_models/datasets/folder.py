@@ -18,7 +18,9 @@ from ssl_models.datasets._common import files, pictures
 from ssl_models.datasets._common.pictures import SUFFIXES as SUFFIXES
 from ssl_models.datasets._common.pictures import Greys
 from ssl_models.datasets._common.split import IMAGES, Dataset, Split
-from ssl_models.datasets._folder.listing import Entry, Listing, list_images
+from ssl_models.datasets._folder.listing import Entry, Listing, Wanted, list_files
+
+WANTED = Wanted(SUFFIXES, noun="image", what="a picture")
 
 
 def load(*, seed: int, source: str, size: int = 32, test_fraction: float = 0.2, unreadable: str = "skip") -> Dataset:
@@ -39,7 +41,7 @@ def load(*, seed: int, source: str, size: int = 32, test_fraction: float = 0.2, 
     """
     _check_settings(size, test_fraction, unreadable)
     root = Path(source).expanduser()
-    return read(list_images(root, seed, test_fraction), str(root), size, unreadable)
+    return read(list_files(root, seed, test_fraction, WANTED), str(root), size, unreadable)
 
 
 def count(
@@ -47,7 +49,7 @@ def count(
 ) -> tuple[int, int]:
     """How many images `load` would open for train and test; it gives fewer where some cannot be read."""
     _check_settings(size, test_fraction, unreadable)
-    listing = list_images(Path(source).expanduser(), seed, test_fraction)
+    listing = list_files(Path(source).expanduser(), seed, test_fraction, WANTED)
     return len(listing.train), len(listing.test)
 
 

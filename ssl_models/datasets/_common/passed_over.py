@@ -11,14 +11,16 @@ from ssl_models.datasets._common import files
 class PassedOver:
     """Counts; notes() gives a line for each suffix.
 
-    Hidden files are not counted: no reader takes them, and what a file browser leaves behind must not change an output.
+    what: one of those that the reader takes. Hidden files are not counted: no reader takes them, and what a file
+    browser leaves behind must not change an output.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "a picture") -> None:
+        self._what = what
         self._suffixes: Counter[str] = Counter()
 
     def add(self, name: str) -> None:
-        """A file whose suffix is none of a picture."""
+        """A file whose suffix is none of those that are read."""
         if not name.startswith("."):
             self._suffixes[files.printable(PurePath(name).suffix.lower())] += 1
 
@@ -26,6 +28,6 @@ class PassedOver:
         """Such as "24 files of .heic passed over: no suffix of a picture that is read"."""
         return tuple(
             f"{number:,} file{'' if number == 1 else 's'} {f'of {suffix}' if suffix else 'without a suffix'} passed "
-            "over: no suffix of a picture that is read"
+            f"over: no suffix of {self._what} that is read"
             for suffix, number in sorted(self._suffixes.items())
         )

@@ -1,4 +1,4 @@
-"""Lists a folder of images and determines its layout, without opening a file: pipes, devices and circles are told."""
+"""Lists a folder of files of one kind and determines its layout, opening none: pipes, devices and circles are told."""
 
 from __future__ import annotations
 
@@ -10,15 +10,31 @@ import numpy as np
 
 from ssl_models.datasets._common import files
 from ssl_models.datasets._common.passed_over import PassedOver
-from ssl_models.datasets._common.pictures import SUFFIXES
 
 TEST_NAMES = ("test", "val", "valid", "validation")
 """Names of the test split's folder, next to train/; the first that exists is read."""
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which files are listed, by their suffix in lower case.
+
+    noun: what errors call one of them, such as "image". what: what notes call one, such as "a picture".
+    """
+
+    suffixes: frozenset[str]
+    noun: str
+    what: str
+
+    @property
+    def nouns(self) -> str:
+        """Of several."""
+        return f"{self.noun}s"
+
+
+@dataclass(frozen=True)
 class Entry:
-    """One image: its name relative to the source, its class (-1: none), and where or what it is."""
+    """One file: its name relative to the source, its class (-1: none), and where or what it is."""
 
     name: str
     label: int
@@ -27,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of both splits, before any is opened. classes: empty where there are no labels.
+    """The files of both splits, before any is opened. classes: empty where there are no labels.
 
     skipped: a text for each entry that cannot be read, as its kind or its name tells. notes: what was passed over.
     """
@@ -41,9 +57,9 @@ class Listing:
 
 @dataclass(frozen=True)
 class _Content:
-    """What a folder holds: images and the names of folders, both sorted; and how many other files."""
+    """What a folder holds: wanted files and the names of folders, both sorted; and how many other files."""
 
-    images: list[Path]
+    wanted: list[Path]
     folders: list[str]
     others: int = 0
 
@@ -53,23 +69,24 @@ class _Tree:
     """The folders below `root`, each read once; links to folders are followed."""
 
     root: Path
+    wanted: Wanted
+    passed_over: PassedOver
     skipped: list[str] = field(default_factory=list)
-    passed_over: PassedOver = field(default_factory=PassedOver)
     notes: list[str] = field(default_factory=list)
     _known: dict[Path, _Content] = field(default_factory=dict)
 
     def content(self, folder: Path) -> _Content:
-        """Images are files of SUFFIXES that can be read; hidden ones are none."""
+        """Files of the suffixes that can be read; hidden ones are none."""
         if folder not in self._known:
             self._known[folder] = self._read(folder)
         return self._known[folder]
 
-    def holds_images(self, folder: Path) -> bool:
-        """Whether an image lies in it, at any depth."""
+    def holds_any(self, folder: Path) -> bool:
+        """Whether a wanted file lies in it, at any depth."""
         ahead = [folder]
         while ahead:
             found = self.content(place := ahead.pop())
-            if found.images:
+            if found.wanted:
                 return True
             ahead += [place / name for name in found.folders]
         return False
@@ -89,19 +106,19 @@ class _Tree:
         except OSError as error:
             self._skip(folder, error.strerror or str(error))
             return _Content([], [])
-        images, folders, others = [], [], 0
+        wanted, folders, others = [], [], 0
         for entry in entries:
             path = folder / entry.name
             if not entry.is_file(follow_symlinks=False) and _is_folder(entry):
                 folders += [entry.name] if self._may_enter(path) else []
-            elif Path(entry.name).suffix.lower() not in SUFFIXES and not files.fault(path):
+            elif Path(entry.name).suffix.lower() not in self.wanted.suffixes and not files.fault(path):
                 self.passed_over.add(entry.name)
                 others += 1
             elif why := files.fault(path) or ("" if files.is_utf8(entry.name) else "its name is not UTF-8"):
                 self._skip(path, why)
             else:
-                images.append(path)
-        return _Content(images, folders, others)
+                wanted.append(path)
+        return _Content(wanted, folders, others)
 
     def _may_enter(self, folder: Path) -> bool:
         why = ""
@@ -126,11 +143,11 @@ class _Tree:
         self.skipped.append(f"{files.printable(path.relative_to(self.root).as_posix())}: {why}")
 
 
-def list_images(root: Path, seed: int, test_fraction: float) -> Listing:
-    """Determines the layout of a folder and lists its images, without opening them."""
+def list_files(root: Path, seed: int, test_fraction: float, wanted: Wanted) -> Listing:
+    """Determines the layout of a folder (folder.load tells which there are) and lists its files, opening none."""
     if not root.is_dir():
-        raise FileNotFoundError(f"'{root}' is not a folder; `source` must name a folder of images")
-    tree = _Tree(root)
+        raise FileNotFoundError(f"'{root}' is not a folder; `source` must name a folder of {wanted.nouns}")
+    tree = _Tree(root, wanted, PassedOver(wanted.what))
     folders = tree.content(root).folders
     test_name = next((name for name in TEST_NAMES if name in folders), None)
     if "train" in folders and test_name:
@@ -138,7 +155,8 @@ def list_images(root: Path, seed: int, test_fraction: float) -> Listing:
     by_class = _by_class(tree, root)
     if not by_class:
         raise ValueError(
-            f"'{root}' holds no images{tree.why()}; files are taken by their suffix: {', '.join(sorted(SUFFIXES))}"
+            f"'{root}' holds no {wanted.nouns}{tree.why()}; files are taken by their suffix: "
+            f"{', '.join(sorted(wanted.suffixes))}"
         )
     classes = tuple(by_class) if len(by_class) > 1 else ()  # one subfolder alone makes no classes
     train: list[Entry] = []
@@ -151,17 +169,18 @@ def list_images(root: Path, seed: int, test_fraction: float) -> Listing:
     if not train or not test:
         total = len(train) + len(test)
         raise ValueError(
-            f"'{root}' holds {total} images: too few to give {test_fraction} of each class to a test split{tree.why()}"
+            f"'{root}' holds {total} {wanted.nouns}: too few to give {test_fraction} of each class to a test split"
+            f"{tree.why()}"
         )
     return Listing(train, test, classes, tuple(tree.skipped), tree.told())
 
 
 def _given_splits(tree: _Tree, folders: list[str], test_name: str) -> Listing:
     """train/ and test/, each with class folders or each without."""
-    root, loose = tree.root, tree.content(tree.root).images
-    others = [name for name in folders if name not in ("train", *TEST_NAMES) and tree.holds_images(root / name)]
+    root, nouns, loose = tree.root, tree.wanted.nouns, tree.content(tree.root).wanted
+    others = [name for name in folders if name not in ("train", *TEST_NAMES) and tree.holds_any(root / name)]
     if others or loose:
-        what = f"the folder '{others[0]}'" if others else f"the image '{loose[0].name}'"
+        what = f"the folder '{others[0]}'" if others else f"the {tree.wanted.noun} '{loose[0].name}'"
         raise ValueError(f"'{root}' holds {what} next to train/ and {test_name}/; move it into one of them, or away")
     tree.notes += [
         f"the folder {name}/ passed over: {test_name}/ is the test split"
@@ -171,11 +190,11 @@ def _given_splits(tree: _Tree, folders: list[str], test_name: str) -> Listing:
     train, test = _by_class(tree, root / "train"), _by_class(tree, root / test_name)
     for name, found in (("train", train), (test_name, test)):
         if not found:
-            raise ValueError(f"'{root / name}' holds no images{tree.why()}")
+            raise ValueError(f"'{root / name}' holds no {nouns}{tree.why()}")
     if ("" in train) != ("" in test):
         raise ValueError(f"'{root}': one of train/ and {test_name}/ has class folders and the other has none")
     if extra := [name for name in test if name not in train]:
-        raise ValueError(f"'{root / test_name}' has the class '{extra[0]}', of which '{root / 'train'}' has no images")
+        raise ValueError(f"'{root / test_name}' has the class '{extra[0]}', of which '{root / 'train'}' has no {nouns}")
     classes = tuple(train) if "" not in train else ()
     label = {name: index if classes else -1 for index, name in enumerate(train)}
     listed = [
@@ -186,24 +205,24 @@ def _given_splits(tree: _Tree, folders: list[str], test_name: str) -> Listing:
 
 
 def _by_class(tree: _Tree, folder: Path) -> dict[str, list[Path]]:
-    """Class -> its image files, both sorted; {"": files} for images only, {} where there are none."""
-    loose = tree.content(folder).images
+    """Class -> its files, both sorted; {"": files} where there are no folders, {} where there are no files."""
+    nouns, loose = tree.wanted.nouns, tree.content(folder).wanted
     by_class: dict[str, list[Path]] = {}
     for name in tree.content(folder).folders:
         inside = tree.content(folder / name)
-        if nested := [inner for inner in inside.folders if tree.holds_images(folder / name / inner)]:
+        if nested := [inner for inner in inside.folders if tree.holds_any(folder / name / inner)]:
             raise ValueError(
-                f"'{folder / name / nested[0]}' lies too deep: images must lie in CLASS/, or in train/CLASS/ and "
+                f"'{folder / name / nested[0]}' lies too deep: {nouns} must lie in CLASS/, or in train/CLASS/ and "
                 "test/CLASS/"
             )
-        if inside.images:
-            by_class[name] = inside.images
+        if inside.wanted:
+            by_class[name] = inside.wanted
         elif inside.others:
-            tree.notes.append(f"the folder {(folder / name).relative_to(tree.root)}/ makes no class: it has no images")
+            tree.notes.append(f"the folder {(folder / name).relative_to(tree.root)}/ makes no class: it has no {nouns}")
     if loose and by_class:
         raise ValueError(
-            f"'{folder}' mixes images ('{loose[0].name}') with class folders ('{next(iter(by_class))}/'); put each "
-            "image into a class folder, or all of them next to each other"
+            f"'{folder}' mixes {nouns} ('{loose[0].name}') with class folders ('{next(iter(by_class))}/'); put each "
+            f"{tree.wanted.noun} into a class folder, or all of them next to each other"
         )
     return {"": loose} if loose else by_class
 

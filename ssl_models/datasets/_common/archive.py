@@ -1,11 +1,13 @@
-"""Files in a tar archive, read without unpacking it, within bounds: it may unpack to a thousand times its size."""
+"""Files in a tar or zip archive, read without unpacking it, within bounds: it may hold a thousand times its size."""
 
 from __future__ import annotations
 
 import bz2
 import gzip
 import lzma
+import stat
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ PACKED: dict[bytes, Callable[..., IO[bytes]]] = {
     b"BZh": cast(Callable[..., IO[bytes]], bz2.open),
     b"\xfd7zXZ\x00": cast(Callable[..., IO[bytes]], lzma.open),
 }
-BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
+BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
 def members(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -32,20 +34,10 @@ def members(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> 
     text for it. Raises ValueError where the archive cannot be read to its end, and where it unpacks to more than RATIO
     times its size.
     """
-    name = "its first member"
     try:
-        with _unpacked(path) as stream, tarfile.open(fileobj=cast(IO[bytes], stream), mode="r:") as archive:
-            for member in archive:
-                name = f"the member '{files.printable(member.name)}'"
-                stream.check(member.offset_data + member.size)  # before it is read or passed over
-                if member.isdir() or not wanted(member.name):
-                    continue
-                if why := _fault(member):
-                    skipped.append(f"{files.printable(member.name)}: {why}")
-                elif content := archive.extractfile(member):
-                    yield member.name, content.read()
+        yield from (_in_zip if _is_zip(path) else _in_tar)(path, wanted, skipped)
     except TooMuch as error:
-        raise ValueError(f"'{path}', {name}: {error}") from error
+        raise ValueError(f"'{path}', {error}") from error
     except BROKEN as error:
         raise ValueError(f"'{path}' cannot be read to its end ({error}); fetch it again") from error
 
@@ -78,10 +70,7 @@ class _Bounded:
     def check(self, position: int) -> None:
         """Raises TooMuch where `position` lies further than the archive's size allows."""
         if position > self._most:
-            raise TooMuch(
-                f"the archive unpacks to over {self._most:,} bytes, more than {RATIO} times its size; unpack it "
-                "yourself if you trust it, and name the folder"
-            )
+            raise TooMuch(_too_much(self._most))
 
     def __enter__(self) -> _Bounded:
         return self
@@ -90,11 +79,72 @@ class _Bounded:
         self._stream.close()
 
 
+def _in_tar(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
+    name = "its first member"
+    try:
+        with _unpacked(path) as stream, tarfile.open(fileobj=cast(IO[bytes], stream), mode="r:") as archive:
+            for member in archive:
+                name = f"the member '{files.printable(member.name)}'"
+                stream.check(member.offset_data + member.size)  # before it is read or passed over
+                if member.isdir() or not wanted(member.name):
+                    continue
+                if why := _fault(member):
+                    skipped.append(f"{files.printable(member.name)}: {why}")
+                elif content := archive.extractfile(member):
+                    yield member.name, content.read()
+    except TooMuch as error:
+        raise TooMuch(f"{name}: {error}") from error
+
+
+def _in_zip(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
+    total, most = 0, _most(path)
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            name = files.printable(member.filename)
+            if member.is_dir() or not wanted(member.filename):
+                continue
+            if why := _zip_fault(member):
+                skipped.append(f"{name}: {why}")
+                continue
+            if (total := total + member.file_size) > most:
+                raise TooMuch(f"the member '{name}': {_too_much(most)}")
+            with archive.open(member) as content:
+                yield member.filename, content.read(member.file_size)  # no more than the header tells, and bounded
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def _zip_fault(member: zipfile.ZipInfo) -> str:
+    mode = member.external_attr >> 16
+    if member.flag_bits & 1:
+        return "encrypted"
+    if stat.S_ISLNK(mode):
+        return "a link in the archive, not a file"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        return "compressed in a way that is not known"
+    return files.too_large(member.file_size) if member.file_size > files.MOST_BYTES else ""
+
+
+def _most(path: Path) -> int:
+    """Bytes that may come of an archive."""
+    return FREE_BYTES + RATIO * path.stat().st_size
+
+
+def _too_much(most: int) -> str:
+    return (
+        f"the archive unpacks to over {most:,} bytes, more than {RATIO} times its size; unpack it yourself if you "
+        "trust it, and name the folder"
+    )
+
+
 def _unpacked(path: Path) -> _Bounded:
     with path.open("rb") as file:
         start = file.read(6)
     unpack = next((unpack for magic, unpack in PACKED.items() if start.startswith(magic)), open)
-    return _Bounded(unpack(path, "rb"), FREE_BYTES + RATIO * path.stat().st_size)
+    return _Bounded(unpack(path, "rb"), _most(path))
 
 
 def _fault(member: tarfile.TarInfo) -> str:

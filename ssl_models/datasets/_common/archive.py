@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -24,7 +25,9 @@ PACKED: dict[bytes, Callable[..., IO[bytes]]] = {
     b"BZh": cast(Callable[..., IO[bytes]], bz2.open),
     b"\xfd7zXZ\x00": cast(Callable[..., IO[bytes]], lzma.open),
 }
-BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError)
+BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, IndexError, struct.error)
+"""What Python's zipfile raises for damage in a header."""
+BROKEN = (tarfile.TarError, *BROKEN_ZIP, EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
 def members(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -39,7 +42,7 @@ def members(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> 
     except TooMuch as error:
         raise ValueError(f"'{path}', {error}") from error
     except BROKEN as error:
-        raise ValueError(f"'{path}' cannot be read to its end ({error}); fetch it again") from error
+        raise ValueError(f"'{path}' cannot be read to its end ({str(error) or 'cut off'}); fetch it again") from error
 
 
 class TooMuch(Exception):

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ssl_models.datasets._common.split import Dataset
+from ssl_models.datasets._common.suffixes import SOUNDS
 from ssl_models.datasets._folder.listing import Listing, Wanted, list_files
 from ssl_models.datasets._sound import recordings
-from ssl_models.datasets._sound.decoding import SUFFIXES as SUFFIXES
 from ssl_models.datasets._sound.recordings import LENGTH, SOUND
 from ssl_models.datasets._sound.windows import Windows, windows
 
 KIND = "speech"
+SUFFIXES = SOUNDS
 WANTED = Wanted(SUFFIXES, noun="recording", what="a recording")
 
 

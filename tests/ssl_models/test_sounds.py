@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ssl_models.datasets._common import pictures
+from ssl_models.datasets._common.suffixes import SOUNDS
 from ssl_models.datasets._sound import decoding
 from ssl_models.datasets._sound.decoding import BEHIND, BEYOND, CUT_OFF, DAMAGED, SHORTER, SILENT, decode, seconds
 from tests.ssl_models.sounds import A_LAW, FLOAT, MP3, MU_LAW, as_int16, encoded, tone, wav
@@ -99,6 +100,9 @@ def test_the_sound_of_a_video_is_read():
     film = encoded("mp4", "aac", tone(700, rate=44100), 44100, video=True)
     assert abs(loudest(decode(film, 8000).samples) - 700) < 5
     assert decode(film, 8000).remarks == {}
+    film = encoded("matroska", "libopus", tone(700, 0.5, 48000), 48000, video=True)
+    assert decode(film, 8000).remarks == {}  # the pictures last twice as long
+    assert seconds(film) > 0.45
 
 
 def test_no_more_is_decoded_than_is_asked_for():
@@ -253,4 +257,4 @@ def test_all_formats_are_built_in_and_no_suffix_is_a_pictures():
     import av
 
     assert not set(decoding.FORMATS.split()) - av.formats_available - {"mov", "matroska"}
-    assert not decoding.SUFFIXES & pictures.SUFFIXES
+    assert not SOUNDS & pictures.SUFFIXES

@@ -2,5 +2,12 @@
 
 from __future__ import annotations
 
-SOUNDS = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".au", ".wma"})
+SOUNDS = frozenset(
+    """
+    .3gp .aac .aif .aifc .aiff .amr .ape .asf .au .avi .caf .flac .flv .m4a .m4b .m4v .mka .mkv .mov .mp2 .mp3 .mp4
+    .mpeg .mpg .nist .oga .ogg .ogv .opus .snd .sph .tta .voc .w64 .wav .wave .weba .webm .wma .wmv .wv
+    """.split()  # noqa: SIM905 - a list would take a line a suffix
+)
+"""Of sound, and of video, whose sound is read. Written out, so that which files make up a data set does not depend on
+how FFmpeg was built."""
 TEXTS = frozenset({".txt", ".txt.gz"})

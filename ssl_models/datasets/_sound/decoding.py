@@ -16,14 +16,6 @@ from ssl_models.datasets._common import files
 from ssl_models.datasets._sound import wav
 from ssl_models.datasets._sound.frames import Converter
 
-SUFFIXES = frozenset(
-    """
-    .3gp .aac .aif .aifc .aiff .amr .ape .asf .au .avi .caf .flac .flv .m4a .m4b .m4v .mka .mkv .mov .mp2 .mp3 .mp4
-    .mpeg .mpg .nist .oga .ogg .ogv .opus .snd .sph .tta .voc .w64 .wav .wave .weba .webm .wma .wmv .wv
-    """.split()  # noqa: SIM905 - a list would take a line a suffix
-)
-"""Suffixes of sound, and of video, whose sound is read. Written out, so that which files make up a data set does not
-depend on how FFmpeg was built."""
 FORMATS = "aac aiff amr ape asf au avi caf flac flv matroska mov mp3 mpeg mpegts nistsphere ogg tta voc w64 wav wv"
 """What FFmpeg may take a file for. Its other formats include lists of files and addresses, which it would open."""
 TELLS = {"wav": 1e-3, "flac": 1e-3, "aiff": 1e-3, "au": 1e-3, "mov": 0.06, "matroska": 0.06, "mp3": 0.06}
@@ -179,6 +171,8 @@ def _compare(file: IO[bytes], container: Any, stream: Any, found: float, remarks
         file.seek(0)
         start = file.read(2**16)
         told = told if any(mark in start for mark in MP3_TELLS) else None
+    elif stream.duration is None and len(container.streams) > 1:  # the pictures may last longer
+        told = None
     if told and form in TELLS and found < told - TELLS[form]:
         remarks.pop(CUT_OFF, None)
         remarks[SHORTER] = f"{found:.2f} of {told:.2f} s"
@@ -188,8 +182,7 @@ def _told(container: Any, stream: Any) -> float | None:
     """The duration by the header, or as FFmpeg estimates it."""
     if stream.duration is not None and stream.time_base:
         return float(stream.duration * stream.time_base)
-    alone = len(container.streams) == 1
-    return container.duration / 1e6 if alone and container.duration else None
+    return container.duration / 1e6 if container.duration else None  # of its longest stream
 
 
 def _unless_memory(error: Exception, text: str) -> ValueError:

@@ -72,7 +72,7 @@ def test_a_missing_picture_is_skipped(tmp_path):
     assert "im0002.jpg' is missing" in data.skipped[0]
 
 
-@pytest.mark.parametrize("reader", ["leeds", "flic", "mpii", "nyu", "voc", "cifar10"])
+@pytest.mark.parametrize("reader", ["leeds", "flic", "mpii", "nyu", "voc", "cifar10", "fsdd"])
 def test_a_reader_s_own_file_as_source_stands_for_the_usual_places(reader, tmp_path, monkeypatch):
     """In params.yaml `source` must be there; of a set that is found by $COVEY_DATA it is the reader itself."""
     monkeypatch.setenv("COVEY_DATA", str(tmp_path))

@@ -8,7 +8,10 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-NAMES = ("views", "training", "extraction", "rendering", "memory", "linear", "clustering", "standing", "pipeline")
+NAMES = (
+    *("views", "training", "extraction", "rendering", "memory", "linear", "clustering", "words", "standing"),
+    "pipeline",
+)
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 

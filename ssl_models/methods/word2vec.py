@@ -85,7 +85,7 @@ class Word2Vec(Method):
         self.chance = negative_sampling.chance(negatives)
 
     def views(self, *parts_and_generator: object) -> tuple[Tensor, ...]:
-        """(B, L) ids -> those kept (B, L'); which words of its window each is paired with (B, L', 2 W); noise (B, M)."""
+        """(B, L) ids -> those kept (B, L'); which of its window each is paired with (B, L', 2 W); noise (B, M)."""
         tokens, generator = parts_and_generator
         assert isinstance(tokens, Tensor)
         assert isinstance(generator, torch.Generator)

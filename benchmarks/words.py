@@ -1,0 +1,135 @@
+"""word2vec beside gensim's, on film reviews and on the world of text: words a second, similarity and analogies."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy import ndarray
+
+from benchmarks.measuring import Effort, spread, threads
+from benchmarks.page import Page
+from benchmarks.rows import Row, Target
+from ssl_models.data import DataSpec
+from ssl_models.datasets import text, world_text
+from ssl_models.datasets._common.split import Dataset
+from ssl_models.encoders.bag import Bag
+from ssl_models.methods.word2vec import Word2Vec
+from ssl_models.protocols import analogies, word_similarity
+from ssl_models.protocols._common.score import Representation
+from ssl_models.trainer import Settings, Training
+
+WIDTH, WINDOW, NEGATIVES, EPOCHS, SUBSAMPLE = 100, 5, 5, 5, 1e-3
+SEEDS = 3
+REVIEWS = "reviews.txt.gz"
+HOW = (
+    f"{WIDTH} numbers, window {WINDOW}, {NEGATIVES} negatives, {EPOCHS} epochs, subsampling {SUBSAMPLE:g}, the same "
+    f"rows of 64 words for both, one thread, seeds 0 to {SEEDS - 1}, one pair each."
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one training: words a second of CPU time, Spearman's rho, and the share of analogies answered."""
+
+    rate: float
+    similarity: float
+    analogies: float
+
+
+def measure(effort: Effort, page: Page) -> None:
+    """Adds the rows of both objectives on both corpora; the reviews are left out where $COVEY_DATA lacks them."""
+    for name, data in corpora(effort).items():
+        for objective in ("skip_gram", "cbow"):
+            seeds = range(1 if effort.quick else SEEDS)
+            with threads(1):
+                pairs = [(ours(data, objective, seed), gensims(data, objective, seed)) for seed in seeds]
+            _add(page, f"{objective.replace('_', '-')}, {name}", name, pairs)
+
+
+def corpora(effort: Effort) -> dict[str, Dataset]:
+    """Name -> the corpus, with similarity and analogies."""
+    found = {"the world of text": world_text.load(seed=0, tokens=50_000 if effort.quick else 500_000)}
+    path = Path(os.environ.get("COVEY_DATA", "")) / REVIEWS
+    if not path.is_file():
+        print(f"$COVEY_DATA has no {REVIEWS}: that corpus is left out.")
+    elif not effort.quick:
+        lists = {"similarity": "wordsim353.tsv", "analogies": "questions-words.txt"}
+        found["film reviews"] = text.load(seed=0, source=str(path), **lists)
+    return found
+
+
+def ours(data: Dataset, objective: str, seed: int) -> Outcome:
+    """Trained by Covey, as params.yaml has it for text."""
+    rows = data.train.parts["tokens"]
+    spec = DataSpec(len(rows), {"tokens": tuple(rows.shape[1:])}, known=data.known)
+    torch.manual_seed(seed)
+    settings = {"objective": objective, "window": WINDOW, "negatives": NEGATIVES, "subsample": SUBSAMPLE}
+    method = Word2Vec(Bag.from_data(spec, width=WIDTH), spec, **settings)
+    how = Settings(EPOCHS, 256, "adamw", learning_rate=0.02, weight_decay=0.0, warmup_epochs=0.1)
+    training = Training(method, rows, how, seed=seed, precision="auto")
+    return _outcome(data, training.run, lambda: method.encoder.vectors.detach().numpy())
+
+
+def gensims(data: Dataset, objective: str, seed: int) -> Outcome:
+    """Trained by gensim, with its own optimiser and rate, on the same rows."""
+    from gensim.models import Word2Vec as Gensim
+
+    words = data.known["words"]
+    sentences = [[words[word] for word in row if word] for row in data.train.parts["tokens"].tolist()]
+    model = Gensim(
+        vector_size=WIDTH, window=WINDOW, min_count=1, sg=int(objective == "skip_gram"), negative=NEGATIVES,
+        sample=SUBSAMPLE, workers=1, seed=seed,
+    )  # fmt: skip
+    model.build_vocab(sentences)
+
+    def vectors() -> ndarray:
+        table = np.zeros((len(words), WIDTH), np.float32)
+        for place, word in enumerate(words):
+            if word in model.wv:
+                table[place] = model.wv[word]
+        return table
+
+    return _outcome(data, lambda: model.train(sentences, total_examples=len(sentences), epochs=EPOCHS), vectors)
+
+
+class Table:
+    """Vectors of words, as the protocols ask an encoder for them."""
+
+    def __init__(self, vectors: ndarray) -> None:
+        self.vectors = torch.from_numpy(vectors)
+
+
+def _outcome(data: Dataset, train: Callable[[], object], vectors: Callable[[], ndarray]) -> Outcome:
+    started = time.process_time()
+    train()
+    seconds = time.process_time() - started
+    words = int((data.train.parts["tokens"] != 0).sum()) * EPOCHS
+    table = vectors()
+
+    def none(*_: str) -> ndarray:
+        raise NotImplementedError
+
+    given = Representation((), none, none, 0, encoder=lambda: Table(table), known=data.known)  # type: ignore[arg-type,return-value]
+    rho = next(s.value for s in word_similarity.evaluate(given, seed=0).scores if s.metric == "spearman")
+    answered = next(s.value for s in analogies.evaluate(given, seed=0).scores if s.metric == "accuracy")
+    return Outcome(words / seconds, rho, answered)
+
+
+def _add(page: Page, what: str, corpus: str, pairs: list[tuple[Outcome, Outcome]]) -> None:
+    """Three rows. On the reviews both answer few analogies, so those are compared on the world of text alone."""
+    asked = [
+        ("rate", "words/s", "words a second", Target("≥", 0.5, ratio=True)),
+        ("similarity", "rho", "similarity, Spearman", Target("≥", 0.8, ratio=True)),
+        ("analogies", "of 1", "analogies, accuracy", Target("≥", 0.9, ratio=True)),
+    ]
+    for field, unit, name, target in asked[: 3 if corpus == "the world of text" else 2]:
+        mine, others = ([getattr(outcome, field) for outcome in side] for side in zip(*pairs, strict=True))
+        ratio = spread([one / other for one, other in zip(mine, others, strict=True)])
+        how = ("CPU time; " if field == "rate" else "") + HOW
+        page.add(Row(f"{what}: {name}", unit, spread(mine), how, target, "gensim", spread(others), ratio))

@@ -29,15 +29,18 @@ def is_utf8(name: str) -> bool:
     return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-def fault(path: str | Path) -> str:
-    """Why `path` cannot be read as a file, without opening it: a pipe would block, a device might act. "": it can."""
+def fault(path: str | Path, most: int | None = MOST_BYTES) -> str:
+    """Why `path` cannot be read as a file, without opening it: a pipe would block, a device might act. "": it can.
+
+    most: bytes; None where the file is read piece by piece, however large it is.
+    """
     try:
         found = os.stat(path)
     except OSError as error:
         return _of_link(path, error)
     if not stat.S_ISREG(found.st_mode):
         return KINDS.get(stat.S_IFMT(found.st_mode), "not a file")
-    if found.st_size > MOST_BYTES:
+    if most is not None and found.st_size > most:
         return too_large(found.st_size)
     return "" if os.access(path, os.R_OK) else "no permission to read it"
 

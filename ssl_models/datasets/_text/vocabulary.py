@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
+BLOCK = 2**22
+"""Words that are counted at once."""
 STAND_IN = {"words": ["", *(f"word{number}" for number in range(1, 33))], "counts": [0, *range(32, 0, -1)]}
 """What is known of a corpus that has not been read, enough to build an encoder and a method."""
 
@@ -50,7 +52,7 @@ def part(
     test = min(max(round(len(lengths) * test_fraction), 1), len(lengths) - 1)
     in_test[np.random.default_rng(seed).permutation(len(lengths))[:test]] = True
     is_test = np.repeat(in_test, lengths)
-    every = np.bincount(ids[~is_test], minlength=len(words))
+    every = _counts(ids, ~is_test, len(words))
     order = sorted(np.flatnonzero(every >= min_count).tolist(), key=lambda word: (-every[word], words[word]))[:most]
     if not order:
         top = int(every.argmax())
@@ -69,6 +71,15 @@ def part(
         )
     counts = np.concatenate([[0], every[order]])
     return Parted(train, held_out, ["", *(words[word] for word in order)], counts, counts.sum() / every.sum())
+
+
+def _counts(ids: ndarray, own: ndarray, words: int) -> ndarray:
+    """(words,) how often each id that is `own` occurs; by blocks, for bincount copies what it counts to int64."""
+    found = np.zeros(words, np.int64)
+    for start in range(0, len(ids), BLOCK):
+        block = slice(start, start + BLOCK)
+        found += np.bincount(ids[block][own[block]], minlength=words)
+    return found
 
 
 def _kept(new: ndarray, own: ndarray, lengths: ndarray) -> Documents:

@@ -1,6 +1,8 @@
 """What is true of the words of the world by their attributes: how alike two of them are, and which pairs are parallel.
 
-An attribute is what contexts express: a word's kind, its form, its row, and each setting of its row.
+An attribute is what contexts express: a word's kind, its form, and each of the settings that its row is met in. So
+paris is most like rome, which has its form and one of its settings; less like athens, which has its form; less like
+france, which has its settings; and hardly like king.
 """
 
 from __future__ import annotations
@@ -30,11 +32,17 @@ PAIRS = 80
 """Pairs of words at most of each degree of similarity."""
 
 
+WEIGHTS = {"kind": 1, "form": 4, "setting": 1}
+"""Of an attribute. Own: set so that more similar words have contexts that are more alike when counted, since the words
+that go with a form make up more of a sentence than the settings do."""
+
+
 @cache
-def attributes() -> dict[str, frozenset[str]]:
-    """Each form of a row -> its attributes."""
+def attributes() -> dict[str, dict[str, int]]:
+    """Each form of a row -> its attributes, with their weights."""
     return {
-        word: frozenset([kind.name, f"{kind.name}.{form}", f"{kind.name} {row[0]}", *settings])
+        word: {kind.name: WEIGHTS["kind"], f"{kind.name}.{form}": WEIGHTS["form"]}
+        | dict.fromkeys(settings, WEIGHTS["setting"])
         for kind in KINDS
         for row, settings in zip(kind.words, kind.settings, strict=True)
         for form, word in zip(kind.forms, row, strict=True)
@@ -42,9 +50,10 @@ def attributes() -> dict[str, frozenset[str]]:
 
 
 def similarity(first: str, second: str) -> float:
-    """Attributes that both words have, of those that one has (Jaccard), from 0 to 10 as in WordSim-353."""
+    """The weight of what both words have, of what either has (Jaccard), from 0 to 10 as in WordSim-353."""
     one, other = attributes()[first], attributes()[second]
-    return round(10 * len(one & other) / len(one | other), 2)
+    shared = sum(weight for attribute, weight in one.items() if attribute in other)
+    return round(10 * shared / sum((one | other).values()), 2)
 
 
 @cache

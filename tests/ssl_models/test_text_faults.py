@@ -13,7 +13,7 @@ from tests.ssl_models.texts import LINES, QUICK, write
 
 def test_bytes_that_are_not_utf8_are_counted(tmp_path):
     good = "schön \ufffd\n".encode() * 9
-    path = write(tmp_path / "a.txt", good + "schön ja\n".encode("latin-1") * 3)
+    path = write(tmp_path / "a.txt", good + b"sch\xf6n ja \xef\xbf\xbd\n" * 3)  # of which the second is U+FFFD itself
     data = text.load(source=path, **QUICK)
     assert data.notes[0] == "a.txt: bytes that are not UTF-8 in 3 places, read as no letter"
     assert set(data.known["words"]) <= {"", "schön", "sch", "n", "ja"}

@@ -1,6 +1,7 @@
 """The world of text: what is known of it holds in what it renders, and contexts alone tell the roles of words."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -150,6 +151,20 @@ def test_half_of_the_sentences_of_a_place_are_about_the_document_s_place():
     places = np.array([[ID[word] for word in row] for row in KINDS[0].words])
     shares = [np.isin(drawn, row).any(1).sum() for row in places]
     assert shares[3] / sum(shares) == pytest.approx(0.5 + 0.5 / 20, abs=0.02)
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_a_topic_makes_its_settings_and_the_rows_met_in_them_more_frequent(strength):
+    farm = np.full(20_000, list(TOPICS).index("farm"))
+    drawn = grammar.sentences(farm, np.zeros_like(farm), strength, np.random.default_rng(0))
+    dogs, lamps = (
+        drawn[np.isin(drawn, [ID[form] for form in forms]).any(1)] for forms in (("dog", "dogs"), ("lamp", "lamps"))
+    )
+    # dogs are met in barns, of the farm, and on roads and in snow, which are not. Lamps are met in nothing of the farm.
+    weight = math.exp(grammar.BOOST * strength)
+    without_barn = 2 / (weight + 2) * 1 / (weight + 1)
+    assert (dogs == ID["barn"]).any(1).mean() == pytest.approx(1 - without_barn, abs=0.08)
+    assert len(dogs) / len(lamps) == pytest.approx(weight, rel=0.5)
 
 
 def test_noise_replaces_its_share_of_words():

@@ -43,14 +43,18 @@ def spectrogram(sound: ndarray) -> ndarray:
     return 10 * np.log10(np.maximum(power, 1e-12 * loudest) / loudest) if loudest > 0 else np.full(power.shape, -120.0)
 
 
+def shaded(decibels: ndarray, size: tuple[int, int]) -> ndarray:
+    """A spectrogram as a picture of this width and height, (H, W, 3) uint8 with high pitches on top."""
+    place = np.clip(1 + decibels[::-1] / DECIBELS, 0, 1) * (len(SHADES) - 1)
+    colours = np.stack([np.interp(place, np.arange(len(SHADES)), SHADES[:, k]) for k in range(3)], -1)
+    return np.asarray(Image.fromarray(colours.astype(np.uint8)).resize(size, Image.Resampling.BILINEAR))
+
+
 def _sound(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:  # noqa: ARG001
     heard = parts["sound"]
     if "length" in parts:
         heard = heard[: max(1, int(parts["length"][0]))]
-    level = np.clip(1 + spectrogram(heard)[::-1] / DECIBELS, 0, 1)  # high pitches on top
-    place = level * (len(SHADES) - 1)
-    colours = np.stack([np.interp(place, np.arange(len(SHADES)), SHADES[:, k]) for k in range(3)], -1)
-    return np.asarray(Image.fromarray(colours.astype(np.uint8)).resize(SPECTROGRAM, Image.Resampling.BILINEAR))
+    return shaded(spectrogram(heard), SPECTROGRAM)
 
 
 def _text(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:

@@ -19,8 +19,11 @@ from ssl_models.datasets._world_speech.phones import PHONES, WORDS
 from ssl_models.datasets._world_speech.timing import RATE, SAMPLES, lengths, phones_in_time
 from ssl_models.datasets._world_speech.utterance import DIALS, FACTORS, SPEAKERS, check_dials, sample_utterances
 from ssl_models.datasets._world_speech.voice import speak
+from ssl_models.previews import SPECTROGRAM, shaded, spectrogram
 
 KIND = "speech"
+QUIET = 0.02
+"""Noise where other factors are to be seen."""
 
 
 def load(
@@ -76,7 +79,7 @@ def describe(**settings: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, Any
 
 
 def _split(seed: int, samples: int, dials: dict[str, float]) -> Split:
-    said = sample_utterances(samples, seed, dials)
+    said = sample_utterances(samples, torch.Generator().manual_seed(seed), dials)
     truth = {"labels.word": said.words, "labels.speaker": said.speakers, "phones": phones_in_time(said)}
     return Split({"sound": speak(said), "length": lengths(said)[:, None]}, said.words, dict(said.factors), truth)
 
@@ -88,3 +91,23 @@ def _check(seed: int, train: int, test: int, dials: dict[str, float]) -> None:
         if samples < 1:
             raise ValueError(f"world_speech {name} is {samples}; it must be at least 1 sample")
     check_dials(dials)
+
+
+def factor_sweep(*, seed: int, steps: int = 12) -> tuple[Tensor, tuple[str, ...]]:
+    """One row a factor: spectrograms of the same utterance, that factor moved over its full range; and the names.
+
+    (3, H, W) uint8; loudness is shown as in the row's loudest recording. The other factors are those of one default
+    utterance with little noise. Raises ValueError for fewer than 2 steps.
+    """
+    _check(seed, 1, 1, {})
+    if steps < 2:
+        raise ValueError(f"factor_sweep steps is {steps}; it takes at least 2 to show both ends")
+    said = sample_utterances(1, torch.Generator().manual_seed(2 * seed), DIALS)
+    said = said[torch.zeros(steps, dtype=torch.int64)].moved(noise=QUIET)
+    share = torch.linspace(0, 1, steps)
+    size = (steps * SPECTROGRAM[0], SPECTROGRAM[1])
+    rows = [
+        shaded(spectrogram(speak(said.moved(**{name: factor.value(share, 1.0)})).flatten().numpy()), size)
+        for name, factor in FACTORS.items()
+    ]
+    return torch.from_numpy(np.concatenate(rows)).permute(2, 0, 1), tuple(FACTORS)

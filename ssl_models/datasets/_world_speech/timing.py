@@ -14,7 +14,7 @@ PHONE = RATE // 100
 """Samples of 10 ms, for which one phone is noted."""
 TAIL = 0.02
 """Seconds of a recording after the word."""
-WORD, EVEN = 0.36, 0.7
+WORD, EVEN = 0.40, 0.7
 """Seconds of an average word, and how far all words are drawn to it: a duration must not tell the word."""
 STRETCH = 0.25
 """The most by which one phone takes more or less than its share of the word."""

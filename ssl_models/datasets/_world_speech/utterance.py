@@ -62,7 +62,7 @@ class Factor:
 FACTORS: dict[str, Factor] = {
     "pitch": Factor(Kind.RATIO, 150.0, 1.6, within=0.8),
     "tract": Factor(Kind.RATIO, 1.0, 1.17, within=0.4),
-    "breath": Factor(Kind.AMOUNT, 0.0, 0.5, within=0.8),
+    "breath": Factor(Kind.AMOUNT, 0.0, 1.6, within=0.8),
     "rate": Factor(Kind.RATIO, 1.0, 1.25, within=0.9),
     "noise": Factor(Kind.AMOUNT, 0.0, 0.4),
     "loudness": Factor(Kind.RANGE, -28.0, 8.0),
@@ -107,11 +107,12 @@ class Utterances:
         return replace(self, factors={**self.factors, **changed})
 
 
-def sample_utterances(samples: int, seed: int, dials: Mapping[str, float]) -> Utterances:
+def sample_utterances(samples: int, generator: torch.Generator, dials: Mapping[str, float]) -> Utterances:
     """`samples` utterances. The first of a longer draw are those of a shorter one.
 
     Every ten in turn hold each word once, in random order, and every 160 each word of each speaker once.
     """
+    seed = int(torch.randint(2**32, (), generator=generator))  # all that a generator's seed may have
     words, speakers = _spoken(samples, seed)
     factors = {}
     for name, factor in FACTORS.items():
@@ -121,7 +122,7 @@ def sample_utterances(samples: int, seed: int, dials: Mapping[str, float]) -> Ut
             share = (levels + 0.5 + factor.within * (share - 0.5)) / LEVELS
         factors[name] = factor.value(share, dials[name])
     habits, melody = _uniform(seed, "habits", samples, MOST, HABITS), _uniform(seed, "melody", samples, MELODY)
-    seeds = torch.randint(2**62, (samples,), generator=_stream(seed, "seeds"))
+    seeds = torch.randint(2**32, (samples,), generator=_stream(seed, "seeds"))
     return Utterances(words, speakers, factors, habits, melody, seeds)
 
 
@@ -155,7 +156,7 @@ def _spoken(samples: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _stream(seed: int, name: str) -> torch.Generator:
-    return torch.Generator().manual_seed((seed << 32) ^ crc32(name.encode()))
+    return torch.Generator().manual_seed(seed ^ crc32(name.encode()))
 
 
 def _uniform(seed: int, stream: str, *shape: int) -> Tensor:

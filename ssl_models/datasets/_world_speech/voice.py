@@ -88,7 +88,7 @@ def _word(utterances: Utterances, noise: Tensor) -> Tensor:
     control = _controls(utterances)
     starts, ends = boundaries(utterances)
     time = torch.arange(SAMPLES, dtype=torch.float64) / RATE
-    course = ((time - starts[:, :1]) / (ends[:, -1:] - starts[:, :1])).float()  # 0 where the word starts, 1 where it ends
+    course = ((time - starts[:, :1]) / (ends[:, -1:] - starts[:, :1])).float()  # 0 to 1 over the word
     voice, breath, friction = (_each_sample(control[name]) for name in AMPLITUDES)
     bright = (noise - 0.9 * noise.roll(1, 1)) / math.hypot(1, 0.9)
     source = voice * _pulses(_pitch(utterances, course)) + bright * (
@@ -102,7 +102,7 @@ def _word(utterances: Utterances, noise: Tensor) -> Tensor:
 
 
 def _controls(utterances: Utterances) -> dict[str, Tensor]:
-    """TARGETS -> (B, STEPS): what this speaker's voice reaches at each step; formants, their widths and centre in Hz."""
+    """TARGETS and F4 -> (B, STEPS): what this speaker's voice reaches at each step; formants and centre in Hz."""
     spoken = spellings()[utterances.words]
     last = spoken.gather(1, (spoken >= 0).sum(1, keepdim=True) - 1)
     targets = table()[torch.where(spoken >= 0, spoken, last)]  # (B, MOST, SLOTS, TARGETS)

@@ -5,7 +5,7 @@ import torch
 from ssl_models.errors import NeedsLabels
 from ssl_models.protocols import linear
 from ssl_models.protocols._common.score import Representation
-from ssl_models.protocols._linear import sgd
+from ssl_models.protocols._linear import classifier, sgd
 from ssl_models.protocols._linear.standardised import Standardised
 
 torch.set_num_threads(1)
@@ -41,7 +41,7 @@ def test_fit_equals_scikit_learn(problem, weight_decay):
 
     features, labels = standardised(problem[0]["train"]), problem[1]["train"]
     ids = torch.from_numpy(labels)
-    weights, bias = linear.fit(features, ids, CLASSES, weight_decay=weight_decay, iterations=200, tolerance=1e-8)
+    weights, bias = classifier.fit(features, ids, CLASSES, weight_decay=weight_decay, iterations=200, tolerance=1e-8)
     other = LogisticRegression(C=1 / (len(labels) * weight_decay), tol=1e-8, max_iter=2000)
     other.fit(features.double().numpy(), labels)
     assert np.allclose(weights.numpy(), other.coef_, atol=3e-3)
@@ -53,11 +53,11 @@ def test_fit_equals_scikit_learn(problem, weight_decay):
 def test_a_fit_that_is_reported_ends_near_the_minimum(problem, weight_decay):
     features, labels = standardised(problem[0]["train"]), torch.from_numpy(problem[1]["train"])
     best, found = (
-        torch.column_stack(linear.fit(features, labels, CLASSES, weight_decay=weight_decay, tolerance=tolerance))
-        for tolerance in (1e-8, linear.EXACT)
+        torch.column_stack(classifier.fit(features, labels, CLASSES, weight_decay=weight_decay, tolerance=tolerance))
+        for tolerance in (1e-8, classifier.EXACT)
     )
     lowest, reached = (loss(features, labels, solution, weight_decay) for solution in (best, found))
-    assert reached - lowest < 20 * linear.EXACT
+    assert reached - lowest < 20 * classifier.EXACT
     test = standardised(problem[0]["test"])
     answers = [torch.nn.functional.linear(test, s[:, :-1], s[:, -1]).argmax(1) for s in (best, found)]
     assert (answers[0] != answers[1]).float().mean() <= 2 / 600
@@ -160,10 +160,10 @@ def loss(features, labels, solution, weight_decay):
 def test_sgd_and_lbfgs_reach_the_same_optimum(problem, weight_decay):
     features, labels = standardised(problem[0]["train"]), torch.from_numpy(problem[1]["train"])
     best = torch.column_stack(
-        linear.fit(features, labels, CLASSES, weight_decay=weight_decay, iterations=300, tolerance=1e-8)
+        classifier.fit(features, labels, CLASSES, weight_decay=weight_decay, iterations=300, tolerance=1e-8)
     )
     given = Standardised(features.numpy(), torch.zeros(20), torch.ones(20))
-    found = linear._fit_best_by_sgd(given, labels, CLASSES, [weight_decay], 200, None, 0)
+    found = classifier.fit_best_by_sgd(given, labels, CLASSES, [weight_decay], 200, None, 0)
     lowest, reached = (loss(features, labels, solution, weight_decay) for solution in (best, found))
     start = loss(features, labels, torch.zeros_like(best), weight_decay)
     assert lowest <= reached < lowest + 1e-3 * (start - lowest)
@@ -174,7 +174,7 @@ def test_sgd_and_lbfgs_reach_the_same_optimum(problem, weight_decay):
 def test_sgd_scores_as_lbfgs_does_and_chooses_the_weight_decay_too(problem):
     first, second = (
         linear.evaluate(representation(*problem), seed=0, solver=solver, iterations=40).scores[0]
-        for solver in linear.SOLVERS
+        for solver in classifier.SOLVERS
     )
     assert second.value == pytest.approx(first.value, abs=0.02)
     again = linear.evaluate(representation(*problem), seed=0, solver="sgd", iterations=40).scores[0]

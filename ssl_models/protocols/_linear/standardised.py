@@ -52,7 +52,11 @@ def standardised(representation: Representation, layer: str, samples: int) -> St
 
     Raises ValueError for features that are not one row for each sample, or not finite.
     """
-    stored = representation.features("train", layer)
+    return standardised_rows(representation.features("train", layer), layer, samples)
+
+
+def standardised_rows(stored: ndarray, layer: str, samples: int) -> Standardised:
+    """As `standardised`, for training features (N, D) that are not stored with the representation."""
     if stored.ndim != 2 or len(stored) != samples:
         raise ValueError(f"layer '{layer}' has training features of shape {stored.shape} for {samples} labels")
     total = torch.zeros(stored.shape[1], dtype=torch.float64)

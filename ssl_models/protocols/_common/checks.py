@@ -20,8 +20,18 @@ def checked_layers(layers: str | list[str], known: tuple[str, ...]) -> list[str]
 
 def checked_labels(representation: Representation, split: str) -> ndarray:
     """(N,) int64. Raises NeedsLabels (from the representation), NeedsSamples for no label, ValueError for no class."""
-    labels = np.array(representation.labels(split), np.int64)
-    if len(labels) == 0 or labels.min() < 0 or labels.max() >= representation.classes:
+    return _checked_ids(representation.labels(split), representation.classes, f"{split} labels")
+
+
+def checked_label_set(representation: Representation, split: str, name: str) -> ndarray:
+    """(N,) int64, of one of `label_sets`. Raises as `checked_labels`."""
+    labels = representation.truth(split, f"labels.{name}")
+    return _checked_ids(labels, len(representation.label_sets[name]), f"{split} labels of the {name}")
+
+
+def _checked_ids(given: ndarray, classes: int, name: str) -> ndarray:
+    labels = np.array(given, np.int64)
+    if len(labels) == 0 or labels.min() < 0 or labels.max() >= classes:
         refused = ValueError if len(labels) else NeedsSamples
-        raise refused(f"the {split} labels must be at least one, each from 0 to {representation.classes - 1}")
+        raise refused(f"the {name} must be at least one, each from 0 to {classes - 1}")
     return labels

@@ -25,6 +25,10 @@ from ssl_models.errors import NeedsParts, NeedsTruth
 if TYPE_CHECKING:  # torch must not come with this module, see knn.py
     from ssl_models.encoders.encoder import Encoder
 
+MFCC, MAJORITY = "mfcc", "majority"
+BASELINES = (MFCC, MAJORITY)
+"""Rows that stand among the layers for what the data give without an encoder; they are no layer of a run."""
+
 
 def _features_only(*_: str) -> Any:
     raise NeedsTruth("this representation has features only: no encoder, no images and no annotations")
@@ -32,7 +36,10 @@ def _features_only(*_: str) -> Any:
 
 @dataclass(frozen=True)
 class Score:
-    """One number with its interval. layer: "" for a number that is not of one layer. low, high: the 95 % interval."""
+    """One number with its interval. low, high: the 95 % interval.
+
+    layer: "" for a number that is not of one layer, or one of BASELINES.
+    """
 
     layer: str
     metric: str

@@ -56,11 +56,11 @@ def evaluate(
     about 1/2 by chance. neighbour_agreement, for data with labels: the share of the 10 nearest samples in the map that
     have a sample's own class; by chance about the share of that class. Intervals are by bootstrap over samples for the
     given map. They do not cover other maps.
-    pictures: "class", "pseudo_label" and "factors", each where it is known. Distances between groups, and their sizes,
-    mean nothing in such a map.
+    pictures: "class", one for each further set of labels by its name, such as "speaker", "pseudo_label" and "factors",
+    each where it is known. Distances between groups, and their sizes, mean nothing in such a map.
 
     samples: the most samples, drawn with `seed`. perplexity: at most a third of the samples. factors: up to four that
-    the data have; [] for none.
+    the data have; [] for none. Of the default ones those are drawn that the data have.
     Raises NeedsSamples for fewer than 20 test samples, ValueError for settings or features out of range.
     """
     refuse(layer=layer, samples=samples, perplexity=perplexity, factors=factors)
@@ -83,6 +83,7 @@ def evaluate(
     if labels is not None:
         scores.append(_mean(layer, "neighbour_agreement", agreement(points, labels[rows]), seed))
         pictures["class"] = _draw_groups(points, labels[rows], representation.class_names)
+    pictures |= _further_sets(representation, labels, rows, points)
     if clusters is not None:
         pictures["pseudo_label"] = _draw_groups(points, np.asarray(clusters)[rows], ())
     if shown:
@@ -222,7 +223,21 @@ def _known(read: Any) -> Any | None:
         return None
 
 
+def _further_sets(
+    representation: Representation, labels: ndarray | None, rows: ndarray, points: ndarray
+) -> dict[str, ndarray]:
+    """A picture for each set of labels, but for that of the classes themselves."""
+    found = {}
+    for name, classes in representation.label_sets.items():
+        groups = np.asarray(representation.truth("test", f"labels.{name}"))
+        if labels is None or not np.array_equal(groups, labels):
+            found[name] = _draw_groups(points, groups[rows], classes)
+    return found
+
+
 def _columns(known: Mapping[str, ndarray] | None, names: Sequence[str], rows: ndarray) -> dict[str, ndarray]:
+    if known is not None and list(names) == FACTORS:
+        names = [name for name in names if name in known]
     if unknown := [name for name in names if known is not None and name not in known]:
         raise ValueError(f"factors = {list(names)!r}: the data do not know {unknown}; they know {sorted(known or ())}")
     return {name: np.asarray(known[name])[rows] for name in names} if known is not None else {}

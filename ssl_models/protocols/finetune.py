@@ -15,7 +15,7 @@ NEEDS = ("encoder", "samples", "labels")
 TITLE = "fine-tuned"
 READING = (
     "The whole network is trained on from this initialisation: what is left of the pretraining once labels for all "
-    "images shape everything."
+    "samples shape everything."
 )
 HEADLINE = "top1"
 UNITS = {"top1": "share", "top5": "share"}
@@ -33,15 +33,15 @@ def evaluate(
     smallest_crop: float = 0.5,
     flip: float = 0.5,
 ) -> Findings:
-    """Top-1 and top-5 over the test images, each with its 95 % Wilson interval, of the encoder and a linear classifier.
+    """Top-1 and top-5 over the test samples, each with its 95 % Wilson interval: the encoder and a linear classifier.
 
     The training is short and its steps are small. In a long training, or with large steps, a random initialisation
-    catches up (He et al. 2019, arXiv:1811.08883). The interval covers other test images, but not other seeds.
+    catches up (He et al. 2019, arXiv:1811.08883). The interval covers other test samples, but not other seeds.
 
     epochs: over all training samples; the first tenth of the steps is a warm-up. learning_rate: of encoder and head,
     for a batch of 256; it scales with the batch. smallest_crop, flip: of the training views, see methods/supervised.py.
     Raises NeedsLabels (from the representation), NeedsSamples for a class of the test split that the training split
-    lacks, ValueError for settings out of range and labels that do not fit the images.
+    lacks, ValueError for settings out of range and labels that do not fit the samples.
     """
     recipe = Recipe(epochs, learning_rate, batch_size, optimizer, weight_decay, smallest_crop, flip)
     labels = read_labels(representation)

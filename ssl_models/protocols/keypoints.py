@@ -63,14 +63,14 @@ def evaluate(
     trained too, as is common practice. layers: by default late ones. In earlier ones the head sees too small a part of
     the picture to tell one point from another. width: channels of the head. learning_rate: of AdamW, for a batch of
     256.
-    Raises NeedsTruth (from the representation) for data without points that are seen, ValueError for settings or
-    annotations out of range.
+    Raises NeedsParts for samples that are no pictures, NeedsTruth for data without points that are seen, ValueError for
+    settings or annotations out of range.
     """
     refuse(layers=layers, width=width, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
-    if unknown := [layer for layer in layers if layer not in representation.layers[:-1]]:
-        raise ValueError(f"layers = {layers} has {unknown[0]!r}; choose from {', '.join(representation.layers[:-1])}")
     (points, _), (test_points, extent) = (_annotations(representation, split) for split in ("train", "test"))
     images = representation.images("train")
+    if unknown := [layer for layer in layers if layer not in representation.layers[:-1]]:
+        raise ValueError(f"layers = {layers} has {unknown[0]!r}; choose from {', '.join(representation.layers[:-1])}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "keypoints"))
         maps = Maps(representation.encoder(), layers, frozen)

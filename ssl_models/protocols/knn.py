@@ -18,7 +18,7 @@ from ssl_models.protocols._common.score import Findings, Representation, Score
 NEEDS = ("features", "labels")
 TITLE = "k-NN"
 READING = (
-    "Each test image takes the weighted vote of its nearest training images in feature space; nothing is trained, so "
+    "Each test sample takes the weighted vote of its nearest training samples in feature space; nothing is trained, so "
     "it measures the geometry itself."
 )
 HEADLINE = "top1"

@@ -23,7 +23,7 @@ from ssl_models.protocols._common.score import Findings, Representation, Score
 NEEDS = ("features", "samples", "labels")
 TITLE = "retrieval"
 READING = (
-    "Each test image is a query among the training images. map_at_r is 1 only where all of its class come before all "
+    "Each test sample is a query among the training samples. map_at_r is 1 only where all of its class come before all "
     "others (chance is about the square of the class's share); recall@k asks for one right neighbour in k."
 )
 HEADLINE = "map_at_r"

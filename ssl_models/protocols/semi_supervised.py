@@ -47,14 +47,14 @@ def evaluate(
 
     A value is the mean over `draws` sets of labels, each with a training of its own. The draws are the same for every
     encoder. Within a draw a smaller fraction is a part of a larger one. The 95 % interval covers other draws, other
-    trainings and other test images, see `interval`. The first of `fractions` is the headline.
+    trainings and other test samples, see `interval`. The first of `fractions` is the headline.
 
     steps: the least of each training, for every fraction; rounded up to whole epochs. The first tenth is a warm-up.
     learning_rate: of encoder and head, for a batch of 256; it scales with the batch. smallest_crop, flip: of the
     training views, see methods/supervised.py.
     Raises NeedsLabels (from the representation), NeedsSamples for fractions that leave a class without a label, a class
-    of the test split that the training split lacks, or a single test image, ValueError for settings out of range and
-    labels that do not fit the images.
+    of the test split that the training split lacks, or a single test sample, ValueError for settings out of range and
+    labels that do not fit the samples.
     """
     recipe = Recipe(1, learning_rate, batch_size, optimizer, weight_decay, smallest_crop, flip)
     _refuse_draws(fractions, draws, steps)
@@ -97,28 +97,28 @@ def balanced_draw(labels: ndarray, fraction: float, generator: np.random.Generat
 
 
 def interval(hits: ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval of the mean of hits (D, N) bool, D draws on the same N test images, over new draws and new images.
+    """The interval of the mean of hits (D, N) bool, D draws on the same N test samples, over new draws and new samples.
 
     The mean p has the variance V = A / D + B / N. A is the variance of the draws' means, with D - 1 degrees of freedom,
-    and B that of the images' means, with N - 1. The rest of the variance is in both, so that V is rather too large.
+    and B that of the samples' means, with N - 1. The rest of the variance is in both, so that V is rather too large.
     V has V^2 / ((A / D)^2 / (D - 1) + (B / N)^2 / (N - 1)) degrees of freedom (Satterthwaite 1946, Biometrics 2, 110).
     The interval is Wilson's, with Student's quantile instead of the normal one and the number of trials n for which
-    p (1 - p) / n = V (after Korn & Graubard 1998, Survey Methodology 24, 193). If all draws and images agree, n is N.
+    p (1 - p) / n = V (after Korn & Graubard 1998, Survey Methodology 24, 193). If all draws and samples agree, n is N.
     In simulations it covers the truth in 92 to 99 % of the cases, and in 86 % where two draws differ much.
     """
     from scipy.special import stdtrit
 
-    draws, images = hits.shape
-    if draws < 2 or images < 2:
-        raise (NeedsSamples if images < 2 else ValueError)(
-            f"{draws} draws and {images} test images: an interval needs at least 2 of each"
+    draws, samples = hits.shape
+    if draws < 2 or samples < 2:
+        raise (NeedsSamples if samples < 2 else ValueError)(
+            f"{draws} draws and {samples} test samples: an interval needs at least 2 of each"
         )
     of_draws = float(hits.mean(1).var(ddof=1)) / draws
-    of_images = float(hits.mean(0).var(ddof=1)) / images
-    variance, share = of_draws + of_images, float(hits.mean())
+    of_samples = float(hits.mean(0).var(ddof=1)) / samples
+    variance, share = of_draws + of_samples, float(hits.mean())
     if variance == 0:
-        return wilson(int(hits[0].sum()), images, confidence=confidence)
-    freedom = variance**2 / (of_draws**2 / (draws - 1) + of_images**2 / (images - 1))
+        return wilson(int(hits[0].sum()), samples, confidence=confidence)
+    freedom = variance**2 / (of_draws**2 / (draws - 1) + of_samples**2 / (samples - 1))
     quantile = float(stdtrit(freedom, (1 + confidence) / 2))
     trials = share * (1 - share) / variance
     scale = 1 + quantile**2 / trials

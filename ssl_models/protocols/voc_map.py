@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from ssl_models.directions import Directions
 from ssl_models.errors import NeedsSamples, NeedsTruth
-from ssl_models.protocols._common.checks import checked_labels, checked_layers
+from ssl_models.protocols._common.checks import checked_labels, checked_layers, refuse_other_than_pictures
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.neighbours import directions
 from ssl_models.protocols._common.score import Findings, Representation, Score
@@ -65,12 +65,13 @@ def evaluate(
 
     8,192 x 512 features, 12 classes and 6 layers take some 15 s on one thread. Training features are held in memory:
     4 N (D + 8 F min(K, 16)) bytes, 4 GiB for a million samples of 512 features and 12 classes.
-    Raises NeedsLabels (from the representation), NeedsSamples where no class is in both splits, ValueError for settings
-    or features out of range.
+    Raises NeedsLabels (from the representation), NeedsParts for samples that are no pictures, NeedsSamples where no
+    class is in both splits, ValueError for settings or features out of range.
     """
     names = list(representation.layers) if layers == "all" else checked_layers(layers, representation.layers)
     chosen = _Choice(_checked_costs(costs), folds, positive_weight, seed)
     ap.refuse_form(form)
+    refuse_other_than_pictures(representation, "voc_map")
     present = _present(representation)
     positives = {split: (table > 0).sum(0) for split, table in present.items()}  # (K,)
     measured = np.flatnonzero(np.minimum(positives["train"], positives["test"]))

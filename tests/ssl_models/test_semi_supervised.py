@@ -271,9 +271,9 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(of_draw, of_image, of
 
 
 def test_an_interval_of_one_draw_or_image_is_refused():
-    with pytest.raises(ValueError, match="1 draws and 5 test images"):
+    with pytest.raises(ValueError, match="1 draws and 5 test samples"):
         interval(np.ones((1, 5), bool))
-    with pytest.raises(ValueError, match="2 draws and 1 test images"):
+    with pytest.raises(ValueError, match="2 draws and 1 test samples"):
         interval(np.ones((2, 1), bool))
 
 

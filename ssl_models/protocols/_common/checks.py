@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.errors import NeedsSamples
+from ssl_models.errors import NeedsParts, NeedsSamples, NeedsTruth
+from ssl_models.previews import PIXELS
 from ssl_models.protocols._common.score import Representation
 
 
@@ -16,6 +17,16 @@ def checked_layers(layers: str | list[str], known: tuple[str, ...]) -> list[str]
     if unknown or not names:
         raise ValueError(f"layers = {layers!r} must name at least one of {', '.join(known)}, and nothing else")
     return names
+
+
+def refuse_other_than_pictures(representation: Representation, protocol: str) -> None:
+    """Raises NeedsParts for samples that are known, and are no pictures; features alone may be those of pictures."""
+    try:
+        there = representation.samples("test")
+    except NeedsTruth:
+        return
+    if not set(PIXELS) & set(there):
+        raise NeedsParts(PIXELS, there, f"the protocol '{protocol}'")
 
 
 def checked_labels(representation: Representation, split: str) -> ndarray:

@@ -58,10 +58,10 @@ class Recipe:
 
 
 def read_labels(representation: Representation) -> dict[str, ndarray]:
-    """Split -> labels (N,) int64, one for each image; every class of the test split is in the training split.
+    """Split -> labels (N,) int64, one for each sample; every class of the test split is in the training split.
 
     Raises NeedsLabels (from the representation), NeedsSamples for a class that no training sample shows, ValueError for
-    labels that do not fit the images.
+    labels that do not fit the samples.
     """
     labels = {split: checked_labels(representation, split) for split in ("train", "test")}
     for split, found in labels.items():

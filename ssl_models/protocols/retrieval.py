@@ -29,8 +29,9 @@ READING = (
 HEADLINE = "map_at_r"
 UNITS = {"map_at_r": "share", "recall*": "share"}
 RANKS = [1, 5, 10, 100]
-QUERIES, SHOWN = 8, 10
-"""Rows of the picture, and neighbours in a row."""
+QUERIES, SHOWN, WIDEST = 8, 10, 1250
+"""Rows of the picture, and neighbours in a row: fewer where samples that are not scaled, such as texts, would make it
+wider than so many pixels."""
 SIDE, FRAME, GAP = 96, 6, 4
 """In pixels: about the longer side of a picture, its frame, and the gap between two frames."""
 RIGHT, WRONG, PLAIN = (26, 152, 80), (215, 48, 39), (255, 255, 255)
@@ -55,9 +56,9 @@ def evaluate(
     of one nearest neighbour. A query whose class the gallery lacks is a miss.
 
     The picture: eight test samples, drawn with `seed`, one of each class in turn. To the right of each stand its ten
-    nearest training samples on the last of `layers`, with a green frame if right and a red one if wrong. Samples that
-    cannot be drawn give no picture. Without labels there are no scores and no frames. Features are read in blocks, so
-    that they may be larger than memory.
+    nearest training samples (of texts four) on the last of `layers`, with a green frame if right and a red one if
+    wrong. Samples that cannot be drawn give no picture. Without labels there are no scores and no frames. Features are
+    read in blocks, so that they may be larger than memory.
     Raises NeedsLabels for data with neither labels nor a picture, ValueError for settings or features out of range.
     """
     names = checked_layers(layers, representation.layers)
@@ -134,14 +135,15 @@ def _pictures(
 
     chosen = drawn(labels["test"] if labels else np.zeros(len(queries), np.int64), seed)
     few = Directions(np.stack([queries.stored[row] for row in chosen]), queries.name)
-    _, _, rows = next(nearest(gallery, few, SHOWN))
+    shown = SHOWN if part in PIXELS else min(SHOWN, max(1, WIDEST // cell(asked, int(chosen[0]), PLAIN).shape[1] - 1))
+    _, _, rows = next(nearest(gallery, few, shown))
     lines = []
     for query, neighbours in zip(chosen, rows, strict=True):
         colours = [PLAIN] * len(neighbours)
         if labels:
             colours = [RIGHT if labels["train"][row] == labels["test"][query] else WRONG for row in neighbours]
         cells = [cell(samples, row, colour) for row, colour in zip(neighbours, colours, strict=True)]
-        lines.append(_beside([cell(asked, query, PLAIN), *cells]))
+        lines.append(_beside([cell(asked, query, PLAIN), *cells], shown))
     return {"neighbours": np.concatenate(lines)}
 
 
@@ -170,10 +172,10 @@ def _framed(pixels: ndarray, colour: tuple[int, int, int], *, scaled: bool) -> n
     return np.pad(framed, [(GAP // 2, GAP // 2), (GAP // 2, GAP // 2), (0, 0)], constant_values=255)
 
 
-def _beside(cells: list[ndarray]) -> ndarray:
-    """A row of the picture: the query, a wider gap, its neighbours; white where there are fewer than SHOWN."""
+def _beside(cells: list[ndarray], shown: int) -> ndarray:
+    """A row of the picture: the query, a wider gap, its neighbours; white where there are fewer than `shown`."""
     height, width, _ = cells[0].shape
-    missing = [np.full((height, width, 3), 255, np.uint8)] * (SHOWN + 1 - len(cells))
+    missing = [np.full((height, width, 3), 255, np.uint8)] * (shown + 1 - len(cells))
     gap = np.full((height, 2 * FRAME, 3), 255, np.uint8)
     return np.concatenate([cells[0], gap, *cells[1:], *missing], 1)
 

@@ -17,7 +17,7 @@ from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import DoesNotApply, NeedsLabels, NeedsSamples, NeedsTruth
 from ssl_models.protocols._common import statement
 from ssl_models.protocols._common.score import Representation, Score
-from tests.ssl_models import words
+from tests.ssl_models import kinds, words
 
 torch.set_num_threads(1)
 FOLDER = Path(protocols.__file__).parent
@@ -135,8 +135,14 @@ def with_everything(train, test):
 @pytest.fixture(scope="module")
 def everything():
     """What a protocol needs -> a representation that has it."""
-    pictures, text = with_everything(64, 32), words.with_everything()
-    return lambda needed: text if "known" in needed else pictures
+    pictures, text, sound = with_everything(64, 32), words.with_everything(), kinds.representation("sound")
+
+    def having(needed):
+        if "known" in needed:
+            return text
+        return sound if {"phones", "labels.X"} & needed else pictures
+
+    return having
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -20,7 +20,7 @@ FAST = {"weight_decays": [0.01]}
 class Told(nn.Module):
     """What `frames` is to give, whatever is heard: a stand-in of an encoder that knows the phones of each recording.
 
-    several: frames of the first layer in 10 ms. The second layer tells nothing.
+    several: frames of the first layer in 10 ms, of which the last tells. The second layer tells nothing.
     """
 
     name, convolutional = "told", False
@@ -32,7 +32,9 @@ class Told(nn.Module):
     def frames(self, sound: Tensor) -> dict[str, Tensor]:
         told = torch.round(sound[:, ::80] * 32768 / 1000).long()  # see `spoken`
         codes = nn.functional.one_hot(told + 1, len(kinds.PHONES) + 1).float().transpose(1, 2)
-        return {"first": codes.repeat_interleave(self.several, 2), "last": torch.full_like(codes[:, :2], 0.3)}
+        first = codes.repeat_interleave(self.several, 2)
+        first[:, :, torch.arange(first.shape[2]) % self.several < self.several - 1] = 0
+        return {"first": first, "last": torch.full_like(codes[:, :2], 0.3)}
 
 
 def spoken(table: np.ndarray) -> np.ndarray:
@@ -113,7 +115,7 @@ def test_recordings_of_many_frames_count_more() -> None:
     assert values(phones.evaluate(told(tables), seed=0, **FAST))["majority"] == 0.9
 
 
-def test_a_draw_of_frames_is_as_large_as_asked_and_only_of_spoken_ones() -> None:
+def test_a_draw_of_frames_is_as_large_as_asked_and_only_of_truthones() -> None:
     table = uneven(50, 0)
     chosen = phones._drawn(table, 100, 3)
     assert chosen.sum() == 100
@@ -139,7 +141,14 @@ def test_what_ranks_the_weight_decays_is_held_out_by_recording(monkeypatch) -> N
     assert by_recording.any(1).sum() == 2
 
 
-def test_the_picture_has_a_row_for_what_is_spoken_and_a_column_for_what_is_answered() -> None:
+def test_answers_are_counted_by_recording_and_by_what_is_spoken() -> None:
+    truth, answers = np.array([[0, -1, 1, 0], [2, 2, -1, -1]]), np.array([[2, 0, 1, 2], [2, 0, 1, 1]])
+    found = phones._counts(truth, answers, 3)
+    assert found[0].tolist() == [[0, 0, 2], [0, 1, 0], [0, 0, 0]]
+    assert found[1].tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 1]]
+
+
+def test_the_picture_has_a_row_for_what_is_truthand_a_column_for_what_is_answered() -> None:
     counts = np.zeros((3, 3), int)
     counts[0, 2] = 7  # the first phone is always taken for the last
     picture = phones.draw_confusion(counts, ("aa", "b", "ch"), "a title")

@@ -75,4 +75,7 @@ class Bag(Encoder):
         return mean
 
 
+FROM_DATA = ("vocabulary",)
+"""Settings that `from_data` fills in: params.yaml cannot have them."""
+
 ENCODER = Bag

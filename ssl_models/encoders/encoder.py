@@ -35,7 +35,10 @@ class Encoder(nn.Module, ABC):
 
     @classmethod
     def from_data(cls, data: DataSpec, **settings: Any) -> Self:  # noqa: ARG003
-        """A new encoder for these data: what its shape takes from them (channels, vocabulary) is filled in."""
+        """A new encoder for these data: what its shape takes from them (channels, vocabulary) is filled in.
+
+        A file whose encoder does so names those settings in the constant FROM_DATA.
+        """
         return cls(**settings)
 
     @classmethod

@@ -145,4 +145,7 @@ class ResNet(Encoder):
         return last.mean((2, 3))
 
 
+FROM_DATA = ("channels",)
+"""Settings that `from_data` fills in: params.yaml cannot have them."""
+
 ENCODER = ResNet

@@ -111,4 +111,7 @@ def side_by_side(
     return block
 
 
+FROM_DATA = ("channels",)
+"""Settings that `from_data` fills in: params.yaml cannot have them."""
+
 ENCODER = SplitResNet

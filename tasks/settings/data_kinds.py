@@ -59,9 +59,9 @@ def check_kinds(parameters: Mapping[str, Any]) -> None:
     if not isinstance(kinds, Mapping):
         raise ParameterError("params.yaml: 'kinds' must be a mapping of names to the blocks of each kind.")
     for name, blocks in kinds.items():
-        where = f"kinds.{shown(name)}"
         if not is_name(name) or not isinstance(blocks, Mapping):
-            raise ParameterError(f"{where} must be a name, with a mapping of blocks.")
+            raise ParameterError(f"kinds: {shown(name)} must be a name, with a mapping of blocks.")
+        where = f"kinds.{name}"
         if blocks.get(KIND) != name:
             raise ParameterError(f"{where}: its 'kind' is {shown(blocks.get(KIND))}; it must be '{name}'.")
         for block in blocks:

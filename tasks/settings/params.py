@@ -5,6 +5,7 @@ Nothing here imports torch: the settings of a method, a protocol or a reader are
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tasks.settings.schema import (
     ParameterError,
     check_block,
     check_names,
+    constant,
     keywords,
     modules,
     offered,
@@ -170,7 +172,8 @@ def _check_encoder(block: Mapping[str, Any], where: str = "encoder") -> None:
     _check_module(CODE / "encoders", "encoder", name, f"{where}.name", offer="ENCODER")
     path = CODE / "encoders" / f"{name}.py"
     fields = {"name": Field("str", True), **keywords(path, offered(path, "ENCODER"))}
-    fields.pop("channels", None)  # follows from the data
+    for given in ast.literal_eval(constant(path, "FROM_DATA") or "()"):
+        fields.pop(given)
     check_block(block, fields, where)
 
 

@@ -24,8 +24,7 @@ METRICS = ["within_11", "within_22", "within_30", "mean_angle", "median_angle"]
 class Seen(Encoder):
     """What a picture shows is what it knows; times 0, it knows nothing."""
 
-    name, dim, settings = "seen", 3, {}
-    modalities = (image,)
+    name, modalities, dim, settings = "seen", (image,), 3, {}
 
     def __init__(self, sight=1.0):
         super().__init__()
@@ -68,10 +67,8 @@ def representation(truth=TRUTH, images=None, encoder=Seen, masks=None):
             raise NeedsTruth(f"these data have no {kind}")
         return known[kind][split]
 
-    return Representation(
-        ("pooled",), None, None, 0, encoder=encoder, samples=lambda split: {"images": images[split]},
-        truth=annotations, precision="float32",
-    )  # fmt: skip
+    samples, how = lambda split: {"images": images[split]}, {"truth": annotations, "precision": "float32"}
+    return Representation(("pooled",), None, None, 0, encoder=encoder, samples=samples, **how)
 
 
 def found(given=None, seed=0, **settings):

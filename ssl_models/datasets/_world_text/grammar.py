@@ -63,8 +63,11 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 }
 SHARES = {"place": 0.36, "person": 0.13, "thing": 0.15, "act": 0.19, "quality": 0.17}
 """Of all sentences."""
-BOOST = 2.2
-"""A topic's settings are e ** BOOST times as frequent at the dial topic = 1, and a row by that for each of its own."""
+BOOST = 3.8
+"""A topic's settings are e ** BOOST times as frequent at the dial topic = 1, and so are the rows met in one of them.
+
+How many of its settings a row is met in does not count: a row that has them all would tell the topic by itself.
+"""
 STAYS = 0.5
 """Probability that a sentence of a place is about the place that its document is about."""
 
@@ -131,7 +134,7 @@ def _likes(kind: Kind) -> ndarray:
 
 def _rows(kind: Kind, topics: ndarray, strength: float, random: Generator) -> ndarray:
     """(n,) rows, drawn for each sentence's topic."""
-    weights = np.exp(BOOST * strength * _likes(kind).sum(2))
+    weights = np.exp(BOOST * strength * _likes(kind).any(2))
     upto = (weights / weights.sum(1, keepdims=True)).cumsum(1)[:, :-1]
     return (random.random((len(topics), 1)) > upto[topics]).sum(1)
 

@@ -71,9 +71,10 @@ def _cepstra(sound: ndarray, places: ndarray, rate: int) -> ndarray:
     width = places.shape[1]
     points = 2 << (width - 1).bit_length()
     frames = padded[:, places + before] * np.hamming(width).astype(np.float32)
-    power = np.square(np.abs(np.fft.rfft(frames, points)))
-    filtered = np.log(np.maximum(power @ filters(points, rate), LEAST))
-    return filtered @ _cosines()
+    turns = np.fft.rfft(frames.reshape(-1, width), points)
+    power = np.square(turns.real) + np.square(turns.imag)
+    filtered = np.log(np.maximum(power @ filters(points, rate).astype(power.dtype), LEAST))
+    return (filtered @ _cosines()).reshape(*frames.shape[:2], COEFFICIENTS)
 
 
 @lru_cache(maxsize=8)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ssl_models.protocols._common.score import Score
+from ssl_models.protocols._common.score import BASELINES, Score
 from ssl_models.protocols._common.statement import SHARE, Statement, giving, names, statement
 from tasks.reporting.imprint import Gap, lacking
 
@@ -178,13 +178,13 @@ def headline_measures(data: DataSet) -> list[Measure]:
 
 def best(run: Run, shown: Measure) -> Score | None:
     """The run's best layer. It is chosen on the test samples, as in the literature, which flatters it a little."""
-    found = [score for score in run.scores(shown.protocol, shown.metric) if math.isfinite(score.value)]
+    found = [s for s in run.scores(shown.protocol, shown.metric) if s.layer not in BASELINES and math.isfinite(s.value)]
     return max(found, key=lambda score: score.value, default=None)
 
 
 def last(run: Run, shown: Measure) -> Score | None:
     """The run's last layer."""
-    found = run.scores(shown.protocol, shown.metric)
+    found = [score for score in run.scores(shown.protocol, shown.metric) if score.layer not in BASELINES]
     return found[-1] if found and math.isfinite(found[-1].value) else None
 
 

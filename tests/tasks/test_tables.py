@@ -47,3 +47,16 @@ def test_the_leading_protocol_is_the_first_column() -> None:
     scores = {"scores": [Score("", "top1", 0.5, 0.4, 0.6)]}
     data = DataSet("world", [Run("a", None, "rotation", protocols={"knn": scores, "x": scores, "linear": scores})])
     assert [measure.protocol for measure in tables.headline_measures(data)] == ["linear", "knn", "x"]
+
+
+def test_a_row_that_owes_nothing_to_the_run_is_not_its_best_or_last_layer() -> None:
+    """Cepstral coefficients stand in the table of every run, and may beat it."""
+    scores = [
+        Score(layer, "top1_word", value, 0, 1) for layer, value in (("mfcc", 0.9), ("conv1", 0.5), ("context", 0.4))
+    ]
+    run = Run("a", None, "cpc_speech", protocols={"probes": {"scores": scores}})
+    (measure,) = tables.headline_measures(DataSet("speech", [run]))
+    assert [found.layer for found in (tables.best(run, measure), tables.last(run, measure)) if found] == [
+        "conv1",
+        "context",
+    ]

@@ -4,8 +4,8 @@ arXiv:1807.03748, section 3.1. One frame per 10 ms at 8 kHz, as in the paper at 
 stride 2 is left out here.
 
 Time. Frame t stands for the samples [80 t, 80 t + 80), and sees those from 80 t - 72 to 80 t + 152, 28 ms in all. So
-the frames t and t + k share no sample from k = 3 on (SEPARATE). The context of frame t sees the frames 0 to t, and so no
-sample after 80 t + 152: beyond its own 10 ms it looks ahead by 9 ms (AHEAD), and no further.
+the frames t and t + k share no sample from k = 3 on (SEPARATE). The context of frame t sees the frames 0 to t, and so
+no sample after 80 t + 152: beyond its own 10 ms it looks ahead by 9 ms (AHEAD), and no further.
 
 Letters: B recordings of S samples, T = S / 80 frames, C channels, T' the time steps of a layer.
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +27,9 @@ STRIDES = (5, 4, 2, 2)
 
 HOP = math.prod(STRIDES)
 """Samples from one frame to the next."""
+
+RATES = (*(math.prod(STRIDES[number + 1 :]) for number in range(len(STRIDES))), 1)
+"""Time steps of each layer in a frame, from conv1 to context."""
 
 FIELD = 1 + sum((2 * stride - 1) * math.prod(STRIDES[:number]) for number, stride in enumerate(STRIDES))
 """Samples that a frame sees."""
@@ -65,7 +67,7 @@ class StridedConvolution(nn.Module):
 
         On a CPU with bfloat16 that is over twice as fast as nn.Conv1d.
         """
-        blocks = steps.flatten(1).unflatten(1, (-1, self.stride * steps.shape[2]))
+        blocks = steps.reshape(len(steps), -1, self.stride * steps.shape[2])
         windows = torch.cat([blocks[:, :-1], blocks[:, 1:]], dim=2)
         return functional.relu(self.norm(self.kernel(windows)))
 
@@ -77,13 +79,13 @@ class Speech(Encoder):
     of a row are padding, count as no frame, and change nothing. So the mean over time of a layer is that of its frames.
 
     width: channels of the convolutions. Default 64. Paper 512.
-    hidden: units of the context, a GRU, and so `dim`. Default 64. Paper 256.
+    hidden: units of the context, a GRU, and so `dim`. Default 128. Paper 256.
     """
 
     name = "speech"
     modalities = (sound,)
 
-    def __init__(self, *, width: int = 64, hidden: int = 64) -> None:
+    def __init__(self, *, width: int = 64, hidden: int = 128) -> None:
         super().__init__()
         require_positive(width=width, hidden=hidden)
         self.dim = hidden
@@ -96,6 +98,9 @@ class Speech(Encoder):
             }
         )
         self.recurrence = nn.GRU(width, hidden, batch_first=True)
+        nn.init.kaiming_normal_(
+            self.recurrence.weight_ih_l0, nonlinearity="relu"
+        )  # torch's own leave the context faint
 
     def standardise(self, *inputs: Tensor) -> Tensor:
         """(B, S) -> (B, 80 T + 145, 1): padded by zeros so that there are T = S / 80 frames, rounded down.
@@ -110,22 +115,22 @@ class Speech(Encoder):
         return functional.pad(sounds, (BEFORE, count * HOP + AHEAD - sounds.shape[1])).unsqueeze(2)
 
     def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """conv1 to conv4, context: (B, T', C) -> (B, T', C), with steps before and after the frames for later layers."""
+        """conv1 to conv4, context: (B, T', C) -> (B, T', C), with steps around the frames that the next layer needs."""
         return {**dict(self.convolutions.items()), "context": self.context}
 
     def context(self, steps: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, hidden) in float32: rounding to bfloat16 would add up over the steps."""
         with torch.autocast(steps.device.type, enabled=False):
-            output: Tensor = self.recurrence(steps.to(self.recurrence.weight_hh_l0.dtype))[0]
+            output: Tensor = self.recurrence(steps.to(next(self.recurrence.parameters()).dtype))[0]
         return output
 
     def frames(self, sounds: Tensor) -> dict[str, Tensor]:
         """(B, S) -> each layer (B, C, T'), step by step: T' is 16 T, 4 T, 2 T, T for conv1 to conv4, T for context."""
         hidden, found, count = self.standardise(sounds), {}, sounds.shape[1] // HOP
-        for layer, block in self.blocks().items():
+        for (layer, block), rate in zip(self.blocks().items(), RATES, strict=True):
             hidden = block(hidden)
-            surplus = hidden.shape[1] % count  # as many steps before the first frame as after the last
-            found[layer] = hidden[:, surplus // 2 : hidden.shape[1] - surplus // 2].transpose(1, 2)
+            before = (hidden.shape[1] - rate * count) // 2  # as many steps as there are after the last frame
+            found[layer] = hidden[:, before : before + rate * count].transpose(1, 2)
         return found
 
     def layers(self, *inputs: Tensor) -> dict[str, Tensor]:
@@ -133,7 +138,7 @@ class Speech(Encoder):
         (sounds,) = inputs
         if torch.is_grad_enabled() or len(sounds) <= AT_ONCE:
             return self._layers(sounds)
-        several = [self._layers(few) for few in sounds.split(AT_ONCE)]
+        several = [self._layers(few) for few in torch.split(sounds, AT_ONCE)]
         return {layer: torch.cat([found[layer] for found in several]) for layer in several[0]}
 
     def _layers(self, sounds: Tensor) -> dict[str, Tensor]:
@@ -157,17 +162,14 @@ def spans(steps: Tensor, recorded: Tensor, count: int) -> Tensor:
 
     A step that lies in two parts counts in each by its share.
     """
-    length = steps.shape[2]
-    edges = (
-        recorded[:, None] * (length // count) * torch.linspace(0, 1, SPANS + 1, device=steps.device)
-    )  # (B, SPANS + 1)
+    length, exact = steps.shape[2], torch.promote_types(steps.dtype, torch.float32)
+    parts = torch.linspace(0, 1, SPANS + 1, dtype=exact, device=steps.device)
+    edges = (recorded * (length // count))[:, None] * parts  # (B, SPANS + 1)
     starts = torch.arange(length, device=steps.device)[:, None]
     left, right = edges[:, None, :-1], edges[:, None, 1:]
     shares = (torch.minimum(starts + 1, right) - torch.maximum(starts, left)).clamp(min=0) / (right - left)
     with torch.autocast(steps.device.type, enabled=False):
-        return steps.to(torch.promote_types(steps.dtype, torch.float32)) @ shares.to(
-            torch.promote_types(steps.dtype, torch.float32)
-        )
+        return steps.to(exact) @ shares
 
 
 ENCODER = Speech

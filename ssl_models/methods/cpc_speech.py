@@ -15,11 +15,12 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ssl_models.bounds import require_choice, require_positive
+from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.speech import HOP, SEPARATE, Speech
 from ssl_models.errors import NeedsSamples
 from ssl_models.losses.contrastive import info_nce
-from ssl_models.method import DataSpec, Method, Scored
+from ssl_models.method import Method, Scored
 from ssl_models.modalities.sound import MildViews
 
 NEGATIVES = ("mixed", "same_recording", "other_recordings")
@@ -47,13 +48,14 @@ class CPCSpeech(Method):
         "other_recordings": frames of the others only, so that voice and microphone tell much. Paper: mixed and same
         speaker, with other sets in its table 2.
     candidates: N, how many are drawn for each recording and step of the training, with replacement. One that is itself
-        what is to be predicted does not count. Default 128. Own.
+        what is to be predicted does not count. Default 64. Own.
     gain: of the recordings, see MildViews. Paper 0.
     """
 
     family = "contrastive"
     reference = "van den Oord et al. 2018, arXiv:1807.03748"
     parts = ("sound", "length")
+    encoder: Speech
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class CPCSpeech(Method):
         steps: int = 12,
         overlapping: bool = False,
         negatives: str = "mixed",
-        candidates: int = 128,
+        candidates: int = 64,
         gain: float = MildViews.gain,
     ) -> None:
         super().__init__(encoder)
@@ -78,6 +80,8 @@ class CPCSpeech(Method):
         self.mild_views = MildViews(shift=0, gain=gain)
         width = encoder.settings["width"]
         self.predict = nn.ModuleList(nn.Linear(encoder.dim, width, bias=False) for _ in range(self.first, steps + 1))
+        for predict in self.predict:
+            nn.init.normal_(predict.weight, std=0.001)
 
     def views(self, sound: Tensor, length: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, S) int16 and (B, 1) int32 samples -> the sound (B, S), its frames (B,), and candidates (B, N).

@@ -16,6 +16,7 @@ from ssl_models.parallel import processes
 from ssl_models.parallel.encoder_shards import sharing
 from ssl_models.trainer import Settings, Training, TrainingDivergedError
 from tests.ssl_models.test_trainer import Keeper
+from tests.ssl_models.voices import voices
 
 SAMPLES, BATCH, STOP = 48, 16, 2
 CASES = {
@@ -41,8 +42,12 @@ MORE = {
     "denoising_autoencoder-stacked": {"stacked": True},
     "split_brain": {},
     "multi_pretext": {},
+    "cpc_speech": {"steps": 5, "candidates": 16},
 }
-SINGLE = ("relative_position", "inpainting", "denoising_autoencoder-stacked", "split_brain", "multi_pretext")
+SINGLE = (
+    *("relative_position", "inpainting", "denoising_autoencoder-stacked", "split_brain", "multi_pretext"),
+    "cpc_speech",
+)
 """Whose code says float32 somewhere. The others are trained in float64: there, another order of additions carries no
 value over the kink of a ReLU, which in float32 happens now and then and lets weights part by as much as 1e-3."""
 
@@ -60,6 +65,15 @@ class Follower(Keeper):
 
 def training(case, observer=None, *, precision="float32", seed=5, **settings):
     torch.manual_seed(3)
+    if case == "cpc_speech":
+        sound, length, _ = voices(SAMPLES, 12)
+        method = method_class(case)(
+            build_encoder("speech", width=8, hidden=8),
+            DataSpec(SAMPLES, {"sound": (960,), "length": (1,)}),
+            **MORE[case],
+        )
+        chosen = Settings(epochs=2, batch_size=BATCH, learning_rate=4.0)
+        return Training(method, (sound, length), chosen, seed=seed, checkpoint_steps=1, observer=observer)
     encoder = build_encoder("resnet", depth=10, width=4)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (SAMPLES, 3, 32, 32), dtype=torch.uint8, generator=generator)

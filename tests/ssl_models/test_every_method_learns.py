@@ -1,6 +1,7 @@
 """Every method, given seconds, makes an encoder better than its own untrained self, with its loss under chance.
 
-Methods are found by listing the folder: a new one is tested without being named here.
+Methods are found by listing the folder: a new one is tested without being named here. Those that read no pictures have
+this test in their own file.
 """
 
 import math
@@ -24,6 +25,7 @@ METHODS = sorted(
     for path in (Path(__file__).parents[2] / "ssl_models" / "methods").glob("*.py")
     if import_module(f"ssl_models.methods.{path.stem}").__dict__.get("METHOD") is not None
     and import_module(f"ssl_models.methods.{path.stem}").METHOD.trains
+    and "images" in (import_module(f"ssl_models.methods.{path.stem}").METHOD.parts or ("images",))
 )
 EPOCHS = {"npid": 8, "pirl": 8}
 """Their memory bank is renewed once an epoch, so they need more of them than the others' 5."""

@@ -10,15 +10,16 @@ import torch
 
 from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
-from ssl_models.method import Scored
+from ssl_models.method import Scored, method_class
 from ssl_models.optimizers import LARS, build_optimizer, learning_rate_at
 from ssl_models.trainer import Settings, Silent, Training, TrainingDivergedError, derive_seed
 
 METHODS = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "ssl_models" / "methods").glob("*.py")
-    if path.stem not in ("__init__", "random")
+    if path.stem not in ("__init__", "random") and "images" in (method_class(path.stem).parts or ("images",))
 )
+"""Those of pictures; others are resumed in their own file."""
 STEPS = 6
 
 

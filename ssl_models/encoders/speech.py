@@ -98,9 +98,8 @@ class Speech(Encoder):
             }
         )
         self.recurrence = nn.GRU(width, hidden, batch_first=True)
-        nn.init.kaiming_normal_(
-            self.recurrence.weight_ih_l0, nonlinearity="relu"
-        )  # torch's own leave the context faint
+        weight = self.recurrence.get_parameter("weight_ih_l0")
+        nn.init.kaiming_normal_(weight, nonlinearity="relu")  # torch's own leave the context faint
 
     def standardise(self, *inputs: Tensor) -> Tensor:
         """(B, S) -> (B, 80 T + 145, 1): padded by zeros so that there are T = S / 80 frames, rounded down.

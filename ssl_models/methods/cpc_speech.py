@@ -81,7 +81,7 @@ class CPCSpeech(Method):
         width = encoder.settings["width"]
         self.predict = nn.ModuleList(nn.Linear(encoder.dim, width, bias=False) for _ in range(self.first, steps + 1))
         for predict in self.predict:
-            nn.init.normal_(predict.weight, std=0.001)
+            nn.init.normal_(predict.get_parameter("weight"), std=0.001)
 
     def views(self, sound: Tensor, length: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, S) int16 and (B, 1) int32 samples -> the sound (B, S), its frames (B,), and candidates (B, N).

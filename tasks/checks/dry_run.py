@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ssl_models.errors import NeedsParts
+from ssl_models.errors import DoesNotApply, NeedsParts
 from tasks.artifacts import readers
 from tasks.artifacts.dataset import Stored
 from tasks.process import faults
@@ -188,4 +188,5 @@ def _check_protocol(protocol: str, settings: dict[str, Any]) -> None:
     features = {split: generator.normal(size=(40, 8)).astype(numpy.float32) for split in ("train", "test")}
     layers = ("conv1", "res2", "res3", "res4", "res5", "pooled")
     tiny = Representation(layers, lambda split, _layer: features[split], lambda _split: numpy.arange(40) % 4, 4)
-    protocol_module.evaluate(tiny, seed=0, **settings)
+    with suppress(DoesNotApply):  # to forty vectors; settings are looked at before
+        protocol_module.evaluate(tiny, seed=0, **settings)

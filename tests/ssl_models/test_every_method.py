@@ -25,9 +25,14 @@ torch.set_num_threads(1)
 NAMES = sorted(module.name for module in pkgutil.iter_modules(ssl_models.methods.__path__))
 TRAINED = [name for name in NAMES if method_class(name).trains]
 SAMPLES, BATCH, SIDE = 2048, 16, 32
-SHAPES = {"images": (3, SIDE, SIDE), "sound": (3200,), "length": (1,)}
-ENCODERS = {"images": ("resnet", {"depth": 10, "width": 8}), "sound": ("speech", {"width": 32, "hidden": 32})}
-LEARNING_RATES = {"images": 0.05, "sound": 0.2}
+COUNTS = [0, *(600 // word for word in range(1, 60))]  # of words, by Zipf's law
+SHAPES = {"images": (3, SIDE, SIDE), "sound": (3200,), "length": (1,), "tokens": (24,)}
+ENCODERS = {
+    "images": ("resnet", {"depth": 10, "width": 8}),
+    "sound": ("speech", {"width": 32, "hidden": 32}),
+    "tokens": ("bag", {"vocabulary": len(COUNTS), "width": 16}),
+}
+LEARNING_RATES = {"images": 0.05, "sound": 0.2, "tokens": 20.0}
 RANGES = {"images": (0, 1), "sound": (-(2**0.5), 2**0.5)}  # of the views: the gain of a sound is at most 3 dB
 INDEX = torch.arange(100, 100 + BATCH)
 
@@ -42,7 +47,9 @@ def build(name: str, channels: int = 3) -> Method:
     shapes = {part: SHAPES[part] for part in parts(name)} | (
         {IMAGES: (channels, SIDE, SIDE)} if kind(name) == IMAGES else {}
     )
-    return method_class(name)(build_encoder(encoder, **settings), DataSpec(SAMPLES, shapes, labels, 8, targets))
+    return method_class(name)(
+        build_encoder(encoder, **settings), DataSpec(SAMPLES, shapes, labels, 8, targets, {"counts": COUNTS})
+    )
 
 
 def parts(name: str) -> tuple[str, ...]:
@@ -56,7 +63,11 @@ def kind(name: str) -> str:
 
 @cache
 def batch(part: str, channels: int = 3) -> Tensor:
-    """Smooth random pictures, each unlike the others; toy speech and its lengths."""
+    """Smooth random pictures, each unlike the others; toy speech and its lengths; words drawn by their counts."""
+    if part == "tokens":
+        weights = torch.tensor(COUNTS, dtype=torch.float32)
+        drawn = torch.multinomial(weights, BATCH * 24, replacement=True, generator=Generator().manual_seed(1))
+        return drawn.view(BATCH, 24).int()
     if part != IMAGES:
         return dict(zip(("sound", "length"), voices(BATCH), strict=False))[part]
     coarse = torch.rand(BATCH, channels, 6, 6, generator=Generator().manual_seed(1))
@@ -145,7 +156,7 @@ def test_views_are_finite_unit_range_and_decided_by_the_generator(name: str) -> 
             assert RANGES[kind(name)][0] <= view.min()
             assert view.max() <= RANGES[kind(name)][1]
         else:
-            assert view.dtype == torch.int64
+            assert view.dtype in (torch.int64, torch.bool)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -153,8 +164,8 @@ def test_the_samples_of_a_batch_are_given_different_parameters(name: str) -> Non
     method = build(name)
     same = [torch.cat([batch(part)[:1]] * BATCH) for part in method.parts]
     views = method.views(*same, Generator().manual_seed(0))
-    first = next(view for view in views if view.is_floating_point())
-    assert len({float(picture.sum()) for picture in first}) >= BATCH
+    first = next((view for view in views if view.is_floating_point()), views[0])  # of words: which are left out
+    assert len({float(sample.sum()) for sample in first}) >= BATCH * (0.8 if first.dtype == torch.int64 else 1)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -210,6 +221,8 @@ def test_what_is_handed_over_carries_no_gradient(name: str) -> None:
 @pytest.mark.parametrize("name", TRAINED)
 def test_gradients_reach_the_whole_encoder(name: str) -> None:
     method = build(name)
+    if name == "word2vec":  # whose vectors of predicted words start at zero, so the first step only moves those
+        torch.nn.init.normal_(method.predicted.weight)
     total(score(method, seeded_views(method)).terms).backward()
     for parameter_name, parameter in method.encoder.named_parameters():
         assert parameter.grad is not None, parameter_name

@@ -11,6 +11,8 @@ Letters: B recordings, T frames of a window, C channels of a frame, K steps, N c
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator, Tensor, nn
 
@@ -26,9 +28,6 @@ from ssl_models.modalities.sound import MildViews
 NEGATIVES = ("mixed", "same_recording", "other_recordings")
 NONE = -1
 """In place of a candidate, where there is no frame to draw."""
-
-LEFT_OUT = -1e4
-"""The logit of a candidate that does not count. With minus infinity a row that has no other would have no gradient."""
 
 
 class CPCSpeech(Method):
@@ -80,7 +79,7 @@ class CPCSpeech(Method):
         self.mild_views = MildViews(shift=0, gain=gain)
         width = encoder.settings["width"]
         self.predict = nn.ModuleList(nn.Linear(encoder.dim, width, bias=False) for _ in range(self.first, steps + 1))
-        for predict in self.predict:
+        for predict in self.predict:  # near zero: random predictions would first be unlearnt, which takes epochs
             nn.init.normal_(predict.get_parameter("weight"), std=0.001)
 
     def views(self, sound: Tensor, length: Tensor, generator: Generator) -> tuple[Tensor, ...]:
@@ -144,7 +143,7 @@ def scores(predicted: Tensor, coming: Tensor, drawn: Tensor, left_out: Tensor) -
     with torch.autocast(predicted.device.type, enabled=False):
         predicted = predicted.float()
         positive = (predicted * coming).sum(2)
-        negative = (predicted @ drawn.transpose(1, 2)).masked_fill_(left_out, LEFT_OUT)
+        negative = (predicted @ drawn.transpose(1, 2)).masked_fill_(left_out, -math.inf)
         cost = info_nce(positive.flatten(), negative.flatten(0, 1)).view_as(positive)
     return cost, positive.detach() > negative.detach().amax(2)
 

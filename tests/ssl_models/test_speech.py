@@ -35,15 +35,21 @@ def test_there_is_exactly_one_frame_per_ten_milliseconds(samples):
     }
 
 
-def test_a_frame_sees_the_samples_that_it_says_and_no_others():
-    """Found from gradients: 80 t - 72 to 80 t + 152, so that three frames on there is no sample in common."""
+@pytest.mark.parametrize(
+    ("layer", "field", "hop"), [("conv1", 10, 5), ("conv2", 45, 20), ("conv3", 105, 40), ("conv4", 225, 80)]
+)
+def test_a_step_sees_the_samples_around_it_and_no_others(layer, field, hop):
+    """Found from gradients; of `field` samples, as many before those it stands for as after them, or one less."""
     sound = sounds(1).requires_grad_()
-    network().frames(sound)["conv4"][0, :, 5].sum().backward()
+    network().frames(sound)[layer][0, :, 480 // hop].sum().backward()
     seen = sound.grad[0].nonzero()[:, 0]
-    assert (int(seen[0]), int(seen[-1])) == (5 * HOP - BEFORE, 6 * HOP + AHEAD - 1)
-    assert int(seen[-1] - seen[0]) + 1 == FIELD == 225
+    first = 480 - (field - hop) // 2
+    assert (int(seen[0]), int(seen[-1])) == (first, first + field - 1)
+
+
+def test_three_frames_on_there_is_no_sample_in_common():
+    assert (HOP, BEFORE, AHEAD, FIELD, SEPARATE) == (80, 72, 73, 225, 3)
     assert (SEPARATE - 1) * HOP < FIELD <= SEPARATE * HOP
-    assert (HOP, BEFORE, AHEAD, SEPARATE) == (80, 72, 73, 3)
 
 
 def test_the_context_is_blind_to_the_future():

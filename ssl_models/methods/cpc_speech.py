@@ -44,8 +44,8 @@ class CPCSpeech(Method):
         the recording itself, at other times. It stands for the paper's negatives of the same speaker, which need to
         know who speaks: a recording has one speaker, one microphone and one loudness, so that these tell nothing; but
         what is said in it is little, and the frames next to the right one are among the candidates.
-        "other_recordings": frames of the others only, so that voice and microphone tell much. Paper: mixed and same
-        speaker, with other sets in its table 2.
+        "other_recordings": frames of the others only, so that voice and microphone tell much. Paper: all recordings,
+        or those of the same speaker.
     candidates: N, how many are drawn for each recording and step of the training, with replacement. One that is itself
         what is to be predicted does not count. Default 64. Own.
     gain: of the recordings, see MildViews. Paper 0.

@@ -86,7 +86,7 @@ def load(
         _with_speakers(split, [speakers.index(spoken.speaker) for spoken in of], source_)
         for split, of, source_ in zip((dataset.train, dataset.test), (found.train, found.test), sources, strict=True)
     )
-    return replace(dataset, train=train, test=test, label_sets={"digit": digits, "speaker": speakers})
+    return replace(dataset, train=train, test=test, label_sets={"speaker": speakers, "digit": digits})
 
 
 def count(

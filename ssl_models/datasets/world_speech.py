@@ -62,7 +62,7 @@ def load(
         _split(2 * seed + 1, test, dials),
         tuple(WORDS),
         known=known,
-        label_sets={"word": tuple(WORDS), "speaker": SPEAKERS},
+        label_sets={"speaker": SPEAKERS, "word": tuple(WORDS)},
     )
 
 

@@ -1,4 +1,4 @@
-"""Extracted features on disk: one float16 array (N, D) a split and layer, SPLIT.LAYER.npy."""
+"""Extracted features on disk: one float16 array (N, D) a split and layer, SPLIT.LAYER.npy, and the layers' order."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from tasks.process.files import legible, whole_file
+from tasks.process.files import legible, read_json, whole_file, write_json
 
 POOLED = "pooled"
 """The encoder's own output; it comes after all layers (ssl_models/extraction.py)."""
+ORDER = "layers.json"
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Features:
     @property
     def layers(self) -> tuple[str, ...]:
         """The names of the layers, from the first to the last."""
-        names = sorted(path.name.split(".")[1] for path in self.folder.glob("train.*.npy"))
-        return tuple(sorted(names, key=lambda name: name == POOLED))
+        with legible(self.folder / ORDER):
+            return tuple(read_json(self.folder / ORDER)["layers"])
 
     def read(self, split: str, layer: str) -> np.ndarray:
         """(N, D) float16, memory-mapped."""
@@ -50,6 +51,7 @@ class Features:
                 position += len(features)
             for array in arrays.values():
                 array.flush()
+        write_json(self.folder / ORDER, {"layers": list(arrays)})
         return position
 
     def _path(self, split: str, layer: str) -> Path:

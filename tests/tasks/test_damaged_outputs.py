@@ -47,6 +47,7 @@ READERS = {
     "clusters/assignments.npy": lambda folder: Clusters(folder / "clusters").assignments,
     "clusters/targets.npy": lambda folder: Clusters(folder / "clusters").targets,
     "features/train.res5.npy": lambda folder: Features(folder / "features").read("train", "res5"),
+    "features/layers.json": lambda folder: Features(folder / "features").layers,
     "data/train.images.npy": lambda folder: Stored(folder / "data").samples("train"),
     "data/train.labels.npy": lambda folder: Stored(folder / "data").labels("train"),
     "data/train.factors.npz": lambda folder: Stored(folder / "data").factors("train"),
@@ -153,3 +154,12 @@ def test_damaged_costs_are_as_those_of_a_stage_that_did_not_run_here(tmp_path, t
     path.parent.mkdir(parents=True)
     path.write_bytes(text)
     assert "seconds" not in records._costs(project, "world", "prepare")
+
+
+def test_layers_keep_the_encoders_order(tmp_path):
+    """Not that of their names: a context comes after its convolutions."""
+    features = Features(tmp_path)
+    batch = {name: numpy.ones((4, 2), numpy.float16) for name in ("conv1", "conv2", "context", "pooled")}
+    for split in ("train", "test"):
+        assert features.write(split, [batch], 4) == 4
+    assert features.layers == ("conv1", "conv2", "context", "pooled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -56,6 +57,7 @@ def context(tmp_path: Path) -> Context:
             features = numpy.random.default_rng(len(layer)).normal(size=(samples, 16)) + 9 * numpy.eye(16)[labels]
             context.places.features("random").mkdir(parents=True, exist_ok=True)
             numpy.save(context.places.features("random") / f"{split}.{layer}.npy", features.astype(numpy.float16))
+    (context.places.features("random") / "layers.json").write_text(json.dumps({"layers": list(LAYERS)}))
     return context
 
 

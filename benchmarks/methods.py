@@ -1,7 +1,7 @@
 """`python -m benchmarks.methods [--check]`: files a run of all methods, and writes the tables of METHODS.md.
 
 results/methods/<data>.seed<seed>.{scores,runs}.csv are one run of the pipeline each. A table stands in METHODS.md
-between `<!-- transfer:DATA -->` (or refits, or costs) and `<!-- /table -->` and is made of those files alone.
+between `<!-- transfer:DATA -->` (or refits, costs, measures) and `<!-- /table -->` and is made of those files alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
+from benchmarks.kinds import measures
 from benchmarks.page import table
 from tasks.process.files import whole_file
 from tasks.project.paths import COST_TABLE, RUNS, SCORES
@@ -23,7 +24,7 @@ from tasks.reporting.csv_files import RUN_COLUMNS
 
 FOLDER, PAGE = "results/methods", "METHODS.md"
 BLOCK = re.compile(
-    r"(<!-- (?P<kind>transfer|refits|costs):(?P<data>[^ ]+) -->\n)(?P<table>.*?)(<!-- /table -->)", re.DOTALL
+    r"(<!-- (?P<kind>transfer|refits|costs|measures):(?P<data>[^ ]+) -->\n)(?P<table>.*?)(<!-- /table -->)", re.DOTALL
 )
 LAYERS = ("conv1", "res2", "res3", "res4", "res5")
 KNN = ("knn", "pooled")
@@ -121,7 +122,10 @@ def make(root: Path, kind: str, data: str) -> str:
     entries = read(root / FOLDER, data)
     if not entries:
         raise MethodsError(f"{PAGE} has a table of {data}, but {FOLDER}/ holds no run of it: run it with --all")
-    written = {"transfer": transfer, "refits": refits, "costs": costs}[kind](entries)
+    if kind == "measures":
+        written = measures(root / FOLDER, data)
+    else:
+        written = {"transfer": transfer, "refits": refits, "costs": costs}[kind](entries)
     seeds = sorted({facts["seed"] for entry in entries for facts in entry.facts})
     machine = sorted(
         {f"{facts['device']} {facts['precision']}" for e in entries for facts in e.facts if facts["device"]}
@@ -201,7 +205,7 @@ def costs(entries: Sequence[Entry]) -> str:
                 "–" if memory is None else f"{memory / 2**20:,.0f}",
             ]
         )
-    heads = ["run", "method", "reference", "samples seen", "views seen", "chance", "last loss", "images/s", "seconds"]
+    heads = ["run", "method", "reference", "samples seen", "views seen", "chance", "last loss", "samples/s", "seconds"]
     return table([*heads, "peak memory, MiB"], body)
 
 

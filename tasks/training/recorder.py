@@ -87,6 +87,6 @@ class Recorder:
         left = (now - self.started) / max(1, step - self.first_step) * (steps - step)
         line = (
             f"{100 * step // steps:3d} % · step {step} of {steps} · loss {loss:.4f} · "
-            f"{samples_per_second:,.0f} images/s · {int(left) // 60}:{int(left) % 60:02d} left"
+            f"{samples_per_second:,.0f} samples/s · {int(left) // 60}:{int(left) % 60:02d} left"
         )
         print(f"\r{line}   " if terminal else line, end="" if terminal and step < steps else "\n", flush=True)

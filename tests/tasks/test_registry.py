@@ -20,9 +20,6 @@ torch.set_num_threads(1)
 SETTINGS = {"depth": 10, "width": 2}
 
 
-SHAPES = {"images": (3, 16, 16)}
-
-
 def trained(folder: Path, seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
     encoder = build_encoder("resnet", **SETTINGS)
@@ -59,9 +56,8 @@ def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) 
     images = torch.rand(3, 3, 16, 16)
     encoder = trained(root / "encoder", 0)
     run = opened(root)
-    registry.register_encoder(
-        Project(root), "world.rotation", root / "encoder", run.run_id, shapes={"images": (3, 16, 16)}
-    )
+    shapes = {"images": (3, 16, 16)}
+    registry.register_encoder(Project(root), "world.rotation", root / "encoder", run.run_id, shapes=shapes)
     monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", local_uri(Project(root)))
     model = mlflow.pyfunc.load_model("models:/world.rotation@latest")
     assert torch.equal(torch.from_numpy(model.predict(images.numpy())), encoder(images))
@@ -73,6 +69,29 @@ def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not [file for file in files if file.endswith(("pkl", "pt", "pth"))]
     with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
         model.predict(images.numpy()[:, :1])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "part", "inputs"),
+    [
+        ("bag", {"vocabulary": 9, "width": 4}, "tokens", torch.randint(0, 9, (3, 6))),
+        ("speech", {"width": 8, "hidden": 8}, "sound", torch.rand(3, 800) - 0.5),
+    ],
+)
+def test_encoders_of_other_kinds_are_models_too(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, int], part: str, inputs: torch.Tensor
+) -> None:
+    import mlflow
+
+    encoder = build_encoder(name, **settings).eval()
+    (root / "encoder").mkdir()
+    save_file(encoder.state_dict(), root / "encoder/encoder.safetensors")
+    (root / "encoder/encoder.json").write_text(json.dumps({"name": name, "settings": settings}))
+    shapes = {part: tuple(inputs.shape[1:])}
+    registry.register_encoder(Project(root), "other.run", root / "encoder", opened(root).run_id, shapes=shapes)
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", local_uri(Project(root)))
+    found = mlflow.pyfunc.load_model("models:/other.run@latest").predict(inputs.numpy())
+    assert torch.allclose(torch.from_numpy(found), encoder(inputs))
 
 
 def test_a_folder_that_holds_no_encoder_is_named(tmp_path: Path) -> None:

@@ -35,9 +35,9 @@ SEEDS = 3
 REVIEWS = "reviews.txt.gz"
 HOW = (
     f"{WIDTH} numbers, window {WINDOW}, {NEGATIVES} negatives, {EPOCHS} epochs, subsampling {SUBSAMPLE:g}, the same "
-    f"rows of 64 words for both, one thread, float32, seeds 1 to {SEEDS}, one pair each. Ours: AdamW at {RATE:g}, {BATCH} "
-    f"rows a batch, by trial on these corpora. gensim at {GENSIMS['gensim']:g}, the best of four rates, chosen by "
-    "similarity with seed 0, one for all corpora and objectives; its default is 0.025."
+    f"rows of 64 words for both, one thread, float32, seeds 1 to {SEEDS}, one pair each. Ours: AdamW at {RATE:g}, "
+    f"{BATCH} rows a batch, by trial on these corpora. gensim at {GENSIMS['gensim']:g}, the best of four rates, chosen "
+    "by similarity with seed 0, one for all corpora and objectives; its default is 0.025."
 )
 
 

@@ -104,7 +104,7 @@ def test_three_words_by_hand() -> None:
 def test_the_first_loss_is_that_of_chance(objective: str) -> None:
     found = method(objective=objective, negatives=7)
     (loss,) = found.loss(*found.views(texts(), seeded()), index=torch.arange(16)).values()
-    assert float(loss) == pytest.approx(8 * math.log(2), rel=1e-6) == found.chance
+    assert loss.item() == pytest.approx(8 * math.log(2), rel=1e-6) == found.chance
 
 
 def test_words_are_kept_as_often_as_in_the_papers_code() -> None:
@@ -144,6 +144,57 @@ def test_pairs_are_the_words_within_the_window_of_the_same_row() -> None:
                 assert bool(paired[row, place, slot]) == (real and abs(offset) <= int(sizes[row, place]))
 
 
+def test_views_are_a_naive_loop_over_the_same_draws() -> None:
+    """Words are dropped first, then windows are laid over what remains, row after row."""
+    found, rows = method(window=3, subsample=0.05), texts(rows=32)
+    ids, paired, _ = found.views(rows, seeded(3))
+    again = seeded(3)
+    kept = (torch.rand(rows.shape, generator=again) < found.keep[rows.long()]).tolist()
+    lines = [[w for w, k in zip(*row, strict=True) if k] for row in zip(rows.tolist(), kept, strict=True)]
+    assert 0 < sum(map(len, lines)) < int((rows != 0).sum())
+    sizes = word_windows.window_sizes(ids, 3, again).tolist()
+    for row, line in enumerate(lines):
+        assert ids[row].tolist() == line + [0] * (ids.shape[1] - len(line))
+        for place in range(ids.shape[1]):
+            expected = {
+                other - place
+                for other in range(len(line))
+                if place < len(line) and 0 < abs(other - place) <= sizes[row][place]
+            }
+            slots = paired[row, place].nonzero().flatten().tolist()
+            assert {(-3, -2, -1, 1, 2, 3)[slot] for slot in slots} == expected
+
+
+def test_windows_do_not_cross_rows() -> None:
+    """The loss of a batch is that of its rows, each alone, weighted by their pairs."""
+    rows = torch.tensor([[1] * 6, [2] * 6, [3] * 6], dtype=torch.int32)
+    found = filled(subsample=0.0, window=5)
+    ids, paired, noise = found.views(rows, seeded())
+    assert paired.any(2).all()
+    whole = found.loss(ids, paired, noise, index=torch.arange(3))["loss"]
+    alone = [found.loss(ids[r : r + 1], paired[r : r + 1], noise[r : r + 1], index=torch.arange(1)) for r in range(3)]
+    pairs = paired.sum((1, 2))
+    expected = sum(float(one["loss"].detach()) * int(n) for one, n in zip(alone, pairs, strict=True)) / int(pairs.sum())
+    assert whole.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["skip_gram", "cbow"])
+def test_a_vocabulary_of_one_word_has_a_finite_loss_and_gradient(objective: str) -> None:
+    """Every word of noise is then the true one."""
+    found = method(counts=[0, 9], objective=objective, subsample=0.0)
+    rows = torch.tensor([[1, 1, 1, 0], [0, 0, 0, 0]], dtype=torch.int32)
+    ids, paired, noise = found.views(rows, seeded())
+    assert noise.unique().tolist() == [1]
+    loss = found.loss(ids, paired, noise, index=torch.arange(2))["loss"]
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == pytest.approx(6 * math.log(2), rel=1e-6)
+    gradient = found.predicted.weight.grad
+    assert gradient is not None
+    assert gradient.isfinite().all()
+    assert gradient[1].any()
+    assert not gradient[0].any()
+
+
 def test_noise_is_drawn_by_the_counts_to_the_power() -> None:
     cumulative = word_windows.noise_distribution(torch.tensor(COUNTS), 0.75)
     drawn = word_windows.draw_noise(cumulative, (500, 400), seeded())
@@ -163,7 +214,7 @@ def test_padding_changes_nothing() -> None:
     losses = [
         found.loss(*views, index=torch.arange(16))["loss"] for views in ((ids, paired, noise), (more, wider, noise))
     ]
-    assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-6)
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("objective", ["skip_gram", "cbow"])

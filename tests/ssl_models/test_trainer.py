@@ -192,3 +192,21 @@ def test_weight_decay_is_kept_off_biases_and_norms():
 def test_seeds_differ_with_each_part_and_are_the_same_everywhere():
     assert derive_seed(0, "step", 1) == 2752179012869973653
     assert len({derive_seed(0, "step", 1), derive_seed(0, "step", 2), derive_seed(1, "step", 1), derive_seed("01")}) > 3
+
+
+def test_adamw_moves_tables_of_embeddings_as_it_moves_other_weights() -> None:
+    """By another kernel, so that only rounding differs; a module without a table has the two groups it always had."""
+    start = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    table, plain = torch.nn.Embedding(9, 4, _weight=start.clone()), torch.nn.Linear(4, 9)
+    plain.weight.data.copy_(start)
+    settings = {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 0.1}
+    optimizers = [build_optimizer(module, "adamw", **settings) for module in (table, plain)]
+    assert [group.get("fused") for group in optimizers[0].param_groups if group["params"]] == [True]
+    assert [bool(group.get("fused")) for group in optimizers[1].param_groups] == [False, False]
+    for step in range(10):
+        gradient = torch.randn(9, 4, generator=torch.Generator().manual_seed(step))
+        for module, optimizer in zip((table, plain), optimizers, strict=True):
+            module.weight.grad = gradient.clone()
+            optimizer.step()
+    torch.testing.assert_close(table.weight, plain.weight, rtol=0, atol=1e-6)
+    assert float((table.weight.detach() - start).abs().amax()) > 0.01

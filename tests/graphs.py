@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tasks.settings.kinds import Kind
+from tasks.settings.stage_kinds import Kind
 from tasks.staleness.graph import Stage
 
 

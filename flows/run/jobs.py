@@ -13,8 +13,8 @@ from pathlib import Path
 from flows.run.progress import Progress
 from flows.run.slots import Slots
 from tasks.reporting.imprint import FAILED, SKIPPED
-from tasks.settings.kinds import Kind
 from tasks.settings.retries import Policy
+from tasks.settings.stage_kinds import Kind
 
 TAIL_LINES = 12
 ERROR = "error: "

@@ -17,8 +17,8 @@ from tasks.process.files import state_of, whole_file
 from tasks.project import paths
 from tasks.project.paths import Places
 from tasks.settings import params
-from tasks.settings.kinds import SWEEP_FILES
 from tasks.settings.schema import CODE, ParameterError
+from tasks.settings.stage_kinds import SWEEP_FILES
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from cronsim import CronSim, CronSimError
 
 from tasks.selection import scope
 from tasks.settings import dvc_file
-from tasks.settings.kinds import KINDS, SWEEP_FILES
 from tasks.settings.schema import Field, ParameterError, check_block, check_names, unknown
+from tasks.settings.stage_kinds import KINDS, SWEEP_FILES
 from tasks.settings.values import is_name, shown
 
 BLOCK = "schedules"

@@ -8,7 +8,7 @@ from graphlib import TopologicalSorter
 from pathlib import PurePosixPath
 from typing import Any
 
-from tasks.settings.kinds import Kind
+from tasks.settings.stage_kinds import Kind
 
 CODE_STAGE = "code"
 

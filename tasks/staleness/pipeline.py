@@ -12,7 +12,7 @@ from typing import Any
 from tasks.process import files
 from tasks.project import paths
 from tasks.project.project import Project
-from tasks.settings.kinds import kind_of
+from tasks.settings.stage_kinds import kind_of
 from tasks.staleness import dvc_errors, dvc_internals
 from tasks.staleness.graph import Stage, ordered, parents_of
 

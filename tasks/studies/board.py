@@ -14,7 +14,7 @@ from tasks.process import files
 from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.project import Project
-from tasks.settings.kinds import STUDY_FILES
+from tasks.settings.stage_kinds import STUDY_FILES
 from tasks.studies import study
 from tasks.sweeps import sweep
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.project.project import Project
-from tasks.settings.kinds import STUDY_FILES
 from tasks.settings.schema import Field, ParameterError, check_block
+from tasks.settings.stage_kinds import STUDY_FILES
 from tasks.studies.checks import check_numbers, check_study, terms
 from tasks.sweeps import results
 from tasks.sweeps import sweep as sweeps

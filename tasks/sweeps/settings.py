@@ -12,8 +12,8 @@ from tasks.project.paths import TRAINING
 from tasks.project.project import Project
 from tasks.selection.scope import with_sources
 from tasks.settings import params
-from tasks.settings.kinds import SWEEP_FILES
 from tasks.settings.schema import ParameterError, unknown
+from tasks.settings.stage_kinds import SWEEP_FILES
 
 NAMED = ("datasets", "pretrain", "clusterfit", "transfer", "targets")
 """Blocks of params.yaml to which `base` may add an entry."""

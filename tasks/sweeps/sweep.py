@@ -18,8 +18,8 @@ from typing import Any
 from tasks.project.project import Project
 from tasks.settings import params, yaml_files
 from tasks.settings.data_kinds import with_kind
-from tasks.settings.kinds import SWEEP_FILES
 from tasks.settings.schema import Field, ParameterError, check_block, unknown
+from tasks.settings.stage_kinds import SWEEP_FILES
 from tasks.settings.values import SEED, problem, shown
 from tasks.sweeps import search
 from tasks.sweeps.settings import NAMED, Measure, Sweep, changed, narrowed, point

@@ -12,8 +12,8 @@ import yaml
 from prefect.server.schemas.schedules import CronSchedule
 
 from tasks.settings import params, schedules
-from tasks.settings.kinds import kind_of
 from tasks.settings.schema import ParameterError
+from tasks.settings.stage_kinds import kind_of
 from tasks.staleness import pipeline
 
 ROOT = Path(__file__).parents[2]

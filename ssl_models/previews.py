@@ -88,6 +88,8 @@ KINDS: dict[str, Callable[[Mapping[str, ndarray], Mapping[str, Any]], ndarray]] 
     "tokens": _text,
 }
 """Part of a sample -> how it is drawn; the first that a sample has counts."""
+COLUMNS = {"images": 16, "frames": 4, "sound": 8, "tokens": 4}
+"""Previews in a row of a page."""
 PIXELS = ("images", "frames")
 """Parts that may be enlarged or made smaller; the others are drawn at the size at which they are read best."""
 
@@ -95,6 +97,11 @@ PIXELS = ("images", "frames")
 def drawn_part(parts: Mapping[str, Any]) -> str | None:
     """The part by which such samples are drawn, None for samples that cannot be drawn."""
     return next((part for part in KINDS if part in parts), None)
+
+
+def columns(samples: Mapping[str, Any]) -> int:
+    """How many previews of such samples stand in a row of a page."""
+    return COLUMNS.get(drawn_part(samples) or "", 1)
 
 
 def preview(samples: Mapping[str, ndarray], row: int, known: Mapping[str, Any]) -> ndarray:

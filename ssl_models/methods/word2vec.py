@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ssl_models.bounds import require_choice, require_positive
 from ssl_models.data import DataSpec
@@ -84,11 +84,8 @@ class Word2Vec(Method):
         self.register_buffer("noise", noise_distribution(counts, power), persistent=False)
         self.chance = negative_sampling.chance(negatives)
 
-    def views(self, *parts_and_generator: object) -> tuple[Tensor, ...]:
+    def views(self, tokens: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, L) ids -> those kept (B, L'); which of its window each is paired with (B, L', 2 W); noise (B, M)."""
-        tokens, generator = parts_and_generator
-        assert isinstance(tokens, Tensor)
-        assert isinstance(generator, torch.Generator)
         ids = subsampled(inputs(tokens), self.keep, generator)
         paired = pairs(ids, window_sizes(ids, self.window, generator), self.window)
         return ids, paired, draw_noise(self.noise, (len(ids), self.shared), generator)

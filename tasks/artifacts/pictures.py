@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 from PIL import Image
 
-from ssl_models.previews import drawn_part, preview
+from ssl_models.previews import columns, preview
 from tasks.process.files import whole_file
 
 WHITE = 255
@@ -42,14 +42,8 @@ def sample_sheet(
     samples: Samples, labels: numpy.ndarray | None, classes: int, known: Mapping[str, Any]
 ) -> numpy.ndarray:
     """Samples, part -> (N, ...), drawn as `sample_rows` lays them out."""
-    count, columns = len(next(iter(samples.values()))), columns_of(samples)
-    return _drawn(samples, sample_rows(count, labels, classes, columns), columns, known)
-
-
-def columns_of(samples: Samples) -> int:
-    """How many samples a row holds: 16 pictures, fewer of what is drawn wider."""
-    part = drawn_part(samples)
-    return {"tokens": 4, "sound": 8, "frames": 4}.get(part or "", 16)
+    count, across = len(next(iter(samples.values()))), columns(samples)
+    return _drawn(samples, sample_rows(count, labels, classes, across), across, known)
 
 
 def _drawn(samples: Samples, rows: list[numpy.ndarray], columns: int, known: Mapping[str, Any]) -> numpy.ndarray:
@@ -63,12 +57,12 @@ def cluster_grid(
     sizes = numpy.bincount(assignments)
     order = numpy.argsort(-sizes, kind="stable")
     chosen = order[numpy.linspace(0, len(order) - 1, min(rows, len(order))).round().astype(int)]
-    members, columns = [], columns_of(samples)
+    members, across = [], columns(samples)
     for cluster in chosen:
         inside = numpy.flatnonzero(assignments == cluster)
-        nearest = inside[numpy.argsort(distances[inside], kind="stable")[:columns]]
+        nearest = inside[numpy.argsort(distances[inside], kind="stable")[:across]]
         members.append(nearest)
-    return _drawn(samples, members, columns, known)
+    return _drawn(samples, members, across, known)
 
 
 def save_png(path: Path, picture: numpy.ndarray) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 import pytest
+import yaml
 from PIL import Image
 
 from tasks.process import files
@@ -124,11 +125,10 @@ def test_unlabelled_pictures_go_through_and_say_what_they_lack(project, fork, tm
     for number in range(200):
         Image.fromarray(generator.integers(0, 255, (32, 32, 3), dtype=numpy.uint8)).save(folder / f"{number}.png")
     (folder / "broken.png").write_bytes(b"no picture")
-    text = (project / "params.yaml").read_text()
-    head = text[: text.index("\ndata:")]
-    block = f"{{name: flat, reader: folder, source: {folder}}}"
-    tail = text[text.index("\nmachine:") :]
-    (project / "params.yaml").write_text(f"{head}\n  flat: &flat {block}\ndata: *flat{tail}")
+    block = {"name": "flat", "reader": "folder", "source": str(folder)}
+    content = yaml.safe_load((project / "params.yaml").read_text())
+    content["datasets"]["flat"] = content["data"] = block
+    (project / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     edit(project, pretrain={"supervised": {"method": "supervised"}}, training={"epochs": 1})
     done = run_stage(project, "", fork)
     assert done.returncode == 0, done.stdout + done.stderr

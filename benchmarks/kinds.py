@@ -37,7 +37,7 @@ def measures(folder: Path, data: str) -> str:
         found = [_best(cells, run, column) for column in columns]
         body.append([f"{run}, of {sources[run]}" if sources[run] else run, *found])
     layers = {layer for _, layer, _ in cells}
-    for name in sorted(BASELINES & layers):
+    for name in (baseline for baseline in BASELINES if baseline in layers):
         first = next(run for run, layer, _ in cells if layer == name)
         body.append([f"*{name}*", *(_text(cells.get((first, name, ".".join(c))), c) for c in columns)])
     heads = [f"{statement(protocol).title}: {metric.replace('_', ' ')}" for protocol, metric in columns]

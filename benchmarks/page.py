@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.rows import MethodRow, Row, Spread, Target
 
 HEADS = ("what", "ours", "the other", "ratio, median (min–max)", "target", "met")
-METHOD_HEADS = ("method", "images/s, median (min–max)", "share of the time in views", "memory grown once warm")
+METHOD_HEADS = ("method", "samples/s, median (min–max)", "share of the time in views", "memory grown once warm")
 INTRODUCTION = (
     "Written by `make bench`. Each comparison was made in one run, ours and the other in turns (A B A B ...), "
     "{pairs} pairs; a ratio is the median of the pairs' ratios, ours / the other, with the smallest and the largest. "
@@ -36,7 +36,7 @@ class Page:
     def add_method(self, row: MethodRow) -> None:
         self.methods.append(row)
         name, rate, share, growth = method_cells(row)
-        print(f"{name}: {rate} images/s · {share} of the time in views · {growth} grown", flush=True)
+        print(f"{name}: {rate} samples/s · {share} of the time in views · {growth} grown", flush=True)
 
     def markdown(self, machine: Mapping[str, str], pairs: int) -> str:
         """The whole page."""

@@ -6,7 +6,7 @@ ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .PHONY: run test test-all check bench lock methods tables clean
 
-run: $(READY)  ## make run [DATA=cifar10|FOLDER] [RUNS=all|SET] [PROTOCOLS=all|SUITE] [JOBS=2]
+run: $(READY)  ## make run [DATA=cifar10|FOLDER|FILE] [RUNS=all|SET] [PROTOCOLS=all|SUITE] [JOBS=2]
 	@$(ACTIVE) covey run $(if $(DATA),--data "$(DATA)") $(if $(RUNS),--runs $(RUNS)) $(if $(PROTOCOLS),--protocols $(PROTOCOLS)) $(if $(JOBS),--jobs $(JOBS))
 
 test: $(READY)

@@ -65,7 +65,8 @@ def run(
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FOLDER", help="Use this data set of params.yaml, or this folder of images, from now on."
+            metavar="NAME|FOLDER|FILE",
+            help="Use this data set of params.yaml, or this folder of images, sounds or text (or .txt), from now on.",
         ),
     ] = None,
     jobs: Annotated[
@@ -104,6 +105,8 @@ def run(
         covey run rotation               one run, from its data to its scores
 
         covey run --data ~/photos        the same runs, on a folder of your own images
+
+        covey run --data ~/corpus.txt    the runs for words, on a text of your own
 
         covey run --all                  all runs of params.yaml, not only the selected set
 

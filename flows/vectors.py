@@ -21,9 +21,9 @@ def vectors(
 
     Examples:
 
-        covey vectors word2vec vectors.bin
+        covey vectors skip_gram vectors.bin
 
-        covey vectors word2vec vectors.txt.gz --force
+        covey vectors skip_gram vectors.txt.gz --force
 
     gensim reads them: `KeyedVectors.load_word2vec_format("vectors.bin", binary=True)`.
     """

@@ -123,7 +123,7 @@ def refused(*given):
 def test_help_teaches():
     result = covey("--help")
     assert result.exit_code == 0
-    for taught in ("covey vectors word2vec vectors.bin", "load_word2vec_format", ".gz", "--force"):
+    for taught in ("covey vectors skip_gram vectors.bin", "load_word2vec_format", ".gz", "--force"):
         assert taught in result.output
 
 

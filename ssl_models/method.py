@@ -60,6 +60,9 @@ class Method(nn.Module, ABC):
     """The parts of a sample that `views` is given, in order. () in a class stands for whatever its encoder reads; its
     __init__ then sets them, by `encoder.reads`."""
 
+    crops: ClassVar[bool] = False
+    """Whether `views` takes pictures larger than `data.shape` and crops them to it; others are given the middle."""
+
     chance: float | None = None
     """The loss of a network that has learned nothing, e.g. log(classes), set in __init__.
 

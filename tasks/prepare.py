@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def prepare(context: Context) -> Result:
     """-> data/<data>/, metrics/<data>/prepare.json, metrics/<data>/pictures/; what the reader notes, to the log."""
     block, seed = context.parameters["data"], context.parameters["seed"]
-    dataset = readers.load(context.project.root, block, seed)
+    dataset = readers.load(context.project.root, block, seed, context.places.dataset)
     _draw(context.places.pictures, dataset, readers.reader_of(block), seed)
     summary = Stored(context.places.dataset).write(dataset)
     for note in dataset.notes:

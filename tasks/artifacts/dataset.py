@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,13 @@ from ssl_models.errors import NeedsLabels, NeedsTruth
 from tasks.process import files
 
 if TYPE_CHECKING:
-    from ssl_models.datasets._common.split import Dataset, Split
+    from torch import Tensor
 
-LABELS, FACTORS = "labels", "factors"
+    from ssl_models.datasets._common.split import Dataset, Origin, Split
+
+LABELS, FACTORS, ORIGIN = "labels", "factors", "origin"
+PICTURES = ("images",)
+"""Parts that may be stored larger than they are used."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,33 @@ class Stored:
         return (self.folder / "dataset.json").exists()
 
     def samples(self, split: str) -> dict[str, np.ndarray]:
-        """Part of a sample -> (N, ...) as stored, see ssl_models/datasets/_common/split.py."""
+        """Part of a sample -> (N, ...), see ssl_models/datasets/_common/split.py; of larger pictures the middle."""
+        shapes = self.shapes
+        return {part: middle(stored, shapes[part]) for part, stored in self.whole(split).items()}
+
+    def whole(self, split: str) -> dict[str, np.ndarray]:
+        """Part of a sample -> (N, ...) as stored, which may be larger than `shapes` says, for random crops."""
         return {part: self.array(split, part) for part in self.shapes}
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Part of a sample -> its shape."""
+        """Part of a sample -> its shape, as it is used."""
         return {part: tuple(shape) for part, shape in self.description["shapes"].items()}
+
+    def origin(self, split: str) -> Origin | None:
+        """Where each sample comes from; None where the reader does not tell."""
+        path = self.folder / f"{split}.{ORIGIN}.parquet"
+        if not path.exists():
+            return None
+        import torch
+        from pyarrow import parquet
+
+        from ssl_models.datasets._common.split import Origin
+
+        with files.legible(path):
+            columns = parquet.read_table(path).to_pydict()
+        sizes = torch.tensor([columns["width"], columns["height"]], dtype=torch.int32).T if "width" in columns else None
+        return Origin(tuple(columns["file"]), sizes, tuple(columns.get("group", ())))
 
     @property
     def known(self) -> dict[str, Any]:
@@ -86,11 +110,13 @@ class Stored:
         summary = {
             "train": len(dataset.train),
             "test": len(dataset.test),
-            "shapes": {part: list(stored.shape[1:]) for part, stored in dataset.train.parts.items()},
+            "shapes": {part: _used(part, stored, dataset.size) for part, stored in dataset.train.parts.items()},
             "classes": list(dataset.classes),
             "labelled": dataset.train.labels is not None,
             "skipped": list(dataset.skipped),
         }
+        left_out = [asdict(entry) for entry in dataset.left_out]
+        summary |= {"left_out": left_out} if left_out else {}
         known: dict[str, Any] = {"points": list(dataset.points)} if dataset.points else {}
         known |= {"known": dataset.known} if dataset.known else {}
         known |= {"label_sets": {n: list(c) for n, c in dataset.label_sets.items()}} if dataset.label_sets else {}
@@ -100,12 +126,42 @@ class Stored:
     def _write_split(self, name: str, split: Split) -> None:
         tensors = split.parts | ({} if split.labels is None else {LABELS: split.labels}) | split.truth
         for kind, tensor in tensors.items():
+            if kind in split.written:
+                continue
             with files.whole_file(self._path(name, kind)) as temporary, open(temporary, "wb") as file:
                 np.save(file, tensor.numpy())
         path = self.folder / f"{name}.{FACTORS}.npz"
         with files.whole_file(path) as temporary, open(temporary, "wb") as file:
             arrays = {factor: values.numpy() for factor, values in split.factors.items()}
             np.savez(file, **arrays)  # type: ignore[arg-type]
+        if split.origin is not None:
+            _write_origin(self.folder / f"{name}.{ORIGIN}.parquet", split.origin)
 
     def _path(self, split: str, kind: str) -> Path:
         return self.folder / f"{split}.{kind}.npy"
+
+
+def middle(stored: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(N, C, H', W') -> the middle (N, C, H, W) of a picture of shape (C, H, W), without a copy; else as it is."""
+    if stored.shape[1:] == shape:
+        return stored
+    top, left = (stored.shape[2] - shape[1]) // 2, (stored.shape[3] - shape[2]) // 2
+    return stored[:, :, top : top + shape[1], left : left + shape[2]]
+
+
+def _used(part: str, stored: Tensor, size: int | None) -> list[int]:
+    """The shape of a part as it is used, of a data set whose pictures are used at `size`."""
+    return [*stored.shape[1:-2], size, size] if size and part in PICTURES else list(stored.shape[1:])
+
+
+def _write_origin(path: Path, origin: Origin) -> None:
+    """A table of one row a sample: file, width, height, group, as far as they are known."""
+    import pyarrow
+    from pyarrow import parquet
+
+    columns: dict[str, Any] = {"file": list(origin.files)}
+    if origin.sizes is not None:
+        columns |= {"width": origin.sizes[:, 0].numpy(), "height": origin.sizes[:, 1].numpy()}
+    columns |= {"group": list(origin.groups)} if origin.groups else {}
+    with files.whole_file(path) as temporary:
+        parquet.write_table(pyarrow.table(columns), temporary)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from ssl_models.datasets._common.split import Dataset
 
 
+ROOM = "room"
+"""The keyword of a reader's `load` that is no setting: see `load` below."""
+
+
 def reader_of(block: Mapping[str, Any]) -> Any:
     """The module ssl_models/datasets/<reader>.py."""
     return import_module(f"ssl_models.datasets.{block['reader']}")
@@ -26,9 +30,14 @@ def reader_settings(root: Path, block: Mapping[str, Any], seed: int) -> dict[str
     return settings
 
 
-def load(root: Path, block: Mapping[str, Any], seed: int) -> Dataset:
-    """The data set of a block, and a line for each entry that the reader left out."""
-    dataset: Dataset = reader_of(block).load(**reader_settings(root, block, seed))
+def load(root: Path, block: Mapping[str, Any], seed: int, room: Path) -> Dataset:
+    """The data set of a block, and a line for each entry that the reader left out.
+
+    room: a folder into which a reader that can do so writes large parts as it reads (Split.written).
+    """
+    reader = reader_of(block)
+    own = {ROOM: room} if ROOM in inspect.signature(reader.load).parameters else {}
+    dataset: Dataset = reader.load(**reader_settings(root, block, seed), **own)
     for name in dataset.skipped:
         print(f"skipped: {name}")
     return dataset

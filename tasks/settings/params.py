@@ -204,7 +204,8 @@ def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: b
         raise ParameterError(f"{where}: its 'name' is {shown(block['name'])}; it must be '{name}'.")
     _check_module(CODE / "datasets", "reader", block["reader"], f"{where}.reader", function="load")
     fields = keywords(CODE / "datasets" / f"{block['reader']}.py", "load")
-    fields.pop("seed", None)
+    for given in ("seed", "room"):  # by the stage, see tasks/artifacts/readers.py
+        fields.pop(given, None)
     check_block(block, DATASET | fields, where)
     if wrong := picture_problem(block):
         raise ParameterError(f"{where}: {wrong}")

@@ -10,8 +10,9 @@ from tasks.stage.context import Context, Result
 def prepare(context: Context, target: str) -> Result:
     """-> data/targets/<target>/."""
     block = context.parameters["targets"][target]["data"]
-    dataset = readers.load(context.project.root, block, context.parameters["seed"])
+    folder = context.project.target(target)
+    dataset = readers.load(context.project.root, block, context.parameters["seed"], folder)
     for note in dataset.notes:
         print(f"note: {note}")
-    Stored(context.project.target(target)).write(dataset)
+    Stored(folder).write(dataset)
     return Result(readers.counts(dataset))

@@ -35,13 +35,42 @@ IMAGES = "images"
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where each of N samples comes from.
+
+    files: names relative to the source. sizes: (N, 2) int32, width and height of the whole picture in pixels, or None.
+    groups: what each was taken with, which lies in one split whole; empty where no groups are known.
+    """
+
+    files: tuple[str, ...]
+    sizes: Tensor | None = None
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files of one suffix that were left out for one reason. example: the name of one of them."""
+
+    suffix: str
+    reason: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True)
 class Split:
-    """parts: see above. labels: (N,) int64 or None. factors: name -> (N,) or (N, k) float32. truth: see above."""
+    """parts: see above. labels: (N,) int64 or None. factors: name -> (N,) or (N, k) float32. truth: see above.
+
+    written: the parts that the reader has itself written into the folder `room`, as <split>.<part>.npy; they are
+        memory-mapped, and nobody writes them again.
+    """
 
     parts: dict[str, Tensor]
     labels: Tensor | None = None
     factors: dict[str, Tensor] = field(default_factory=dict)
     truth: dict[str, Tensor] = field(default_factory=dict)
+    origin: Origin | None = None
+    written: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.parts.values())))
@@ -60,6 +89,9 @@ class Dataset:
         `Split.truth`. notes: what else its user should know: files passed over, by suffix; how greys were scaled.
     known: what methods and pages may use besides, as JSON holds it: `rate`, `words`, `counts`.
     label_sets: further sets of labels, such as the speaker -> the names of its classes.
+    left_out: how many files of each suffix were not read, for each reason; `skipped` names the unreadable ones.
+    size: pictures are used at size x size, the middle of what is stored, which random crops may take in whole; None
+        where they are stored as they are used.
     """
 
     train: Split
@@ -70,3 +102,5 @@ class Dataset:
     notes: tuple[str, ...] = ()
     known: dict[str, Any] = field(default_factory=dict)
     label_sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+    size: int | None = None

@@ -10,6 +10,7 @@ from tasks.artifacts.dataset import Stored
 from tasks.artifacts.pictures import sample_sheet, save_png
 from tasks.artifacts.sounds import write_examples
 from tasks.process.files import write_json
+from tasks.settings.readers import reader_of
 from tasks.stage.context import Context, Result
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def prepare(context: Context) -> Result:
     """-> data/<data>/, metrics/<data>/prepare.json, metrics/<data>/pictures/; what the reader notes, to the log."""
     block, seed = context.parameters["data"], context.parameters["seed"]
     dataset = readers.load(context.project.root, block, seed, context.places.dataset)
-    _draw(context.places.pictures, dataset, readers.reader_of(block), seed)
+    _draw(context.places.pictures, dataset, reader_of(block), seed)
     summary = Stored(context.places.dataset).write(dataset)
     for note in dataset.notes:
         print(f"note: {note}")

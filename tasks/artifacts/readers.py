@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tasks.settings.readers import reader_of, settings_of
 
 if TYPE_CHECKING:
     from ssl_models.datasets._common.split import Dataset
@@ -16,28 +17,14 @@ ROOM = "room"
 """The keyword of a reader's `load` that is no setting: see `load` below."""
 
 
-def reader_of(block: Mapping[str, Any]) -> Any:
-    """The module ssl_models/datasets/<reader>.py."""
-    return import_module(f"ssl_models.datasets.{block['reader']}")
-
-
-def reader_settings(root: Path, block: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """What the reader's `load` is called with; `source` counts from the project's folder."""
-    accepted = inspect.signature(reader_of(block).load).parameters
-    settings = {name: value for name, value in block.items() if name in accepted} | {"seed": seed}
-    if "source" in settings:
-        settings["source"] = str(root / settings["source"])
-    return settings
-
-
 def load(root: Path, block: Mapping[str, Any], seed: int, room: Path) -> Dataset:
     """The data set of a block, and a line for each entry that the reader left out.
 
     room: a folder into which a reader that can do so writes large parts as it reads (Split.written).
     """
-    reader = reader_of(block)
-    own = {ROOM: room} if ROOM in inspect.signature(reader.load).parameters else {}
-    dataset: Dataset = reader.load(**reader_settings(root, block, seed), **own)
+    load = reader_of(block).load
+    own = {ROOM: room} if ROOM in inspect.signature(load).parameters else {}
+    dataset: Dataset = load(**settings_of(root, block, "load", seed), **own)
     for name in dataset.skipped:
         print(f"skipped: {name}")
     return dataset

@@ -11,11 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ssl_models.errors import DoesNotApply, NeedsParts
-from tasks.artifacts import readers
 from tasks.artifacts.dataset import Stored
 from tasks.process import faults
 from tasks.project.project import Project
-from tasks.settings import params
+from tasks.settings import params, readers
 from tasks.settings.refits import method_of
 from tasks.settings.schema import ParameterError
 
@@ -108,7 +107,7 @@ def measure(project: Project, fresh: bool) -> DataSpec:
 def _counted(project: Project, block: dict[str, Any], seed: int) -> tuple[int, Any, dict[str, Any]]:
     """Training samples that a data set's reader will give, the reader, and its settings."""
     with _told(project, f"datasets.{block['name']}"):
-        reader, settings = readers.reader_of(block), readers.reader_settings(project.root, block, seed)
+        reader, settings = readers.reader_of(block), readers.settings_of(project.root, block, "load", seed)
     with _told(project, f"datasets.{block['name']}"):
         samples, _ = reader.count(**settings)
     return samples, reader, settings

@@ -52,11 +52,16 @@ def read(root: Path) -> Fingerprints:
 
 
 def fingerprints(
-    root: Path, parameters: Mapping[str, Any] | None = None, wanted: Collection[str] | None = None
+    root: Path,
+    parameters: Mapping[str, Any] | None = None,
+    wanted: Collection[str] | None = None,
+    *,
+    thorough: bool = False,
 ) -> Fingerprints:
     """Command -> run -> protocol -> 16 hexadecimal digits, of the code as it is now; fewer levels for fewer names.
 
     parameters: the content of params.yaml, else that of the file. wanted: dotted keys of what is asked for; else all.
+    thorough: every file of a data set's source is looked at (tasks/staleness/source_files.py).
     """
     if parameters is None:
         parameters = parse_yaml((root / PARAMETERS).read_text()) or {}
@@ -68,20 +73,21 @@ def fingerprints(
             for name in names[:-1]:
                 block = block.setdefault(name, {})
             block[names[-1]] = sources.fingerprint(files())
-    for name, path in data_sources(root, parameters).items():
+    for name, block in read_from(parameters).items():
         if wanted is None or f"{SOURCES}.{name}" in wanted:
-            found.setdefault(SOURCES, {})[name] = source_files.fingerprint(Project(root), path)
+            content = source_files.fingerprint(Project(root), block, thorough=thorough)
+            found.setdefault(SOURCES, {})[name] = content
     return found
 
 
-def data_sources(root: Path, parameters: Mapping[str, Any]) -> dict[str, Path]:
-    """The names of the selected data set and of the targets' data sets -> the file or folder that each is read from."""
+def read_from(parameters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The names of the selected data set and of the targets' data sets -> their blocks, which name a source."""
     blocks = [parameters.get("data"), *(block.get("data") for block in _blocks(parameters, "targets").values())]
-    found = {}
-    for block in blocks:
-        if isinstance(block, dict) and isinstance(source := block.get("source"), str) and source:
-            found[str(block.get("name"))] = root / Path(source).expanduser()
-    return found
+    return {
+        str(block.get("name")): block
+        for block in blocks
+        if isinstance(block, dict) and isinstance(source := block.get("source"), str) and source
+    }
 
 
 def _stages(sources: Sources, parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Files]]:

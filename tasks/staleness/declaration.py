@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,10 @@ from tasks.project.project import Project
 from tasks.settings.schema import parse_yaml
 from tasks.staleness import code_hash, pipeline
 from tasks.staleness.graph import Stage
+from tasks.staleness.known_hashes import KnownHashes, state_of
+
+LARGE = 2**20
+"""Bytes from which on the hash of a file is kept in the project's database."""
 
 
 class CodeChangedError(RuntimeError):
@@ -44,11 +48,11 @@ def fingerprint(root: Path, stage: Stage, parameters: Mapping[str, Any] | None =
     Raises:
         CodeChangedError: the code is not what code.json says, which DVC goes by.
     """
-    found = {path: hash_path(root / path) for path in stage.paths}
+    found = hash_paths(Project(root), stage.paths)
     content = parse_yaml((root / paths.PARAMETERS).read_text()) if parameters is None else parameters
     found |= {f"params:{key}": _hash_value(content, key) for key in stage.parameters}
     if stage.code:
-        now, noted = code_hash.fingerprints(root, wanted=stage.code), code_hash.read(root)
+        now, noted = code_hash.fingerprints(root, wanted=stage.code, thorough=True), code_hash.read(root)
         for key in stage.code:
             found[f"code:{key}"] = _hash_value(now, key)
             if _hash_value(noted, key) != found[f"code:{key}"]:
@@ -85,26 +89,50 @@ def _note(project: Project, name: str) -> Path:
     return project.state / "inputs" / f"{name}.json"
 
 
-def hash_path(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's names and contents (compiled Python apart); "missing" for nothing.
+def hash_paths(project: Project, names: Iterable[str]) -> dict[str, str]:
+    """Path -> SHA-256 of a file, or of a folder's names and contents (compiled Python apart); "missing" for nothing.
 
-    A file that has not been touched since it was hashed in this process is not read again.
+    Large files that have not been touched since any process hashed them are not read again.
     """
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return "missing"
+    members = {name: sorted(_members(project.root / name)) for name in names}
+    known = KnownHashes(project)
+    known.look_up([os.fsencode(path) for found in members.values() for path in found if _is_large(path)])
+    hashes = {name: _hash(project.root / name, found, known) for name, found in members.items()}
+    known.keep()
+    return hashes
+
+
+def _members(path: Path) -> list[Path]:
+    """The files in a folder; a file itself."""
     if not path.is_dir():
-        return _hash_file(path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    digest = hashlib.sha256()
-    for member in sorted(path.rglob("*")):
-        if member.is_file() and "__pycache__" not in member.parts and not is_temporary(member):
-            digest.update(f"{member.relative_to(path).as_posix()}\0{hash_path(member)}\0".encode())
-    return digest.hexdigest()
+        return [path] if path.exists() else []
+    found = (member for member in path.rglob("*") if member.is_file())
+    return [member for member in found if "__pycache__" not in member.parts and not is_temporary(member)]
+
+
+def _is_large(path: Path) -> bool:
+    return path.stat().st_size >= LARGE
+
+
+def _hash(path: Path, members: list[Path], known: KnownHashes) -> str:
+    if not path.exists():
+        return "missing"
+    hashes = {member: _hash_file(member, known) for member in members}
+    if not path.is_dir():
+        return hashes[path]
+    text = "".join(f"{member.relative_to(path).as_posix()}\0{content}\0" for member, content in hashes.items())
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _hash_file(path: Path, known: KnownHashes) -> str:
+    found = os.stat(path)
+    if found.st_size >= LARGE:
+        return known.hash_of(os.fsencode(path), state_of(found))
+    return _hash_small(path, state_of(found))
 
 
 @lru_cache(maxsize=100_000)
-def _hash_file(path: Path, *_state: int) -> str:
+def _hash_small(path: Path, _state: str) -> str:
     """`_state`: what the system changes when the file changes; it is part of the key."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,135 +1,197 @@
-"""The files of a data set's source, and one hash of their names and contents: what the stages that read it depend on.
+"""The files that a data set is read from, and one hash of their names and contents: what `prepare` depends on.
 
-DVC's own hash of a folder passes by what links lead to, waits for ever at a pipe, and fails for a dangling link and for
-a name that is not UTF-8. Hidden files and folders are left out: no reader takes them.
+A reader that states `files` makes the list itself, so that hash and reading cannot differ: in links, pipes, odd names,
+files that it ignores. For other readers the list is that of all files below the source. DVC's own hash of a folder
+passes by what links lead to, waits for ever at a pipe, and fails for a dangling link and for a name that is not UTF-8.
+
+Of a large source the list is kept: as long as no folder of it has changed, it is not made again for an hour. So a file
+that was overwritten in place, which changes no folder, is noticed after an hour at the latest. The stage itself always
+looks at every file.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
-import sqlite3
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from tasks.process import files
 from tasks.project.project import Project
+from tasks.settings import readers
+from tasks.staleness.known_hashes import KnownHashes, state_of
 
-MISSING, CIRCLE, UNREADABLE, SPECIAL = "missing", "circle", "unreadable", "special"
-"""What stands for the content of: no file; a link to a folder above it; a file without permission; a pipe, a device."""
-HASHES = "hashes.db"
-Listed = tuple[bytes, str]
-_OLDEST_TRUSTED = 2 * 10**9
-"""Nanoseconds: a file changed so shortly before it was read could change again within the same tick of the clock."""
+MISSING, CIRCLE, UNREADABLE, SPECIAL, NAMED = "missing", "circle", "unreadable", "special", "named"
+"""What stands for the content of: no file; a link to a folder above it; a file without permission; a pipe, a device;
+what a reader names and does not open."""
+LARGE = 20_000
+"""Files from which on a list is kept."""
+TRUSTED = 3600
+"""Seconds for which it is."""
 
 
-def listed(source: Path) -> Iterator[Listed]:
-    """Each file below a source, links followed: its relative name in bytes, and its state.
+@dataclass(frozen=True)
+class Listed:
+    """A file of a source: its name there, its path, and its state, or one of the words above."""
 
-    The state (size, times, inode) changes whenever the file changes. A source that is a file has the name b"".
+    name: bytes
+    path: bytes
+    state: str
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A look at a large source: when, the states of its folders, and both hashes."""
+
+    at: float
+    folders: dict[str, str]
+    state: str
+    content: str = ""
+
+    def holds(self) -> bool:
+        return 0 <= time.time() - self.at < TRUSTED and self.folders == _states(self.folders)
+
+
+def state(project: Project, block: Mapping[str, Any]) -> str:
+    """A hash of all names and states of the source of a data set's block; no file is opened."""
+    if (look := _last_look(project, block)) is not None:
+        return look.state
+    return _looked(project, block, listed(project.root, block)).state
+
+
+def fingerprint(project: Project, block: Mapping[str, Any], *, thorough: bool = False) -> str:
+    """16 hexadecimal digits of all names and contents. A file that was hashed before and not touched is not read.
+
+    thorough: looks at every file, whatever was kept.
     """
+    look = None if thorough else _last_look(project, block)
+    if look is not None and look.content:
+        return look.content
+    found = listed(project.root, block)
+    known, digest = KnownHashes(project), hashlib.sha256()
+    known.look_up([entry.path for entry in found])
+    for entry in found:
+        digest.update(b"%s\0%s\0" % (entry.name, _content(known, entry).encode()))
+    known.keep()
+    content = digest.hexdigest()[:16]
+    _looked(project, block, found, content)
+    return content
+
+
+def listed(root: Path, block: Mapping[str, Any]) -> list[Listed]:
+    """The files of a source, as its reader lists them; a fault of the source, which the reader tells, is one entry."""
+    if not readers.states(block, "files"):
+        return list(walked(root / Path(block["source"]).expanduser()))
+    try:
+        return [
+            Listed(os.fsencode(name), os.fsencode(path), _state(path)) if path is not None else _named(name)
+            for name, path in readers.files(root, block)
+        ]
+    except (OSError, ValueError) as error:
+        return [_named(f"{type(error).__name__}: {error}")]
+
+
+def walked(source: Path) -> Iterator[Listed]:
+    """Each file below a source, links followed. A source that is a file has the name b"". Hidden files are left out."""
     real = source.resolve()
     above = [os.stat(folder) for folder in real.parents] if real.exists() else []
-    yield from _listed(os.fsencode(source), b"", tuple((found.st_dev, found.st_ino) for found in above))
+    yield from _walked(os.fsencode(source), b"", tuple((found.st_dev, found.st_ino) for found in above))
 
 
-def state(source: Path) -> str:
-    """A hash of all names and states; no file is opened."""
-    digest = hashlib.sha256()
-    for name, found in listed(source):
-        digest.update(b"%s\0%s\0" % (name, found.encode()))
-    return digest.hexdigest()
-
-
-def fingerprint(project: Project, source: Path) -> str:
-    """16 hexadecimal digits of all names and contents. A file that was hashed before and not touched is not read."""
-    files = list(listed(source))
-    known = _Known(project, source)
-    digest = hashlib.sha256()
-    for name, found in files:
-        digest.update(b"%s\0%s\0" % (name, known.hash_of(name, found).encode()))
-    known.keep()
-    return digest.hexdigest()[:16]
-
-
-def _listed(path: bytes, name: bytes, above: tuple[tuple[int, int], ...]) -> Iterator[Listed]:
+def _walked(path: bytes, name: bytes, above: tuple[tuple[int, int], ...]) -> Iterator[Listed]:
     try:
         found = os.stat(path)
     except OSError as error:
-        yield name, CIRCLE if error.errno == errno.ELOOP else MISSING
+        yield Listed(name, path, CIRCLE if error.errno == errno.ELOOP else MISSING)
         return
     if not stat.S_ISDIR(found.st_mode):
-        regular = stat.S_ISREG(found.st_mode)
-        yield name, f"{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}.{found.st_ino}" if regular else SPECIAL
+        yield Listed(name, path, state_of(found) if stat.S_ISREG(found.st_mode) else SPECIAL)
         return
     place = (found.st_dev, found.st_ino)
     if place in above:
-        yield name, CIRCLE
+        yield Listed(name, path, CIRCLE)
         return
     try:
         members = sorted(member for member in os.listdir(path) if not member.startswith(b"."))
     except PermissionError:
-        yield name, UNREADABLE
+        yield Listed(name, path, UNREADABLE)
         return
     for member in members:
-        inner = name + b"/" + member if name else member
-        yield from _listed(path + b"/" + member, inner, (*above, place))
+        yield from _walked(path + b"/" + member, name + b"/" + member if name else member, (*above, place))
 
 
-class _Known:
-    """The hashes of a source's files, kept by their states in a database of the project."""
+def _named(name: str) -> Listed:
+    return Listed(os.fsencode(name), b"", NAMED)
 
-    def __init__(self, project: Project, source: Path) -> None:
-        self._source = os.fsencode(source)
-        self._path = project.state / HASHES
-        self._new: dict[bytes, tuple[str, str]] = {}
-        self._old: dict[bytes, tuple[str, str]] = {}
-        try:
-            with closing(self._open()) as database:
-                rows = database.execute("SELECT name, state, hash FROM files WHERE source = ?", (self._source,))
-                self._old = {name: (found, content) for name, found, content in rows}
-        except sqlite3.DatabaseError:  # it holds nothing that cannot be made again
-            self._path.unlink(missing_ok=True)
 
-    def hash_of(self, name: bytes, found: str) -> str:
-        if found in (MISSING, CIRCLE, UNREADABLE, SPECIAL):
-            return found
-        if self._old.get(name, ("", ""))[0] == found:
-            return self._old[name][1]
-        path = self._source + b"/" + name if name else self._source
-        try:
-            with open(path, "rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-        except PermissionError:
-            return UNREADABLE
-        except OSError:
-            return MISSING
-        self._new[name] = (found, content)
-        return content
+def _state(path: Path) -> str:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return CIRCLE if error.errno == errno.ELOOP else MISSING
+    return state_of(found) if stat.S_ISREG(found.st_mode) else SPECIAL
 
-    def keep(self) -> None:
-        """Writes what was hashed, but for files changed a moment ago. Another process that writes it wins."""
-        trusted = time.time_ns() - _OLDEST_TRUSTED
-        rows = [
-            (self._source, name, found, content)
-            for name, (found, content) in self._new.items()
-            if max(int(part) for part in found.split(".")[1:3]) < trusted
-        ]
-        if rows:
-            try:
-                with closing(self._open()) as database, database:
-                    database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
-            except sqlite3.Error:
-                return
 
-    def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self._path, timeout=20)
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS files (source BLOB, name BLOB, state TEXT, hash TEXT, "
-            "PRIMARY KEY (source, name)) WITHOUT ROWID"
-        )
-        return database
+def _content(known: KnownHashes, entry: Listed) -> str:
+    if entry.state in (MISSING, CIRCLE, UNREADABLE, SPECIAL, NAMED):
+        return entry.state
+    try:
+        return known.hash_of(entry.path, entry.state)
+    except PermissionError:
+        return UNREADABLE
+    except OSError:
+        return MISSING
+
+
+def _looked(project: Project, block: Mapping[str, Any], found: list[Listed], content: str = "") -> _Look:
+    """What was found, kept where the source is large."""
+    digest = hashlib.sha256()
+    for entry in found:
+        digest.update(b"%s\0%s\0" % (entry.name, entry.state.encode()))
+    folders = _states(_folders(project.root, block, found)) if len(found) >= LARGE else {}
+    look = _Look(time.time(), folders, digest.hexdigest(), content)
+    if folders:
+        files.write_json(_memory(project, block), asdict(look))
+    return look
+
+
+def _last_look(project: Project, block: Mapping[str, Any]) -> _Look | None:
+    """The last look at a large source, where it still holds."""
+    kept = files.remembered(_memory(project, block))
+    try:
+        look = _Look(**kept)
+        return look if look.holds() else None
+    except (TypeError, AttributeError):
+        return None
+
+
+def _memory(project: Project, block: Mapping[str, Any]) -> Path:
+    key = hashlib.sha256(json.dumps([str(project.root), dict(block)], sort_keys=True).encode()).hexdigest()[:16]
+    return project.state / "sources" / f"{key}.json"
+
+
+def _folders(root: Path, block: Mapping[str, Any], found: Iterable[Listed]) -> list[str]:
+    """The folders that hold the files, and those above them up to the source."""
+    source = os.path.normpath(root / Path(block["source"]).expanduser())
+    folders = {os.path.dirname(os.fsdecode(entry.path)) for entry in found if entry.path}
+    for folder in list(folders):
+        while folder != source and folder.startswith(source) and (folder := os.path.dirname(folder)) not in folders:
+            folders.add(folder)
+    return sorted(folders | {source})
+
+
+def _states(folders: Iterable[str]) -> dict[str, str]:
+    return {folder: _state_of_folder(folder) for folder in folders}
+
+
+def _state_of_folder(folder: str) -> str:
+    try:
+        return state_of(os.stat(folder))
+    except OSError:
+        return MISSING

@@ -58,7 +58,7 @@ def of_sources(project: Project) -> str:
     """A hash of all that code.json depends on, and of that file itself."""
     places = (*SOURCES, paths.PARAMETERS, paths.CODE)
     states = [files.state_of(project.root / path) for path in places]
-    states += [source_files.state(path) for path in code_hash.data_sources(project.root, project.parameters).values()]
+    states += [source_files.state(project, block) for block in code_hash.read_from(project.parameters).values()]
     return hashlib.sha256("|".join(states).encode()).hexdigest()
 
 

@@ -135,7 +135,7 @@ def _identity(
             stage.name,
             {key: declaration.value(parameters, key) for key in stage.parameters},
             {key: declaration.value(now, key) for key in stage.code},
-            {path: _of_source(project.root / path) for path in stage.paths if path not in made},
+            declaration.hash_paths(project, [path for path in stage.paths if path not in made]),
             [known[parent] for parent in parents],
         ]
     )
@@ -165,14 +165,6 @@ def _stages(project: Project, shape: str) -> dict[str, Stage]:
         (place / paths.PARAMETERS).write_text(yaml.safe_dump(json.loads(shape)))
         found = pipeline.resolved(place)
     return {name: stage for name, stage in found.items() if name != CODE_STAGE}
-
-
-def _of_source(path: Path) -> str:
-    """A file's hash; of a folder, of its names, sizes and times: hashing a million images again would take minutes."""
-    if not path.is_dir():
-        return declaration.hash_path(path)
-    members = sorted(member for member in path.rglob("*") if member.is_file())
-    return _hash([[str(m.relative_to(path)), m.stat().st_size, m.stat().st_mtime_ns] for m in members])
 
 
 def _differences(before: Any, after: Any, prefix: str = "") -> list[str]:

@@ -8,7 +8,17 @@ from contextlib import closing
 import pytest
 
 from tasks.project.project import Project
-from tasks.staleness import source_files
+from tasks.settings import readers
+from tasks.staleness import known_hashes, source_files
+
+
+def block(source):
+    """Of a reader that makes no list of its own."""
+    return {"name": "own", "reader": "voc", "source": str(source)}
+
+
+def fingerprint(project, source):
+    return source_files.fingerprint(project, block(source))
 
 
 @pytest.fixture
@@ -26,13 +36,13 @@ def photos(tmp_path):
 
 
 def kept(project):
-    with closing(sqlite3.connect(project.state / source_files.HASHES)) as database:
+    with closing(sqlite3.connect(project.state / known_hashes.HASHES)) as database:
         return database.execute("SELECT count(*) FROM files").fetchone()[0]
 
 
 def test_a_name_and_a_content_change_it_and_times_and_hidden_files_do_not(project, photos):
     def now():
-        return source_files.fingerprint(project, photos)
+        return fingerprint(project, photos)
 
     first = now()
     os.utime(photos / "a/1.png", (1, 1))
@@ -45,8 +55,8 @@ def test_a_name_and_a_content_change_it_and_times_and_hidden_files_do_not(projec
     (photos / "a/1.png").rename(photos / "a/3.png")
     third = now()
     (photos / "b/1.png").unlink()
-    assert len({first, second, third, now(), source_files.fingerprint(project, photos / "a/3.png")}) == 5
-    assert source_files.fingerprint(project, photos / "none") == source_files.fingerprint(project, photos / "nothing")
+    assert len({first, second, third, now(), fingerprint(project, photos / "a/3.png")}) == 5
+    assert fingerprint(project, photos / "none") == fingerprint(project, photos / "nothing")
 
 
 def test_links_to_folders_and_files_are_followed(project, photos, tmp_path):
@@ -54,15 +64,15 @@ def test_links_to_folders_and_files_are_followed(project, photos, tmp_path):
     linked.mkdir()
     (linked / "a").symlink_to(photos / "a")
     (linked / "b").symlink_to(photos / "b")
-    assert source_files.fingerprint(project, linked) == source_files.fingerprint(project, photos)
-    state = source_files.state(linked)
+    assert fingerprint(project, linked) == fingerprint(project, photos)
+    state = source_files.state(project, block(linked))
     (photos / "a" / "new.png").write_bytes(b"new")
-    assert source_files.state(linked) != state
-    assert source_files.fingerprint(project, linked) == source_files.fingerprint(project, photos)
+    assert source_files.state(project, block(linked)) != state
+    assert fingerprint(project, linked) == fingerprint(project, photos)
 
 
 def test_odd_files_are_listed_and_not_opened(project, photos):
-    first = source_files.fingerprint(project, photos)
+    first = fingerprint(project, photos)
     (photos / "a" / "gone.png").symlink_to("/nowhere/x.png")
     os.mkfifo(photos / "a" / "pipe.png")
     (photos / "a" / "up").symlink_to(photos)
@@ -70,33 +80,74 @@ def test_odd_files_are_listed_and_not_opened(project, photos):
     (photos / "a" / "round").symlink_to(photos / "a" / "round")
     os.rename(os.fsencode(photos / "a/1.png"), os.fsencode(photos / "a") + b"/caf\xe9.png")
     (photos / ".dvcignore").write_text("*")
-    listed = dict(source_files.listed(photos))
+    listed = {entry.name: entry.state for entry in source_files.listed(project.root, block(photos))}
     assert listed[b"a/gone.png"] == source_files.MISSING
     assert listed[b"a/pipe.png"] == source_files.SPECIAL
     assert listed[b"a/up"] == listed[b"a/round"] == listed[b"a/everything"] == source_files.CIRCLE
     assert b"a/caf\xe9.png" in listed
-    assert source_files.fingerprint(project, photos) != first
+    assert fingerprint(project, photos) != first
 
 
 def test_a_file_that_has_not_been_touched_is_not_read_again(project, photos, monkeypatch):
     long_ago = time.time_ns() - 10**11
-    first = source_files.fingerprint(project, photos)
+    first = fingerprint(project, photos)
     assert kept(project) == 0  # changed a moment ago: it could change unseen
-    monkeypatch.setattr(source_files, "_OLDEST_TRUSTED", -(10**12))
-    assert source_files.fingerprint(project, photos) == first
-    monkeypatch.setattr(source_files.hashlib, "file_digest", None)
-    assert source_files.fingerprint(project, photos) == first
+    monkeypatch.setattr(known_hashes, "_OLDEST_TRUSTED", -(10**12))
+    assert fingerprint(project, photos) == first
+    monkeypatch.setattr(known_hashes.hashlib, "file_digest", None)
+    assert fingerprint(project, photos) == first
     os.utime(photos / "a/1.png", ns=(long_ago, long_ago))
     with pytest.raises(TypeError):
-        source_files.fingerprint(project, photos)
+        fingerprint(project, photos)
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", None])
 def test_a_damaged_memory_is_made_again(project, photos, monkeypatch, content):
-    monkeypatch.setattr(source_files, "_OLDEST_TRUSTED", -(10**12))
-    first = source_files.fingerprint(project, photos)
-    path = project.state / source_files.HASHES
+    monkeypatch.setattr(known_hashes, "_OLDEST_TRUSTED", -(10**12))
+    first = fingerprint(project, photos)
+    path = project.state / known_hashes.HASHES
     path.write_bytes(path.read_bytes()[:3000] if content is None else content)
-    assert source_files.fingerprint(project, photos) == first
-    assert source_files.fingerprint(project, photos) == first
+    assert fingerprint(project, photos) == first
+    assert fingerprint(project, photos) == first
     assert kept(project) == 3
+
+
+def test_the_list_is_the_readers_own_where_it_makes_one(project, photos, monkeypatch):
+    def files(_root, _block):
+        yield "a/1.png", photos / "a/1.png"
+        yield "pipe.png: a pipe, not a file", None
+
+    monkeypatch.setattr(readers, "states", lambda _block, function: function == "files")
+    monkeypatch.setattr(readers, "files", files)
+    first = fingerprint(project, photos)
+    (photos / "b/1.png").write_bytes(b"not in the list")
+    assert fingerprint(project, photos) == first
+    (photos / "a/1.png").write_bytes(b"other")
+    assert fingerprint(project, photos) != first
+
+    def broken(_root, _block):
+        raise ValueError("labels.csv has no column 'file'")
+
+    monkeypatch.setattr(readers, "files", broken)  # the reader tells it, when it reads
+    (only,) = source_files.listed(project.root, block(photos))
+    assert (only.name, only.state) == (b"ValueError: labels.csv has no column 'file'", source_files.NAMED)
+
+
+def test_a_large_source_is_not_listed_again_until_a_folder_changes_or_an_hour_is_over(project, photos, monkeypatch):
+    monkeypatch.setattr(source_files, "LARGE", 3)
+    first, state = fingerprint(project, photos), source_files.state(project, block(photos))
+    monkeypatch.setattr(source_files, "listed", None)
+    assert (fingerprint(project, photos), source_files.state(project, block(photos))) == (first, state)
+    monkeypatch.undo()
+    monkeypatch.setattr(source_files, "LARGE", 3)
+    (photos / "a/1.png").write_bytes(b"in place")
+    assert fingerprint(project, photos) == first
+    thorough = source_files.fingerprint(project, block(photos), thorough=True)
+    assert thorough != first
+    assert fingerprint(project, photos) == thorough
+    (photos / "b/2.png").write_bytes(b"new")
+    assert fingerprint(project, photos) not in (first, thorough)
+    second = fingerprint(project, photos)
+    (photos / "a/1.png").write_bytes(b"in place again")
+    monkeypatch.setattr(source_files, "TRUSTED", 0)
+    assert fingerprint(project, photos) != second

@@ -1,0 +1,38 @@
+"""The reader that a data set's block names, and the settings that one of its functions is called with."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tasks.settings import schema
+
+
+def reader_of(block: Mapping[str, Any]) -> Any:
+    """The module ssl_models/datasets/<reader>.py."""
+    return import_module(f"ssl_models.datasets.{block['reader']}")
+
+
+def states(block: Mapping[str, Any], function: str) -> bool:
+    """Whether a block's reader has a function of this name; told from its source."""
+    path = schema.CODE / "datasets" / f"{block.get('reader')}.py"
+    return path.is_file() and f"\ndef {function}(" in schema.source(path)
+
+
+def settings_of(root: Path, block: Mapping[str, Any], function: str, seed: int = 0) -> dict[str, Any]:
+    """What a reader's function is called with; `source` counts from the project's folder."""
+    accepted = inspect.signature(getattr(reader_of(block), function)).parameters
+    known = dict(block) | {"seed": seed}
+    settings = {name: value for name, value in known.items() if name in accepted}
+    if "source" in settings:
+        settings["source"] = str(root / settings["source"])
+    return settings
+
+
+def files(root: Path, block: Mapping[str, Any]) -> Iterator[tuple[str, Path | None]]:
+    """Name and path of each file that decides what the reader reads; no path for what it names and does not open."""
+    found: Iterator[tuple[str, Path | None]] = reader_of(block).files(**settings_of(root, block, "files"))
+    return found

@@ -16,6 +16,8 @@ WINDOW, HOP = 256, 64
 """Of a spectrogram, in samples."""
 SPECTROGRAM = (96, 64)
 """Width and height of a spectrogram's preview, in pixels."""
+LARGEST = 96
+"""Pixels of the longer side of a picture's preview."""
 DECIBELS = 60
 """Softer parts than this below the loudest are drawn black."""
 SHADES = np.array([(0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 191)], np.float64)
@@ -75,6 +77,15 @@ def _text(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:
     return np.asarray(canvas)
 
 
+def _image(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:  # noqa: ARG001
+    found = coloured(parts["images"])
+    if max(found.shape[:2]) <= LARGEST:
+        return found
+    scale = LARGEST / max(found.shape[:2])
+    size = (max(1, round(found.shape[1] * scale)), max(1, round(found.shape[0] * scale)))
+    return np.asarray(Image.fromarray(found).resize(size, Image.Resampling.BOX))
+
+
 def _frames(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:  # noqa: ARG001
     frames = parts["frames"]
     chosen = np.linspace(0, len(frames) - 1, min(4, len(frames))).round().astype(int)
@@ -82,7 +93,7 @@ def _frames(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray: 
 
 
 KINDS: dict[str, Callable[[Mapping[str, ndarray], Mapping[str, Any]], ndarray]] = {
-    "images": lambda parts, _: coloured(parts["images"]),
+    "images": _image,
     "frames": _frames,
     "sound": _sound,
     "tokens": _text,

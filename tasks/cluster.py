@@ -16,11 +16,12 @@ import numpy as np
 from ssl_models.clustering import cluster as k_means
 from ssl_models.clustering import normalised_mutual_information, soft_assignments
 from ssl_models.errors import DoesNotApply
+from ssl_models.previews import columns
 from tasks.artifacts import classifier
 from tasks.artifacts.clusters import ASSIGNMENTS, TARGETS, Clusters
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.features import POOLED, Features
-from tasks.artifacts.pictures import cluster_grid, save_png
+from tasks.artifacts.pictures import cluster_rows, drawn, names_of, save_png
 from tasks.process import kill_points
 from tasks.process.files import write_json
 from tasks.settings import params
@@ -57,10 +58,17 @@ def cluster(context: Context, run: str) -> Result:
     nmi = None if labels is None else normalised_mutual_information(found.assignments, labels)
     summary = found.summary | {"nmi": nmi}
     kill_points.point("before-output")
-    Clusters(places.clusters(run)).write({ASSIGNMENTS: found.assignments} | found.arrays)
-    picture = places.metric(run, "clusters.png")
-    save_png(picture, cluster_grid(data.samples("train"), found.assignments, found.distances, data.known))
-    write_json(places.metric(run, "cluster.json"), summary)
+    origin, samples = data.origin("train"), data.samples("train")
+    clusters = Clusters(places.clusters(run))
+    clusters.write({ASSIGNMENTS: found.assignments} | found.arrays)
+    if origin is not None:
+        clusters.write_members(origin.files, origin.groups, found.assignments, found.distances)
+    picture, shown = (
+        places.metric(run, "clusters.png"),
+        cluster_rows(found.assignments, found.distances, columns(samples)),
+    )
+    save_png(picture, drawn(samples, shown, data.known))
+    write_json(places.metric(run, "cluster.json"), summary | names_of(origin.files if origin else (), shown))
     return Result({name: float(value) for name, value in summary.items() if value is not None}, artifacts=[picture])
 
 

@@ -32,4 +32,5 @@ def extract(context: Context, run: str) -> Result:
         samples = {part: torch.from_numpy(np.array(stored[part])) for part in encoder.reads(stored)}
         with autocast(precision, device):
             total += features.write(split, batches(samples), data.description[split])
+    data.hand_on(features.folder)
     return Result(costs={"samples_per_second": total / (time.perf_counter() - started)})

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ssl_models.previews import columns
 from tasks.artifacts import readers
 from tasks.artifacts.dataset import Stored
-from tasks.artifacts.pictures import sample_sheet, save_png
+from tasks.artifacts.pictures import drawn, names_of, sample_rows, save_png
 from tasks.artifacts.sounds import write_examples
 from tasks.process.files import write_json
 from tasks.settings.readers import reader_of
@@ -34,8 +35,10 @@ def _draw(folder: Path, dataset: Dataset, reader: Any, seed: int) -> None:
     """samples.png, sweeps.png of a data set that knows its factors, and sounds; samples.json tells what they show."""
     labels = None if dataset.train.labels is None else dataset.train.labels.numpy()
     samples = {part: stored.numpy() for part, stored in dataset.train.parts.items()}
-    save_png(folder / "samples.png", sample_sheet(samples, labels, len(dataset.classes), dataset.known))
+    shown = sample_rows(len(dataset.train), labels, len(dataset.classes), columns(samples))
+    save_png(folder / "samples.png", drawn(samples, shown, dataset.known))
     rows: dict[str, Any] = {"rows": list(dataset.classes[:20]) if labels is not None else [], "sweeps": []}
+    rows |= names_of(dataset.train.origin.files if dataset.train.origin else (), shown)
     if "sound" in samples:
         rows["sounds"] = write_examples(folder, samples, labels, dataset.classes, dataset.known)
     if hasattr(reader, "factor_sweep"):

@@ -69,15 +69,16 @@ def evaluate(
         labels = {split: checked_labels(representation, split) for split in ("train", "test")}
     except NeedsLabels:
         gallery, queries = (directions(representation, split, names[-1]) for split in ("train", "test"))
-        pictures = _pictures(representation, gallery, queries, None, seed)
+        pictures, tables = _shown(representation, gallery, queries, None, seed)
         if not pictures:
             raise
-        return Findings([], pictures)
+        return Findings([], pictures, tables=tables)
     scores: list[Score] = []
     for layer in names:
         gallery, queries = (directions(representation, split, layer, len(labels[split])) for split in labels)
         scores += _scores(layer, gallery, queries, labels, counts, depth, seed)
-    return Findings(scores, _pictures(representation, gallery, queries, labels, seed))
+    pictures, tables = _shown(representation, gallery, queries, labels, seed)
+    return Findings(scores, pictures, tables=tables)
 
 
 def average_precision_at_r(right: ndarray, relevant: ndarray) -> ndarray:
@@ -115,20 +116,23 @@ def _scores(
     return found + [proportion(layer, f"recall{rank}", hit < rank) for rank in ranks]
 
 
-def _pictures(
+def _shown(
     representation: Representation,
     gallery: Directions,
     queries: Directions,
     labels: dict[str, ndarray] | None,
     seed: int,
-) -> dict[str, ndarray]:
-    """No picture where the representation has no samples, or such as cannot be drawn."""
+) -> tuple[dict[str, ndarray], dict[str, dict[str, list[str]]]]:
+    """The picture of some queries' neighbours, and their files' names as a table where these are known.
+
+    Neither where the representation has no samples, or such as cannot be drawn.
+    """
     try:
         samples, asked = representation.samples("train"), representation.samples("test")
     except NeedsTruth:
-        return {}
+        return {}, {}
     if (part := drawn_part(samples)) is None:
-        return {}
+        return {}, {}
 
     def cell(parts: Mapping[str, ndarray], row: int, colour: tuple[int, int, int]) -> ndarray:
         return _framed(preview(parts, row, representation.known), colour, scaled=part in PIXELS)
@@ -144,7 +148,16 @@ def _pictures(
             colours = [RIGHT if labels["train"][row] == labels["test"][query] else WRONG for row in neighbours]
         cells = [cell(samples, row, colour) for row, colour in zip(neighbours, colours, strict=True)]
         lines.append(_beside([cell(asked, query, PLAIN), *cells], shown))
-    return {"neighbours": np.concatenate(lines)}
+    return {"neighbours": np.concatenate(lines)}, _named(representation, chosen, rows)
+
+
+def _named(representation: Representation, queries: ndarray, rows: ndarray) -> dict[str, dict[str, list[str]]]:
+    """The names of the queries' files (Q,) and of their neighbours' (Q, k), nearest first."""
+    gallery, asked = representation.files("train"), representation.files("test")
+    if not gallery or not asked:
+        return {}
+    columns = {"query": [asked[row] for row in queries]}
+    return {"neighbours": columns | {str(k + 1): [gallery[row] for row in rows[:, k]] for k in range(rows.shape[1])}}
 
 
 def drawn(labels: ndarray, seed: int) -> ndarray:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tasks.artifacts.tables import write_table
 from tasks.process.files import legible, whole_file
 
 ASSIGNMENTS, TARGETS = "assignments", "targets"
@@ -33,6 +35,13 @@ class Clusters:
         for name, array in arrays.items():
             with whole_file(self._path(name)) as temporary, open(temporary, "wb") as file:
                 np.save(file, array)
+
+    def write_members(
+        self, names: Sequence[str], groups: Sequence[str], assignments: np.ndarray, distances: np.ndarray
+    ) -> None:
+        """members.parquet: file, cluster, distance to its centre, and the group where groups are known."""
+        columns: dict[str, Any] = {"file": list(names), "cluster": assignments, "distance": distances}
+        write_table(self.folder / "members.parquet", columns | ({"group": list(groups)} if groups else {}))
 
     def _read(self, name: str) -> np.ndarray:
         with legible(self._path(name)):

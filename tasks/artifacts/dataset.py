@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ssl_models.errors import NeedsLabels, NeedsTruth
+from tasks.artifacts.tables import read_table, write_table
 from tasks.process import files
 
 if TYPE_CHECKING:
@@ -54,16 +56,14 @@ class Stored:
 
     def origin(self, split: str) -> Origin | None:
         """Where each sample comes from; None where the reader does not tell."""
-        path = self.folder / f"{split}.{ORIGIN}.parquet"
+        path = self._origin(split)
         if not path.exists():
             return None
         import torch
-        from pyarrow import parquet
 
         from ssl_models.datasets._common.split import Origin
 
-        with files.legible(path):
-            columns = parquet.read_table(path).to_pydict()
+        columns = read_table(path)
         sizes = torch.tensor([columns["width"], columns["height"]], dtype=torch.int32).T if "width" in columns else None
         return Origin(tuple(columns["file"]), sizes, tuple(columns.get("group", ())))
 
@@ -72,6 +72,14 @@ class Stored:
         """What the reader tells of the data: `rate`, `words`, `counts`."""
         found: dict[str, Any] = self.description.get("known", {})
         return found
+
+    def hand_on(self, folder: Path) -> None:
+        """Copies the tables of where the samples come from, for outputs whose rows are those of the data set."""
+        for split in ("train", "test"):
+            path = self._origin(split)
+            if path.exists():
+                with files.whole_file(folder / path.name) as temporary:
+                    shutil.copyfile(path, temporary)
 
     def labels(self, split: str) -> np.ndarray:
         """(N,) int64. Raises NeedsLabels where the data have none."""
@@ -135,7 +143,10 @@ class Stored:
             arrays = {factor: values.numpy() for factor, values in split.factors.items()}
             np.savez(file, **arrays)  # type: ignore[arg-type]
         if split.origin is not None:
-            _write_origin(self.folder / f"{name}.{ORIGIN}.parquet", split.origin)
+            _write_origin(self._origin(name), split.origin)
+
+    def _origin(self, split: str) -> Path:
+        return self.folder / f"{split}.{ORIGIN}.parquet"
 
     def _path(self, split: str, kind: str) -> Path:
         return self.folder / f"{split}.{kind}.npy"
@@ -156,12 +167,7 @@ def _used(part: str, stored: Tensor, size: int | None) -> list[int]:
 
 def _write_origin(path: Path, origin: Origin) -> None:
     """A table of one row a sample: file, width, height, group, as far as they are known."""
-    import pyarrow
-    from pyarrow import parquet
-
     columns: dict[str, Any] = {"file": list(origin.files)}
     if origin.sizes is not None:
         columns |= {"width": origin.sizes[:, 0].numpy(), "height": origin.sizes[:, 1].numpy()}
-    columns |= {"group": list(origin.groups)} if origin.groups else {}
-    with files.whole_file(path) as temporary:
-        parquet.write_table(pyarrow.table(columns), temporary)
+    write_table(path, columns | ({"group": list(origin.groups)} if origin.groups else {}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,31 +38,32 @@ def sample_rows(count: int, labels: numpy.ndarray | None, classes: int, columns:
     return [numpy.flatnonzero(labels == label)[:columns] for label in range(min(classes, 20))]
 
 
-def sample_sheet(
-    samples: Samples, labels: numpy.ndarray | None, classes: int, known: Mapping[str, Any]
-) -> numpy.ndarray:
-    """Samples, part -> (N, ...), drawn as `sample_rows` lays them out."""
-    count, across = len(next(iter(samples.values()))), columns(samples)
-    return _drawn(samples, sample_rows(count, labels, classes, across), across, known)
+def drawn(samples: Samples, rows: list[numpy.ndarray], known: Mapping[str, Any]) -> numpy.ndarray:
+    """Samples, part -> (N, ...), laid out by rows of their numbers, of which as many are drawn as a page has room for.
+
+    known: what the reader tells of the data.
+    """
+    across = columns(samples)
+    return sheet([[preview(samples, int(row), known) for row in line[:across]] for line in rows], across)
 
 
-def _drawn(samples: Samples, rows: list[numpy.ndarray], columns: int, known: Mapping[str, Any]) -> numpy.ndarray:
-    return sheet([[preview(samples, int(row), known) for row in line[:columns]] for line in rows], columns)
-
-
-def cluster_grid(
-    samples: Samples, assignments: numpy.ndarray, distances: numpy.ndarray, known: Mapping[str, Any], rows: int = 12
-) -> numpy.ndarray:
+def cluster_rows(
+    assignments: numpy.ndarray, distances: numpy.ndarray, columns: int, rows: int = 12
+) -> list[numpy.ndarray]:
     """One row a cluster, from the largest to the smallest at even steps; in it, the samples nearest its centre."""
     sizes = numpy.bincount(assignments)
     order = numpy.argsort(-sizes, kind="stable")
     chosen = order[numpy.linspace(0, len(order) - 1, min(rows, len(order))).round().astype(int)]
-    members, across = [], columns(samples)
+    members = []
     for cluster in chosen:
         inside = numpy.flatnonzero(assignments == cluster)
-        nearest = inside[numpy.argsort(distances[inside], kind="stable")[:across]]
-        members.append(nearest)
-    return _drawn(samples, members, across, known)
+        members.append(inside[numpy.argsort(distances[inside], kind="stable")[:columns]])
+    return members
+
+
+def names_of(files: Sequence[str], rows: list[numpy.ndarray]) -> dict[str, list[list[str]]]:
+    """{"files": the names of the samples in each row}; empty where no names are known."""
+    return {"files": [[files[row] for row in line] for line in rows]} if files else {}
 
 
 def save_png(path: Path, picture: numpy.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,9 @@ def representation(
             return _pseudo_labels(context, run, features(split, layers[-1]))
         return data.array(split, kind)
 
+    def names(split: str) -> Sequence[str]:
+        return origin.files if (origin := data.origin(split)) else ()
+
     classes = tuple(description["classes"])
     return Representation(
         layers,
@@ -52,6 +55,7 @@ def representation(
         context.parameters["machine"]["precision"],
         description.get("known", {}),
         {name: tuple(classes) for name, classes in description.get("label_sets", {}).items()},
+        names,
     )
 
 

@@ -264,3 +264,24 @@ def test_broken_features_are_refused(problem):
 def test_faiss_is_never_beside_torch():
     code = "import faiss, ssl_models.protocols.retrieval, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_neighbours_are_named_where_files_are_known():
+    features = {"train": np.eye(4, dtype=np.float32), "test": np.array([[0, 1, 0.5, 0], [1, 0, 0, 0.5]], np.float32)}
+    images = {split: {"images": np.zeros((len(rows), 3, 4, 4), np.uint8)} for split, rows in features.items()}
+    named = Representation(
+        ("pooled",),
+        lambda split, _: features[split],
+        lambda split: np.zeros(len(features[split]), np.int64),
+        1,
+        samples=images.__getitem__,
+        files=lambda split: [f"{split}/{row}.jpg" for row in range(len(features[split]))],
+    )
+    table = evaluate(named, seed=0).tables["neighbours"]
+    found = {
+        query: (first, second) for query, first, second in zip(table["query"], table["1"], table["2"], strict=True)
+    }
+    assert found == {
+        "test/0.jpg": ("train/1.jpg", "train/2.jpg"),
+        "test/1.jpg": ("train/0.jpg", "train/3.jpg"),
+    }

@@ -14,7 +14,7 @@ refuse(**settings), where a wrong setting would otherwise be noticed late: it ge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,7 @@ class Representation:
     samples(split) -> part of a sample -> (N, ...) as stored (may be memory-mapped).
     known: what the reader tells of the data, e.g. `words` and `rate`, see datasets/_common/split.py.
     label_sets: further sets of labels -> the names of their classes; truth(split, "labels.NAME") -> (N,) int64.
+    files(split) -> the name of each sample's file; empty where they are not known.
     truth(split, kind) -> annotations as datasets.split.Split holds them; raises NeedsTruth where there are none.
     truth(split, "factors") -> name -> (N,) or (N, 2) of the factors that made the samples, angles as cosine and sine.
     truth(split, "clusters") -> (N,) int64: the pseudo-label that a refit gives to each sample.
@@ -95,6 +96,7 @@ class Representation:
     precision: str = "auto"
     known: Mapping[str, Any] = field(default_factory=dict)
     label_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    files: Callable[[str], Sequence[str]] = lambda _: ()
 
     def images(self, split: str) -> ndarray:
         """(N, C, H, W) uint8 (may be memory-mapped). Raises NeedsParts for samples without pictures."""

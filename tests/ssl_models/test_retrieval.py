@@ -277,7 +277,7 @@ def test_neighbours_are_named_where_files_are_known():
         samples=images.__getitem__,
         files=lambda split: [f"{split}/{row}.jpg" for row in range(len(features[split]))],
     )
-    table = evaluate(named, seed=0).tables["neighbours"]
+    table = retrieval.evaluate(named, seed=0).tables["neighbours"]
     found = {
         query: (first, second) for query, first, second in zip(table["query"], table["1"], table["2"], strict=True)
     }

@@ -63,6 +63,12 @@ class Method(nn.Module, ABC):
     crops: ClassVar[bool] = False
     """Whether `views` takes pictures larger than `data.shape` and crops them to it; others are given the middle."""
 
+    by_rows: ClassVar[bool] = False
+    """Whether the views of a sample depend on no other of its batch, and every draw is by views/drawing.py.
+
+    Then each of several processes reads a part of the batch and makes the views of that, which `layout` joins to those
+    of the whole batch. Otherwise each makes all views."""
+
     chance: float | None = None
     """The loss of a network that has learned nothing, e.g. log(classes), set in __init__.
 
@@ -86,6 +92,14 @@ class Method(nn.Module, ABC):
         Every random number is drawn from `generator`, which is on that device. A view may also hold int64 numbers, such
         as labels of the pretext task.
         """
+
+    def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:
+        """How the rows of each of `views` lie, of a method that is `by_rows`; nobody asks others.
+
+        1: in the order of the samples, those of one next to each other, (B, ...) or (B * k, ...). n > 1: in n such
+        blocks, one after another. 0: the view belongs to the batch as a whole, and is the same for every part of it.
+        """
+        return (1,) * len(views)
 
     @abstractmethod
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor] | Scored:
@@ -116,13 +130,13 @@ def views_by(method: Method, parts: Sequence[Tensor], generator: Generator) -> t
     """What a method's `views` gives. Raises ValueError, by file and class, where that is no tuple of tensors."""
     found = method.views(*parts, generator)
     if not isinstance(found, tuple) or not all(isinstance(view, Tensor) for view in found):
-        raise ValueError(f"{_place(method)}.views gives a {type(found).__name__}; it must give a tuple of tensors")
+        raise ValueError(f"{place_of(method)}.views gives a {type(found).__name__}; it must give a tuple of tensors")
     return found
 
 
 def scored_by(method: Method, *views: Tensor, index: Tensor) -> Scored:
     """What a method's `loss` gives. Raises ValueError, by file and class, for terms that cannot be minimised."""
-    scored, place = Scored.of(method.loss(*views, index=index)), f"{_place(method)}.loss"
+    scored, place = Scored.of(method.loss(*views, index=index)), f"{place_of(method)}.loss"
     if not isinstance(scored.terms, dict):
         raise ValueError(
             f"{place} gives a {type(scored.terms).__name__}; it must give a dict of named terms, or a Scored"
@@ -136,7 +150,7 @@ def scored_by(method: Method, *views: Tensor, index: Tensor) -> Scored:
     return scored
 
 
-def _place(method: Method) -> str:
+def place_of(method: Method) -> str:
     """A method's file and class, as "ssl_models/methods/rotation.py: Rotation"."""
     kind = type(method)
     return f"{kind.__module__.replace('.', '/')}.py: {kind.__name__}"

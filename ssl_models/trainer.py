@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from ssl_models.hardware import autocast, place, resolve_precision
-from ssl_models.method import Method, scored_by, views_by
+from ssl_models.method import Method, scored_by
 from ssl_models.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
 from ssl_models.parallel import processes
 from ssl_models.parallel.encoder_shards import sharing
+from ssl_models.parallel.view_shares import make_views, rows_read
 
 
 class TrainingDivergedError(RuntimeError):
@@ -229,9 +230,9 @@ class Training:
             group["lr"] = rate
         seed = derive_seed(self.seed, "step", self.step)
         torch.manual_seed(seed)
-        generator = torch.Generator(self.device).manual_seed(seed)
-        batch = [part[index.to(part.device)].to(self.device, non_blocking=True) for part in self.parts]
-        views = views_by(self.method, batch, generator)
+        rows = rows_read(self.method, index)
+        batch = [part[rows.to(part.device)].to(self.device, non_blocking=True) for part in self.parts]
+        views = make_views(self.method, batch, seed=seed, device=self.device)
         with autocast(self.precision, self.device):
             scored = scored_by(self.method, *views, index=index.to(self.device))
         terms = scored.terms

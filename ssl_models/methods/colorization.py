@@ -99,6 +99,7 @@ class Colorization(Method):
 
     family = "predictive"
     reference = "Zhang et al. 2016, arXiv:1603.08511"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -133,7 +134,7 @@ class Colorization(Method):
             raise ValueError(f"layers is {layers}; the encoder allows 1 to {len(shapes)}, counted from the last")
         self.objective, self.uniform, self.temperature = objective, uniform, temperature
         self.patch, self.layers = patch, layers
-        self.mild_views = MildViews(smallest_crop, flip)
+        self.mild_views = MildViews(smallest_crop, flip, data.shape[1:])
         self.bins = ColourBins(grid, neighbours, deviation)
         classes = len(self.bins)
         outputs = classes if objective == "classification" else 2

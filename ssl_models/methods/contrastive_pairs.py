@@ -47,6 +47,7 @@ class ContrastivePairs(Method):
 
     family = "contrastive"
     reference = "Hadsell, Chopra & LeCun 2006, CVPR"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class ContrastivePairs(Method):
         if not 0 <= negatives <= most:
             raise ValueError(f"negatives is {negatives}; {data.samples} samples allow 1 to {most}, or 0 for all")
         self.negatives = negatives
-        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey)
+        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, size=data.shape[1:])
         self.head = projection_mlp(encoder.dim, hidden, projection)
         self.chance = None if negatives else margin_loss_chance(self.margin)
 

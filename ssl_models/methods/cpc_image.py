@@ -11,6 +11,7 @@ N negatives.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor, nn
@@ -22,6 +23,7 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.image import MildViews
+from ssl_models.views.drawing import in_batch
 from ssl_models.views.patch_grid import crop_patches, cut_patches, require_patch_grid
 from ssl_models.views.photometric import colour_jitter, random_grey, require_jitter
 
@@ -103,6 +105,7 @@ class CPCImage(Method):
 
     family = "contrastive"
     reference = "van den Oord et al. 2018, arXiv:1807.03748"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -144,7 +147,7 @@ class CPCImage(Method):
         require_jitter(strength, hue)
         self.version, self.grid, self.tile = version, grid, tile
         self.negatives, self.temperature = negatives, temperature
-        self.mild_views, self.grey = MildViews(smallest_crop, flip), grey
+        self.mild_views, self.grey = MildViews(smallest_crop, flip, data.shape[1:]), grey
         self.smallest_patch, self.patch_flip = smallest_patch, patch_flip
         self.strength, self.hue, self.patch_grey = strength, hue, patch_grey
         self.chance = info_nce_chance(negatives) if negatives else None
@@ -163,7 +166,10 @@ class CPCImage(Method):
         tiles = crop_patches(patches, generator, tile=self.tile, smallest=self.smallest_patch, flip=flip)
         if self.version == 2:
             tiles = colour_jitter(tiles, generator, strength=self.strength, hue=self.hue, grey=self.patch_grey)
-        return tiles, self.draw(len(tiles), generator)
+        return tiles, self.draw(in_batch(generator, len(tiles)), generator)
+
+    def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:  # noqa: ARG002
+        return 1, 0
 
     def draw(self, patches: int, generator: Generator) -> Tensor:
         """(N + 1,) int64 different patches of a batch, one more than are compared, see `exclude_own`."""

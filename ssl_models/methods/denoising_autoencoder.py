@@ -8,7 +8,7 @@ the layer below (section 3.5; here `stacked`). By default the whole encoder is o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,6 +68,7 @@ class DenoisingAutoencoder(Method):
 
     family = "predictive"
     reference = "Vincent et al. 2010, JMLR 11, 3371-3408"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class DenoisingAutoencoder(Method):
             )
         self.noise, self.level, self.objective = noise, level, objective
         self.alpha, self.beta, self.normalise, self.stacked = alpha, beta, normalise, stacked
-        self.mild_views = MildViews(smallest_crop, flip)
+        self.mild_views = MildViews(smallest_crop, flip, data.shape[1:])
         self.chance = math.log(2) if objective == "cross_entropy" else 1.0
         shapes = list(map_shapes(encoder, data.shape).values())
         if not stacked:
@@ -125,6 +126,9 @@ class DenoisingAutoencoder(Method):
             return pictures, torch.randint(LARGEST_SEED, (1,), generator=generator, device=generator.device)
         corrupted, touched = NOISES[self.noise](pictures, generator, self.level)
         return corrupted, pictures, touched.long()
+
+    def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:  # noqa: ARG002
+        return (1, 0) if self.stacked else (1, 1, 1)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
         """The emphasised error. Stacked: that of the layer in training, whose number (from 0) is logged."""

@@ -45,6 +45,7 @@ class Distillation(Method):
     family = "refit"
     parts: tuple[str, ...] = ()  # whatever the encoder reads
     reference = "Hinton et al. 2015, arXiv:1503.02531"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -63,7 +64,9 @@ class Distillation(Method):
         classes = targets.shape[1]
         self.temperature, self.hard_weight = temperature, hard_weight
         self.parts = encoder.reads(data.shapes)
-        self.mild_views = mild_views(encoder.modalities, smallest_crop=smallest_crop, flip=flip)
+        self.mild_views = mild_views(
+            encoder.modalities, [data.shapes[part] for part in self.parts], smallest_crop=smallest_crop, flip=flip
+        )
         self.head = nn.Linear(encoder.dim, classes)
         self.targets: Tensor
         self.labels: Tensor | None

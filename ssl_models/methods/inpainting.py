@@ -84,6 +84,7 @@ class Inpainting(Method):
 
     family = "predictive"
     reference = "Pathak et al. 2016, arXiv:1604.07379"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -112,7 +113,7 @@ class Inpainting(Method):
             raise ValueError(f"overlap is {overlap}; it must be at least 0 and less than the picture's side")
         self.region, self.hidden, self.blocks = region, hidden, blocks
         self.overlap, self.context, self.normalise = overlap, context, normalise
-        self.adversarial, self.mild_views = adversarial, MildViews(smallest_crop, flip)
+        self.adversarial, self.mild_views = adversarial, MildViews(smallest_crop, flip, data.shape[1:])
         dim, start, _ = list(map_shapes(encoder, data.shape).values())[-1]
         self.decoder = Decoder(dim, channels, (height, width), start=start, width=decoder_width)
         self.chance = 1.0
@@ -128,8 +129,8 @@ class Inpainting(Method):
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> pictures with their holes filled, the whole pictures, both of that shape, and the holes
         (B, 1, H, W) int64, 1 where hidden."""
-        batch, _, height, width = images.shape
         pictures = self.mild_views(images, generator)
+        batch, _, height, width = pictures.shape
         if self.region == "centre":
             hole = centre_mask(batch, height, width, share=self.hidden, device=images.device)
         else:

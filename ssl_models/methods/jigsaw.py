@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
@@ -19,6 +18,7 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import TilesClassifier
 from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
+from ssl_models.views.drawing import below
 from ssl_models.views.patches import (
     TILES,
     cut_tiles,
@@ -49,6 +49,7 @@ class Jigsaw(Method):
 
     family = "predictive"
     reference = "Noroozi & Favaro 2016, arXiv:1603.09246"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class Jigsaw(Method):
         require_fraction(grey=grey)
         require_positive(hidden=hidden)
         self.tile, self.gap, self.grey, self.normalise = tile, gap, grey, normalise
-        self.mild_views = MildViews(smallest_crop, flip)
+        self.mild_views = MildViews(smallest_crop, flip, data.shape[1:])
         self.head = TilesClassifier(encoder.dim, hidden, permutations, TILES)
         self.orders: Tensor
         self.register_buffer("orders", order_set(permutations, permutation_seed), persistent=False)
@@ -85,7 +86,7 @@ class Jigsaw(Method):
         tiles = cut_tiles(pictures, generator, tile=self.tile, gap=self.gap)  # (B, 9, C, tile, tile)
         if self.normalise:
             tiles = normalise_tiles(tiles)
-        shown = torch.randint(len(self.orders), (len(images),), generator=generator, device=images.device)
+        shown = below(generator, len(self.orders), len(images))
         return shuffle_tiles(tiles, self.orders[shown]).flatten(0, 1), shown
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002

@@ -8,6 +8,7 @@ properties (section 3.1). This module offers all three sources, all else being e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from ssl_models.method import Method, Scored
 from ssl_models.modalities.inputs import inputs
 from ssl_models.teacher import Teacher
 from ssl_models.views.augmentation import Augmentation
+from ssl_models.views.drawing import in_batch
 
 SOURCES = ("queue", "bank", "batch")
 BLUR_SHOWS = 64
@@ -87,6 +89,7 @@ class MoCo(Method):
 
     family = "contrastive"
     reference = "He et al. 2020, arXiv:1911.05722"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -122,7 +125,7 @@ class MoCo(Method):
             blur = usual.blur if min(data.shape[1:]) >= BLUR_SHOWS else 0.0
         require_positive(temperature=temperature, projection=projection, shuffle_groups=shuffle_groups)
         require_fraction(momentum=momentum, bank_momentum=bank_momentum)
-        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, blur)
+        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, blur, size=data.shape[1:])
         if hidden < 0:
             raise ValueError(f"hidden is {hidden}; it must be at least 1, or 0 for a linear head")
         self.source, self.temperature, self.momentum = source, temperature, momentum
@@ -157,16 +160,18 @@ class MoCo(Method):
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> a view for the queries, and for source "bank" the rows (negatives,) int64 to compare
         with, else a view for the keys and the order (B,) int64 in which they are put into groups."""
-        if len(images) < 2 * self.shuffle_groups:
-            raise ValueError(
-                f"shuffle_groups is {self.shuffle_groups}; a batch of {len(images)} allows at most {len(images) // 2}"
-            )
+        batch = in_batch(generator, len(images))
+        if batch < 2 * self.shuffle_groups:
+            raise ValueError(f"shuffle_groups is {self.shuffle_groups}; a batch of {batch} allows at most {batch // 2}")
         pictures = inputs(images)
         queries = self.augment(pictures, generator)
         if self.source == "bank":
             return queries, self.bank.negatives(self.negatives, generator)
-        order = torch.randperm(len(images), generator=generator, device=images.device)
+        order = torch.randperm(batch, generator=generator, device=images.device)
         return queries, self.augment(pictures, generator), order
+
+    def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:
+        return (*(1,) * (len(views) - 1), 0)
 
     def in_groups(self, network: nn.Module, pictures: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, projection) unit vectors; batch norms use the statistics of each group by itself."""

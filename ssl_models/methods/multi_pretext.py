@@ -6,6 +6,7 @@ way. Each step trains one task, which is drawn at random, and costs what that ta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, cast
 
@@ -47,6 +48,7 @@ class MultiPretext(Method):
 
     family = "predictive"
     reference = "Doersch & Zisserman 2017, arXiv:1708.07860"
+    crops = by_rows = True
 
     def __init__(self, encoder: Encoder, data: DataSpec, *, tasks: list[str] = DEFAULT_TASKS) -> None:
         super().__init__(encoder)
@@ -64,6 +66,10 @@ class MultiPretext(Method):
         """(B, ...) uint8 -> the number (1,) int64 of the task that was drawn, and that task's views."""
         number = torch.randint(len(self.names), (1,), generator=generator, device=generator.device)
         return number, *self.task(number)[1].views(images, generator)
+
+    def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:
+        number, *shown = views
+        return 0, *self.task(number)[1].layout(shown)
 
     def loss(self, *views: Tensor, index: Tensor) -> Scored:
         """The terms of the drawn task as "<task>_<term>", with its whole loss and its chance (only logged).

@@ -21,7 +21,8 @@ from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity,
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.inputs import inputs
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.geometric import resample, uniform
+from ssl_models.views.drawing import uniform
+from ssl_models.views.geometric import resample
 from ssl_models.views.patch_pairs import flip_boxes, near_far_boxes, require_near_far
 from ssl_models.views.photometric import colour_jitter, require_jitter
 
@@ -56,6 +57,7 @@ class NearFarPatches(Method):
 
     family = "contrastive"
     reference = "Isola et al. 2015, arXiv:1511.06811"
+    by_rows = True
 
     def __init__(
         self,

@@ -7,6 +7,8 @@ view of a picture must find its own row among others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Generator, Tensor, nn
 
@@ -46,6 +48,7 @@ class NPID(Method):
 
     family = "contrastive"
     reference = "Wu et al. 2018, arXiv:1805.01978"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class NPID(Method):
         require_fraction(bank_momentum=bank_momentum)
         if not proximal >= 0:
             raise ValueError(f"proximal is {proximal}; it must be at least 0")
-        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey)
+        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, size=data.shape[1:])
         self.objective, self.temperature, self.proximal = objective, temperature, proximal
         self.bank_momentum, self.samples = bank_momentum, data.samples
         self.negatives, compared = rows_compared(negatives, data.samples)
@@ -85,6 +88,9 @@ class NPID(Method):
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> one view of the same shape, and the bank rows (negatives,) int64 to compare with."""
         return self.augment(inputs(images), generator), self.bank.negatives(self.negatives, generator)
+
+    def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:  # noqa: ARG002
+        return 1, 0
 
     def loss(self, *views: Tensor, index: Tensor) -> Scored:
         """The contrast with the bank, the proximal term, and how often the own row is the nearest (only logged).

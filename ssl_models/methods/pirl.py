@@ -7,9 +7,9 @@ memory bank. The bank holds one feature of every untransformed picture, and give
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 from torch import Generator, Tensor, nn
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
@@ -21,6 +21,7 @@ from ssl_models.memory import MemoryBank, rows_compared
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.inputs import inputs
 from ssl_models.views.augmentation import Augmentation
+from ssl_models.views.drawing import below
 from ssl_models.views.geometric import require_square, rotate
 from ssl_models.views.patches import (
     ALL_ORDERS,
@@ -71,6 +72,7 @@ class PIRL(Method):
 
     family = "contrastive"
     reference = "Misra & van der Maaten 2020, arXiv:1912.01991"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -104,7 +106,7 @@ class PIRL(Method):
         require_positive(smallest_transformed_crop=smallest_transformed_crop)
         require_fraction(weight=weight, bank_momentum=bank_momentum)
         require_fraction(smallest_transformed_crop=smallest_transformed_crop)
-        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey)
+        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, size=data.shape[1:])
         self.augment_transformed = replace(self.augment, smallest_crop=smallest_transformed_crop)
         self.weight, self.objective, self.temperature = weight, objective, temperature
         self.bank_momentum = bank_momentum
@@ -134,18 +136,21 @@ class PIRL(Method):
         plain = self.augment(pictures, generator)
         transformed = self.augment_transformed(pictures, generator)
         if self.turned:
-            turns = torch.randint(4, (len(images),), generator=generator, device=images.device)
+            turns = below(generator, 4, len(images))
             transformed = rotate(transformed, turns)
         if self.shuffled:
             tiles = cut_tiles(transformed, generator, tile=self.tile, gap=self.gap)
             transformed = shuffle_tiles(tiles, self.draw_orders(len(images), generator)).flatten(0, 1)
         return plain, transformed, self.bank.negatives(self.negatives, generator)
 
+    def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:  # noqa: ARG002
+        return 1, 1, 0
+
     def draw_orders(self, batch: int, generator: Generator) -> Tensor:
         """(B, 9) int64: from the set where there is one, else from all 9!."""
         if self.orders is None:
             return random_orders(batch, generator)
-        return self.orders[torch.randint(len(self.orders), (batch,), generator=generator, device=generator.device)]
+        return self.orders[below(generator, len(self.orders), batch)]
 
     def loss(self, *views: Tensor, index: Tensor) -> Scored:
         """The two weighted halves of eq. 5, and how often the own row is the nearest to g's feature (only logged).

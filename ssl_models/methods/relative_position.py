@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
@@ -20,6 +19,7 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import TilesClassifier
 from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
+from ssl_models.views.drawing import below
 from ssl_models.views.geometric import resample
 from ssl_models.views.patch_pairs import (
     DIRECTIONS,
@@ -70,6 +70,7 @@ class RelativePosition(Method):
 
     family = "predictive"
     reference = "Doersch et al. 2015, arXiv:1505.05192"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class RelativePosition(Method):
         require_positive(tile=tile, hidden=hidden)
         self.tile, self.gap, self.jitter = tile, gap, jitter
         self.colours, self.drop, self.normalise = colours, drop, normalise
-        self.mild_views, self.one = MildViews(smallest_crop, flip), pairs == "one"
+        self.mild_views, self.one = MildViews(smallest_crop, flip, data.shape[1:]), pairs == "one"
         self.head = TilesClassifier(encoder.dim, hidden, len(DIRECTIONS), 2)
         table = grid_pairs(centre_only=pairs != "grid")
         self.table: Tensor  # (P, 3) first place, second place, class
@@ -112,7 +113,7 @@ class RelativePosition(Method):
         boxes = grid_boxes(generator, batch, height, width, gap=self.gap, jitter=self.jitter)  # (B, 9, 4)
         classes = self.table[:, 2].expand(batch, -1)
         if self.one:
-            drawn = torch.randint(len(self.table), (batch, 1), generator=generator, device=images.device)
+            drawn = below(generator, len(self.table), batch, 1)
             classes = classes.gather(1, drawn)
             places = self.table[drawn[:, 0], :2]  # (B, 2)
             boxes = boxes.gather(1, places[..., None].expand(-1, -1, 4))

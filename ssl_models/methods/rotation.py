@@ -8,6 +8,7 @@ light that comes from above, tells it too: the network can use them without reco
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor, nn
@@ -32,6 +33,7 @@ class Rotation(Method):
 
     family = "predictive"
     reference = "Gidaris et al. 2018, arXiv:1803.07728"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class Rotation(Method):
     ) -> None:
         super().__init__(encoder)
         require_square(require_picture(data.shape, "rotation"), "rotation")
-        self.mild_views = MildViews(smallest_crop, flip)
+        self.mild_views = MildViews(smallest_crop, flip, data.shape[1:])
         self.head = nn.Linear(encoder.dim, 4)
         self.chance = math.log(4)
 
@@ -51,6 +53,9 @@ class Rotation(Method):
         """(B, C, S, S) uint8 -> (4 B, C, S, S): the batch at 0, 90, 180 and 270 degrees, one after another."""
         upright = self.mild_views(images, generator)
         return (four_rotations(upright),)
+
+    def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:  # noqa: ARG002
+        return (4,)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:
         """Cross entropy of the turns, and the accuracy (only logged)."""

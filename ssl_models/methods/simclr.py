@@ -42,6 +42,7 @@ class SimCLR(Method):
 
     family = "contrastive"
     reference = "Chen et al. 2020, arXiv:2002.05709"
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class SimCLR(Method):
         require_choice("objective", objective, OBJECTIVES)
         require_positive(temperature=temperature, hidden=hidden, projection=projection)
         require_fraction(length_penalty=length_penalty)
-        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, blur)
+        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, blur, size=data.shape[1:])
         self.objective, self.length_penalty, self.temperature = objective, length_penalty, temperature
         self.head = projection_mlp(encoder.dim, hidden, projection)
 

@@ -76,6 +76,7 @@ class SplitBrain(Method):
 
     family = "predictive"
     reference = "Zhang et al. 2017, arXiv:1611.09842"
+    crops = by_rows = True
 
     encoder: SplitResNet
 
@@ -103,7 +104,7 @@ class SplitBrain(Method):
             raise ValueError(f"resolution is {resolution}; these pictures allow at most {min(data.shape[1:])}")
         super().__init__(split_encoder(encoder, space))
         self.objective, self.levels, self.level_name = objective, levels, LEVEL_NAMES[space]
-        self.mild_views = MildViews(smallest_crop, flip)
+        self.mild_views = MildViews(smallest_crop, flip, data.shape[1:])
         self.bins = ColourBins(grid, neighbours=1)
         outputs, self.chance = ((2, 1), 2.0)
         if objective == "classification":

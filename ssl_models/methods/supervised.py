@@ -38,6 +38,7 @@ class Supervised(Method):
     family = "control"
     parts: tuple[str, ...] = ()  # whatever the encoder reads
     reference = ""
+    crops = by_rows = True
 
     def __init__(
         self,
@@ -63,7 +64,9 @@ class Supervised(Method):
             raise ValueError(f"labels must lie in 0 .. {classes - 1} for {classes} classes")
         self.parts = encoder.reads(data.shapes)
         self.label_smoothing = label_smoothing
-        self.mild_views = mild_views(encoder.modalities, smallest_crop=smallest_crop, flip=flip)
+        self.mild_views = mild_views(
+            encoder.modalities, [data.shapes[part] for part in self.parts], smallest_crop=smallest_crop, flip=flip
+        )
         self.head = nn.Linear(encoder.dim, classes)
         self.labels: Tensor
         labels = noisy_labels(data.labels.long(), classes, label_noise, label_noise_seed)

@@ -37,10 +37,16 @@ def parts_of(modalities: Modalities, there: Iterable[str], reader: str) -> tuple
     return tuple(found)
 
 
-def mild_views(modalities: Modalities, **settings: Any) -> Sequence[Callable[[Tensor, Generator], Tensor]]:
-    """The mild views of each modality, with those of `settings` that they have."""
+def mild_views(
+    modalities: Modalities, shapes: Iterable[tuple[int, ...]], **settings: Any
+) -> Sequence[Callable[[Tensor, Generator], Tensor]]:
+    """The mild views of each modality, with those of `settings` that they have.
+
+    shapes: for each modality that of the part which holds it, as the encoder is given it.
+    """
     found = []
-    for modality in modalities:
+    for modality, shape in zip(modalities, shapes, strict=True):
         known = modality.MildViews.__dataclass_fields__
-        found.append(modality.MildViews(**{name: value for name, value in settings.items() if name in known}))
+        given = settings | {"size": shape[-2:]}
+        found.append(modality.MildViews(**{name: value for name, value in given.items() if name in known}))
     return found

@@ -16,7 +16,7 @@ AXES = 3
 
 @dataclass(frozen=True)
 class MildViews:
-    """(B, C, H, W) uint8 -> the same shape, float32 in [0, 1]: cropped and flipped, drawn for each sample.
+    """(B, C, H, W) uint8 -> (B, C, *size), float32 in [0, 1]: cropped and flipped, drawn for each sample.
 
     Such views keep colours, light and most of a picture. The frames of a clip (B, T, C, H, W) are all cropped and
     flipped alike. Raises ValueError for a value out of range.
@@ -24,10 +24,12 @@ class MildViews:
     smallest_crop: least area of the random resized crop, as a share of the picture; 1 for the whole picture. Default
         0.5. ImageNet recipes take 0.08 (Szegedy et al. 2015, arXiv:1409.4842, section 6), for pictures of 224 px.
     flip: probability of a left-right flip. Default 0.5, as is usual.
+    size: height and width of the views, which pictures may exceed; None for those of the pictures. No setting.
     """
 
     smallest_crop: float = 0.5
     flip: float = 0.5
+    size: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         require_positive(smallest_crop=self.smallest_crop)
@@ -36,5 +38,5 @@ class MildViews:
     def __call__(self, samples: Tensor, generator: Generator) -> Tensor:
         pictures = inputs(samples)
         channels = pictures.flatten(1, -3)  # of all frames: (B, T * C, H, W)
-        found = random_crop_flip(channels, generator, smallest=self.smallest_crop, flip=self.flip)
+        found = random_crop_flip(channels, generator, smallest=self.smallest_crop, flip=self.flip, size=self.size)
         return found.view(*pictures.shape[:-2], *found.shape[-2:])

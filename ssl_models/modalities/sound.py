@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from ssl_models.bounds import require_fraction
 from ssl_models.modalities.inputs import inputs
+from ssl_models.views.drawing import uniform
 
 PARTS = ("sound",)
 AXES = 1
@@ -33,7 +34,7 @@ class MildViews:
     def __call__(self, samples: Tensor, generator: Generator) -> Tensor:
         sound = inputs(samples)
         count, length = sound.shape
-        draws = torch.rand(2, count, 1, generator=generator, device=sound.device) * 2 - 1
+        draws = uniform(generator, 2, count, 1, axis=1) * 2 - 1
         moved = (draws[0] * self.shift * length).round().long()
         place = torch.arange(length, device=sound.device) - moved  # (B, S)
         inside = (place >= 0) & (place < length)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Generator, Tensor
 
 from ssl_models.bounds import require_fraction
 from ssl_models.modalities.inputs import inputs
+from ssl_models.views.drawing import uniform
 
 PARTS = ("tokens",)
 AXES = 1
@@ -31,5 +31,5 @@ class MildViews:
 
     def __call__(self, samples: Tensor, generator: Generator) -> Tensor:
         ids = inputs(samples)
-        kept = torch.rand(ids.shape, generator=generator, device=ids.device) >= self.word_dropout
+        kept = uniform(generator, *ids.shape) >= self.word_dropout
         return ids * kept

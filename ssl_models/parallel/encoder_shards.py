@@ -4,8 +4,8 @@ The expensive part is divided: an encoder or a decoder is given a batch, process
 and the results of all ranks are gathered. So a head, a loss, a bank, a queue or a teacher has the same input as in one
 process, and no method needs to know of ranks. Within a share, batch normalisation uses the statistics of the whole
 batch. A batch that cannot be divided equally (a small group of MoCo's, for example) is processed whole by every rank,
-which is slower and gives the same result. The same holds for all other parts. Views take about 6 % of a step, which
-limits the speed-up.
+which is slower and gives the same result. The same holds for all other parts. A view that the ranks have made in parts
+(view_shares.py) is processed by the rank that has made it.
 
 Gradients. Every rank has the whole loss, and so the whole gradient of everything after a gathering. In the backward
 pass of a gathering, a rank takes the gradient of its own rows times the number of ranks. Then the mean over ranks,
@@ -15,7 +15,7 @@ nothing for the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +29,8 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ssl_models.decoder import Decoder
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.parallel.processes import rank, world
+from ssl_models.parallel.processes import all_rows, own_rows, world
+from ssl_models.parallel.view_shares import Divided, in_order
 
 SHARED: dict[type[nn.Module], tuple[str, ...]] = {
     Encoder: ("forward", "layers", "frames"),
@@ -88,14 +89,15 @@ class _Region:
         def run(*inputs: Tensor) -> Any:
             if self.inside or len(inputs[0]) % world():
                 return function(*inputs)
+            shares, blocks = _shares(inputs)
             self.inside = True
             try:
-                outputs = function(*(_Share.apply(part) for part in inputs))  # type: ignore[no-untyped-call]
+                outputs = function(*shares)
             finally:
                 self.inside = False
             if isinstance(outputs, dict):
-                return {name: _Gather.apply(output) for name, output in outputs.items()}  # type: ignore[no-untyped-call]
-            return _Gather.apply(outputs)  # type: ignore[no-untyped-call]
+                return {name: _gathered(output, blocks) for name, output in outputs.items()}
+            return _gathered(outputs, blocks)
 
         return run
 
@@ -116,17 +118,17 @@ class _Region:
         return run
 
 
-def _all(local: Tensor) -> Tensor:
-    """(n, ...) of each rank -> (ranks * n, ...), in the order of ranks."""
-    whole = local.new_empty(world() * len(local), *local.shape[1:])
-    dist.all_gather_into_tensor(whole, local.contiguous())
-    return whole
+def _shares(inputs: Sequence[Tensor]) -> tuple[list[Tensor], int]:
+    """This rank's rows of each, and the blocks in which they lie (see `Method.layout`): those it has, if it has all."""
+    divided = [part for part in inputs if isinstance(part, Divided)]
+    if len(divided) == len(inputs) and len({part.blocks for part in divided}) == 1:
+        return [part.local for part in divided], divided[0].blocks
+    ordinary = [part.whole() if isinstance(part, Divided) else part for part in inputs]
+    return [_Share.apply(part) for part in ordinary], 1  # type: ignore[no-untyped-call]
 
 
-def _own(whole: Tensor) -> Tensor:
-    """(ranks * n, ...) -> this rank's (n, ...)."""
-    rows = len(whole) // world()
-    return whole[rank() * rows : (rank() + 1) * rows]
+def _gathered(output: Tensor, blocks: int) -> Tensor:
+    return in_order(_Gather.apply(output), blocks, world())  # type: ignore[no-untyped-call]
 
 
 class _Share(Function):
@@ -134,11 +136,11 @@ class _Share(Function):
 
     @staticmethod
     def forward(ctx: Any, whole: Tensor) -> Tensor:  # noqa: ARG004
-        return _own(whole).clone()
+        return own_rows(whole).clone()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
-        return _all(gradient) / world()
+        return all_rows(gradient) / world()
 
 
 class _Gather(Function):
@@ -146,11 +148,11 @@ class _Gather(Function):
 
     @staticmethod
     def forward(ctx: Any, local: Tensor) -> Tensor:  # noqa: ARG004
-        return _all(local)
+        return all_rows(local)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
-        return _own(gradient) * world()
+        return own_rows(gradient) * world()
 
 
 def _exact(inputs: Tensor) -> torch.dtype:
@@ -165,7 +167,7 @@ def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """
     dims = [dim for dim in range(inputs.ndim) if dim != 1]
     variance, mean = torch.var_mean(inputs.to(_exact(inputs)), dims, correction=0)
-    means, variances = _all(torch.stack([mean, variance])[None]).unbind(1)  # (ranks, C) each
+    means, variances = all_rows(torch.stack([mean, variance])[None]).unbind(1)  # (ranks, C) each
     return means.mean(0), variances.mean(0) + means.var(0, correction=0)
 
 

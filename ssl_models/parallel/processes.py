@@ -1,8 +1,9 @@
 """One training in several processes: under torchrun with a GPU each (NCCL), or on CPUs (gloo).
 
-Every process, called a rank, holds the whole method and all data, and draws the views of the whole batch from the same
-generator as one process does. encoder_shards.py divides the work between them. So losses, banks, queues and teachers
-are the same on every rank, and the same as in one process, except for the order of additions.
+Every process, called a rank, holds the whole method and all data. view_shares.py divides the making of views between
+them, with the random numbers that one process draws, and encoder_shards.py the work of encoders and decoders. So
+losses, banks, queues and teachers are the same on every rank, and the same as in one process, except for the order of
+additions.
 
 Without a process group, the functions here do nothing, and no byte changes.
 """
@@ -95,6 +96,21 @@ def require_same(describe: Callable[[], str]) -> None:
                 f"process {number} would train something else than process 0 ({other} against {found[0]}); all "
                 "processes need the same code, parameters, data, torch and kind of GPU"
             )
+
+
+def all_rows(local: Tensor) -> Tensor:
+    """(n, ...) of each rank -> (ranks * n, ...), in the order of ranks."""
+    if world() == 1:
+        return local
+    whole = local.new_empty(world() * len(local), *local.shape[1:])
+    dist.all_gather_into_tensor(whole, local.contiguous())
+    return whole
+
+
+def own_rows(whole: Tensor) -> Tensor:
+    """(ranks * n, ...) -> this rank's (n, ...)."""
+    rows = len(whole) // world()
+    return whole[rank() * rows : (rank() + 1) * rows]
 
 
 def from_first(content: Any, device: torch.device) -> Any:

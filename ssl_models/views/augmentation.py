@@ -13,7 +13,7 @@ from ssl_models.views.photometric import colour_jitter, random_blur, require_jit
 
 @dataclass(frozen=True)
 class Augmentation:
-    """(B, C, H, W) float in [0, 1] -> the same shape, with parameters drawn for each sample.
+    """(B, C, H, W) float in [0, 1] -> (B, C, *size), with parameters drawn for each sample.
 
     Crop, flip, colour jitter, greyscale and blur, as in SimCLR (Chen et al. 2020, arXiv:2002.05709, appendix A), whose
     values are called the paper's. Pictures without three channels have no hue, saturation or grey: only brightness and
@@ -27,6 +27,7 @@ class Augmentation:
         that no colour survives to be matched. Paper 0.2 * strength.
     grey: probability that a sample becomes grey. Default 0.2, paper 0.2.
     blur: probability that a sample is blurred. Default 0. Paper 0.5 at 224 px, and none for CIFAR-10.
+    size: height and width of the views, which pictures may exceed; None for those of the pictures. No setting.
     """
 
     smallest_crop: float = 0.2
@@ -35,6 +36,7 @@ class Augmentation:
     hue: float = 0.5
     grey: float = 0.2
     blur: float = 0.0
+    size: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         require_positive(smallest_crop=self.smallest_crop)
@@ -42,6 +44,6 @@ class Augmentation:
         require_jitter(self.strength, self.hue)
 
     def __call__(self, pictures: Tensor, generator: Generator) -> Tensor:
-        view = random_crop_flip(pictures, generator, smallest=self.smallest_crop, flip=self.flip)
+        view = random_crop_flip(pictures, generator, smallest=self.smallest_crop, flip=self.flip, size=self.size)
         view = colour_jitter(view, generator, strength=self.strength, hue=self.hue, grey=self.grey)
         return random_blur(view, generator, self.blur) if self.blur else view

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from ssl_models.bounds import require_fraction, require_positive
-from ssl_models.views.geometric import uniform
+from ssl_models.views.drawing import normal, uniform
 
 Bound = float | Tensor
 
@@ -39,7 +39,7 @@ def block_mask(generator: Generator, batch: int, height: int, width: int, *, blo
     Each side is drawn from half to all of what `share` / `blocks` of the area allows, each sample by itself.
     """
     require_hole(height, width, share=share, blocks=blocks)
-    draw = uniform(generator, 4, batch, blocks, 1)
+    draw = uniform(generator, 4, batch, blocks, 1, axis=1)
     within = []
     for lengths, starts, extent in ((draw[0], draw[1], height), (draw[2], draw[3], width)):
         longest = int((share / blocks) ** 0.5 * extent)
@@ -75,7 +75,7 @@ def gaussian_noise(
     values: Tensor, generator: Generator, level: float, low: Bound = 0.0, high: Bound = 1.0
 ) -> tuple[Tensor, Tensor]:
     """Adds noise of deviation `level` * (high - low) to every value and clamps to [low, high]."""
-    noise = torch.randn(values.shape, generator=generator, device=values.device, dtype=values.dtype)
+    noise = normal(generator, *values.shape, dtype=values.dtype)
     noisy = values + noise * (level * (high - low))
     bounds = (torch.as_tensor(bound, dtype=values.dtype, device=values.device) for bound in (low, high))
     return noisy.clamp(*bounds), torch.ones_like(values, dtype=torch.bool)
@@ -93,7 +93,7 @@ def masking_noise(
     Vincent et al. 2010 (section 3.3) draw a fixed number of values for each sample; here it varies about that number.
     """
     require_fraction(level=level)
-    masked = torch.rand(values.shape, generator=generator, device=values.device) < level
+    masked = uniform(generator, *values.shape) < level
     return torch.where(masked, low, values), masked
 
 
@@ -102,7 +102,7 @@ def salt_and_pepper_noise(
 ) -> tuple[Tensor, Tensor]:
     """With probability `level` a value becomes `low` or `high`, equally often (Vincent et al. 2010, section 3.3)."""
     require_fraction(level=level)
-    draw = torch.rand(values.shape, generator=generator, device=values.device)
+    draw = uniform(generator, *values.shape)
     return torch.where(draw < level / 2, low, torch.where(draw < level, high, values)), draw < level
 
 

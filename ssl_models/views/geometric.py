@@ -8,17 +8,14 @@ Letters: B samples, K boxes a sample, C channels, H W height and width of the pi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
 from ssl_models.bounds import require_fraction, require_positive
-
-
-def uniform(generator: Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Float32 draws from [low, high) on the generator's device."""
-    return torch.rand(*shape, generator=generator, device=generator.device) * (high - low) + low
+from ssl_models.views.drawing import uniform
 
 
 def sample_places(start: Tensor, length: Tensor, size: int, *, inside: bool) -> Tensor:
@@ -64,7 +61,7 @@ def random_boxes(generator: Generator, batch: int, height: int, width: int, *, s
     """
     require_fraction(smallest=smallest, flip=flip)
     require_positive(smallest=smallest)
-    draw = uniform(generator, 5, batch)
+    draw = uniform(generator, 5, batch, axis=1)
     area = draw[0] * (1 - smallest) + smallest
     widest = area.log().neg().clamp(max=math.log(4 / 3))
     aspect = ((draw[1] * 2 - 1) * widest).exp()
@@ -76,11 +73,23 @@ def random_boxes(generator: Generator, batch: int, height: int, width: int, *, s
     ]
 
 
-def random_crop_flip(images: Tensor, generator: Generator, *, smallest: float, flip: float = 0.5) -> Tensor:
-    """(B, C, H, W) float -> the same shape: a random resized crop and a left-right flip, drawn for each sample."""
+def random_crop_flip(
+    images: Tensor,
+    generator: Generator,
+    *,
+    smallest: float,
+    flip: float = 0.5,
+    size: Sequence[int] | None = None,
+) -> Tensor:
+    """(B, C, H, W) float -> (B, C, *size): a random resized crop and a left-right flip, drawn for each sample.
+
+    smallest: least area of the crop, as a share of the whole picture, also where that is larger than `size`.
+    size: height and width of the result, None for those of the pictures. There is no anti-aliasing, so pictures should
+        be little larger: the largest crop is the whole picture. At the usual 1.15 times no pixel is skipped.
+    """
     batch, _, height, width = images.shape
     boxes = random_boxes(generator, batch, height, width, smallest=smallest, flip=flip)
-    return resample(images, boxes, height, width)[:, 0]
+    return resample(images, boxes, *(size or (height, width)))[:, 0]
 
 
 def require_square(shape: tuple[int, ...], method: str) -> None:

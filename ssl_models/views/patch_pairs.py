@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from ssl_models.bounds import require_fraction, require_picture, require_positive
-from ssl_models.views.geometric import uniform
+from ssl_models.views.drawing import below, normal, uniform
 
 GRID = 3
 PLACES = GRID * GRID
@@ -139,7 +139,7 @@ def near_far_boxes(
     starts, sides = [], []
     for extent, apart in ((height, down), (width, ~down)):
         side, closest, farthest = near_far_pixels(extent, patch, near, far)
-        start = near_far_starts(uniform(generator, 8, batch), extent - side, closest, farthest, apart)
+        start = near_far_starts(uniform(generator, 8, batch, axis=1), extent - side, closest, farthest, apart)
         starts.append(torch.where(swapped, start.roll(2, dims=1), start))  # so that neither pair is always the upper
         sides.append(torch.full_like(start, side))
     return torch.stack([*starts, *sides], dim=2)
@@ -178,9 +178,9 @@ def drop_colours(patches: Tensor, generator: Generator, probability: float = 1.0
     if patches.shape[1] != 3:
         return patches
     whole_colour = uniform(generator, len(patches), 1, 1, 1) >= probability
-    kept = torch.randint(3, (len(patches), 1, 1, 1), generator=generator, device=patches.device)
+    kept = below(generator, 3, len(patches), 1, 1, 1)
     channel = patches.gather(1, kept.expand(-1, 1, *patches.shape[2:]))  # (T, 1, H, W)
-    noise = torch.randn(patches.shape, generator=generator, device=patches.device)
+    noise = normal(generator, *patches.shape)
     noise = noise.mul_(0.01 * channel.std((2, 3), keepdim=True, correction=0)).add_(0.5).clamp_(0, 1)
     number = torch.arange(3, device=patches.device).view(1, 3, 1, 1)
     return torch.where(whole_colour | (number == kept), patches, noise)

@@ -13,7 +13,8 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from ssl_models.bounds import require_fraction, require_picture, require_positive
-from ssl_models.views.geometric import resample, uniform
+from ssl_models.views.drawing import uniform
+from ssl_models.views.geometric import resample
 
 GRID = 3
 TILES = GRID * GRID
@@ -44,7 +45,7 @@ def cut_tiles(images: Tensor, generator: Generator, *, tile: int, gap: float) ->
     to `tile`. No tile sees a pixel beyond its patch.
     """
     batch, _, height, width = images.shape
-    draw = uniform(generator, 2, batch, TILES)
+    draw = uniform(generator, 2, batch, TILES, axis=1)
     cell = torch.arange(TILES, device=images.device)
     sides = []
     for draws, place, extent in ((draw[0], cell // GRID, height), (draw[1], cell % GRID, width)):

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from ssl_models.bounds import require_fraction
-from ssl_models.views.geometric import uniform
+from ssl_models.views.drawing import uniform
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in grey (ITU-R BT.601)."""
@@ -74,7 +74,7 @@ def colour_jitter(
     require_fraction(grey=grey, probability=probability)
     require_jitter(strength, hue)
     spread = 0.8 * strength
-    draw = uniform(generator, 6, len(images))
+    draw = uniform(generator, 6, len(images), axis=1)
     jittered = (draw[0] < probability).float()
     factors = 1 + (draw[1:4] * 2 - 1) * spread * jittered  # (3, B)
     saturation = torch.where(draw[5] < grey, 0.0, factors[2])
@@ -125,7 +125,7 @@ def gaussian_blur(images: Tensor, deviation: Tensor) -> Tensor:
 def random_blur(images: Tensor, generator: Generator, probability: float) -> Tensor:
     """(B, C, H, W): blurred with this probability, deviation U(0.1, 2) at 224 px (SimCLR appendix A), scaled to W."""
     require_fraction(probability=probability)
-    draw = uniform(generator, 2, len(images))
+    draw = uniform(generator, 2, len(images), axis=1)
     scale = images.shape[3] / 224
     deviation = (0.1 + 1.9 * draw[0]) * scale
     return gaussian_blur(images, torch.where(draw[1] < probability, deviation, 0.0))

@@ -195,8 +195,8 @@ def test_mild_views_out_of_range_are_refused(modality, setting) -> None:
 
 
 def test_each_modality_takes_of_the_settings_those_that_it_has() -> None:
-    picture, text = mild_views((image, words), smallest_crop=0.9, word_dropout=0.4)
-    assert (picture.smallest_crop, text.word_dropout) == (0.9, 0.4)
+    picture, text = mild_views((image, words), [(3, 8, 6), (12,)], smallest_crop=0.9, word_dropout=0.4)
+    assert (picture.smallest_crop, picture.size, text.word_dropout) == (0.9, (8, 6), 0.4)
 
 
 # ---- parts

@@ -91,6 +91,8 @@ def trained(case, content=None, stop_after=None, **settings):
     """What a training leaves: its curve, its epochs, its state, its last checkpoint."""
     keeper = Follower(content)
     run = training(case, keeper, **settings)
+    rows, views = set(), run.method.views
+    run.method.views = lambda *given: rows.add(len(given[0])) or views(*given)
     run.run(stop_after)
     return {
         "curve": keeper.curve,
@@ -98,6 +100,7 @@ def trained(case, content=None, stop_after=None, **settings):
         "content": keeper.content,
         "state": dict(run.method.state_dict()),
         "views_seen": run.views_seen,
+        "rows": rows,
         "as_before": not any("forward" in vars(part) for part in run.method.modules()),
     }
 
@@ -211,6 +214,8 @@ def test_two_processes_train_as_one(runs, case):
     first, second, one = runs
     assert_equal(first[case], one[case], 1e-9)
     assert same_bytes(first[case], second[case])
+    assert one[case]["rows"] == {BATCH}
+    assert first[case]["rows"] == second[case]["rows"] == {BATCH // 2}
     assert second[case]["curve"] == []  # it kept silent
     assert second[case]["content"] is None
 

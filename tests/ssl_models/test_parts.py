@@ -140,15 +140,15 @@ def test_mild_views_of_pictures_are_crops_and_flips_in_the_range_of_inputs() -> 
 class Draws:
     """In place of torch.rand: the numbers that a test wants."""
 
-    def __init__(self, monkeypatch, module, *numbers):
+    def __init__(self, monkeypatch, *numbers):
         self.left = list(numbers)
-        monkeypatch.setattr(module.torch, "rand", lambda *_, **__: self.left.pop(0))
+        monkeypatch.setattr(torch, "rand", lambda *_, **__: self.left.pop(0))
 
 
 def test_sound_is_shifted_and_made_louder_or_softer_by_hand(monkeypatch) -> None:
     stored = torch.tensor([[100, 200, 300, 400], [100, 200, 300, 400], [8, 8, 8, 8]], dtype=torch.int16)
     # In [0, 1): 0 is all to the left, 1/2 nowhere, 1 all to the right; and half as loud, as loud, twice as loud.
-    Draws(monkeypatch, sound, torch.tensor([[[1.0], [0.0], [0.5]], [[0.5], [1.0], [0.0]]]))
+    Draws(monkeypatch, torch.tensor([[[1.0], [0.0], [0.5]], [[0.5], [1.0], [0.0]]]))
     found = sound.MildViews(shift=0.5, gain=1.0)(stored, Generator()) * 32768
     assert found.tolist() == [[0, 0, 100, 200], [600, 800, 0, 0], [4, 4, 4, 4]]
 
@@ -170,7 +170,7 @@ def test_shifts_and_gains_stay_within_their_bounds_and_reach_them() -> None:
 
 def test_words_are_left_out_by_hand(monkeypatch) -> None:
     stored = torch.tensor([[5, 6, 0], [7, 8, 9]], dtype=torch.int32)
-    Draws(monkeypatch, words, torch.tensor([[0.29, 0.3, 0.9], [0.0, 0.5, 0.1]]))
+    Draws(monkeypatch, torch.tensor([[0.29, 0.3, 0.9], [0.0, 0.5, 0.1]]))
     found = words.MildViews(word_dropout=0.3)(stored, Generator())
     assert found.tolist() == [[0, 6, 0], [0, 8, 0]]
     assert found.dtype == torch.int64

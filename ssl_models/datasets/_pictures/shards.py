@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -17,20 +19,24 @@ SPLITS = ("train", "training", *TEST_NAMES)
 NO_SHARD = "lies between the files that hold the pictures"
 
 
-def expand(pattern: str) -> list[str]:
-    """ "a-{08..10}.tar" -> a-08.tar, a-09.tar, a-10.tar; "{a,b}-{0..1}" -> a-0, a-1, b-0, b-1; else the text itself.
+def is_pattern(source: str | Path) -> bool:
+    """Whether it stands for several files: it holds braces, and nothing has that name itself."""
+    return bool(BRACES.search(str(source))) and not os.path.lexists(Path(source).expanduser())
 
-    Numbers are as wide as the wider of both ends where that starts with a zero. Raises ValueError for braces that are
-    neither a range upwards nor a list, and for more than MOST_FILES files.
+
+def expanded(source: str | Path) -> list[Path]:
+    """ "a-{08..10}.tar" -> a-08.tar, a-09.tar, a-10.tar; "{a,b}-{0..1}" -> a-0, a-1, b-0, b-1; else the path itself.
+
+    Numbers are as wide as the wider end where one starts with a zero. The files need not be there. Raises ValueError
+    for braces that are neither a range upwards nor a list, and for more than MOST_FILES files.
     """
-    pieces = BRACES.split(pattern)
-    choices = [[piece] if number % 2 == 0 else _choices(piece, pattern) for number, piece in enumerate(pieces)]
-    total = 1
-    for several in choices:
-        total *= len(several)
-    if total > MOST_FILES:
-        raise ValueError(f"'{pattern}' stands for {total:,} files; at most {MOST_FILES:,} are read")
-    return ["".join(parts) for parts in itertools.product(*choices)]
+    if not is_pattern(source):
+        return [Path(source).expanduser()]
+    pieces = BRACES.split(str(source))
+    choices = [[piece] if number % 2 == 0 else _choices(piece, str(source)) for number, piece in enumerate(pieces)]
+    if (total := math.prod(map(len, choices))) > MOST_FILES:
+        raise ValueError(f"'{source}' stands for {total:,} files; at most {MOST_FILES:,} are read")
+    return [Path("".join(parts)).expanduser() for parts in itertools.product(*choices)]
 
 
 def _choices(inside: str, pattern: str) -> list[str]:
@@ -41,7 +47,7 @@ def _choices(inside: str, pattern: str) -> list[str]:
         raise ValueError(f"'{pattern}': {{{inside}}} must be a range upwards such as {{000..007}}, or a list {{a,b}}")
     first, last = int(found[1]), int(found[2])
     if last - first >= MOST_FILES:
-        raise ValueError(f"'{pattern}' stands for over {MOST_FILES:,} files")
+        raise ValueError(f"'{pattern}' stands for over {MOST_FILES:,} files; at most {MOST_FILES:,} are read")
     padded = any(end.startswith("0") and len(end) > 1 for end in found.groups())
     width = max(len(end) for end in found.groups()) if padded else 1
     return [f"{number:0{width}}" for number in range(first, last + 1)]

@@ -16,6 +16,7 @@ from ssl_models.datasets._folder.listing import TEST_NAMES
 MOST_FILES = 100_000
 BRACES = re.compile(r"\{([^{}]*)\}")
 SPLITS = ("train", "training", *TEST_NAMES)
+Stamps = tuple[tuple[Path, int, int], ...]
 NO_SHARD = "lies between the files that hold the pictures"
 
 
@@ -78,6 +79,11 @@ def check_file(path: Path) -> None:
         raise FileNotFoundError(f"there is no file '{path}'")
     if why := files.fault(path, most=None):
         raise ValueError(f"'{path}' cannot be read: {why}")
+
+
+def stamped(paths: Iterable[Path]) -> Stamps:
+    """Each file with its size and the time of its last change, by which a change of it is seen."""
+    return tuple((path, found.st_size, found.st_mtime_ns) for path in paths for found in [path.stat()])
 
 
 def split_of(name: str) -> str:

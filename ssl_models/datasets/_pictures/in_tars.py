@@ -9,12 +9,13 @@ import json
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from ssl_models.datasets._common import archive, files
 from ssl_models.datasets._common.pictures import SUFFIXES
 from ssl_models.datasets._common.split import LeftOut
-from ssl_models.datasets._pictures import shards
+from ssl_models.datasets._pictures import label_sets, shards
 from ssl_models.datasets._pictures.found import Found, Picture
 
 SUFFIX = ".tar"
@@ -73,30 +74,38 @@ def find(source: str | Path, *, column: str = "") -> Found:
     """The pictures of a tar, of all *.tar at any depth of a folder, or of NAME-{000..007}.tar, in their order.
 
     column: the suffix of the picture in samples that have several, such as "jpg" or "input.png". Files named .cls,
-    .label, or .json with a "label" in it, tell a sample's class. A picture's name is TAR/MEMBER. Tars whose names hold
-    the word train, test or validation, or that lie in such folders, are splits (shards.roles).
+    .label, or .json with a "label" in it, tell a sample's class (label_sets.complete). A picture's name is that of its
+    member, and TAR/MEMBER where there are several tars. Tars whose names hold the word train, test or validation, or
+    that lie in such folders, are splits (shards.roles).
     Members that are links, devices, too large or whose name is not UTF-8 are left out and named.
     Raises FileNotFoundError for a tar that is missing, the first of a pattern; ValueError for a folder without tars, a
     compressed or damaged one, one with no file or no picture in it, two samples of one name in a tar, and several
     pictures in a sample where `column` names none.
     """
     paths, left_out = files_of(source)
-    root = _root(source, paths)
+    return _found(shards.stamped(paths), root_of(source, paths), left_out, column.removeprefix(".").lower())
+
+
+@lru_cache(maxsize=1)
+def _found(stamps: shards.Stamps, root: Path, left_out: tuple[LeftOut, ...], column: str) -> Found:
+    """The tars are indexed once for as long as they stay the same: a million headers take a minute."""
+    paths = [path for path, _, _ in stamps]
     names = [files.printable(path.relative_to(root).as_posix()) for path in paths]
     left = _Left()
-    suffix = column.removeprefix(".").lower()
-    tars = [_Index(path, name, suffix, left).pictures() for path, name in zip(paths, names, strict=True)]
+    tars = [_Index(path, name, column, left).pictures() for path, name in zip(paths, names, strict=True)]
     splits = [shards.split_of(name) for name in names]
     labelled = {split: True for split, tar in zip(splits, tars, strict=True) if any(labels for _, _, labels in tar)}
     roles, notes = shards.roles(splits, labelled)
-    pictures = [
-        Picture(name, content, labels, roles[split])
-        for split, tar in zip(splits, tars, strict=True)
-        if split in roles
-        for name, content, labels in tar
-    ]
+    pictures, others = label_sets.complete(
+        [
+            Picture(f"{name}/{member}" if len(paths) > 1 else member, content, labels, roles[split])
+            for name, split, tar in zip(names, splits, tars, strict=True)
+            if split in roles
+            for member, content, labels in tar
+        ]
+    )
     what = f"{len(paths):,} tars" if len(paths) > 1 else "a tar"
-    return Found(pictures, what, (*left_out, *left.found()), tuple(left.skipped), notes)
+    return Found(pictures, what, (*left_out, *left.found()), tuple(left.skipped), (*notes, *others))
 
 
 def files_of(source: str | Path) -> tuple[list[Path], tuple[LeftOut, ...]]:
@@ -115,7 +124,7 @@ def files_of(source: str | Path) -> tuple[list[Path], tuple[LeftOut, ...]]:
     return paths, left_out
 
 
-def _root(source: str | Path, paths: list[Path]) -> Path:
+def root_of(source: str | Path, paths: list[Path]) -> Path:
     """The folder that names of tars are relative to."""
     given = Path(source).expanduser()
     return given if given.is_dir() else Path(os.path.commonpath([path.parent for path in paths]))
@@ -138,7 +147,7 @@ class _Index:
         for member, (first, length) in archive.positions(self.path, self._wanted, skipped):
             self._add(member, Member(self.path, first, length))
         self.left.skipped += [f"{self.name}/{text}" for text in skipped]
-        found = [(f"{self.name}/{s.name}", s.picture, s.labels) for s in self.samples.values() if s.picture]
+        found = [(s.name.removeprefix("./"), s.picture, s.labels) for s in self.samples.values() if s.picture]
         if not self.first:
             raise ValueError(f"'{self.path}' is a tar with no file in it")
         if not found:

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from ssl_models.datasets._pictures import table_columns, table_rows, tables
+from ssl_models.datasets._pictures import in_parquet, parquet_columns, parquet_rows
 
 
 def png(red, size=8):
@@ -49,7 +49,7 @@ def test_a_hugging_face_data_set_has_splits_and_the_names_of_its_classes(tmp_pat
         columns = {"image": structs([row, row + 1]), "label": [0, 1], "width": [8, 8]}
         write(tmp_path / "data" / f"{name}.parquet", columns, HUGGING)
     (tmp_path / "README.md").write_text("x")
-    found = tables.find(tmp_path)
+    found = in_parquet.find(tmp_path)
     assert found.what == "3 parquet files, pictures in the column 'image'"
     assert reds(found) == [5, 6, 1, 2, 3, 4]
     assert [picture.split for picture in found.pictures] == ["test"] * 2 + ["train"] * 4
@@ -60,14 +60,14 @@ def test_a_hugging_face_data_set_has_splits_and_the_names_of_its_classes(tmp_pat
 
 def test_paths_name_pictures_where_they_are_unique(tmp_path):
     path = write(tmp_path / "a.parquet", {"image": structs([1, 2], ["cats/1.png", "/dogs/1.png"])})
-    assert [picture.name for picture in tables.find(path).pictures] == ["cats/1.png", "dogs/1.png"]
+    assert [picture.name for picture in in_parquet.find(path).pictures] == ["cats/1.png", "dogs/1.png"]
     write(path, {"image": structs([1, 2], ["1.png", "1.png"])})
-    assert [picture.name for picture in tables.find(path).pictures] == ["a.parquet/0", "a.parquet/1"]
+    assert [picture.name for picture in in_parquet.find(path).pictures] == ["a.parquet/0", "a.parquet/1"]
 
 
 def test_plain_bytes_are_found_by_what_they_hold(tmp_path):
     path = write(tmp_path / "a.parquet", {"hash": [b"\x00", b"\x01"], "photo": [png(7), png(8)], "id": [5, 6]})
-    found = tables.find(path)
+    found = in_parquet.find(path)
     assert reds(found) == [7, 8]
     assert labels(found) == [{}, {}]
 
@@ -80,17 +80,17 @@ def test_which_columns_are_labels(tmp_path):
         "width": [8, 8, 9, 9],
     }
     path = write(tmp_path / "a.parquet", columns)
-    assert labels(tables.find(path)) == [{"species": "cat"}, {"species": "dog"}, {"species": "cat"}, {}]
-    assert labels(tables.find(path, labels="width"))[2] == {"width": "9"}
-    assert labels(tables.find(path, labels="none")) == [{}] * 4
+    assert labels(in_parquet.find(path)) == [{"species": "cat"}, {"species": "dog"}, {"species": "cat"}, {}]
+    assert labels(in_parquet.find(path, labels="width"))[2] == {"width": "9"}
+    assert labels(in_parquet.find(path, labels="none")) == [{}] * 4
     named = write(path, {**columns, "coarse_label": [1, 1, -1, 0]})
-    assert labels(tables.find(named)) == [{"coarse_label": "1"}] * 2 + [{}, {"coarse_label": "0"}]
+    assert labels(in_parquet.find(named)) == [{"coarse_label": "1"}] * 2 + [{}, {"coarse_label": "0"}]
 
 
 def test_a_test_split_without_labels_gives_way_to_validation(tmp_path):
     for name, classes in (("train", [0, 1]), ("test", [-1, -1]), ("validation", [1, 0])):
         write(tmp_path / f"{name}-00000-of-00001.parquet", {"image": structs([1, 2]), "label": classes}, HUGGING)
-    found = tables.find(tmp_path)
+    found = in_parquet.find(tmp_path)
     assert [picture.split for picture in found.pictures] == ["train", "train", "test", "test"]
     assert labels(found)[2:] == [{"label": "dog"}, {"label": "cat"}]
     assert found.notes == ("the split test passed over: validation is the test split",)
@@ -99,12 +99,12 @@ def test_a_test_split_without_labels_gives_way_to_validation(tmp_path):
 def test_rows_in_order_decode_each_row_group_once_whatever_the_threads(tmp_path, monkeypatch):
     numbers = list(range(200))
     path = write(tmp_path / "a.parquet", {"image": structs(numbers)}, rows_in_a_group=50)
-    monkeypatch.setattr(table_rows, "STRETCH_BYTES", 0)  # 32 rows
-    begun, begin = [], table_rows._Stretches._begin
+    monkeypatch.setattr(parquet_rows, "STRETCH_BYTES", 0)  # 32 rows
+    begun, begin = [], parquet_rows._Stretches._begin
     monkeypatch.setattr(
-        table_rows._Stretches, "_begin", lambda self, group: (begun.append(group), begin(self, group))[1]
+        parquet_rows._Stretches, "_begin", lambda self, group: (begun.append(group), begin(self, group))[1]
     )
-    found = tables.find(path)
+    found = in_parquet.find(path)
     for start in range(0, 200, 25):  # what is decoded at one time
         with ThreadPoolExecutor(8) as pool:
             content = list(pool.map(lambda picture: picture.content(), found.pictures[start : start + 25]))
@@ -115,11 +115,11 @@ def test_rows_in_order_decode_each_row_group_once_whatever_the_threads(tmp_path,
 
 
 def test_only_a_few_stretches_of_rows_are_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(table_rows, "STRETCH_BYTES", 0)
+    monkeypatch.setattr(parquet_rows, "STRETCH_BYTES", 0)
     noise = [b"%07d" % row * 20_000 for row in range(400)]  # 56 MB in one row group
     pages = {"use_dictionary": False, "write_batch_size": 16, "compression": "none"}
     path = write(tmp_path / "a.parquet", {"image": noise}, {"image": {"_type": "Image"}}, 400, **pages)
-    found = tables.find(path)
+    found = in_parquet.find(path)
     before = pyarrow.total_allocated_bytes()
     most = 0
     for row, picture in enumerate(found.pictures):
@@ -130,8 +130,8 @@ def test_only_a_few_stretches_of_rows_are_held(tmp_path, monkeypatch):
 
 def test_a_row_without_bytes_is_told_when_it_is_read(tmp_path):
     path = write(tmp_path / "a.parquet", {"image": [*structs([1]), {"bytes": None, "path": "b.png"}]})
-    found = tables.find(path)
-    assert reds(tables.Found(found.pictures[:1], "")) == [1]
+    found = in_parquet.find(path)
+    assert reds(in_parquet.Found(found.pictures[:1], "")) == [1]
     with pytest.raises(ValueError, match="the row holds no bytes of a picture"):
         found.pictures[1].content()
 
@@ -194,12 +194,12 @@ BAD = {
 def test_bad_input_is_refused_by_name(tmp_path, case):
     make, column, kind, message = BAD[case]
     with pytest.raises(kind, match=message):
-        tables.find(make(tmp_path), column=column)
+        in_parquet.find(make(tmp_path), column=column)
 
 
 def test_a_damaged_page_is_told_as_a_fault_of_its_rows(tmp_path):
     path = write(tmp_path / "a.parquet", {"image": structs(range(9))}, rows_in_a_group=9)
-    found = tables.find(path)
+    found = in_parquet.find(path)
     content = bytearray(path.read_bytes())
     content[4:200] = bytes(196)
     path.write_bytes(content)
@@ -211,4 +211,4 @@ def test_a_damaged_page_is_told_as_a_fault_of_its_rows(tmp_path):
 def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     with pytest.raises(ImportError, match="pip install pyarrow"):
-        table_columns.opened(tmp_path / "a.parquet")
+        parquet_columns.opened(tmp_path / "a.parquet")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ssl_models.datasets._common import files
 from ssl_models.datasets._common.split import LeftOut
-from ssl_models.datasets._pictures import shards, table_columns
+from ssl_models.datasets._pictures import label_sets, parquet_columns, shards
 from ssl_models.datasets._pictures.found import Found, Picture
-from ssl_models.datasets._pictures.table_rows import Row, Tables
+from ssl_models.datasets._pictures.parquet_rows import Row, Tables
 
 SUFFIX = ".parquet"
 
@@ -23,9 +24,9 @@ class _Table:
     path: Path
     name: str
     opened: Any
-    image: table_columns.ImageColumn
+    image: parquet_columns.ImageColumn
     paths: list[str] | None = None
-    labels: dict[str, table_columns.Labels] = field(default_factory=dict)
+    labels: dict[str, parquet_columns.Labels] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -44,6 +45,13 @@ def find(source: Path, *, column: str = "", labels: str = "auto") -> Found:
     cannot be read, no or several columns of pictures, an unknown `column`, and no rows; ImportError without pyarrow.
     """
     paths, left_out = files_of(source)
+    return _found(shards.stamped(paths), source, left_out, column, labels)
+
+
+@lru_cache(maxsize=1)
+def _found(stamps: shards.Stamps, source: Path, left_out: tuple[LeftOut, ...], column: str, labels: str) -> Found:
+    """The columns of names and labels are read once for as long as the files stay the same."""
+    paths = [path for path, _, _ in stamps]
     root = source if source.is_dir() else source.parent
     tables = [_table(path, root, column) for path in paths]
     if not sum(table.rows for table in tables):
@@ -58,7 +66,8 @@ def find(source: Path, *, column: str = "", labels: str = "auto") -> Found:
     used = [table for table in tables if shards.split_of(table.name) in roles]
     what = f"{len(paths):,} parquet files" if len(paths) > 1 else "a parquet file"
     told = f"{what}, pictures in the column '{tables[0].image.name}'"
-    return Found(list(_pictures(used, roles)), told, left_out, notes=notes)
+    pictures, others = label_sets.complete(list(_pictures(used, roles)))
+    return Found(pictures, told, left_out, notes=(*notes, *others))
 
 
 def files_of(source: Path) -> tuple[list[Path], tuple[LeftOut, ...]]:
@@ -75,17 +84,17 @@ def files_of(source: Path) -> tuple[list[Path], tuple[LeftOut, ...]]:
 
 
 def _table(path: Path, root: Path, column: str) -> _Table:
-    opened = table_columns.opened(path)
-    with table_columns.told(path):
-        image = table_columns.image_column(opened, column, str(path))
+    opened = parquet_columns.opened(path)
+    with parquet_columns.told(path):
+        image = parquet_columns.image_column(opened, column, str(path))
     return _Table(path, files.printable(path.relative_to(root).as_posix()), opened, image)
 
 
 def _read_others(table: _Table, labels: str) -> None:
     """The names and labels of all rows; then the file is closed."""
-    with table_columns.told(table.path):
-        table.paths = table_columns.paths(table.opened, table.image)
-        table.labels = table_columns.labels(table.opened, labels)
+    with parquet_columns.told(table.path):
+        table.paths = parquet_columns.paths(table.opened, table.image)
+        table.labels = parquet_columns.labels(table.opened, labels)
         table.opened.close()
 
 
@@ -104,7 +113,7 @@ def _agree(tables: list[_Table]) -> None:
             )
     rows = sum(table.rows for table in tables)
     shared = [name for name in first.labels if all(name in table.labels for table in tables)]
-    kept = [name for name in shared if table_columns.are_labels([table.labels[name] for table in tables], rows)]
+    kept = [name for name in shared if parquet_columns.are_labels([table.labels[name] for table in tables], rows)]
     for table in tables:
         table.labels = {name: table.labels[name] for name in kept}
 
@@ -113,15 +122,10 @@ def _pictures(tables: list[_Table], roles: Mapping[str, str]) -> Iterator[Pictur
     every = [name for table in tables for name in table.paths or [""]]
     by_path = all(every) and len(set(every)) == len(every)
     source = Tables([(table.path, table.image.leaf) for table in tables])
-    known: dict[tuple[str | None, ...], dict[str, str]] = {}
     for number, table in enumerate(tables):
         role = roles[shards.split_of(table.name)]
         names = table.paths if by_path and table.paths else [f"{table.name}/{row}" for row in range(table.rows)]
-        columns = [labels.values for labels in table.labels.values()]
+        columns = [(name, labels.values) for name, labels in table.labels.items()]
         for row, own in enumerate(names):
-            classes = tuple(values[row] for values in columns)
-            if classes not in known:
-                known[classes] = {
-                    key: value for key, value in zip(table.labels, classes, strict=True) if value is not None
-                }
-            yield Picture(own, Row(source, number, row), known[classes], role)
+            classes = {name: value for name, values in columns if (value := values[row]) is not None}
+            yield Picture(own, Row(source, number, row), classes, role)

@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from ssl_models.datasets._pictures import shards, tars
+from ssl_models.datasets._pictures import in_tars, shards
 from tests.ssl_models.test_archive import pack
 from tests.ssl_models.test_cifar10 import png
 
@@ -41,12 +41,12 @@ def labels(found):
 def test_a_pattern_names_its_tars_in_order(tmp_path):
     for number in (9, 10, 11):
         write(tmp_path / f"a-{number:03}.tar", samples(number))
-    found = tars.find(str(tmp_path / "a-{009..011}.tar"))
+    found = in_tars.find(str(tmp_path / "a-{009..011}.tar"))
     assert found.what == "3 tars"
     assert names(found)[:3] == ["a-009.tar/0009.png", "a-009.tar/0010.png", "a-010.tar/0010.png"]
     assert [picture.content() for picture in found.pictures[:2]] == [png(9), png(10)]
     assert labels(found)[:2] == [{"cls": "1"}, {"cls": "0"}]
-    assert names(tars.find(tmp_path)) == names(found)
+    assert names(in_tars.find(tmp_path)) == names(found)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_pattern_of_too_many_files_is_refused(pattern):
 def test_a_name_with_braces_that_is_there_is_no_pattern(tmp_path):
     path = write(tmp_path / "a{1}.tar", samples(1))
     assert not shards.is_pattern(path)
-    assert names(tars.find(path)) == ["a{1}.tar/0001.png", "a{1}.tar/0002.png"]
+    assert names(in_tars.find(path)) == ["0001.png", "0002.png"]
 
 
 def test_labels_are_read_of_cls_label_and_json(tmp_path):
@@ -87,7 +87,7 @@ def test_labels_are_read_of_cls_label_and_json(tmp_path):
         **{"d.json": b"{", "e.cls": b"\xff", "f.json": b'{"width": 8}', "g.json": b'{"label": [1]}'},
     }
     members = [item for name, content in contents.items() for item in ((name, content), (f"{name[0]}.png", png(1)))]
-    found = tars.find(write(tmp_path / "a.tar", members))
+    found = in_tars.find(write(tmp_path / "a.tar", members))
     assert labels(found) == [{"label": "3"}, {"label": "café"}, {}, {}, {}, {}, {}]
     assert {(left.suffix, left.reason, left.count, left.example) for left in found.left_out} == {
         (".txt", "no suffix of a picture or a label that is read", 1, "a.tar/c.txt"),
@@ -99,7 +99,7 @@ def test_labels_are_read_of_cls_label_and_json(tmp_path):
 def test_splits_are_told_by_the_names_of_tars(tmp_path):
     for name in ("train-0", "train-1", "val-0"):
         write(tmp_path / f"set-{name}.tar", samples(1))
-    assert [picture.split for picture in tars.find(tmp_path).pictures] == ["train"] * 4 + ["test"] * 2
+    assert [picture.split for picture in in_tars.find(tmp_path).pictures] == ["train"] * 4 + ["test"] * 2
 
 
 def test_one_of_several_pictures_is_named_as_column(tmp_path):
@@ -107,16 +107,16 @@ def test_one_of_several_pictures_is_named_as_column(tmp_path):
     with pytest.raises(
         ValueError, match=r"the sample 'x/a'.* has several pictures: jpg, seg\.png; name one as `column`"
     ):
-        tars.find(path)
+        in_tars.find(path)
     for column, red in (("jpg", 2), (".seg.png", 1)):
-        assert [picture.content() for picture in tars.find(path, column=column).pictures] == [png(red)]
+        assert [picture.content() for picture in in_tars.find(path, column=column).pictures] == [png(red)]
     with pytest.raises(ValueError, match=r"a.tar' holds no picture of the suffix 'webp' \(column\)"):
-        tars.find(path, column="webp")
+        in_tars.find(path, column="webp")
 
 
 def test_nothing_is_held_in_memory_and_a_changed_tar_is_told(tmp_path):
     path = write(tmp_path / "a.tar", samples(1))
-    found = tars.find(path)
+    found = in_tars.find(path)
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(ValueError, match=r"the tar 'a\.tar' is shorter than it was"):
         found.pictures[1].content()
@@ -125,8 +125,8 @@ def test_nothing_is_held_in_memory_and_a_changed_tar_is_told(tmp_path):
 def test_links_devices_and_odd_names_are_named(tmp_path):
     link, pipe = tarfile.TarInfo("l.png"), tarfile.TarInfo("p.png")
     link.type, pipe.type = tarfile.SYMTYPE, tarfile.FIFOTYPE
-    found = tars.find(pack(tmp_path / "a.tar", "good.png", "caf\udce9.png", "._good.png", link, pipe, mode="w"))
-    assert names(found) == ["a.tar/good.png"]
+    found = in_tars.find(pack(tmp_path / "a.tar", "good.png", "caf\udce9.png", "._good.png", link, pipe, mode="w"))
+    assert names(found) == ["good.png"]
     assert found.skipped == (
         "a.tar/caf\\xe9.png: its name is not UTF-8",
         "a.tar/l.png: a link in the archive, not a file",
@@ -172,16 +172,16 @@ def test_bad_tars_are_refused_by_name(tmp_path, case):
     make, message = BAD[case]
     make(tmp_path / "a.tar")
     with pytest.raises(ValueError, match=message):
-        tars.find(tmp_path / "a.tar")
+        in_tars.find(tmp_path / "a.tar")
 
 
 def test_what_is_not_there_is_named(tmp_path):
     write(tmp_path / "a-0.tar", samples(1))
     with pytest.raises(FileNotFoundError, match=r"there is no file '.*a-1\.tar'"):
-        tars.find(str(tmp_path / "a-{0..2}.tar"))
+        in_tars.find(str(tmp_path / "a-{0..2}.tar"))
     (tmp_path / "b").mkdir()
     with pytest.raises(ValueError, match=r"b' holds no \*\.tar$"):
-        tars.find(tmp_path / "b")
+        in_tars.find(tmp_path / "b")
     write(tmp_path / "b" / "a.tar.gz", samples(1), "w:gz")
     with pytest.raises(ValueError, match=r"b' holds no \*\.tar; unpack a\.tar\.gz and its like to a plain \.tar"):
-        tars.find(tmp_path / "b")
+        in_tars.find(tmp_path / "b")

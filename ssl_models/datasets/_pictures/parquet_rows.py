@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_models.datasets._pictures import table_columns
+from ssl_models.datasets._pictures import parquet_columns
 
 STRETCH_BYTES = 2**24
 """About as much is decoded at once, and at least FEWEST_ROWS rows: those that several threads ask for at one time."""
@@ -31,7 +31,7 @@ class Tables:
     def picture(self, number: int, row: int) -> bytes:
         """The bytes of a row of the file `number`. Raises ValueError for a row without, and for a damaged file."""
         path, leaf = self._tables[number]
-        with self._lock, table_columns.told(path):
+        with self._lock, parquet_columns.told(path):
             if number not in self._open:
                 self._open[number] = _Stretches(path, leaf)
                 if len(self._open) > OPEN_FILES:
@@ -63,7 +63,7 @@ class _Stretches:
     """
 
     def __init__(self, path: Path, leaf: str) -> None:
-        self._file, self._leaf = table_columns.opened(path), leaf
+        self._file, self._leaf = parquet_columns.opened(path), leaf
         metadata = self._file.metadata
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)])
@@ -103,5 +103,5 @@ class _Stretches:
             self._group = -1  # begun anew by the next row
             raise
         if len(batch):
-            self._kept.append((self._next, table_columns.leaf_values(batch, self._leaf)))
+            self._kept.append((self._next, parquet_columns.leaf_values(batch, self._leaf)))
             self._next += len(batch)

@@ -94,7 +94,7 @@ def paths(file: Any, image: ImageColumn) -> list[str] | None:
 
 
 def labels(file: Any, wanted: str) -> dict[str, Labels]:
-    """Column -> its labels, by `labels` of tables.find; columns of texts only as far as they have few values."""
+    """Column -> its labels, by `labels` of in_parquet.find; columns of texts only as far as they have few values."""
     if wanted == "none":
         return {}
     schema = file.schema_arrow

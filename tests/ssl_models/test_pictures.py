@@ -75,7 +75,7 @@ def flat(tmp_path, dtype, suffix, *brightest):
     for number, most in enumerate(brightest):
         place = tmp_path / ("test" if number else "train") / f"{number}.{suffix}"
         save(place, np.repeat(ramp(0, most).round().astype(dtype)[None], SIDE, 0))
-    return folder.load(seed=0, source=str(tmp_path), size=SIDE)
+    return folder.load(seed=0, source=str(tmp_path), store=1.0, size=SIDE)
 
 
 def test_twelve_bits_in_sixteen_are_not_black_and_told(tmp_path):
@@ -100,7 +100,7 @@ def test_formats_that_state_their_depth_are_left_as_pillow_scales_them(tmp_path)
         (tmp_path / name).mkdir()
         values = np.full((SIDE, SIDE), 1000, ">u2")
         (tmp_path / name / "a.pgm").write_bytes(b"P5 12 12 4000\n" + values.tobytes())
-    data = folder.load(seed=0, source=str(tmp_path), size=SIDE)
+    data = folder.load(seed=0, source=str(tmp_path), store=1.0, size=SIDE)
     assert data.train.images.unique().tolist() == [63]
     assert data.notes == ()
 
@@ -110,7 +110,7 @@ def test_dark_colours_of_sixteen_bits_are_told(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.ppm").write_bytes(b"P6 12 12 255\n" + bytes(3 * SIDE * SIDE))
         (tmp_path / name / "b.png").write_bytes(png_of_48_bits(4095))
-    data = folder.load(seed=0, source=str(tmp_path), size=SIDE)
+    data = folder.load(seed=0, source=str(tmp_path), store=1.0, size=SIDE)
     assert data.notes == (
         "colours of 16 bits: their upper 8 are read, and these are at most 15 of 255; save them with 8 bits",
     )
@@ -144,7 +144,7 @@ def test_a_decompression_bomb_is_an_error_that_names_the_file(tmp_path, monkeypa
     for name in ("train/a", "test/b"):
         save(tmp_path / f"{name}.png", np.zeros((10, 10), np.uint8))
     save(tmp_path / "test/bomb.png", np.zeros((10, 11), np.uint8))
-    data = folder.load(seed=0, source=str(tmp_path), size=4)
+    data = folder.load(seed=0, source=str(tmp_path), store=1.0, size=4)
     assert data.skipped == ("test/bomb.png: it has more than 100 pixels (11 x 10)",)
 
 
@@ -182,7 +182,7 @@ def test_pictures_of_rare_suffixes_are_read(tmp_path, suffix, form):
     for number in range(3):
         save(tmp_path / f"{number}.{suffix}", np.full((8, 8, 3), 90, np.uint8), format=form)
     assert folder.count(source=str(tmp_path)) == (2, 1)
-    assert folder.load(seed=0, source=str(tmp_path), size=8).train.images.unique().tolist() == [90]
+    assert folder.load(seed=0, source=str(tmp_path), store=1.0, size=8).train.images.unique().tolist() == [90]
 
 
 def test_bytes_and_files_are_decoded_alike(tmp_path):

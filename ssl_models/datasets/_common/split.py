@@ -27,9 +27,10 @@ pixel (0, 0) covers [0, 1) both ways. K classes, P points, M boxes of all N samp
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IMAGES = "images"
 

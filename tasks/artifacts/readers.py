@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 ROOM = "room"
 """The keyword of a reader's `load` that is no setting: see `load` below."""
+TABLES = ("labels", "group")
+"""Settings that may name a file of the user's own."""
 
 
 def reader_of(block: Mapping[str, Any]) -> Any:
@@ -22,12 +24,21 @@ def reader_of(block: Mapping[str, Any]) -> Any:
 
 
 def reader_settings(root: Path, block: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """What the reader's `load` is called with; `source` counts from the project's folder."""
+    """What the reader's `load` is called with; `source` and tables (.csv) count from the project's folder."""
     accepted = inspect.signature(reader_of(block).load).parameters
     settings = {name: value for name, value in block.items() if name in accepted} | {"seed": seed}
     if "source" in settings:
-        settings["source"] = str(root / settings["source"])
+        settings["source"] = str(root / Path(settings["source"]).expanduser())
+    for name in TABLES:
+        if str(settings.get(name, "")).lower().endswith(".csv"):
+            settings[name] = str(root / Path(settings[name]).expanduser())
     return settings
+
+
+def told(root: Path, block: Mapping[str, Any], seed: int) -> str:
+    """What a reader takes the data set for, in one line; empty where it tells nothing."""
+    reader = reader_of(block)
+    return str(reader.told(**reader_settings(root, block, seed))) if hasattr(reader, "told") else ""
 
 
 def load(root: Path, block: Mapping[str, Any], seed: int, room: Path) -> Dataset:

@@ -55,10 +55,8 @@ def test_class_folders_are_split_by_class(classes):
 def test_the_split_follows_the_seed_and_nothing_else(tmp_path):
     for index in range(20):
         plain(tmp_path / f"{index:02}.png", (index, 0, 0))
-    reds = [
-        folder.load(seed=seed, source=str(tmp_path), store=1.0, size=4).test.images[:, 0, 0, 0].tolist()
-        for seed in (0, 0, 1)
-    ]
+    loaded = [folder.load(seed=seed, source=str(tmp_path), store=1.0, size=4) for seed in (0, 0, 1)]
+    reds = [data.test.images[:, 0, 0, 0].tolist() for data in loaded]
     assert reds[0] == reds[1] != reds[2]
     data = folder.load(seed=0, source=str(tmp_path), store=1.0, size=4)
     together = torch.cat([data.train.images, data.test.images])[:, 0, 0, 0].tolist()
@@ -247,7 +245,7 @@ def test_one_image_is_too_few(tmp_path):
 )
 def test_settings_out_of_range_are_refused(classes, settings, message):
     for call in (
-        lambda: folder.load(seed=0, source=str(classes), store=1.0, **settings),
+        lambda: folder.load(seed=0, source=str(classes), **settings),
         lambda: count(classes, settings),
     ):
         with pytest.raises(ValueError, match=message):

@@ -162,7 +162,7 @@ def _add_own(
         if known.get("reader") == reader and known.get("source") == source:
             return name, text
     name = own_data.new_name(own, lambda name: name in datasets or occupied(name))
-    block = {"name": name, "reader": reader, "source": source}
+    block: dict[str, Any] = {"name": name, "reader": reader, "source": source}
     block |= {} if "size" in asked else own_data.suiting_size(root, block)
     written = yaml.safe_dump(block, default_flow_style=True, width=10**6, sort_keys=False).strip()
     return name, _with_entry(text, "datasets", f"  {name}: &{name} {written}")

@@ -10,6 +10,8 @@ import yaml
 
 from tasks.settings.schema import ParameterError, parse_yaml
 
+VALUE = r"""("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,{}\[\]"'][^,{}\[\]]*?|)"""
+"""One number, word or text in a mapping on one line; or none."""
 PLAIN = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 """A value that YAML takes for this text without quotes, if it says so itself."""
 
@@ -45,7 +47,7 @@ def with_settings(text: str, block: str, name: str, settings: Mapping[str, Any])
 
 def _with_setting(line: str, key: str, value: Any) -> str:
     """The line with the value of a key changed, or added at the end of the mapping."""
-    own = rf"""([{{,][ \t]*{re.escape(key)}:[ \t]*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,{{}}\[\]"'][^,{{}}\[\]]*?|)(?=[ \t]*[,}}])"""
+    own = rf"([{{,][ \t]*{re.escape(key)}:[ \t]*){VALUE}(?=[ \t]*[,}}])"
     changed, count = re.subn(own, lambda found: found[1] + _in_yaml(value), line, count=1)
     if count:
         return changed

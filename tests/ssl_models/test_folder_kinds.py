@@ -11,7 +11,7 @@ import pytest
 from ssl_models.datasets import folder, voc
 from ssl_models.datasets._common import files
 from ssl_models.datasets._common.split import LeftOut
-from ssl_models.datasets._pictures import decoding
+from tests.ssl_models.pictures import shown
 from tests.ssl_models.test_folder import plain
 from tests.ssl_models.test_voc import layout, write
 
@@ -54,7 +54,7 @@ def test_links_to_nothing_pipes_sockets_and_circles_are_never_opened_and_named(p
 def test_devices_are_not_opened():
     assert files.fault("/dev/null") == "a device, not a file"
     with pytest.raises(ValueError, match="a device"):
-        decoding.decode(Path("/dev/null"), 8)
+        shown(Path("/dev/null"), 8)
 
 
 def test_names_that_are_not_utf_8_are_printed_with_their_bytes(photos):

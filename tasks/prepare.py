@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 def prepare(context: Context) -> Result:
     """-> data/<data>/, metrics/<data>/prepare.json, metrics/<data>/pictures/; what the reader notes, to the log."""
     block, seed = context.parameters["data"], context.parameters["seed"]
+    if line := readers.told(context.project.root, block, seed):
+        print(line)
     dataset = readers.load(context.project.root, block, seed, context.places.dataset)
     _draw(context.places.pictures, dataset, readers.reader_of(block), seed)
     summary = Stored(context.places.dataset).write(dataset)
+    for left in dataset.left_out:
+        print(f"left out: {left.count:,} of {left.suffix or 'no suffix'} ({left.reason}), such as {left.example}")
     for note in dataset.notes:
         print(f"note: {note}")
     known = {"notes": list(dataset.notes)} if dataset.notes else {}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssl_models.datasets._common import files
+from ssl_models.datasets._common import collection, files
 from ssl_models.datasets._common.passed_over import in_short
 from ssl_models.datasets._common.split import LeftOut
 from ssl_models.datasets._folder.draw import chosen_for_test
@@ -50,6 +50,7 @@ class Listing:
     what: str = ""
 
 
+@collection.paused()
 def arranged(
     found: Found,
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from ssl_models.datasets._common import collection
 from ssl_models.datasets._common.pictures import SUFFIXES
 from ssl_models.datasets._folder.listing import TEST_NAMES, why
 from ssl_models.datasets._folder.tree import Tree, Wanted, inside
@@ -14,6 +15,7 @@ WANTED = Wanted(SUFFIXES, noun="image", what="a picture")
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
+@collection.paused()
 def find(root: Path) -> Found:
     """Files whose suffix is in SUFFIXES, folder by folder in the order of names; links are followed.
 

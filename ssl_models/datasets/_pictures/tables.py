@@ -87,10 +87,10 @@ def _check_header(header: list[str], where: str) -> None:
             f"{where}: no column is called `{FILE}`; the header is: {shown}. Name the columns in the first line, with "
             "commas between them"
         )
-    if twice := next((name for name in header if header.count(name) > 1), None):
-        raise ValueError(f"{where}: two columns are called '{files.printable(twice)}'; rename one")
-    if odd := next((name for name in header if not NAME.fullmatch(name)), None):
-        what = f"'{files.printable(odd)}' is the name of a column" if odd else "a column has no name"
+    if twice := [name for name in header if name and header.count(name) > 1]:
+        raise ValueError(f"{where}: two columns are called '{files.printable(twice[0])}'; rename one")
+    if odd := [name for name in header if not NAME.fullmatch(name)]:
+        what = f"'{files.printable(odd[0])}' is the name of a column" if odd[0] else "a column has no name"
         raise ValueError(f"{where}: {what}; use letters, digits, spaces, - and _, at most 100")
     if len(header) == 1:
         raise ValueError(f"{where}: it has no column beside `{FILE}`")

@@ -14,7 +14,7 @@ import yaml
 from tasks.process.files import whole_file
 from tasks.selection import scope
 from tasks.selection.scope import Axis
-from tasks.settings import data_kinds, flow_line, own_data, sets, yaml_files
+from tasks.settings import data_kinds, own_data, own_lines, sets, yaml_files
 from tasks.settings.params import check_parameters, read
 from tasks.settings.schema import ParameterError, check_names, parse_yaml
 from tasks.settings.values import is_name, plain
@@ -48,7 +48,7 @@ def select_data(
     if name not in datasets:
         name, text = _add_own(root, text, datasets, own_data.found(name, datasets), settings, occupied)
     if settings:
-        text = flow_line.with_settings(text, "datasets", name, settings)
+        text = own_lines.with_settings(text, "datasets", name, settings)
     if options.size is not None:
         own_data.check_size(root, parse_yaml(text)["datasets"][name], options.size)
     text = _with_line(text, "data", f"*{name}", asked)

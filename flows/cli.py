@@ -26,6 +26,7 @@ from flows.vectors import vectors
 from tasks.project import paths
 from tasks.selection import scope
 from tasks.settings import edit
+from tasks.settings.own_data import Options
 from tasks.settings.schema import ParameterError
 from tasks.settings.values import WHOLE
 from tasks.staleness import outputs
@@ -66,7 +67,26 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME|FOLDER|FILE",
-            help="Use this data set of params.yaml, or this folder of images, sounds or text (or .txt), from now on.",
+            help="Use this data set of params.yaml, or this folder of images, sounds or text, from now on; or a text "
+            "(.txt), a list of images (.txt), a table (.parquet) or tars (NAME-{000..007}.tar) of images.",
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|folders|none|FILE.csv",
+            help="Where labels of images are: in folders, nowhere, or in a table with a column `file` and others.",
+        ),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=1, max=WHOLE["size"][1], help="The size in pixels that images are used at."),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="folder|day|FILE.csv",
+            help="Which images stay on one side of the split: a folder's, a day's, or as a table (file,group) says.",
         ),
     ] = None,
     jobs: Annotated[
@@ -106,6 +126,8 @@ def run(
 
         covey run --data ~/photos        the same runs, on a folder of your own images
 
+        covey run --data ~/photos --labels none --size 128 --group day
+
         covey run --data ~/corpus.txt    the runs for words, on a text of your own
 
         covey run --all                  all runs of params.yaml, not only the selected set
@@ -140,10 +162,12 @@ def run(
                 scope.ALL if everything else runs,
                 protocols,
                 occupied=partial(outputs.occupied, project),
+                options=Options(labels, size, group),
             ) as name,
         ):
             if name is not None:
                 print(f"Data set: {name}")
+                command.tell_of_data(project)
             ending = command.run(project, asked)
     if ending is not None and ending.code:
         raise typer.Exit(ending.code)

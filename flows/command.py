@@ -58,6 +58,19 @@ class Asked:
     scheduler: str | None = None
 
 
+def tell_of_data(project: Project) -> None:
+    """Prints what the selected data set is taken for, where its reader tells. Raises ParameterError if it cannot be."""
+    from tasks.settings import readers
+
+    block = project.parameters["data"]
+    try:
+        line = readers.told(project.root, block, project.parameters["seed"])
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"datasets.{block['name']}: {error}") from None
+    if line:
+        print(line)
+
+
 def run(project: Project, asked: Asked) -> Ending | None:
     """Brings the project up to date and prints the result. Returns None if nothing was stale.
 

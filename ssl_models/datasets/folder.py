@@ -1,124 +1,111 @@
-"""A folder of images of any kind and size, with class folders, with splits, or with neither."""
+"""A folder of images of any kind and size, at any depth, with labels and groups as the user says."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from numpy import ndarray
-from torch import Tensor
-
-from ssl_models.datasets._common import files, pictures
 from ssl_models.datasets._common.pictures import SUFFIXES as SUFFIXES
-from ssl_models.datasets._common.pictures import Greys
-from ssl_models.datasets._common.split import IMAGES, Dataset, Split
-from ssl_models.datasets._folder.listing import Entry, Listing, Wanted, list_files
+from ssl_models.datasets._pictures import arrangement, in_folder
+from ssl_models.datasets._pictures.arrangement import Listing
 
-WANTED = Wanted(SUFFIXES, noun="image", what="a picture")
+if TYPE_CHECKING:
+    from ssl_models.datasets._common.split import Dataset
 
 
-def load(*, seed: int, source: str, size: int = 32, test_fraction: float = 0.2, unreadable: str = "skip") -> Dataset:
-    """Images (N, 3, size, size) uint8: the short side is scaled to `size`, and the middle is kept.
+def load(
+    *,
+    seed: int,
+    source: str,
+    size: int = 32,
+    store: float = 1.15,
+    labels: str = "auto",
+    group: str = "",
+    test_fraction: float = 0.2,
+    unreadable: str = "skip",
+    room: Path | None = None,
+) -> Dataset:
+    """Images (N, 3, S, S) uint8: the short side is scaled to S = size * store, and the middle is kept.
 
-    source: a folder in one of these layouts, in sorted order:
-      train/CLASS/* and test/CLASS/* (or val/, valid/, validation/; only the first of them that is there is read);
-      CLASS/*, of which test_fraction of each class, drawn with `seed`, is the test split;
-      images only: no labels, split in the same way. train/* and test/* without class folders have no labels either.
-    Files whose suffix is not in SUFFIXES are not images; `Dataset.notes` counts them. Hidden ones are ignored. Links
-    are followed. A link to nothing, a circle of links, a pipe, a socket, a device, a file without permission and a name
-    that is not UTF-8 are never opened, and are named in `Dataset.skipped`.
+    source: a folder. All files below it whose suffix is in SUFFIXES are images; `Dataset.left_out` counts the others by
+      suffix. Hidden ones are ignored, links are followed. A link to nothing, a circle of links, a pipe, a socket, a
+      device, what may not be read and a name that is not UTF-8 are never opened, and are named in `Dataset.skipped`.
+      train/* and test/* (or val/, valid/, validation/; only the first of them that is there is read) are the splits;
+      otherwise a part test_fraction, drawn with `seed` within each class, is the test split.
+    size: images are used at size x size. store: how much larger they are stored, for crops to be taken from; 1 to 4.
+    labels: "auto": class folders, where all images lie exactly one folder deep (below train/ and test/ where these
+      are), in two or more of them; otherwise none. "folders": the first folder, however deep an image lies. "none".
+      NAME.csv: a table with the column `file` (names relative to the source) and any number of columns of labels;
+      images without a row are left out, and counted.
+    group: what an image was taken with, which lies in one split whole. "": none. "folder": the folder that holds it.
+      "day": of EXIF, else of the file's last change. NAME.csv: a table with the columns `file` and `group`.
     Greys of more than 8 bits are scaled by the bits that the largest value of the data set has.
     unreadable: "skip" names images that cannot be decoded in `Dataset.skipped`, "refuse" raises at the first.
+    room: where images are written as they are decoded (Split.written).
     A class that only the test split has is an error: it could not be learned. One that only train has is kept.
-    Raises FileNotFoundError for a missing folder; ValueError for settings out of range, a mixed or nested layout,
-    and a split without a readable image.
+    Raises FileNotFoundError for a missing folder or table; ValueError for settings out of range, a table that cannot be
+    used (_pictures/tables.py), images beside train/ and test/, and a split without a readable image.
     """
-    _check_settings(size, test_fraction, unreadable)
-    root = Path(source).expanduser()
-    return read(list_files(root, seed, test_fraction, WANTED), str(root), size, unreadable)
+    from ssl_models.datasets._pictures import decoding
+
+    decoding.check_settings(size, store, unreadable)
+    listing = _listed(source, labels, group, test_fraction, seed)
+    return decoding.read(listing, _place(source), size=size, store=store, unreadable=unreadable, room=room)
 
 
 def count(
-    *, source: str, size: int = 32, test_fraction: float = 0.2, unreadable: str = "skip", seed: int = 0
+    *,
+    source: str,
+    size: int = 32,
+    store: float = 1.15,
+    labels: str = "auto",
+    group: str = "",
+    test_fraction: float = 0.2,
+    unreadable: str = "skip",
+    seed: int = 0,
 ) -> tuple[int, int]:
     """How many images `load` would open for train and test; it gives fewer where some cannot be read."""
-    _check_settings(size, test_fraction, unreadable)
-    listing = list_files(Path(source).expanduser(), seed, test_fraction, WANTED)
+    from ssl_models.datasets._pictures import decoding
+
+    decoding.check_settings(size, store, unreadable)
+    listing = _listed(source, labels, group, test_fraction, seed)
     return len(listing.train), len(listing.test)
 
 
-def read(listing: Listing, source: str, size: int, unreadable: str) -> Dataset:
-    """Decodes a listing; `source` is only named in errors."""
-    if listing.skipped and unreadable == "refuse":
-        raise ValueError(f"{source}: {listing.skipped[0]}")
-    found, notes = pictures.in_one_range(lambda greys: _read(listing, source, size, unreadable, greys))
-    return replace(found, notes=(*listing.notes, *notes))
+def told(
+    *, source: str, labels: str = "auto", group: str = "", test_fraction: float = 0.2, seed: int = 0, **_: object
+) -> str:
+    """What the folder is taken for, in one line; no image is opened, but for `group: day`. Raises as `load`."""
+    return arrangement.told(_listed(source, labels, group, test_fraction, seed))
 
 
-def _read(listing: Listing, source: str, size: int, unreadable: str, greys: Greys) -> Dataset:
-    splits, skipped = [], list(listing.skipped)
-    for part, entries in (("training", listing.train), ("test", listing.test)):
-        images, kept, failed = _decode_all(entries, size, unreadable, greys)
-        if not len(kept):
-            raise ValueError(f"{source}: none of the {len(entries)} {part} images could be read; look at {failed[0]}")
-        labels = torch.tensor([entries[index].label for index in kept]) if listing.classes else None
-        splits.append(Split({IMAGES: images}, labels))
-        skipped += failed
-    return Dataset(splits[0], splits[1], listing.classes, tuple(skipped))
+def files(*, source: str, labels: str = "auto", group: str = "", **_: object) -> Iterator[tuple[str, Path | None]]:
+    """The name and path of every file that `load` would open, in a fixed order; no path where it would open none.
+
+    Tables come first, by the name of their setting; then the images; then what is left out by its nature, as a link to
+    nothing or a pipe. Raises FileNotFoundError and ValueError as `load` for a folder without images.
+    """
+    return arrangement.opened(in_folder.find(Path(source).expanduser()), labels, group)
 
 
-def decode(content: Path | bytes, size: int, greys: Greys | None = None) -> ndarray:
-    """One image of any mode and orientation as (3, size, size) uint8; transparent parts lie on white."""
-    from PIL import Image, ImageOps
+def side(*, source: str, **_: object) -> int | None:
+    """The usual short side of the images in pixels: the median of 256 headers; None where none can be read."""
+    from ssl_models.datasets._pictures import decoding
 
-    with pictures.opened(content) as image:
-        image.draft(None, (2 * size, 2 * size))  # a JPEG far larger than that is decoded at a fraction of its size
-        picture = pictures.as_rgb(image, greys or Greys(), upright=True)
-    if picture.size != (size, size):
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(picture).transpose(2, 0, 1)
+    return decoding.usual_side(in_folder.find(Path(source).expanduser()).pictures, 256)
 
 
-def _decode_all(
-    entries: Sequence[Entry], size: int, unreadable: str, greys: Greys
-) -> tuple[Tensor, list[int], list[str]]:
-    """Images (N, 3, size, size) uint8, the indices of the entries they came from, and a text for each of the others."""
-    images = np.empty((len(entries), 3, size, size), np.uint8)
-    kept: list[int] = []
-    failed: list[str] = []
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for index, result in enumerate(pool.map(partial(_try_decode, size=size, greys=greys), entries)):
-            if not isinstance(result, str):
-                images[len(kept)] = result
-                kept.append(index)
-            elif unreadable == "refuse":
-                pool.shutdown(cancel_futures=True)
-                raise ValueError(f"{files.printable(entries[index].name)} cannot be read as an image: {result}")
-            else:
-                failed.append(f"{files.printable(entries[index].name)}: {result}")
-    return torch.from_numpy(images[: len(kept)]), kept, failed
+def _place(source: str) -> str:
+    return str(Path(source).expanduser())
 
 
-def _try_decode(entry: Entry, size: int, greys: Greys) -> ndarray | str:
-    """The image, or the reason why it cannot be read."""
-    try:
-        return decode(entry.content, size, greys)
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow raises many types for broken files: OSError, SyntaxError, struct.error
-        return pictures.reason(error)
-
-
-def _check_settings(size: int, test_fraction: float, unreadable: str) -> None:
-    if size < 1:
-        raise ValueError(f"size = {size} must be at least 1 pixel")
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction = {test_fraction} must lie between 0 and 1, both excluded")
-    if unreadable not in ("skip", "refuse"):
-        raise ValueError(f"unreadable = '{unreadable}' must be skip or refuse")
+def _listed(source: str, labels: str, group: str, test_fraction: float, seed: int) -> Listing:
+    return arrangement.arranged(
+        in_folder.find(Path(source).expanduser()),
+        source=_place(source),
+        labels=labels,
+        group=group,
+        test_fraction=test_fraction,
+        seed=seed,
+    )

@@ -7,7 +7,8 @@ from typing import Any
 
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._common.suffixes import SOUNDS
-from ssl_models.datasets._folder.listing import Listing, Wanted, list_files
+from ssl_models.datasets._folder.listing import Listing, list_files
+from ssl_models.datasets._folder.tree import Wanted
 from ssl_models.datasets._sound import recordings
 from ssl_models.datasets._sound.recordings import LENGTH, SOUND
 from ssl_models.datasets._sound.windows import Windows, windows
@@ -30,7 +31,7 @@ def load(
 ) -> Dataset:
     """Windows of sound (N, S) int16 of one channel, S = seconds * rate, and how much of each is sound, length (N, 1).
 
-    source: a folder in one of the layouts that folder.py reads, with recordings in place of images. Recordings are
+    source: a folder in one of the layouts of _folder/listing.py. Recordings are
     drawn for the test split, never windows: all windows of one lie in the same split, and have its class as label.
     rate: in Hz, which everything is resampled to; 8000 is a telephone's, 16000 is usual for speech.
     seconds, hop: a window, and the way from one to the next; 0 for the same. The last window of a recording is kept
@@ -38,7 +39,7 @@ def load(
     most: windows that are taken of each recording, from its start; 0 for all.
     unreadable: "skip" names recordings that cannot be decoded in `Dataset.skipped`, "refuse" raises at the first.
     `Dataset.notes` tells of what is read, but odd: shorter than the header tells, clipped, damaged in parts, silent.
-    Raises as folder.load.
+    Raises as _folder/listing.py; ValueError for settings out of range, and a split without a readable recording.
     """
     cut, listing = _listed(source, rate, seconds, hop, most, test_fraction, unreadable, seed)
     dataset, _ = recordings.read(listing, str(Path(source).expanduser()), rate, cut, unreadable)

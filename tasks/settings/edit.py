@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +14,48 @@ import yaml
 from tasks.process.files import whole_file
 from tasks.selection import scope
 from tasks.selection.scope import Axis
-from tasks.settings import data_kinds, sets, yaml_files
+from tasks.settings import data_kinds, own_data, own_lines, sets, yaml_files
 from tasks.settings.params import check_parameters, read
 from tasks.settings.schema import ParameterError, check_names, parse_yaml
 from tasks.settings.values import is_name, plain
 
 Occupied = Callable[[str], bool]
+NO_OPTIONS = own_data.Options()
 
 
 def _nothing(_name: str) -> bool:
     return False
 
 
-def select_data(root: Path, wanted: str, occupied: Occupied = _nothing) -> str:
+def select_data(
+    root: Path, wanted: str | None, occupied: Occupied = _nothing, options: own_data.Options = NO_OPTIONS
+) -> str:
     """Selects a data set of params.yaml, or a folder or file of one's own, for the pipeline; returns its name.
+
+    wanted: None for the one that is selected. options: settings that its block gets, on its line.
 
     The line `data: *name` changes, and where the data are of another kind also `<<: *of_kind`, and a selection of runs
     or protocols that this kind does not have, which is told. For a folder without a block, one is added under
     `datasets`. The rest of the file and its comments stay the same. occupied: whether a name's outputs would lie on
     files of somebody else.
     """
-    path = root / "params.yaml"
-    datasets: Any = read(root).get("datasets")
+    path, before = root / "params.yaml", read(root)
+    datasets: Any = before.get("datasets")
     check_names(datasets, "datasets")
-    text, name = path.read_text(), wanted
-    if wanted not in datasets:
-        name, text = _add_own(root, text, datasets, _own(wanted, datasets), occupied)
-    asked = f"--data {plain(wanted)}"
+    settings = options.settings(root)
+    name = _selected(before) if wanted is None else wanted
+    text, asked = path.read_text(), f"--data {plain(name)}"
+    if name not in datasets:
+        name, text = _add_own(root, text, datasets, own_data.found(name, datasets), settings, occupied)
+    if settings:
+        text = own_lines.with_settings(text, "datasets", name, settings)
+    if options.size is not None:
+        own_data.check_size(root, parse_yaml(text)["datasets"][name], options.size)
     text = _with_line(text, "data", f"*{name}", asked)
     text = _with_kind(text, parse_yaml(text)["datasets"][name]["reader"], asked)
     content = yaml_files.parse(text.encode(), "params.yaml")
     if content["data"] != content["datasets"][name]:
-        raise ParameterError(f"--data {plain(wanted)}: the anchor &{name} must stand at the block datasets.{name}.")
+        raise ParameterError(f"{asked}: the anchor &{name} must stand at the block datasets.{name}.")
     if text != path.read_text():
         check_parameters(content, root)
         with whole_file(path) as temporary:
@@ -53,15 +63,12 @@ def select_data(root: Path, wanted: str, occupied: Occupied = _nothing) -> str:
     return name
 
 
-def _own(wanted: str, datasets: Mapping[str, Any]) -> Path:
-    """The folder or file that `--data` names; whatever the text holds, it is only looked for."""
-    with suppress(OSError, RuntimeError, ValueError):  # too long a name, no such user's home, a NUL
-        if wanted.strip() and ((own := Path(wanted).expanduser()).is_dir() or own.is_file()):
-            return own.resolve()
-    raise ParameterError(
-        f"--data {plain(wanted)}: this is neither a data set of params.yaml ({', '.join(datasets)}) nor a folder or a "
-        "file."
-    )
+def _selected(parameters: Mapping[str, Any]) -> str:
+    """The name of the data set that is selected."""
+    data = parameters.get("data")
+    if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
+        raise ParameterError("params.yaml: `data` must be one of datasets, as in `data: *world`.")
+    return str(data["name"])
 
 
 def _with_kind(text: str, reader: str, asked: str) -> str:
@@ -118,17 +125,19 @@ def selecting(
     protocols: str | None = None,
     *,
     occupied: Occupied = _nothing,
+    options: own_data.Options = NO_OPTIONS,
 ) -> Iterator[str | None]:
-    """Applies `select` and `select_data`; yields the data set's name, or None if `data` is None.
+    """Applies `select` and `select_data`; yields the data set's name, or None if neither it nor an option is given.
 
     If the block raises ParameterError, params.yaml is restored.
     """
     path = root / "params.yaml"
     wanted = {scope.RUNS: runs, scope.PROTOCOLS: protocols}
-    asked = data is not None or any(name is not None for name in wanted.values())
+    chosen = data is not None or options != NO_OPTIONS
+    asked = chosen or any(name is not None for name in wanted.values())
     before = path.read_bytes() if asked and path.is_file() else b""
     try:
-        selected = None if data is None else select_data(root, data, occupied)
+        selected = select_data(root, data, occupied, options) if chosen else None
         for axis, name in wanted.items():
             if name is not None:
                 select(root, axis, name)
@@ -140,27 +149,23 @@ def selecting(
         raise
 
 
-def _add_own(root: Path, text: str, datasets: Mapping[str, Any], own: Path, occupied: Occupied) -> tuple[str, str]:
-    """The name of the block that reads the folder or file `own`, and the text of params.yaml with that block."""
-    from tasks.settings import recognised  # and numpy with it
+def _add_own(
+    root: Path, text: str, datasets: Mapping[str, Any], own: Path, asked: Mapping[str, Any], occupied: Occupied
+) -> tuple[str, str]:
+    """The name of the block that reads the folder or file `own`, and the text of params.yaml with that block.
 
-    source = own.relative_to(root).as_posix() if own.is_relative_to(root) else own.as_posix()
-    if (reader := recognised.reader_of(own)) is None:
-        raise ParameterError(
-            f"--data {plain(source)}: no reader reads such a file; name a folder of pictures or sounds, or a text "
-            "(.txt, .txt.gz)."
-        )
-    for name, block in datasets.items():
-        if block.get("reader") == reader and block.get("source") == source:
+    asked: settings of the command line, which a new block gets.
+    """
+    source = own_data.relative(root, own)
+    reader = own_data.reader(own, source)
+    for name, known in datasets.items():
+        if known.get("reader") == reader and known.get("source") == source:
             return name, text
-    bare = own.name.lower() if own.is_dir() else own.name.lower().partition(".")[0]
-    stem = re.sub(r"\W+", "_", bare, flags=re.ASCII).strip("_") or "images"
-    stem = stem if stem[0].isalpha() else f"images_{stem}"
-    name, number = stem, 2
-    while name in datasets or occupied(name):
-        name, number = f"{stem}_{number}", number + 1
-    block = yaml.safe_dump({"name": name, "reader": reader, "source": source}, default_flow_style=True, width=10**6)
-    return name, _with_entry(text, "datasets", f"  {name}: &{name} {block.strip()}")
+    name = own_data.new_name(own, lambda name: name in datasets or occupied(name))
+    block: dict[str, Any] = {"name": name, "reader": reader, "source": source}
+    block |= {} if "size" in asked else own_data.suiting_size(root, block)
+    written = yaml.safe_dump(block, default_flow_style=True, width=10**6, sort_keys=False).strip()
+    return name, _with_entry(text, "datasets", f"  {name}: &{name} {written}")
 
 
 def _with_entry(text: str, block: str, entry: str) -> str:

@@ -210,7 +210,7 @@ def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: b
     if wrong := picture_problem(block):
         raise ParameterError(f"{where}: {wrong}")
     try:
-        if active and not (block["source"] and (root / block["source"]).exists()):
+        if active and not (block["source"] and source_places.exists(root / block["source"])):
             raise ParameterError(f"{where}.source: there is no {shown(block['source'])}.")
         source_places.check_source(root, block["source"], where)
     except ParameterError:

@@ -11,6 +11,10 @@ from typing import Any
 from tasks.settings import schema
 
 
+TABLES = ("labels", "group")
+"""Settings that may name a file of the user's own."""
+
+
 def reader_of(block: Mapping[str, Any]) -> Any:
     """The module ssl_models/datasets/<reader>.py."""
     return import_module(f"ssl_models.datasets.{block['reader']}")
@@ -23,12 +27,15 @@ def states(block: Mapping[str, Any], function: str) -> bool:
 
 
 def settings_of(root: Path, block: Mapping[str, Any], function: str, seed: int = 0) -> dict[str, Any]:
-    """What a reader's function is called with; `source` counts from the project's folder."""
+    """What a reader's function is called with; `source` and tables (.csv) count from the project's folder."""
     accepted = inspect.signature(getattr(reader_of(block), function)).parameters
     known = dict(block) | {"seed": seed}
     settings = {name: value for name, value in known.items() if name in accepted}
     if "source" in settings:
-        settings["source"] = str(root / settings["source"])
+        settings["source"] = str(root / Path(settings["source"]).expanduser())
+    for name in TABLES:
+        if str(settings.get(name, "")).lower().endswith(".csv"):
+            settings[name] = str(root / Path(settings[name]).expanduser())
     return settings
 
 
@@ -36,3 +43,8 @@ def files(root: Path, block: Mapping[str, Any]) -> Iterator[tuple[str, Path | No
     """Name and path of each file that decides what the reader reads; no path for what it names and does not open."""
     found: Iterator[tuple[str, Path | None]] = reader_of(block).files(**settings_of(root, block, "files"))
     return found
+
+
+def told(root: Path, block: Mapping[str, Any], seed: int) -> str:
+    """What a reader takes the data set for, in one line; empty where it tells nothing."""
+    return str(reader_of(block).told(**settings_of(root, block, "told", seed))) if states(block, "told") else ""

@@ -9,19 +9,31 @@ from pathlib import Path
 from ssl_models.datasets._common.pictures import SUFFIXES as PICTURES
 from ssl_models.datasets._common.suffixes import SOUNDS, TEXTS
 
-READERS = (("folder", PICTURES), ("sound_folder", SOUNDS), ("text", TEXTS))
+TABLES, TARS = frozenset({".parquet"}), frozenset({".tar"})
+READERS = (
+    ("folder", PICTURES),
+    ("sound_folder", SOUNDS),
+    ("text", TEXTS),
+    ("parquet", TABLES),
+    ("webdataset", TARS),
+)
 """Readers of one's own data, and the suffixes of the files that they read; of equally many the first counts."""
+OF_FILES = (("text", TEXTS), ("parquet", TABLES), ("webdataset", TARS))
+"""Those that read a single file."""
 ENOUGH = 10_000
 """Files that are looked at."""
+LINES, LONGEST = 100, 2**16
+"""How many lines of a text are looked at, and how many bytes."""
 
 
 def reader_of(path: Path) -> str | None:
-    """The reader of most of the files in a folder, or of a file; None for a file that none reads.
+    """The reader of most of the files in a folder, or of a file or a pattern; None for a file that none reads.
 
     A folder that holds nothing known is given to the reader of pictures, which says what it lacks.
     """
-    if path.is_file():
-        return "text" if _suffix(path.name) in TEXTS else None
+    if not path.is_dir():
+        reader = next((reader for reader, suffixes in OF_FILES if _suffix(path.name) in suffixes), None)
+        return "picture_list" if reader == "text" and _lists_pictures(path) else reader
     found: Counter[str] = Counter()
     for _, folders, names in os.walk(path):
         folders.sort()
@@ -30,6 +42,19 @@ def reader_of(path: Path) -> str | None:
         if found.total() >= ENOUGH:
             break
     return max((reader for reader, _ in READERS), key=lambda reader: found[reader])
+
+
+def _lists_pictures(path: Path) -> bool:
+    """Whether most of the first lines are paths of pictures, to judge by their suffixes."""
+    if _suffix(path.name) != ".txt":
+        return False
+    try:
+        with path.open("rb") as file:
+            text = file.read(LONGEST).decode("utf-8-sig", "replace")
+    except OSError:
+        return False
+    lines = [line.strip() for line in text.splitlines()[:LINES] if line.strip()]
+    return bool(lines) and 2 * sum(_suffix(os.path.basename(line)) in PICTURES for line in lines) > len(lines)
 
 
 def _suffix(name: str) -> str:

@@ -11,6 +11,17 @@ WRITTEN = ("data", "runs", "metrics")
 """The folders of a project that stages write into."""
 
 
+def exists(source: Path) -> bool:
+    """Whether there is such a file or folder; of a pattern such as NAME-{000..007}.tar, whether its first file is."""
+    if source.exists():
+        return True
+    if "{" not in source.name:
+        return False
+    from ssl_models.datasets._pictures import shards
+
+    return shards.is_pattern(source) and shards.expanded(source)[0].exists()
+
+
 def check_source(root: Path, source: str, where: str) -> None:
     """Raises ParameterError for a source in a folder that stages write into, or around the whole project.
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.run import plan
+from tasks.artifacts import readers
 from tasks.project.project import Project
 from tasks.reporting import terminal
 from tasks.reporting.imprint import Gap, Imprint
@@ -150,12 +151,14 @@ def test_outside_a_project_it_says_where_to_go(tmp_path, monkeypatch):
 
 def test_data_is_selected_before_parameters_are_read(project, monkeypatch):
     order = []
-    monkeypatch.setattr(edit, "select_data", lambda _, wanted, __: order.append(wanted) or "photos")
-    monkeypatch.setattr(params, "read", lambda _: order.append("read") or stand_in.PARAMETERS)
+    monkeypatch.setattr(edit, "select_data", lambda _, wanted, *__: order.append(wanted) or "photos")
+    monkeypatch.setattr(params, "read", lambda _: order.append("read") or {**stand_in.PARAMETERS, "seed": 0})
+    monkeypatch.setattr(readers, "told", lambda *_: "one folder: no labels; 8 pictures")
     (project / "stale.json").write_text("{}")
     result = covey("run", "--data", "~/photos")
     assert order == ["~/photos", "read"]
-    assert result.stdout == "Data set: photos\nNothing is stale: 8 stages are up to date.\n"
+    told = "one folder: no labels; 8 pictures"
+    assert result.stdout == f"Data set: photos\n{told}\nNothing is stale: 8 stages are up to date.\n"
 
 
 def test_nothing_stale_among_the_targets(project):

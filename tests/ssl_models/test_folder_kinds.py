@@ -4,11 +4,14 @@ import json
 import os
 import shutil
 import socket
+from pathlib import Path
 
 import pytest
 
 from ssl_models.datasets import folder, voc
 from ssl_models.datasets._common import files
+from ssl_models.datasets._common.split import LeftOut
+from tests.ssl_models.pictures import shown
 from tests.ssl_models.test_folder import plain
 from tests.ssl_models.test_voc import layout, write
 
@@ -24,7 +27,7 @@ def photos(tmp_path):
 
 def reads(photos):
     """The data set, whose whole pictures are all there, and whose texts can be written to JSON."""
-    data = folder.load(seed=0, source=str(photos), size=8)
+    data = folder.load(seed=0, source=str(photos), store=1.0, size=8)
     assert (len(data.train), len(data.test)) == folder.count(source=str(photos)) == (6, 2)
     json.dumps([data.skipped, data.notes], ensure_ascii=False).encode()
     return data
@@ -51,7 +54,7 @@ def test_links_to_nothing_pipes_sockets_and_circles_are_never_opened_and_named(p
 def test_devices_are_not_opened():
     assert files.fault("/dev/null") == "a device, not a file"
     with pytest.raises(ValueError, match="a device"):
-        folder.decode(folder.Path("/dev/null"), 8)
+        shown(Path("/dev/null"), 8)
 
 
 def test_names_that_are_not_utf_8_are_printed_with_their_bytes(photos):
@@ -63,7 +66,7 @@ def test_names_that_are_not_utf_8_are_printed_with_their_bytes(photos):
 
 def test_a_name_with_a_line_break_stays_on_its_line(photos):
     (photos / "a" / "x\ny.png").write_text("no image")
-    data = folder.load(seed=0, source=str(photos), size=8)
+    data = folder.load(seed=0, source=str(photos), store=1.0, size=8)
     assert data.skipped == ("a/x\\ny.png: no format of pictures that is known",)
 
 
@@ -73,7 +76,9 @@ def test_files_and_folders_without_permission_are_named(photos, monkeypatch):
     allowed = os.access
     locked = {str(photos / "a" / "secret.png"), str(photos / "c")}
     monkeypatch.setattr(os, "access", lambda path, mode: str(path) not in locked and allowed(path, mode))
-    data = reads(photos)
+    data = folder.load(seed=0, source=str(photos), store=1.0, size=8)
+    assert folder.count(source=str(photos)) == (7, 2)  # a plain file's permission is asked for when it is opened
+    assert (len(data.train), len(data.test)) == (6, 2)
     assert data.skipped == ("c: no permission to read it", "a/secret.png: no permission to read it")
 
 
@@ -102,31 +107,33 @@ def test_a_circle_by_way_of_a_folder_elsewhere_ends(photos, tmp_path):
 def test_what_cannot_be_read_is_refused_where_that_is_asked_for(photos):
     (photos / "a" / "gone.png").symlink_to("/nowhere/x.png")
     with pytest.raises(ValueError, match=r"photos: a/gone\.png: a link to nothing"):
-        folder.load(seed=0, source=str(photos), unreadable="refuse")
+        folder.load(seed=0, source=str(photos), store=1.0, unreadable="refuse")
 
 
 def test_suffixes_that_are_not_read_are_counted_also_where_a_class_is_lost_by_it(photos):
-    for name in ("c/1.HEIC", "c/2.heic", "a/labels.csv", "a/README"):
+    for name in ("c/1.MOV", "c/2.mov", "a/labels.csv", "a/README"):
         (photos / name).parent.mkdir(exist_ok=True)
         (photos / name).touch()
-    assert reads(photos).notes == (
-        "1 file without a suffix passed over: no suffix of a picture that is read",
-        "1 file of .csv passed over: no suffix of a picture that is read",
-        "2 files of .heic passed over: no suffix of a picture that is read",
-        "the folder c/ makes no class: it has no images",
+    data = reads(photos)
+    assert data.notes == ("the folder c/ holds no images",)
+    reason = "no suffix of a picture that is read"
+    assert data.left_out == (
+        LeftOut("", reason, 1, "a/README"),
+        LeftOut(".csv", reason, 1, "a/labels.csv"),
+        LeftOut(".mov", reason, 2, "c/1.MOV"),
     )
 
 
 def test_an_error_says_what_was_there_instead(tmp_path):
-    (tmp_path / "1.heic").touch()
-    with pytest.raises(ValueError, match=r"holds no images \(1 file of \.heic passed over: no suffix"):
+    (tmp_path / "1.mov").touch()
+    with pytest.raises(ValueError, match=r"holds no images \(1 file of \.mov passed over: no suffix"):
         folder.count(source=str(tmp_path))
 
 
 def test_a_test_split_that_is_not_read_is_told(photos):
     for split in ("train", "test", "val"):
         plain(photos / "given" / split / "a" / "1.png")
-    data = folder.load(seed=0, source=str(photos / "given"), size=8)
+    data = folder.load(seed=0, source=str(photos / "given"), store=1.0, size=8)
     assert data.notes == ("the folder val/ passed over: test/ is the test split",)
 
 

@@ -11,22 +11,26 @@ from tasks import prepare
 from tasks.project.paths import Places
 
 
-@pytest.mark.parametrize("extra", [(), ("x.heic", "y.heic")])
-def test_notes_are_printed_and_recorded_and_without_any_the_record_is_as_ever(tmp_path, capsys, extra):
+@pytest.mark.parametrize("extra", [(), ("x.mov", "y.mov")])
+def test_what_is_left_out_is_printed_and_recorded_and_without_any_the_record_is_as_ever(tmp_path, capsys, extra):
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(4):
         Image.fromarray(np.full((8, 8, 3), 50 * number, np.uint8)).save(photos / f"{number}.png")
     for name in extra:
         (photos / name).touch()
-    block = {"name": "photos", "reader": "folder", "source": "photos", "size": 8}
+    block = {"name": "photos", "reader": "folder", "source": "photos", "size": 8, "store": 1.0}
     places = Places(tmp_path, "photos")
     context = SimpleNamespace(
         parameters={"data": block, "seed": 0}, project=SimpleNamespace(root=tmp_path), places=places
     )
     prepare.prepare(context)
     record = json.loads(places.preparation.read_text())
-    note = "2 files of .heic passed over: no suffix of a picture that is read"
-    assert record.get("notes") == ([note] if extra else None)
-    assert capsys.readouterr().out == (f"note: {note}\n" if extra else "")
-    assert "notes" not in json.loads((places.dataset / "dataset.json").read_text())
+    reason = "no suffix of a picture that is read"
+    left_out = {"suffix": ".mov", "reason": reason, "count": 2, "example": "x.mov"}
+    told = "one folder: no labels; 4 pictures"
+    assert "notes" not in record
+    assert record.get("left_out") == ([left_out] if extra else None)
+    assert capsys.readouterr().out.splitlines() == (
+        [f"{told}, 2 left out: 2 .mov", f"left out: 2 of .mov ({reason}), such as x.mov"] if extra else [told]
+    )

@@ -10,9 +10,10 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, TypeVar, cast
 
 from ssl_models.datasets._common import files
 
@@ -29,16 +30,44 @@ BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, Index
 """What Python's zipfile raises for damage in a header."""
 BROKEN = (tarfile.TarError, *BROKEN_ZIP, EOFError, OSError, zlib.error, lzma.LZMAError)
 
+T = TypeVar("T")
+
 
 def members(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file whose name is wanted, in the archive's order, one in memory at a time.
 
-    A wanted member that is too large, a link, a device or whose name is not UTF-8 is left out, and `skipped` gets a
-    text for it. Raises ValueError where the archive cannot be read to its end, and where it unpacks to more than RATIO
-    times its size.
+    A wanted member that is too large, a link, a device, sparse or whose name is not UTF-8 is left out, and `skipped`
+    gets a text for it. Raises ValueError where the archive cannot be read to its end, and where it unpacks to more than
+    RATIO times its size.
     """
+    with _told(path):
+        yield from _in_zip(path, wanted, skipped) if _is_zip(path) else _in_tar(path, wanted, skipped, _content)
+
+
+def positions(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Name, and first byte and length, of each file in a tar whose name is wanted; only headers are read.
+
+    Leaves out and refuses what `members` does; raises ValueError for a compressed tar and a damaged header too.
+    """
+    with path.open("rb") as file:
+        start = file.read(6)
+    if any(start.startswith(magic) for magic in PACKED):
+        raise ValueError(
+            f"'{path}' is compressed, so what lies in it cannot be read by its position; unpack it to a plain .tar "
+            "(gunzip, bunzip2, unxz) and name that"
+        )
+    with _told(path):
+        end = yield from _in_tar(path, wanted, skipped, lambda _, member: (member.offset_data, member.size))
+        with path.open("rb") as file:
+            file.seek(end)
+            if any(file.read(tarfile.BLOCKSIZE)):  # tarfile takes for the end what is no header
+                raise tarfile.ReadError("a header is damaged or cut off")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
     try:
-        yield from (_in_zip if _is_zip(path) else _in_tar)(path, wanted, skipped)
+        yield
     except TooMuch as error:
         raise ValueError(f"'{path}', {error}") from error
     except BROKEN as error:
@@ -82,21 +111,33 @@ class _Bounded:
         self._stream.close()
 
 
-def _in_tar(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
+def _in_tar(
+    path: Path,
+    wanted: Callable[[str], object],
+    skipped: list[str],
+    taken: Callable[[tarfile.TarFile, tarfile.TarInfo], T],
+) -> Generator[tuple[str, T], None, int]:
+    """Name and what is taken of each member; returns where the last one ends."""
     name = "its first member"
     try:
         with _unpacked(path) as stream, tarfile.open(fileobj=cast(IO[bytes], stream), mode="r:") as archive:
-            for member in archive:
+            while member := archive.next():
+                cast(Any, archive).members.clear()  # tarfile would keep every header
                 name = f"the member '{files.printable(member.name)}'"
                 stream.check(member.offset_data + member.size)  # before it is read or passed over
                 if member.isdir() or not wanted(member.name):
                     continue
                 if why := _fault(member):
                     skipped.append(f"{files.printable(member.name)}: {why}")
-                elif content := archive.extractfile(member):
-                    yield member.name, content.read()
+                else:
+                    yield member.name, taken(archive, member)
+            return archive.offset
     except TooMuch as error:
         raise TooMuch(f"{name}: {error}") from error
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    return cast(IO[bytes], archive.extractfile(member)).read()
 
 
 def _in_zip(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -155,4 +196,6 @@ def _fault(member: tarfile.TarInfo) -> str:
         return "its name is not UTF-8"
     if not member.isfile():
         return "a link in the archive, not a file" if member.islnk() or member.issym() else "not a file"
+    if member.issparse():
+        return "a sparse file, with gaps"
     return files.too_large(member.size) if member.size > files.MOST_BYTES else ""

@@ -1,33 +1,82 @@
-"""Files that a reader passes over without a fault of theirs, counted by suffix."""
+"""Files that a reader does not read, counted by suffix and reason."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from pathlib import PurePath
+from collections.abc import Iterable
 
 from ssl_models.datasets._common import files
+from ssl_models.datasets._common.split import LeftOut
+
+NO_SUFFIX = "no suffix of "
+"""How the reason begins that a file's suffix is none of those that are read."""
+NAMELESS = "without a suffix"
+MOST_TOLD = 4
+"""Suffixes that a line tells by name."""
 
 
 class PassedOver:
-    """Counts; notes() gives a line for each suffix.
+    """Counts; notes() gives a line for each suffix that is not read, left_out() all.
 
     what: one of those that the reader takes. Hidden files are not counted: no reader takes them, and what a file
     browser leaves behind must not change an output.
     """
 
     def __init__(self, what: str = "a picture") -> None:
-        self._what = what
-        self._suffixes: Counter[str] = Counter()
+        self._reason = f"{NO_SUFFIX}{what} that is read"
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._examples: dict[tuple[str, str], str] = {}
 
     def add(self, name: str) -> None:
-        """A file whose suffix is none of those that are read."""
-        if not name.startswith("."):
-            self._suffixes[files.printable(PurePath(name).suffix.lower())] += 1
+        """A file whose suffix is none of those that are read; with or without the folders that it lies in."""
+        if not name.rpartition("/")[2].startswith("."):
+            self._add(name, self._reason, os.path.splitext(name)[1].lower())
+
+    def add_unreadable(self, name: str, reason: str, suffix: str) -> None:
+        """A file that would be read by its suffix, but for a fault."""
+        self._add(name, reason, suffix)
+
+    def _add(self, name: str, reason: str, suffix: str) -> None:
+        key = (suffix, reason)
+        self._counts[key] += 1
+        if key not in self._examples:
+            self._examples[key] = name
+
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """By suffix and reason."""
+        counted = sorted((files.printable(suffix), reason, suffix) for suffix, reason in self._counts)
+        return tuple(
+            LeftOut(shown, why, self._counts[suffix, why], files.printable(self._examples[suffix, why]))
+            for shown, why, suffix in counted
+        )
 
     def notes(self) -> tuple[str, ...]:
-        """Such as "24 files of .heic passed over: no suffix of a picture that is read"."""
+        """Such as "24 files of .mov passed over: no suffix of a picture that is read"."""
         return tuple(
-            f"{number:,} file{'' if number == 1 else 's'} {f'of {suffix}' if suffix else 'without a suffix'} passed "
-            f"over: no suffix of {self._what} that is read"
-            for suffix, number in sorted(self._suffixes.items())
+            f"{one.count:,} file{'' if one.count == 1 else 's'} {f'of {one.suffix}' if one.suffix else NAMELESS} "
+            f"passed over: {one.reason}"
+            for one in self.left_out()
+            if one.reason == self._reason
         )
+
+
+def in_short(left_out: Iterable[LeftOut]) -> str:
+    """ "126 left out: 121 .mov, 5 unreadable"; empty where nothing is."""
+    suffixes: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for one in left_out:
+        if one.reason.startswith(NO_SUFFIX):
+            suffixes[one.suffix or NAMELESS] += one.count
+        elif one.reason.startswith("no "):
+            reasons[f"with {one.reason}"] += one.count
+        else:
+            reasons["unreadable"] += one.count
+    if not suffixes and not reasons:
+        return ""
+    told = suffixes.most_common(MOST_TOLD)
+    parts = [f"{count:,} {suffix}" for suffix, count in told]
+    if (rest := suffixes.total() - sum(count for _, count in told)) > 0:
+        parts.append(f"{rest:,} of {len(suffixes) - len(told)} more suffixes")
+    parts += [f"{count:,} {reason}" for reason, count in sorted(reasons.items())]
+    return f"{suffixes.total() + reasons.total():,} left out: {', '.join(parts)}"

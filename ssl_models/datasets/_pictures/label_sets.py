@@ -1,0 +1,35 @@
+"""Which sets of labels of a source can be used together: a picture that lacks one of them would be left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ssl_models.datasets._pictures.found import Picture
+
+
+def complete(pictures: Sequence[Picture]) -> tuple[list[Picture], tuple[str, ...]]:
+    """The pictures with the set that most of them have, first, and those that none lacks which has that one.
+
+    Of equally many the first counts. Returns a note for each other set too.
+    """
+    number = Counter(name for picture in pictures for name in picture.labels)
+    if not number:
+        return list(pictures), ()
+    main = max(number, key=lambda name: number[name])
+    together = Counter(name for picture in pictures if main in picture.labels for name in picture.labels)
+    kept = [main, *(name for name in number if name != main and together[name] == number[main])]
+    notes = tuple(
+        f"the labels '{name}' passed over: {number[main] - together[name]:,} pictures with '{main}' have none"
+        for name in number
+        if name not in kept
+    )
+    known: dict[tuple[str | None, ...], dict[str, str]] = {}
+    found = []
+    for picture in pictures:
+        classes = tuple(picture.labels.get(name) for name in kept)
+        if classes not in known:
+            known[classes] = {name: value for name, value in zip(kept, classes, strict=True) if value is not None}
+        found.append(replace(picture, labels=known[classes]))
+    return found, notes

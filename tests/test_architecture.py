@@ -178,6 +178,6 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     owners = packages_distributions()
     used = {other.partition(".")[0] for path in EVERY.values() for other in imports(path)}
     used -= {*sys.stdlib_module_names, *TOP, "benchmarks", "tests"}
-    needed = {name: {owner.lower() for owner in owners.get(name, ())} for name in used}
+    needed = {name: {owner.lower().replace("_", "-") for owner in owners.get(name, ())} for name in used}
     assert not {name for name, own in needed.items() if not own & declared}
     assert declared - set().union(*needed.values()) == set(NOT_IMPORTED)

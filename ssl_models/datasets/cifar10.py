@@ -15,7 +15,8 @@ from ssl_models.datasets._common import archive
 from ssl_models.datasets._common.passed_over import PassedOver
 from ssl_models.datasets._common.pictures import SUFFIXES
 from ssl_models.datasets._common.split import IMAGES, Dataset, Split
-from ssl_models.datasets._folder.listing import Entry, Listing
+from ssl_models.datasets._pictures import decoding
+from ssl_models.datasets._pictures.arrangement import Entry, Listing
 
 TRAIN, TEST = 50_000, 10_000
 """The counts of the whole data set."""
@@ -35,7 +36,7 @@ def load(*, seed: int, source: str = "", size: int = 32) -> Dataset:
         return folder.load(seed=seed, source=str(place), size=size)
     packed = _archive()
     if packed and packed.is_file():
-        return folder.read(_list_archive(packed), str(packed), size, "skip")
+        return decoding.read(_list_archive(packed), str(packed), size=size)
     return _downloaded(size)
 
 
@@ -85,10 +86,10 @@ def _list_archive(path: Path) -> Listing:
     if not found["train"] or not found["test"] or not {name for name, _, _ in found["test"]} <= set(classes):
         raise ValueError(f"'{path}' must hold train/CLASS/*.png, and test/CLASS/*.png of the same classes")
     train, test = (
-        [Entry(name, classes.index(label), content) for label, name, content in sorted(found[split])]
+        [Entry(name, content, classes.index(label)) for label, name, content in sorted(found[split])]
         for split in ("train", "test")
     )
-    return Listing(train, test, classes, tuple(skipped), passed_over.notes())
+    return Listing(train, test, classes, skipped=tuple(skipped), notes=passed_over.notes())
 
 
 def _downloaded(size: int) -> Dataset:

@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 import socket
+from pathlib import Path
 
 import pytest
 
 from ssl_models.datasets import folder, voc
 from ssl_models.datasets._common import files
+from tests.ssl_models.pictures import shown
 from tests.ssl_models.test_folder import plain
 from tests.ssl_models.test_voc import layout, write
 
@@ -51,7 +53,7 @@ def test_links_to_nothing_pipes_sockets_and_circles_are_never_opened_and_named(p
 def test_devices_are_not_opened():
     assert files.fault("/dev/null") == "a device, not a file"
     with pytest.raises(ValueError, match="a device"):
-        folder.decode(folder.Path("/dev/null"), 8)
+        shown(Path("/dev/null"), 8)
 
 
 def test_names_that_are_not_utf_8_are_printed_with_their_bytes(photos):
@@ -106,20 +108,20 @@ def test_what_cannot_be_read_is_refused_where_that_is_asked_for(photos):
 
 
 def test_suffixes_that_are_not_read_are_counted_also_where_a_class_is_lost_by_it(photos):
-    for name in ("c/1.HEIC", "c/2.heic", "a/labels.csv", "a/README"):
+    for name in ("c/1.MOV", "c/2.mov", "a/labels.csv", "a/README"):
         (photos / name).parent.mkdir(exist_ok=True)
         (photos / name).touch()
     assert reads(photos).notes == (
         "1 file without a suffix passed over: no suffix of a picture that is read",
         "1 file of .csv passed over: no suffix of a picture that is read",
-        "2 files of .heic passed over: no suffix of a picture that is read",
+        "2 files of .mov passed over: no suffix of a picture that is read",
         "the folder c/ makes no class: it has no images",
     )
 
 
 def test_an_error_says_what_was_there_instead(tmp_path):
-    (tmp_path / "1.heic").touch()
-    with pytest.raises(ValueError, match=r"holds no images \(1 file of \.heic passed over: no suffix"):
+    (tmp_path / "1.mov").touch()
+    with pytest.raises(ValueError, match=r"holds no images \(1 file of \.mov passed over: no suffix"):
         folder.count(source=str(tmp_path))
 
 

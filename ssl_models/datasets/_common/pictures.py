@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset(
     """
-    .apng .avif .avifs .blp .bmp .bw .cur .dcx .dds .dib .fit .fits .flc .fli .ftc .ftu .gbr .gif .icb .icns .ico
-    .iim .im .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .msp .pbm .pcd .pcx .pfm .pgm .png .pnm .ppm
-    .psd .pxr .qoi .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .webp .xbm .xpm
+    .apng .avif .avifs .blp .bmp .bw .cur .dcx .dds .dib .fit .fits .flc .fli .ftc .ftu .gbr .gif .heic .heif
+    .hif .icb .icns .ico .iim .im .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .msp .pbm .pcd .pcx .pfm
+    .pgm .png .pnm .ppm .psd .pxr .qoi .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .webp .xbm .xpm
     """.split()  # noqa: SIM905 - a list would take a line a suffix
 )
-"""Every suffix of a format that Pillow decodes by itself. Written out, so that which files make up a data set does not
-depend on how Pillow was built. PostScript is not among them: Pillow hands it to another program, which runs it."""
+"""Every suffix of a format that Pillow decodes by itself, or with pillow-heif. Written out, so that which files make up
+a data set does not depend on what is installed. PostScript is not among them: Pillow hands it to another
+program, which runs it."""
+HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+"""Brands in the header of files that pillow-heif reads. A telephone may name them .jpg."""
+NEEDS_HEIF = "needs pillow-heif: pip install pillow-heif"
+NEEDS_AVIF = "needs a Pillow that reads AVIF: pip install --upgrade pillow"
 MOST_PIXELS = 2**26 * 4 // 3
 """Pillow's own bound (Image.MAX_IMAGE_PIXELS), beyond which it warns of a decompression bomb."""
 SENSORS = (8, 10, 12, 14, 16)
@@ -69,26 +75,50 @@ def in_one_range(read: Callable[[Greys], T]) -> tuple[T, tuple[str, ...]]:
     """What `read` gives, with the bits of the whole data set's greys; and a note where these are not the usual 16.
 
     12 bits in files of 16 would be all but black, and each picture scaled by itself would lose which one is brighter.
-    So the largest value in the data set tells the bits. `read` is called again where they are not 16. Colours of 16
-    bits cannot be scaled, as their lower 8 are lost: where all are that dark, a note says so.
+    So the largest value in the data set tells the bits. `read` is called again where they are not 16.
     """
     greys = Greys()
     found = read(greys)
     largest = max(greys.largest, default=65535)
-    bits = next((bits for bits in SENSORS if largest < 2**bits), largest.bit_length())
-    brightest = max(greys.colours, default=255)
-    dark = (
-        f"colours of 16 bits: their upper 8 are read, and these are at most {brightest} of 255; save them with 8 bits"
-    )
-    notes = (dark,) if brightest < DARK else ()
+    bits, notes = bits_of(largest), told_of_colours(greys.colours)
     if bits == greys.bits:
         return found, notes
     del found  # before the pictures are there twice
-    note = (
+    return read(Greys(bits)), (*told_of_greys(largest), *notes)
+
+
+def bits_of(largest: int) -> int:
+    """How many bits the greys of a data set have, by the largest of their values."""
+    return next((bits for bits in SENSORS if largest < 2**bits), largest.bit_length())
+
+
+def told_of_greys(largest: int) -> tuple[str, ...]:
+    """A note of how greys of more than 8 bits were scaled, where they do not have the usual 16."""
+    if (bits := bits_of(largest)) == 16:
+        return ()
+    return (
         f"greys of more than 8 bits: the largest value in the data set is {largest}, so they are read as {bits} bits, "
-        f"with {2**bits - 1} as white"
+        f"with {2**bits - 1} as white",
     )
-    return read(Greys(bits)), (note, *notes)
+
+
+def told_of_colours(largest: Sequence[int]) -> tuple[str, ...]:
+    """A note where all colours of 16 bits are dark: they cannot be scaled, as Pillow drops their lower 8 bits.
+
+    largest: of each picture, the largest of the upper 8 bits.
+    """
+    if (brightest := max(largest, default=255)) >= DARK:
+        return ()
+    told = f"their upper 8 are read, and these are at most {brightest} of 255; save them with 8 bits"
+    return (f"colours of 16 bits: {told}",)
+
+
+class Unreadable(ValueError):
+    """A file that is no picture, or none that is read. kind: the reason in two words, by which files are counted."""
+
+    def __init__(self, words: str, kind: str) -> None:
+        super().__init__(words)
+        self.kind = kind
 
 
 @contextmanager
@@ -100,17 +130,73 @@ def opened(content: Path | bytes) -> Iterator[Image]:
     if isinstance(content, Path) and (why := files.fault(content)):
         if not content.exists() and not content.is_symlink():
             raise FileNotFoundError(why)
-        raise ValueError(why)
+        raise Unreadable(why, "cannot be opened")
     try:
-        image = pillow.open(BytesIO(content) if isinstance(content, bytes) else content)
+        image = _identified(content)
     except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
-        raise ValueError(f"it has more than {MOST_PIXELS:,} pixels") from error
+        raise Unreadable(f"it has more than {MOST_PIXELS:,} pixels", "too many pixels") from error
     except UnidentifiedImageError as error:  # whose text holds the path, or an address in memory
-        raise ValueError("no format of pictures that is known") from error
+        raise _unknown(_head(content)) from error
     with image:
         if image.width * image.height > MOST_PIXELS:
-            raise ValueError(f"it has more than {MOST_PIXELS:,} pixels ({image.width} x {image.height})")
+            told = f"it has more than {MOST_PIXELS:,} pixels ({image.width} x {image.height})"
+            raise Unreadable(told, "too many pixels")
         yield image
+
+
+def _identified(content: Path | bytes) -> Image:
+    """Opened by Pillow; pillow-heif is only imported for a file that needs it."""
+    from PIL import Image as pillow  # noqa: N813 - `Image` is the annotation
+    from PIL import UnidentifiedImageError
+
+    def opening() -> Image:
+        return pillow.open(BytesIO(content) if isinstance(content, bytes) else content)
+
+    try:
+        return opening()
+    except UnidentifiedImageError:
+        if not (_is_heif(_head(content)) and _reads_heif()):
+            raise
+        return opening()
+
+
+def _head(content: Path | bytes) -> bytes:
+    if isinstance(content, bytes):
+        return content[:12]
+    with content.open("rb") as file:
+        return file.read(12)
+
+
+def _is_heif(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:] in HEIF
+
+
+@cache
+def _reads_heif() -> bool:
+    """Has Pillow open HEIF from now on, where pillow-heif is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return True
+
+
+def _unknown(head: bytes) -> Unreadable:
+    """Why a file that starts like this is no picture to Pillow."""
+    if not head:
+        return Unreadable("it is empty", "empty")
+    if _is_heif(head) and not _reads_heif():
+        return Unreadable(NEEDS_HEIF, NEEDS_HEIF)
+    if head[4:] in (b"ftypavif", b"ftypavis") and not _reads_avif():
+        return Unreadable(NEEDS_AVIF, NEEDS_AVIF)
+    return Unreadable("no format of pictures that is known", "no picture")
+
+
+def _reads_avif() -> bool:
+    from PIL import features
+
+    return bool(features.check("avif"))
 
 
 def as_rgb(image: Image, greys: Greys, *, upright: bool) -> Image:
@@ -148,3 +234,12 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+def kind(error: Exception) -> str:
+    """The reason in a few words, the same for many files."""
+    if isinstance(error, Unreadable):
+        return error.kind
+    if isinstance(error, EOFError) or "truncated" in str(error).lower():
+        return "cut off"
+    return "cannot be opened" if isinstance(error, OSError) and error.strerror else "damaged"

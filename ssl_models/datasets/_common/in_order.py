@@ -1,0 +1,40 @@
+"""Work on many things at once, whose results come in the order of the things; only few are ahead of their turn."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+AHEAD = 8
+"""Results a worker that may wait for an earlier one: a slow picture holds up none of the others for long."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int = 0) -> Generator[Result]:
+    """work(item) of each item, by so many threads; 0 for one a core.
+
+    An error that `work` raises comes in its turn. What has not been started when the iterator is closed never is.
+    """
+    workers = workers or cores()
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(work, item))
+                if len(pending) > AHEAD * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

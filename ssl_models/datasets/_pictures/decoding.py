@@ -1,0 +1,170 @@
+"""Listed pictures -> a data set of squares, in memory or in files: decoded on all cores, with progress."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ssl_models.datasets._common import files, pictures
+from ssl_models.datasets._common.in_order import in_order
+from ssl_models.datasets._common.progress import Progress
+from ssl_models.datasets._common.split import IMAGES, Dataset, Origin, Split
+from ssl_models.datasets._pictures.arrangement import Entry, Listing
+from ssl_models.datasets._pictures.facts import Facts, Failure
+from ssl_models.datasets._pictures.ranges import Ranges, ranges
+from ssl_models.datasets._pictures.rows import Rows, rows
+from ssl_models.datasets._pictures.square import Square, square
+
+MOST_STORE = 4
+"""Of `store`; beyond it, over sixteen times the pixels would be kept of those that are used."""
+
+
+def check_settings(size: int, store: float, unreadable: str) -> None:
+    """Raises ValueError for a setting out of range."""
+    if size < 1:
+        raise ValueError(f"size = {size} must be at least 1 pixel")
+    if not 1 <= store <= MOST_STORE:
+        raise ValueError(f"store = {store} must lie between 1 and {MOST_STORE}: pictures are stored at store x size")
+    if unreadable not in ("skip", "refuse"):
+        raise ValueError(f"unreadable = '{unreadable}' must be skip or refuse")
+
+
+def read(
+    listing: Listing,
+    source: str,
+    *,
+    size: int,
+    store: float = 1.0,
+    unreadable: str = "skip",
+    room: Path | None = None,
+    workers: int = 0,
+) -> Dataset:
+    """Images (N, 3, S, S) uint8 with S = round(size * store): the short side is scaled to S, and the middle is kept.
+
+    source: only named in errors. store: where above 1, pictures are used at size x size (Dataset.size), the middle of
+        what is stored. room: a folder; images are written there as they are decoded (Split.written), and never all in
+        memory. workers: threads, 0 for one a core; the bytes are the same with any number of them.
+    unreadable: "skip" names pictures that cannot be read in Dataset.skipped and counts them in Dataset.left_out,
+        "refuse" raises at the first.
+    A smaller picture is enlarged, and of a file that holds several the first is read; notes tell how many. Greys of
+    more than 8 bits and floating-point numbers are scaled by the range of the whole data set, which a note tells.
+    Raises ValueError for settings out of range and a split without a readable picture; OSError for a full disk.
+    """
+    check_settings(size, store, unreadable)
+    refuse = unreadable == "refuse"
+    if listing.skipped and refuse:
+        raise ValueError(f"{source}: {listing.skipped[0]}")
+    facts = Facts(round(size * store))
+    given = {"train": listing.train, "test": listing.test}
+    with ExitStack() as stack:
+        parts = [stack.enter_context(rows(len(given[name]), facts.side, _place(room, name))) for name in given]
+        deep = stack.enter_context(ranges(facts.side, room))
+        progress = stack.enter_context(closing(Progress("decoding", sum(map(len, given.values())), "pictures")))
+        found = []
+        for into, (name, entries) in zip(parts, given.items(), strict=True):
+            found.append(taken := _Taken(into, deep))
+            _decode(entries, taken, facts, progress.step, workers, refuse=refuse)
+            if not taken.entries:
+                what = f"none of the {len(entries)} {'training' if name == 'train' else name} images could be read"
+                raise ValueError(f"{source}: {what}; look at {facts.skipped[-1]}")
+        deep.write()
+        splits = [taken.split(listing, (IMAGES,) if room else ()) for taken in found]
+    train, test = splits
+    return Dataset(
+        train,
+        test,
+        classes=listing.classes,
+        skipped=(*listing.skipped, *facts.skipped),
+        notes=(*listing.notes, *deep.notes(), *facts.notes()),
+        label_sets=dict(listing.label_sets),
+        left_out=(*listing.left_out, *facts.left_out()),
+        size=size if store > 1 else None,
+    )
+
+
+@dataclass
+class _Taken:
+    """What has been decoded of a split: its rows, and of each the entry and the size of the whole picture."""
+
+    rows: Rows
+    deep: Ranges
+    entries: list[Entry] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, entry: Entry, found: Square) -> None:
+        if found.values is None:
+            self.rows.append(found.pixels)
+        else:
+            self.rows.append(np.zeros((3, *found.pixels.shape), np.uint8))
+            self.deep.keep(self.rows, len(self.entries), found.pixels, found.values)
+        self.entries.append(entry)
+        self.sizes.append(found.size)
+
+    def split(self, listing: Listing, written: tuple[str, ...]) -> Split:
+        groups = tuple(entry.group for entry in self.entries)
+        names = tuple(entry.name for entry in self.entries)
+        origin = Origin(names, torch.tensor(self.sizes, dtype=torch.int32), groups if any(groups) else ())
+        labels = torch.tensor([entry.label for entry in self.entries]) if listing.classes else None
+        further = {
+            f"labels.{name}": torch.tensor([entry.further[index] for entry in self.entries])
+            for index, name in enumerate(listing.label_sets)
+        }
+        return Split({IMAGES: self.rows.finished()}, labels, truth=further, origin=origin, written=written)
+
+
+def _place(room: Path | None, split: str) -> Path | None:
+    return None if room is None else room / f"{split}.{IMAGES}.npy"
+
+
+def _decode(
+    entries: Sequence[Entry], taken: _Taken, facts: Facts, step: Callable[[], None], workers: int, *, refuse: bool
+) -> None:
+    """Decodes the entries of a split, in their order. step: called after each."""
+    with closing(in_order(partial(_try, side=facts.side), entries, workers)) as results:
+        for entry, found in zip(entries, results, strict=True):
+            if isinstance(found, Square):
+                facts.add(found)
+                taken.add(entry, found)
+            elif refuse:
+                raise ValueError(f"{files.printable(entry.name)} cannot be read as an image: {found.reason}")
+            else:
+                facts.fail(entry.name, found)
+            step()
+
+
+def _try(entry: Entry, side: int) -> Square | Failure:
+    try:
+        return square(entry.content, side)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises many types for broken files: OSError, SyntaxError, struct.error
+        return Failure(pictures.reason(error), pictures.kind(error))
+
+
+def short_sides(entries: Sequence[Entry], most: int = 400) -> list[int]:
+    """The short sides in pixels of at most so many pictures, evenly spaced, by the headers of those that are read."""
+    chosen = entries if len(entries) <= most else [entries[index * len(entries) // most] for index in range(most)]
+    return [side for side in in_order(_short_side, chosen) if side]
+
+
+def usual_side(entries: Sequence[Entry], most: int = 400) -> int | None:
+    """The median of `short_sides`, None where there is none."""
+    sides = short_sides(entries, most)
+    return statistics.median_low(sides) if sides else None
+
+
+def _short_side(entry: Entry) -> int:
+    try:
+        with pictures.opened(entry.content() if callable(entry.content) else entry.content) as image:
+            return min(image.size)
+    except MemoryError:
+        raise
+    except Exception:  # whose reason is told when it is decoded
+        return 0

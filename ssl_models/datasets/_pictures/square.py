@@ -1,0 +1,110 @@
+"""One picture of any format, mode and orientation as a square: its short side scaled, its middle kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from threading import Semaphore
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy import ndarray
+
+from ssl_models.datasets._common import pictures
+from ssl_models.datasets._pictures.found import Content
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+LARGE = 2**24
+"""Pixels from which a picture is large: decoded, with its copies, it may take a gigabyte."""
+LARGE_AT_ONCE = Semaphore(2)
+
+
+@dataclass(frozen=True)
+class Range:
+    """The smallest and largest value of a picture whose range only the whole data set tells; floats: not integers."""
+
+    low: float
+    high: float
+    floats: bool
+
+
+@dataclass(frozen=True)
+class Square:
+    """pixels: (3, side, side) uint8, or (side, side) float32 where `values` has their range.
+
+    size: width and height of the whole picture, upright. colours: the largest of the upper 8 bits of colours of 16;
+    None for other pictures. several: the file holds further pictures, which are not read.
+    """
+
+    pixels: ndarray
+    size: tuple[int, int]
+    values: Range | None = None
+    colours: int | None = None
+    several: bool = False
+
+
+def square(content: Content, side: int) -> Square:
+    """The first picture of a file, scaled by BICUBIC with antialiasing; transparent parts lie on white.
+
+    A JPEG far larger than `side` is decoded at a fraction of its size, at least twice `side`.
+    Raises what Pillow raises for broken files, of many types: OSError, SyntaxError, struct.error, ValueError.
+    """
+    with pictures.opened(content() if callable(content) else content) as image:
+        width, height = image.size
+        image.draft(None, (2 * side, 2 * side))
+        greys = pictures.Greys()
+        with _few_large_ones(image):
+            values = _values(image)
+            picture = pictures.as_rgb(image, greys, upright=True) if values is None else _of_values(values)
+            pixels = np.asarray(_fitted(picture, side))
+        if image.format != "TIFF" and pictures.orientation(image) > 4:  # Pillow tells a TIFF's size as it is upright
+            width, height = height, width
+        several = False
+        with suppress(Exception):  # the first picture is read, whatever follows it
+            several = bool(getattr(image, "is_animated", False))
+    colours = greys.colours[0] if greys.colours else None
+    if values is None:
+        return Square(pixels.transpose(2, 0, 1), (width, height), None, colours, several)
+    span = Range(values.min().item(), values.max().item(), values.dtype.kind == "f")
+    return Square(pixels, (width, height), span, None, several)
+
+
+@contextmanager
+def _few_large_ones(image: Image) -> Iterator[None]:
+    if image.width * image.height < LARGE:
+        yield
+        return
+    with LARGE_AT_ONCE:
+        yield
+
+
+def _values(image: Image) -> ndarray | None:
+    """(H, W) of a picture, upright, whose numbers have no range of their own: greys of over 8 bits, floating point."""
+    from PIL import ImageOps
+
+    greys = image.mode.startswith("I") and image.format not in pictures.FULL_SCALE
+    if not greys and image.mode != "F":
+        return None
+    values = np.asarray(ImageOps.exif_transpose(image))
+    if (bad := int(values.size - np.isfinite(values).sum())) and not greys:
+        told = f"{bad:,} of its {values.size:,} floating-point numbers are not finite; write numbers in their place"
+        raise pictures.Unreadable(told, "numbers that are not finite")
+    return values
+
+
+def _of_values(values: ndarray) -> Image:
+    from PIL import Image as pillow  # noqa: N813 - `Image` is the annotation
+
+    return pillow.fromarray(values.astype(np.float32))
+
+
+def _fitted(picture: Image, side: int) -> Image:
+    from PIL import Image as pillow  # noqa: N813 - `Image` is the annotation
+    from PIL import ImageOps
+
+    if picture.size == (side, side):
+        return picture
+    return ImageOps.fit(picture, (side, side), pillow.Resampling.BICUBIC)

@@ -42,6 +42,9 @@ DARK = 64
 ORIENTATION = 0x0112
 """EXIF's entry of how a picture is turned to be upright: 1 to 8."""
 
+CUT_OFF = ("truncated", "end of file", "not enough image data")
+"""What Pillow and pillow-heif say of files that stop too early."""
+
 T = TypeVar("T")
 
 
@@ -233,13 +236,14 @@ def reason(error: Exception) -> str:
     """Why a picture cannot be read: without paths, which differ between machines."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    said = " ".join(str(error).split())
+    return said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
 
 
 def kind(error: Exception) -> str:
     """The reason in a few words, the same for many files."""
     if isinstance(error, Unreadable):
         return error.kind
-    if isinstance(error, EOFError) or "truncated" in str(error).lower():
+    if isinstance(error, EOFError) or any(words in str(error).lower() for words in CUT_OFF):
         return "cut off"
     return "cannot be opened" if isinstance(error, OSError) and error.strerror else "damaged"

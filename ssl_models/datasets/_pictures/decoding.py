@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -64,6 +65,9 @@ def read(
     facts = Facts(round(size * store))
     given = {"train": listing.train, "test": listing.test}
     with ExitStack() as stack:
+        stack.enter_context(
+            warnings.catch_warnings(action="ignore", category=UserWarning)
+        )  # of Pillow, by the thousand
         parts = [stack.enter_context(rows(len(given[name]), facts.side, _place(room, name))) for name in given]
         deep = stack.enter_context(ranges(facts.side, room))
         progress = stack.enter_context(closing(Progress("decoding", sum(map(len, given.values())), "pictures")))

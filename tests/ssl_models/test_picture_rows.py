@@ -45,7 +45,7 @@ def test_a_file_holds_what_memory_would(tmp_path):
 
 
 def test_nothing_is_left_of_a_data_set_that_was_not_made(tmp_path):
-    with pytest.raises(ValueError, match="none of the 1 test images could be read; look at 0.bin: it is empty"):
+    with pytest.raises(ValueError, match=r"none of the 1 test images could be read; look at 0\.bin: it is empty"):
         read(noise(2), [b""], 8, room=tmp_path)
     assert os.listdir(tmp_path) == []
 

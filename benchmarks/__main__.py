@@ -9,7 +9,18 @@ from importlib import import_module
 from pathlib import Path
 
 NAMES = (
-    *("views", "training", "extraction", "rendering", "memory", "linear", "clustering", "words", "standing"),
+    *(
+        "views",
+        "training",
+        "extraction",
+        "rendering",
+        "decoding",
+        "memory",
+        "linear",
+        "clustering",
+        "words",
+        "standing",
+    ),
     "pipeline",
 )
 ROOT = Path(__file__).parents[1]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset(
     """
     .apng .avif .avifs .blp .bmp .bw .cur .dcx .dds .dib .fit .fits .flc .fli .ftc .ftu .gbr .gif .heic .heics
-    .heif .heifs .hif .icb .icns .ico .iim .im .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .msp .pbm .pcd .pcx .pfm
-    .pgm .png .pnm .ppm .psd .pxr .qoi .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .webp .xbm .xpm
+    .heif .heifs .hif .icb .icns .ico .iim .im .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .msp .pbm
+    .pcd .pcx .pfm .pgm .png .pnm .ppm .psd .pxr .qoi .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .webp .xbm .xpm
     """.split()  # noqa: SIM905 - a list would take a line a suffix
 )
 """Every suffix of a format that Pillow decodes by itself, or with pillow-heif. Written out, so that which files make up
@@ -212,7 +212,7 @@ def as_rgb(image: Image, greys: Greys, *, upright: bool) -> Image:
 
     form = image.format
     deep = image.mode.startswith("RGB") and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
-    if upright:
+    if upright and orientation(image) != 1:
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits a pixel, as Pillow's versions call it: I;16, I;16B, I
         return greys.of_8_bits(image, form).convert("RGB")
@@ -223,7 +223,8 @@ def as_rgb(image: Image, greys: Greys, *, upright: bool) -> Image:
     if image.has_transparency_data:
         white = pillow.new("RGBA", image.size, "white")
         return pillow.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def orientation(image: Image) -> int:

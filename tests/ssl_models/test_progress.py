@@ -29,12 +29,12 @@ def test_a_line_has_the_counts_the_rate_and_the_time_left():
 
 @pytest.mark.usefixtures("clock")
 def test_a_log_gets_a_line_every_five_seconds(capsys):
-    shown = Progress("decoding", 100, "pictures")
+    shown = Progress("decoding", 14, "pictures")
     for _ in range(14):
         shown.step()
     shown.close()
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines] == ["5", "10"]
+    assert [line.split()[1] for line in lines] == ["5", "10", "14"]
 
 
 def test_what_takes_no_time_says_nothing(clock, capsys):

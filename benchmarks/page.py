@@ -96,7 +96,7 @@ def machine_facts(root: Path, precision: str) -> dict[str, str]:
     facts = {"CPU": f"{cpu_model()}, {os.cpu_count()} cores"}
     if torch.cuda.is_available():
         facts["GPU"] = torch.cuda.get_device_name()
-    facts["threads"] = "views 2, rendering 2 and 1, everything else 1"
+    facts["threads"] = "views and decoding 2, rendering 2 and 1, everything else 1"
     facts["precision"] = precision
     facts["versions"] = f"torch {torch.__version__}, Python {platform.python_version()}, {platform.system()}"
     facts["load average before"] = f"{os.getloadavg()[0]:.1f}"

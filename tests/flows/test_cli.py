@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.run import plan
-from tasks.artifacts import readers
+from tasks.settings import readers
 from tasks.project.project import Project
 from tasks.reporting import terminal
 from tasks.reporting.imprint import Gap, Imprint

@@ -1,9 +1,11 @@
 """Pictures that say where their pixels were; and files as the reader of folders shows them."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ssl_models.datasets._common.split import Dataset
@@ -31,3 +33,15 @@ def read(train: list[Path | bytes], test: list[Path | bytes], size: int, **setti
 def shown(content: Path | bytes, size: int) -> np.ndarray:
     """(size, size, 3) of one picture that is a data set by itself."""
     return read([content], [content], size, unreadable="refuse").train.images[0].permute(1, 2, 0).numpy()
+
+
+def encoded(values, form="PNG", **options):
+    """The bytes of a file of these values."""
+    stream = io.BytesIO()
+    Image.fromarray(np.asarray(values)).save(stream, form, **options)
+    return stream.getvalue()
+
+
+def noise(count, side=24):
+    """Files of different content."""
+    return [encoded(a) for a in np.random.default_rng(0).integers(256, size=(count, side, side, 3), dtype=np.uint8)]

@@ -23,7 +23,7 @@ NOT_READ = {
     "EPS": "PostScript is a program, and Pillow has another program run it",
     "WMF": "read on Windows only",
 }
-MAY_LACK = {".avif", ".avifs", ".heic", ".heif", ".hif"}
+MAY_LACK = {".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif"}
 """Of formats that Pillow reads as it was built, or once pillow-heif is registered."""
 SIDE = 12
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset(
     """
-    .apng .avif .avifs .blp .bmp .bw .cur .dcx .dds .dib .fit .fits .flc .fli .ftc .ftu .gbr .gif .heic .heif
-    .hif .icb .icns .ico .iim .im .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .msp .pbm .pcd .pcx .pfm
-    .pgm .png .pnm .ppm .psd .pxr .qoi .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .webp .xbm .xpm
+    .apng .avif .avifs .blp .bmp .bw .cur .dcx .dds .dib .fit .fits .flc .fli .ftc .ftu .gbr .gif .heic .heics
+    .heif .heifs .hif .icb .icns .ico .iim .im .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .msp .pbm
+    .pcd .pcx .pfm .pgm .png .pnm .ppm .psd .pxr .qoi .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .webp .xbm .xpm
     """.split()  # noqa: SIM905 - a list would take a line a suffix
 )
 """Every suffix of a format that Pillow decodes by itself, or with pillow-heif. Written out, so that which files make up
@@ -41,6 +41,9 @@ DARK = 64
 """Of 255, what 14 bits reach in the upper 8 of 16."""
 ORIENTATION = 0x0112
 """EXIF's entry of how a picture is turned to be upright: 1 to 8."""
+
+CUT_OFF = ("truncated", "end of file", "not enough image data")
+"""What Pillow and pillow-heif say of files that stop too early."""
 
 T = TypeVar("T")
 
@@ -209,7 +212,7 @@ def as_rgb(image: Image, greys: Greys, *, upright: bool) -> Image:
 
     form = image.format
     deep = image.mode.startswith("RGB") and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
-    if upright:
+    if upright and orientation(image) != 1:
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits a pixel, as Pillow's versions call it: I;16, I;16B, I
         return greys.of_8_bits(image, form).convert("RGB")
@@ -220,7 +223,8 @@ def as_rgb(image: Image, greys: Greys, *, upright: bool) -> Image:
     if image.has_transparency_data:
         white = pillow.new("RGBA", image.size, "white")
         return pillow.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def orientation(image: Image) -> int:
@@ -233,13 +237,14 @@ def reason(error: Exception) -> str:
     """Why a picture cannot be read: without paths, which differ between machines."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    said = " ".join(str(error).split())
+    return said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
 
 
 def kind(error: Exception) -> str:
     """The reason in a few words, the same for many files."""
     if isinstance(error, Unreadable):
         return error.kind
-    if isinstance(error, EOFError) or "truncated" in str(error).lower():
+    if isinstance(error, EOFError) or any(words in str(error).lower() for words in CUT_OFF):
         return "cut off"
     return "cannot be opened" if isinstance(error, OSError) and error.strerror else "damaged"

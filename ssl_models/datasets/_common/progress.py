@@ -26,7 +26,9 @@ class Progress:
         """One more is done."""
         self._done += 1
         now = time.monotonic()
-        if now - self._started < EVERY or now - self._shown < (ON_TERMINAL if self._terminal else EVERY):
+        last = self._done == self._total and self._shown > self._started
+        soon = now - self._started < EVERY or now - self._shown < (ON_TERMINAL if self._terminal else EVERY)
+        if soon and not last:
             return
         self._shown, self._open = now, self._terminal
         line = self.line(now - self._started)

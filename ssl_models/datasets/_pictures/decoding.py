@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,11 +19,14 @@ from ssl_models.datasets._common.progress import Progress
 from ssl_models.datasets._common.split import IMAGES, Dataset, Origin, Split
 from ssl_models.datasets._pictures.arrangement import Entry, Listing
 from ssl_models.datasets._pictures.facts import Facts, Failure
-from ssl_models.datasets._pictures.found import Picture
 from ssl_models.datasets._pictures.ranges import Ranges, ranges
 from ssl_models.datasets._pictures.rows import Rows, rows
 from ssl_models.datasets._pictures.square import Square, square
 
+SPARE, SPARE_STORED = 2, 1.25
+"""How many times as large as it is stored a JPEG is decoded at the least, see square.py. The second holds where `store`
+is above 1, as crops are scaled again: it takes a fifth less time. Pictures whose spectrum falls with the frequency are
+within 45 dB of those made from the whole JPEG, or else within 36 dB."""
 MOST_STORE = 4
 """Of `store`; beyond it, over sixteen times the pixels would be kept of those that are used."""
 
@@ -63,15 +67,20 @@ def read(
     if listing.skipped and refuse:
         raise ValueError(f"{source}: {listing.skipped[0]}")
     facts = Facts(round(size * store))
+    work = partial(_try, side=facts.side, spare=SPARE if store == 1 else SPARE_STORED)
     given = {"train": listing.train, "test": listing.test}
     with ExitStack() as stack:
+        stack.enter_context(
+            warnings.catch_warnings(action="ignore", category=UserWarning)
+        )  # of Pillow, by the thousand
         parts = [stack.enter_context(rows(len(given[name]), facts.side, _place(room, name))) for name in given]
         deep = stack.enter_context(ranges(facts.side, room))
         progress = stack.enter_context(closing(Progress("decoding", sum(map(len, given.values())), "pictures")))
         found = []
         for into, (name, entries) in zip(parts, given.items(), strict=True):
             found.append(taken := _Taken(into, deep))
-            _decode(entries, taken, facts, progress.step, workers, refuse=refuse)
+            results = stack.enter_context(closing(in_order(work, entries, workers)))
+            _take(entries, results, taken, facts, progress.step, refuse=refuse)
             if not taken.entries:
                 what = f"none of the {len(entries)} {'training' if name == 'train' else name} images could be read"
                 raise ValueError(f"{source}: {what}; look at {facts.skipped[-1]}")
@@ -124,44 +133,49 @@ def _place(room: Path | None, split: str) -> Path | None:
     return None if room is None else room / f"{split}.{IMAGES}.npy"
 
 
-def _decode(
-    entries: Sequence[Entry], taken: _Taken, facts: Facts, step: Callable[[], None], workers: int, *, refuse: bool
+def _take(
+    entries: Sequence[Entry],
+    results: Iterable[Square | Failure],
+    taken: _Taken,
+    facts: Facts,
+    step: Callable[[], None],
+    *,
+    refuse: bool,
 ) -> None:
-    """Decodes the entries of a split, in their order. step: called after each."""
-    with closing(in_order(partial(_try, side=facts.side), entries, workers)) as results:
-        for entry, found in zip(entries, results, strict=True):
-            if isinstance(found, Square):
-                facts.add(found)
-                taken.add(entry, found)
-            elif refuse:
-                raise ValueError(f"{files.printable(entry.name)} cannot be read as an image: {found.reason}")
-            else:
-                facts.fail(entry.name, found)
-            step()
+    """Takes up what came of the entries of a split, in their order. step: called after each."""
+    for entry, found in zip(entries, results, strict=True):
+        if isinstance(found, Square):
+            facts.add(found)
+            taken.add(entry, found)
+        elif refuse:
+            raise ValueError(f"{files.printable(entry.name)} cannot be read as an image: {found.reason}")
+        else:
+            facts.fail(entry.name, found)
+        step()
 
 
-def _try(entry: Entry, side: int) -> Square | Failure:
+def _try(entry: Entry, side: int, spare: float) -> Square | Failure:
     try:
-        return square(entry.content, side)
+        return square(entry.content, side, spare)
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises many types for broken files: OSError, SyntaxError, struct.error
         return Failure(pictures.reason(error), pictures.kind(error))
 
 
-def short_sides(entries: Sequence[Entry | Picture], most: int = 400) -> list[int]:
+def short_sides(entries: Sequence[Entry], most: int = 400) -> list[int]:
     """The short sides in pixels of at most so many pictures, evenly spaced, by the headers of those that are read."""
     chosen = entries if len(entries) <= most else [entries[index * len(entries) // most] for index in range(most)]
     return [side for side in in_order(_short_side, chosen) if side]
 
 
-def usual_side(entries: Sequence[Entry | Picture], most: int = 400) -> int | None:
+def usual_side(entries: Sequence[Entry], most: int = 400) -> int | None:
     """The median of `short_sides`, None where there is none."""
     sides = short_sides(entries, most)
     return statistics.median_low(sides) if sides else None
 
 
-def _short_side(entry: Entry | Picture) -> int:
+def _short_side(entry: Entry) -> int:
     try:
         with pictures.opened(entry.content() if callable(entry.content) else entry.content) as image:
             return min(image.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -46,15 +47,15 @@ class Square:
     several: bool = False
 
 
-def square(content: Content, side: int) -> Square:
+def square(content: Content, side: int, spare: float = 2) -> Square:
     """The first picture of a file, scaled by BICUBIC with antialiasing; transparent parts lie on white.
 
-    A JPEG far larger than `side` is decoded at a fraction of its size, at least twice `side`.
+    spare: a JPEG is decoded at a fraction of its size where that is at least `spare` times `side`, which saves time.
     Raises what Pillow raises for broken files, of many types: OSError, SyntaxError, struct.error, ValueError.
     """
     with pictures.opened(content() if callable(content) else content) as image:
         width, height = image.size
-        image.draft(None, (2 * side, 2 * side))
+        image.draft(None, (math.ceil(spare * side),) * 2)
         greys = pictures.Greys()
         with _few_large_ones(image):
             values = _values(image)

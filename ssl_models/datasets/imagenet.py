@@ -80,8 +80,8 @@ def _validation(val: Found, place: Path, root: Path) -> list[Picture]:
     found = imagenet_classes.of_validation(list(dict.fromkeys((place, root, *root.parents[:3]))))
     if not found:
         raise ValueError(
-            f"'{root / 'val'}' has images beside each other, and nothing tells their classes: sort them into folders of "
-            f"classes, or put one of these into '{place}': {imagenet_classes.KINDS}"
+            f"'{root / 'val'}' has images beside each other, and nothing tells their classes: sort them into folders "
+            f"of classes, or put one of these into '{place}': {imagenet_classes.KINDS}"
         )
     where, classes = found
     stems = [PurePosixPath(picture.name).stem for picture in val.pictures]

@@ -19,8 +19,8 @@ def load(*, seed: int, source: str = "", size: int = 128) -> Dataset:
 
     The list trainval is the training split, the list test the test split. The first of these that exists is read: the
     folder `source`, $COVEY_DATA/voc07, each with Annotations/, JPEGImages/ and ImageSets/Main/ in it or one or two
-    levels below; what was downloaded whole before. Otherwise torchvision downloads 0.9 GB to $COVEY_DOWNLOADS, by default
-    .covey/downloads. Raises FileNotFoundError where none of these succeeds; ValueError as voc.load does.
+    levels below; what was downloaded whole before. Otherwise torchvision downloads 0.9 GB to $COVEY_DOWNLOADS, by
+    default .covey/downloads. Raises FileNotFoundError where none of these succeeds; ValueError as voc.load does.
     """
     place = _found(source) or places.fetched("VOC 2007", KINDS, _downloaded)
     return voc.load(seed=seed, source=str(place), size=size, **LISTS)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssl_models.datasets._pictures import arrangement, in_parquet
+from ssl_models.datasets._pictures import arrangement, in_parquet, label_sets
 from ssl_models.datasets._pictures.arrangement import Listing
 
 if TYPE_CHECKING:
@@ -99,12 +99,8 @@ def side(*, source: str, column: str = "", **_: object) -> int | None:
 
 def _listed(source: str, column: str, labels: str, group: str, test_fraction: float, seed: int) -> Listing:
     arrangement.check_fraction(test_fraction)
-    return arrangement.arranged(
-        in_parquet.find(Path(source).expanduser(), column=column, labels=labels),
-        source=source,
-        labels=labels,
-        group=group,
-        test_fraction=test_fraction,
-        seed=seed,
-        folders=False,
+    found = in_parquet.find(Path(source).expanduser(), column=column, labels=labels)
+    listing = arrangement.arranged(
+        found, source=source, labels=labels, group=group, test_fraction=test_fraction, seed=seed, folders=False
     )
+    return label_sets.in_order(listing, found)

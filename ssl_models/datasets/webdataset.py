@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssl_models.datasets._pictures import arrangement, in_tars
+from ssl_models.datasets._pictures import arrangement, in_tars, label_sets
 from ssl_models.datasets._pictures.arrangement import Listing
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def told(
 def files(*, source: str, labels: str = "auto", group: str = "", **_: object) -> Iterator[tuple[str, Path | None]]:
     """The name and path of every file that `load` would open, tables of labels and groups first."""
     yield from arrangement.csv_files(labels, group)
-    paths, _ = in_tars.files_of(source)
+    paths = in_tars.files_of(source)[0]
     root = in_tars.root_of(source, paths)
     for path in paths:
         yield path.relative_to(root).as_posix(), path
@@ -101,7 +101,7 @@ def side(*, source: str, column: str = "", **_: object) -> int | None:
 def _listed(source: str, column: str, labels: str, group: str, test_fraction: float, seed: int) -> Listing:
     arrangement.check_fraction(test_fraction)
     found = in_tars.find(source, column=column)
-    return arrangement.arranged(
+    listing = arrangement.arranged(
         found,
         source=source,
         labels=labels,
@@ -110,3 +110,4 @@ def _listed(source: str, column: str, labels: str, group: str, test_fraction: fl
         seed=seed,
         folders=len(in_tars.files_of(source)[0]) == 1 and not found.pictures[0].split,
     )
+    return label_sets.in_order(listing, found)

@@ -11,6 +11,7 @@ import pytest
 
 from ssl_models.datasets import cifar10, leeds
 from ssl_models.datasets._common import archive, files
+from ssl_models.datasets._common.split import LeftOut
 from tests.ssl_models.test_cifar10 import png
 
 
@@ -109,11 +110,12 @@ def test_what_an_archive_leaves_out_reaches_the_data_set(tmp_path, monkeypatch):
     monkeypatch.setenv("COVEY_DATA", str(tmp_path))
     link = tarfile.TarInfo("cifar10/train/cat/b.png")
     link.type, link.linkname = tarfile.SYMTYPE, "a.png"
-    names = ["cifar10/train/cat/a.png", "cifar10/test/cat/a.png", "cifar10/train/cat/a.heic"]
+    names = ["cifar10/train/cat/a.png", "cifar10/test/cat/a.png", "cifar10/train/cat/a.mov"]
     pack(tmp_path / "cifar10.tar.gz", *names, link, content=png(7))
     data = cifar10.load(seed=0)
     assert data.skipped == ("cifar10/train/cat/b.png: a link in the archive, not a file",)
-    assert data.notes == ("1 file of .heic passed over: no suffix of a picture that is read",)
+    left = LeftOut(".mov", "no suffix of a picture that is read", 1, "a.mov")
+    assert data.left_out == (left,)
 
 
 def test_two_data_sets_in_one_archive_are_not_mixed(tmp_path):

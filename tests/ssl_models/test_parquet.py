@@ -10,6 +10,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
+from ssl_models.datasets import parquet
 from ssl_models.datasets._pictures import in_parquet, parquet_columns, parquet_rows
 
 
@@ -212,3 +213,35 @@ def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     with pytest.raises(ImportError, match="pip install pyarrow"):
         parquet_columns.opened(tmp_path / "a.parquet")
+
+
+def test_a_data_set_is_decoded_with_its_labels_and_names(tmp_path):
+    for name, first in (("train", 1), ("test", 5)):
+        rows = {"image": structs(range(first, first + 4)), "label": [1, 0, 1, 0]}
+        write(tmp_path / "set" / f"{name}-00000-of-00001.parquet", rows, HUGGING)
+    source = str(tmp_path / "set")
+    data = parquet.load(seed=0, source=source, size=8, store=1.0, room=tmp_path / "room")
+    assert data.classes == ("cat", "dog")
+    assert data.train.images[:, 0, 0, 0].tolist() == [1, 2, 3, 4]
+    assert data.test.labels.tolist() == [1, 0, 1, 0]
+    assert data.test.origin.files[0] == "test-00000-of-00001.parquet/0"
+    assert (tmp_path / "room" / "train.images.npy").is_file()
+    assert parquet.count(source=source) == (4, 4)
+    told = "given splits, 2 parquet files, pictures in the column 'image': 2 labels; 8 pictures"
+    assert parquet.told(source=source) == told
+    files = [name for name, _ in parquet.files(source=source)]
+    assert files == ["test-00000-of-00001.parquet", "train-00000-of-00001.parquet"]
+    assert parquet.side(source=source) == 8
+
+
+def test_files_without_labels_make_no_classes(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.parquet", {"image": structs(range(5))})
+    assert parquet.load(seed=0, source=str(tmp_path), size=8).classes == ()
+
+
+def test_labels_that_most_pictures_lack_are_passed_over(tmp_path):
+    columns = {"image": structs(range(4)), "label": [0, 1, 0, 1], "target": [0, 1, None, None], "class": [1, 1, 1, 1]}
+    found = in_parquet.find(write(tmp_path / "a.parquet", columns))
+    assert labels(found) == [{"label": "0"}, {"label": "1"}] * 2
+    assert found.notes == ("the labels 'target' passed over: 2 pictures with 'label' have none",)

@@ -6,6 +6,7 @@ import tarfile
 
 import pytest
 
+from ssl_models.datasets import webdataset
 from ssl_models.datasets._pictures import in_tars, shards
 from tests.ssl_models.test_archive import pack
 from tests.ssl_models.test_cifar10 import png
@@ -185,3 +186,31 @@ def test_what_is_not_there_is_named(tmp_path):
     write(tmp_path / "b" / "a.tar.gz", samples(1), "w:gz")
     with pytest.raises(ValueError, match=r"b' holds no \*\.tar; unpack a\.tar\.gz and its like to a plain \.tar"):
         in_tars.find(tmp_path / "b")
+
+
+def test_a_data_set_of_tars_is_decoded_with_its_labels_and_names(tmp_path):
+    for name, first in (("train-0", 1), ("train-1", 3), ("test-0", 5)):
+        write(tmp_path / f"{name}.tar", samples(first))
+    write(tmp_path / "train-1.tar", [*samples(3), ("x.png", b"no picture"), ("x.cls", b"1")])
+    data = webdataset.load(
+        seed=0, source=str(tmp_path / "{train,test}-{0..1}.tar").replace("1}", "0}"), size=8, store=1.0
+    )
+    assert data.classes == ("0", "1")
+    data = webdataset.load(seed=0, source=str(tmp_path), size=8, store=1.0)
+    assert data.train.images[:, 0, 0, 0].tolist() == [1, 2, 3, 4]
+    assert data.train.labels.tolist() == [1, 0, 1, 0]
+    assert data.test.origin.files == ("test-0.tar/0005.png", "test-0.tar/0006.png")
+    assert data.skipped == ("train-1.tar/x.png: no format of pictures that is known",)
+    assert webdataset.count(source=str(tmp_path)) == (5, 2)
+    assert webdataset.told(source=str(tmp_path)) == "given splits, 3 tars: 2 labels; 7 pictures"
+    assert [name for name, _ in webdataset.files(source=str(tmp_path))] == ["test-0.tar", "train-0.tar", "train-1.tar"]
+    assert webdataset.side(source=str(tmp_path)) == 32
+
+
+def test_one_tar_of_class_folders_is_read_as_its_folder(tmp_path):
+    members = [(f"./{name}/{n}.png", png(n)) for name in ("cat", "dog") for n in range(5)]
+    data = webdataset.load(seed=0, source=str(write(tmp_path / "a.tar", members)), size=8)
+    assert data.classes == ("cat", "dog")
+    assert (len(data.train), len(data.test)) == (8, 2)
+    assert data.size == 8
+    assert data.train.images.shape[-1] == 9

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from ssl_models.datasets._common import archive, files
+from ssl_models.datasets._common.passed_over import PassedOver
 from ssl_models.datasets._common.pictures import SUFFIXES
 from ssl_models.datasets._common.split import LeftOut
 from ssl_models.datasets._pictures import label_sets, shards
@@ -23,7 +23,6 @@ COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 LABELS = {"cls": "cls", "label": "label", "json": "label"}
 """Suffixes of a sample's files that hold its class, and the name of that set of labels."""
 MOST_LABEL_BYTES, MOST_CLASS_NAME = 2**20, 200
-NO_PICTURE = "no suffix of a picture or a label that is read"
 NO_LABEL = "no label in it that can be read"
 
 
@@ -54,22 +53,6 @@ class _Sample:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass
-class _Left:
-    """What is counted while tars are indexed: reason and suffix -> number and an example; texts of unreadable ones."""
-
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    examples: dict[tuple[str, str], str] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
-
-    def add(self, reason: str, suffix: str, name: str) -> None:
-        self.counts[reason, suffix] += 1
-        self.examples.setdefault((reason, suffix), files.printable(name))
-
-    def found(self) -> tuple[LeftOut, ...]:
-        return tuple(LeftOut(s, r, n, self.examples[r, s]) for (r, s), n in sorted(self.counts.items()))
-
-
 def find(source: str | Path, *, column: str = "") -> Found:
     """The pictures of a tar, of all *.tar at any depth of a folder, or of NAME-{000..007}.tar, in their order.
 
@@ -91,8 +74,9 @@ def _found(stamps: shards.Stamps, root: Path, left_out: tuple[LeftOut, ...], col
     """The tars are indexed once for as long as they stay the same: a million headers take a minute."""
     paths = [path for path, _, _ in stamps]
     names = [files.printable(path.relative_to(root).as_posix()) for path in paths]
-    left = _Left()
-    tars = [_Index(path, name, column, left).pictures() for path, name in zip(paths, names, strict=True)]
+    left = PassedOver("a picture or a label")
+    skipped: list[str] = []
+    tars = [_Index(path, name, column, left, skipped).pictures() for path, name in zip(paths, names, strict=True)]
     splits = [shards.split_of(name) for name in names]
     labelled = {split: True for split, tar in zip(splits, tars, strict=True) if any(labels for _, _, labels in tar)}
     roles, notes = shards.roles(splits, labelled)
@@ -105,7 +89,7 @@ def _found(stamps: shards.Stamps, root: Path, left_out: tuple[LeftOut, ...], col
         ]
     )
     what = f"{len(paths):,} tars" if len(paths) > 1 else "a tar"
-    return Found(pictures, what, (*left_out, *left.found()), tuple(left.skipped), (*notes, *others))
+    return Found(pictures, what, (*left_out, *left.left_out()), tuple(skipped), (*notes, *others))
 
 
 def files_of(source: str | Path) -> tuple[list[Path], tuple[LeftOut, ...]]:
@@ -137,7 +121,8 @@ class _Index:
     path: Path
     name: str
     column: str
-    left: _Left
+    left: PassedOver
+    skipped: list[str]
     samples: dict[str, _Sample] = field(default_factory=dict)
     first: str = ""
 
@@ -146,7 +131,7 @@ class _Index:
         skipped: list[str] = []
         for member, (first, length) in archive.positions(self.path, self._wanted, skipped):
             self._add(member, Member(self.path, first, length))
-        self.left.skipped += [f"{self.name}/{text}" for text in skipped]
+        self.skipped += [f"{self.name}/{text}" for text in skipped]
         found = [(s.name.removeprefix("./"), s.picture, s.labels) for s in self.samples.values() if s.picture]
         if not self.first:
             raise ValueError(f"'{self.path}' is a tar with no file in it")
@@ -163,7 +148,7 @@ class _Index:
         _, suffix = _split(member)
         known = suffix in LABELS or _is_picture(suffix)
         if not known:
-            self.left.add(NO_PICTURE, f".{suffix}" if suffix else "", f"{self.name}/{member}")
+            self.left.add(f"{self.name}/{member}")
         return known
 
     def _add(self, member: str, content: Member) -> None:
@@ -189,7 +174,7 @@ class _Index:
                 raise ValueError("too long")
             label = _class(suffix, content())
         except ValueError:  # UnicodeDecodeError and JSONDecodeError are such
-            self.left.add(NO_LABEL, f".{suffix}", f"{self.name}/{member}")
+            self.left.add_unreadable(f"{self.name}/{member}", NO_LABEL, f".{suffix}")
             return
         if label:
             sample.labels.setdefault(LABELS[suffix], label)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from ssl_models.datasets._common import files
+from ssl_models.datasets._common.passed_over import PassedOver
 from ssl_models.datasets._common.split import LeftOut
 from ssl_models.datasets._folder.listing import TEST_NAMES
 
@@ -17,7 +18,6 @@ MOST_FILES = 100_000
 BRACES = re.compile(r"\{([^{}]*)\}")
 SPLITS = ("train", "training", *TEST_NAMES)
 Stamps = tuple[tuple[Path, int, int], ...]
-NO_SHARD = "lies between the files that hold the pictures"
 
 
 def is_pattern(source: str | Path) -> bool:
@@ -59,8 +59,7 @@ def in_folder(root: Path, suffix: str) -> tuple[list[Path], tuple[LeftOut, ...]]
 
     Hidden files and folders are passed over. Links to folders are not followed.
     """
-    found: list[Path] = []
-    others: dict[str, list[str]] = {}
+    found, others = [], PassedOver(f"a {suffix}")
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root)
         if any(part.startswith(".") for part in inside.parts) or path.is_dir():
@@ -68,9 +67,8 @@ def in_folder(root: Path, suffix: str) -> tuple[list[Path], tuple[LeftOut, ...]]
         if path.name.lower().endswith(suffix):
             found.append(path)
         else:
-            others.setdefault(files.printable(path.suffix.lower()), []).append(files.printable(inside.as_posix()))
-    left_out = (LeftOut(other, NO_SHARD, len(names), names[0]) for other, names in sorted(others.items()))
-    return found, tuple(left_out)
+            others.add(inside.as_posix())
+    return found, others.left_out()
 
 
 def check_file(path: Path) -> None:

@@ -1,0 +1,34 @@
+"""CIFAR-100 (Krizhevsky 2009): small photographs of a hundred classes, from a folder, an archive, or downloaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ssl_models.datasets._common.split import Dataset
+from ssl_models.datasets._known.cifar import Cifar
+
+CIFAR = Cifar("cifar100", "CIFAR-100", "cifar-100-python")
+
+
+def load(*, seed: int, source: str = "", size: int = 32) -> Dataset:
+    """Images (N, 3, size, size) uint8 and labels (N,), the classes in the order of their names.
+
+    The first of these that exists is read: the folder `source`, which holds torchvision's cifar-100-python/ or any
+    layout that folder.py reads (`seed` splits it where it has no splits); the same in $COVEY_DATA/cifar100/;
+    {train,test}/CLASS/* in $COVEY_DATA/cifar100.tar.gz, which is not unpacked. Otherwise torchvision downloads the data
+    to $COVEY_DOWNLOADS, by default .covey/downloads. Raises FileNotFoundError where none of these succeeds; ValueError
+    for a size below 1 or a broken archive.
+    """
+    return CIFAR.load(_torchvision_sets, seed, source, size)
+
+
+def count(*, source: str = "", size: int = 32, seed: int = 0) -> tuple[int, int]:  # noqa: ARG001 - as load
+    """How many images `load` would open for train and test; nothing is downloaded."""
+    return CIFAR.count(seed, source)
+
+
+def _torchvision_sets(root: Path, download: bool = True) -> tuple[Any, Any]:
+    from torchvision.datasets import CIFAR100
+
+    return CIFAR100(root, train=True, download=download), CIFAR100(root, train=False, download=download)

@@ -10,12 +10,10 @@ import numpy
 from PIL import Image
 
 from ssl_models.previews import columns, preview
+from ssl_models.rows import Samples
 from tasks.process.files import whole_file
 
 WHITE = 255
-
-Samples = Mapping[str, numpy.ndarray]
-"""Part of a sample -> (N, ...) as stored."""
 
 
 def sheet(rows: list[list[numpy.ndarray]], columns: int, gap: int = 1) -> numpy.ndarray:
@@ -39,19 +37,25 @@ def sample_rows(count: int, labels: numpy.ndarray | None, classes: int, columns:
 
 
 def sample_sheet(
-    samples: Samples, labels: numpy.ndarray | None, classes: int, known: Mapping[str, Any]
+    samples: Mapping[str, Samples], labels: numpy.ndarray | None, classes: int, known: Mapping[str, Any]
 ) -> numpy.ndarray:
     """Samples, part -> (N, ...), drawn as `sample_rows` lays them out."""
     count, across = len(next(iter(samples.values()))), columns(samples)
     return _drawn(samples, sample_rows(count, labels, classes, across), across, known)
 
 
-def _drawn(samples: Samples, rows: list[numpy.ndarray], columns: int, known: Mapping[str, Any]) -> numpy.ndarray:
+def _drawn(
+    samples: Mapping[str, Samples], rows: list[numpy.ndarray], columns: int, known: Mapping[str, Any]
+) -> numpy.ndarray:
     return sheet([[preview(samples, int(row), known) for row in line[:columns]] for line in rows], columns)
 
 
 def cluster_grid(
-    samples: Samples, assignments: numpy.ndarray, distances: numpy.ndarray, known: Mapping[str, Any], rows: int = 12
+    samples: Mapping[str, Samples],
+    assignments: numpy.ndarray,
+    distances: numpy.ndarray,
+    known: Mapping[str, Any],
+    rows: int = 12,
 ) -> numpy.ndarray:
     """One row a cluster, from the largest to the smallest at even steps; in it, the samples nearest its centre."""
     sizes = numpy.bincount(assignments)

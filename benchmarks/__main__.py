@@ -10,7 +10,7 @@ from pathlib import Path
 
 NAMES = (
     *("views", "training", "extraction", "rendering", "memory", "linear", "clustering", "words", "standing"),
-    "pipeline",
+    *("capacity", "pipeline"),
 )
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 
 import torch
 from torch import Tensor
 
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.feeding import Source, batches, slices
 from ssl_models.hardware import place
 from ssl_models.modalities.inputs import inputs
 from ssl_models.modalities.pooling import pool
@@ -23,7 +25,7 @@ LARGEST = torch.finfo(torch.float16).max
 
 def extract_features(
     encoder: Encoder,
-    samples: Mapping[str, Tensor],
+    samples: Mapping[str, Source],
     device: torch.device,
     *,
     batch_size: int = 512,
@@ -31,8 +33,9 @@ def extract_features(
 ) -> Iterator[dict[str, Tensor]]:
     """Yields, batch after batch, layer -> (B, D) float16 on the CPU, with the encoder in evaluation mode.
 
-    samples: part -> (N, ...) as stored. size: a layer is pooled to about this many numbers. Autocast is the caller's
-    choice. Where a sample has several inputs, a layer is their mean, and `motion` the deviation of the last.
+    samples: part -> (N, ...) as stored; the next batch is read in the background. size: a layer is pooled to about this
+    many numbers. Autocast is the caller's choice. Where a sample has several inputs, a layer is their mean, and
+    `motion` the deviation of the last.
     Raises NeedsParts where the samples have nothing that the encoder reads.
     """
     if batch_size < 1 or size < 1:
@@ -40,11 +43,12 @@ def extract_features(
     read = [samples[part] for part in encoder.reads(samples)]
     place(encoder, device, channels_last=encoder.convolutional)  # not in inference mode: it can be trained on
     encoder.eval()
-    for start in range(0, len(read[0]), batch_size):
-        yield _features(encoder, [part[start : start + batch_size].to(device) for part in read], size)
+    with closing(batches(read, slices(len(read[0]), batch_size), device)) as ahead:
+        for _, batch in ahead:
+            yield _features(encoder, batch, size)
 
 
-def feature_layers(encoder: Encoder, samples: Mapping[str, Tensor]) -> tuple[str, ...]:
+def feature_layers(encoder: Encoder, samples: Mapping[str, Source]) -> tuple[str, ...]:
     """The names of the layers that `extract_features` gives for such samples, from first to last."""
     few = {part: stored[:1] for part, stored in samples.items()}
     return tuple(next(iter(extract_features(encoder, few, torch.device("cpu")))))

@@ -12,6 +12,8 @@ import numpy as np
 from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 
+from ssl_models.rows import Samples
+
 WINDOW, HOP = 256, 64
 """Of a spectrogram, in samples."""
 SPECTROGRAM = (96, 64)
@@ -115,7 +117,7 @@ def columns(samples: Mapping[str, Any]) -> int:
     return COLUMNS.get(drawn_part(samples) or "", 1)
 
 
-def preview(samples: Mapping[str, ndarray], row: int, known: Mapping[str, Any]) -> ndarray:
+def preview(samples: Mapping[str, Samples], row: int, known: Mapping[str, Any]) -> ndarray:
     """One of the samples, part -> (N, ...) as stored, as (H, W, 3) uint8. known: what the reader tells.
 
     All samples of a data set give the same size. Raises ValueError for samples that cannot be drawn.

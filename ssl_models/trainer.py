@@ -1,4 +1,4 @@
-"""The one training loop: any method, on data that lie in memory. It can be stopped and resumed at any step.
+"""The one training loop: any method, on data of any size. It can be stopped and resumed at any step.
 
 A resumed training ends with the same bytes. No state of a random generator outlives a step: the order of an epoch is
 drawn from (seed, epoch), and the views of a step from (seed, step). A checkpoint holds the method, the optimiser, the
@@ -11,14 +11,17 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from ssl_models.feeding import Source, batches, held
 from ssl_models.hardware import autocast, place, resolve_precision
 from ssl_models.method import Method, scored_by
 from ssl_models.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
@@ -109,9 +112,9 @@ def derive_seed(*parts: int | str) -> int:
 
 
 class Training:
-    """One method's training over samples, which stay on their device.
+    """One method's training over samples, of which as much is in memory as feeding.py holds.
 
-    samples: a tensor (N, ...) for each of the parts that the method reads, in its order; or the only one.
+    samples: (N, ...) for each of the parts that the method reads, in its order; or the only one.
 
     Several processes are all given the same arguments, and only the first calls its observer. Raises ValueError if a
     batch is larger than the data or cannot be shared equally, TrainingDivergedError on a loss that is infinite or not a
@@ -123,7 +126,7 @@ class Training:
     def __init__(
         self,
         method: Method,
-        samples: Tensor | Sequence[Tensor],
+        samples: Source | Sequence[Source],
         settings: Settings,
         *,
         seed: int,
@@ -132,10 +135,10 @@ class Training:
         checkpoint_steps: int | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self.parts = (samples,) if isinstance(samples, Tensor) else tuple(samples)
-        if len(self.parts) != len(method.parts):
-            raise ValueError(f"there are {len(self.parts)} parts of the samples, and the method reads {method.parts}")
-        self.samples = len(self.parts[0])
+        parts = samples if isinstance(samples, list | tuple) else (samples,)
+        if len(parts) != len(method.parts):
+            raise ValueError(f"there are {len(parts)} parts of the samples, and the method reads {method.parts}")
+        self.samples = len(parts[0])
         if settings.batch_size > self.samples:
             raise ValueError(f"batch_size {settings.batch_size} is over the {self.samples} training samples there are")
         processes.require_shares(settings.batch_size, processes.world())
@@ -143,6 +146,7 @@ class Training:
         self.precision = resolve_precision(precision, self.device)
         self.method, self.settings, self.seed = method, settings, seed
         place(method, self.device, channels_last=method.encoder.convolutional)
+        self.parts = held(parts, self.device)
         self.steps_per_epoch = self.samples // settings.batch_size
         self.steps = self.steps_per_epoch * settings.epochs
         self.checkpoint_steps = checkpoint_steps or self.steps_per_epoch
@@ -172,19 +176,25 @@ class Training:
             self._run(stop_after)
 
     def _run(self, stop_after: int | None) -> None:
-        started_at = self.step
-        while self.step < self.steps:
-            if self.step % self.steps_per_epoch == 0 or self.step == started_at:
-                order = self._order(self.step // self.steps_per_epoch)
-            position = self.step % self.steps_per_epoch * self.settings.batch_size
-            chance = self._train_step(order[position : position + self.settings.batch_size])
-            if self.step % self.steps_per_epoch == 0:
-                self._end_epoch(chance)
-            if self.step % self.checkpoint_steps == 0 or self.step == self.steps:
-                processes.agree(self.method)
-                self.observer.save(self.step, self.checkpoint())
-            if self.step == stop_after:
-                return
+        with closing(batches(self.parts, self._indices(), self.device, read=partial(rows_read, self.method))) as ahead:
+            for index, batch in ahead:
+                chance = self._train_step(index, batch)
+                if self.step % self.steps_per_epoch == 0:
+                    self._end_epoch(chance)
+                if self.step % self.checkpoint_steps == 0 or self.step == self.steps:
+                    processes.agree(self.method)
+                    self.observer.save(self.step, self.checkpoint())
+                if self.step == stop_after:
+                    return
+
+    def _indices(self) -> Iterator[Tensor]:
+        """The samples (B,) of each step, from the next one to the last; they are taken before the step."""
+        first = self.step
+        for step in range(first, self.steps):
+            if step % self.steps_per_epoch == 0 or step == first:
+                order = self._order(step // self.steps_per_epoch)
+            position = step % self.steps_per_epoch * self.settings.batch_size
+            yield order[position : position + self.settings.batch_size]
 
     def checkpoint(self) -> dict[str, Any]:
         """What a resumed run needs: only tensors and numbers, so that torch loads it with weights_only."""
@@ -218,8 +228,8 @@ class Training:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
         return torch.randperm(self.samples, generator=generator)
 
-    def _train_step(self, index: Tensor) -> float | None:
-        """Trains on the samples `index` (B,). Returns the chance level of this batch's loss, if it has one."""
+    def _train_step(self, index: Tensor, batch: Sequence[Tensor]) -> float | None:
+        """Trains on a batch, the samples `index` (B,). Returns the chance level of its loss, if there is one."""
         rate = learning_rate_at(
             self.step,
             steps=self.steps,
@@ -230,8 +240,6 @@ class Training:
             group["lr"] = rate
         seed = derive_seed(self.seed, "step", self.step)
         torch.manual_seed(seed)
-        rows = rows_read(self.method, index)
-        batch = [part[rows.to(part.device)].to(self.device, non_blocking=True) for part in self.parts]
         views = make_views(self.method, batch, seed=seed, device=self.device)
         with autocast(self.precision, self.device):
             scored = scored_by(self.method, *views, index=index.to(self.device))

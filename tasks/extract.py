@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-import torch
 
 from ssl_models.extraction import extract_features
 from ssl_models.hardware import autocast, pick_device, resolve_precision
+from ssl_models.rows import Samples
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.encoders import read_encoder
 from tasks.artifacts.features import Features
@@ -23,14 +23,12 @@ def extract(context: Context, run: str) -> Result:
     precision = resolve_precision(context.parameters["machine"]["precision"], device)
     started, total = time.perf_counter(), 0
 
-    def batches(samples: dict[str, torch.Tensor]) -> Iterator[dict[str, np.ndarray]]:
+    def batches(samples: Mapping[str, Samples]) -> Iterator[dict[str, np.ndarray]]:
         for batch in extract_features(encoder, samples, device, **context.parameters["extract"]):
             yield {layer: found.numpy() for layer, found in batch.items()}
 
     for split in ("train", "test"):
-        stored = data.samples(split)
-        samples = {part: torch.from_numpy(np.array(stored[part])) for part in encoder.reads(stored)}
         with autocast(precision, device):
-            total += features.write(split, batches(samples), data.description[split])
+            total += features.write(split, batches(data.samples(split)), data.description[split])
     data.hand_on(features.folder)
     return Result(costs={"samples_per_second": total / (time.perf_counter() - started)})

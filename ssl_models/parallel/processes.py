@@ -67,15 +67,15 @@ def require_shares(batch_size: int, processes: int) -> None:
         )
 
 
-def describe(module: nn.Module, parts: Sequence[Tensor], device: torch.device) -> str:
+def describe(module: nn.Module, parts: Sequence[Any], device: torch.device) -> str:
     """A line that tells what a rank trains: the method, the data, torch and the device. Ranks compare it.
 
-    parts: of the samples, each (N, ...). Some of the samples stand for all. The device's name is included because
-    another model of GPU may draw other views from the same seed.
+    parts: of the samples, each (N, ...), tensors or in files. Some of the samples stand for all. The device's name is
+    included because another model of GPU may draw other views from the same seed.
     """
     shapes = str({name: list(tensor.shape) for name, tensor in module.state_dict().items()})
     size = hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest()
-    some = [float(part[:: max(1, len(part) // 1024)].sum(dtype=torch.float64)) for part in parts]
+    some = [float(torch.as_tensor(part[:: max(1, len(part) // 1024)]).cpu().sum(dtype=torch.float64)) for part in parts]
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return (
         f"{type(module).__name__} {size}, {len(parts[0])} samples of "

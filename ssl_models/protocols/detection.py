@@ -18,6 +18,7 @@ from ssl_models.protocols._common import adaptation
 from ssl_models.protocols._common.score import Findings, Representation
 from ssl_models.protocols._detection import box_precision
 from ssl_models.protocols._detection.detector import Detector
+from ssl_models.rows import Samples
 from ssl_models.trainer import Settings, derive_seed
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _training(epochs: int, batch_size: int, learning_rate: float, weight_decay: 
 
 
 def findings(
-    detections: ndarray, truth: ndarray, images: ndarray, representation: Representation, *, seed: int
+    detections: ndarray, truth: ndarray, images: Samples, representation: Representation, *, seed: int
 ) -> Findings:
     """The findings for detections (D, 7) and truth (M, 7), as in box_precision.py, on the images (N, C, H, W)."""
     classes = representation.classes

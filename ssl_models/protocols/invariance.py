@@ -40,6 +40,7 @@ from ssl_models.extraction import extract_features
 from ssl_models.hardware import autocast, pick_device, resolve_precision
 from ssl_models.modalities.inputs import inputs
 from ssl_models.protocols._common.score import Findings, Representation, Score
+from ssl_models.rows import Samples
 from ssl_models.views.geometric import random_crop_flip
 from ssl_models.views.patches import GRID, random_orders
 from ssl_models.views.photometric import colour_jitter, require_jitter
@@ -246,7 +247,7 @@ def _resamples(units: int, seed: int) -> ndarray:
     return np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=RESAMPLES) / units
 
 
-def _drawn(images: ndarray, samples: int, seed: int) -> Tensor:
+def _drawn(images: Samples, samples: int, seed: int) -> Tensor:
     """At most `samples` of the images (N, C, H, W), at random."""
     if images.ndim != 4 or min(images.shape[2:]) < GRID:
         raise NeedsSamples(f"invariance needs pictures of at least {GRID} x {GRID} px; these have shape {images.shape}")

@@ -16,10 +16,11 @@ from ssl_models.decoder import map_shapes
 from ssl_models.errors import NeedsTruth
 from ssl_models.hardware import pick_device
 from ssl_models.previews import coloured
-from ssl_models.protocols._common.adaptation import outputs, train
+from ssl_models.protocols._common.adaptation import blocks, outputs, train
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._keypoints.heat_maps import Head, Localisation, Maps, peaks
+from ssl_models.rows import Samples
 from ssl_models.trainer import Settings, derive_seed
 
 NEEDS = ("encoder", "images", "points")
@@ -78,8 +79,8 @@ def evaluate(
         head = Head([shapes[layer] for layer in layers], points.shape[1], width, images.shape[2])
     settings = _training(epochs, batch_size, learning_rate)
     network = _trained(maps, head, images, points, settings, seed, representation.precision)
-    heat = outputs(network, representation.images("test"), precision=representation.precision)
-    found = peaks(heat, images.shape[2:]).numpy()
+    heat = blocks(network, representation.images("test"), precision=representation.precision)
+    found = torch.cat([peaks(maps, images.shape[2:]) for _, maps in heat]).numpy()
     errors = relative_errors(found, test_points, extent)
     blind = relative_errors(_mean_pose(points, images.shape[2:])[None], test_points, extent)
     pictures = {"found": _picture(representation.images("test"), test_points, found)}
@@ -115,14 +116,15 @@ def relative_errors(found: ndarray, points: ndarray, extent: ndarray) -> ndarray
 
 
 def _trained(
-    maps: Maps, head: Head, images: ndarray, points: ndarray, settings: Settings, seed: int, precision: str
+    maps: Maps, head: Head, images: Samples, points: ndarray, settings: Settings, seed: int, precision: str
 ) -> nn.Module:
     """The trained network, pictures -> heat maps, in evaluation mode. An encoder that is not frozen is trained too."""
     data = images
     numbers = sum(channels * rows * columns for channels, rows, columns in head.shapes)
     kept = maps.frozen and 2 * numbers * len(images) <= LARGEST_STORE
     if kept:  # `views` draws nothing, so a frozen encoder gives the same maps in every epoch
-        data = outputs(maps.to(pick_device()).eval(), images, precision=precision).half().numpy()
+        read_by = maps.to(pick_device()).eval()
+        data = outputs(read_by, images, precision=precision, kept=torch.float16).numpy()
     read = nn.Identity() if kept else maps
     method = Localisation(maps.encoder, read, head, torch.from_numpy(points), images.shape[2:])
     train(method, [data], settings, seed=seed, precision=precision)
@@ -183,7 +185,7 @@ def _curve(errors: ndarray, blind: ndarray, names: Sequence[str]) -> dict[str, l
     return {"threshold": thresholds.tolist(), **shares}
 
 
-def _picture(images: ndarray, points: ndarray, found: ndarray) -> ndarray:
+def _picture(images: Samples, points: ndarray, found: ndarray) -> ndarray:
     """Some test pictures, enlarged: a ring around the true point, a dot where it was found, a colour for each point."""
     from PIL import Image, ImageColor, ImageDraw
 

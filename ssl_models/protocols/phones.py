@@ -9,6 +9,7 @@ Legend: N recordings, T frames of 10 ms of each, F frames in all, C channels, K 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import DoesNotApply, NeedsParts, NeedsSamples
+from ssl_models.feeding import batches, slices
 from ssl_models.hardware import autocast, pick_device, place, resolve_precision
 from ssl_models.modalities.inputs import inputs
 from ssl_models.protocols._common.drawing import TEXT, figure, pixels
@@ -190,17 +192,17 @@ def _frames(representation: Representation, encoder: Encoder, split: str, phones
         raise ValueError(f"there are phones of {len(phones)} {split} recordings, and {len(parts['sound'])} recordings")
     device = pick_device()
     precision = resolve_precision(representation.precision, device)
-    for begin in range(0, len(phones), RECORDINGS):
-        block = slice(begin, begin + RECORDINGS)
-        sound = np.array(parts["sound"][block])
-        lengths = np.asarray(parts["length"][block])[:, 0] if "length" in parts else None
-        with autocast(precision, device):
-            layers = encoder.frames(inputs(torch.from_numpy(sound).to(device)))  # type: ignore[operator]
-        found = {MFCC: mfcc(sound, rate, count, lengths)}
-        for layer, values in layers.items():
-            fitted = functional.adaptive_avg_pool1d(values.float(), count)
-            found[layer] = fitted.transpose(1, 2).cpu().numpy()
-        yield block, found
+    read, in_memory = [parts[name] for name in ("sound", "length") if name in parts], torch.device("cpu")
+    with closing(batches(read, slices(len(phones), RECORDINGS), in_memory)) as ahead:
+        for block, (sound, *length) in ahead:
+            lengths = length[0][:, 0].numpy() if length else None
+            with autocast(precision, device):
+                layers = encoder.frames(inputs(sound.to(device)))  # type: ignore[operator]
+            found = {MFCC: mfcc(sound.numpy(), rate, count, lengths)}
+            for layer, values in layers.items():
+                fitted = functional.adaptive_avg_pool1d(values.float(), count)
+                found[layer] = fitted.transpose(1, 2).cpu().numpy()
+            yield block, found
 
 
 def _score(layer: str, table: ndarray, seed: int) -> Score:

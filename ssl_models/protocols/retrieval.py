@@ -19,6 +19,7 @@ from ssl_models.protocols._common.checks import checked_labels, checked_layers
 from ssl_models.protocols._common.intervals import bootstrap, proportion
 from ssl_models.protocols._common.neighbours import directions, nearest
 from ssl_models.protocols._common.score import Findings, Representation, Score
+from ssl_models.rows import Samples
 
 NEEDS = ("features", "samples", "labels")
 TITLE = "retrieval"
@@ -134,7 +135,7 @@ def _shown(
     if (part := drawn_part(samples)) is None:
         return {}, {}
 
-    def cell(parts: Mapping[str, ndarray], row: int, colour: tuple[int, int, int]) -> ndarray:
+    def cell(parts: Mapping[str, Samples], row: int, colour: tuple[int, int, int]) -> ndarray:
         return _framed(preview(parts, row, representation.known), colour, scaled=part in PIXELS)
 
     chosen = drawn(labels["test"] if labels else np.zeros(len(queries), np.int64), seed)

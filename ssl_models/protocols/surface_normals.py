@@ -24,6 +24,7 @@ from ssl_models.protocols._common import adaptation
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._surface_normals.normal_maps import ROWS, Normals, Truth
+from ssl_models.rows import Samples
 from ssl_models.trainer import Settings
 
 NEEDS = ("encoder", "images", "normals")
@@ -122,13 +123,11 @@ def angles(found: Tensor, truth: Tensor) -> Tensor:
     return torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
 
 
-def _findings(method: Normals, images: ndarray, truth: Truth, seed: int, precision: str) -> Findings:
+def _findings(method: Normals, images: Samples, truth: Truth, seed: int, precision: str) -> Findings:
     histograms, totals = [], []
     shown: list[tuple[ndarray, ndarray, ndarray]] = []
-    for start in range(0, len(images), ROWS):
-        pictures, true = images[start : start + ROWS], truth.rows(slice(start, start + ROWS))
-        found = adaptation.outputs(method.vectors, pictures, precision=precision)
-        for picture, vectors, one in zip(pictures, found, true, strict=True):
+    for block, found in adaptation.blocks(method.vectors, images, precision=precision, batch_size=ROWS):
+        for row, vectors, one in zip(range(block.start, block.stop), found, truth.rows(block), strict=True):
             counted = one.any(0)
             if not counted.any():
                 continue
@@ -136,7 +135,7 @@ def _findings(method: Normals, images: ndarray, truth: Truth, seed: int, precisi
             histograms.append(_histogram(off))
             totals.append(off.sum())
             if len(shown) < SHOWN:
-                shown.append((np.array(picture), one.numpy(), (functional.normalize(vectors, dim=0) * counted).numpy()))
+                shown.append((images[row], one.numpy(), (functional.normalize(vectors, dim=0) * counted).numpy()))
     histogram = np.stack(histograms)  # (pictures, bins)
     return Findings(
         _scores(histogram, np.array(totals), seed), {"normals": _drawn(shown)}, {"within": _curve(histogram)}

@@ -1,4 +1,7 @@
-"""A prepared data set on disk: a few large arrays, and dataset.json. The only module that knows their names."""
+"""A prepared data set on disk: a few large arrays, and dataset.json. The only module that knows their names.
+
+Arrays may be larger than memory: they are read a few rows at a time (ssl_models/rows.py).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ssl_models.errors import NeedsLabels, NeedsTruth
+from ssl_models.rows import Samples, middle, open_rows
 from tasks.artifacts.tables import read_table, write_table
 from tasks.process import files
 
@@ -25,7 +29,7 @@ PICTURES = ("images",)
 
 @dataclass(frozen=True)
 class Stored:
-    """The data set in a folder. split is "train" or "test" everywhere; arrays are memory-mapped, labels are not."""
+    """The data set in a folder. split is "train" or "test" everywhere. Arrays stay in their files, labels do not."""
 
     folder: Path
 
@@ -40,12 +44,12 @@ class Stored:
         """Whether the data set is there."""
         return (self.folder / "dataset.json").exists()
 
-    def samples(self, split: str) -> dict[str, np.ndarray]:
+    def samples(self, split: str) -> dict[str, Samples]:
         """Part of a sample -> (N, ...), see ssl_models/datasets/_common/split.py; of larger pictures the middle."""
         shapes = self.shapes
         return {part: middle(stored, shapes[part]) for part, stored in self.whole(split).items()}
 
-    def whole(self, split: str) -> dict[str, np.ndarray]:
+    def whole(self, split: str) -> dict[str, Samples]:
         """Part of a sample -> (N, ...) as stored, which may be larger than `shapes` says, for random crops."""
         return {part: self.array(split, part) for part in self.shapes}
 
@@ -93,13 +97,13 @@ class Stored:
         """(N,) int64, or None where the data have none."""
         return self.labels(split) if self._path(split, LABELS).exists() else None
 
-    def array(self, split: str, kind: str) -> np.ndarray:
+    def array(self, split: str, kind: str) -> Samples:
         """Samples, or annotations of a kind (ssl_models/datasets/_common/split.py). Raises NeedsTruth."""
         path = self._path(split, kind)
         if not path.exists():
             raise NeedsTruth(f"the data set '{self.folder.name}' has no {kind}")
         with files.legible(path):
-            return np.load(path, mmap_mode="r")
+            return open_rows(path)
 
     def factors(self, split: str) -> dict[str, np.ndarray]:
         """Name -> (N,) or (N, k) of each factor that is known. Raises NeedsTruth where none is."""
@@ -150,14 +154,6 @@ class Stored:
 
     def _path(self, split: str, kind: str) -> Path:
         return self.folder / f"{split}.{kind}.npy"
-
-
-def middle(stored: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """(N, C, H', W') -> the middle (N, C, H, W) of a picture of shape (C, H, W), without a copy; else as it is."""
-    if stored.shape[1:] == shape:
-        return stored
-    top, left = (stored.shape[2] - shape[1]) // 2, (stored.shape[3] - shape[2]) // 2
-    return stored[:, :, top : top + shape[1], left : left + shape[2]]
 
 
 def _used(part: str, stored: Tensor, size: int | None) -> list[int]:

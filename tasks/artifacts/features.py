@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -39,29 +40,32 @@ class Features:
     def write(self, split: str, batches: Iterable[Mapping[str, np.ndarray]], samples: int) -> int:
         """Streams batches, layer -> (B, D), into one file a layer, each whole or not there; gives how many samples."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, np.memmap] = {}
+        written: dict[str, BinaryIO] = {}
         position = 0
         with ExitStack() as stack:
             for batch in batches:
                 for layer, features in batch.items():
-                    if layer not in arrays:
+                    if layer not in written:
                         path = stack.enter_context(whole_file(self._path(split, layer)))
-                        arrays[layer] = _reserve(path, (samples, features.shape[1]))
-                    arrays[layer][position : position + len(features)] = features
+                        written[layer] = stack.enter_context(_reserved(path, (samples, features.shape[1])))
+                    written[layer].write(np.ascontiguousarray(features, np.float16).data)
                 position += len(features)
-            for array in arrays.values():
-                array.flush()
-        write_json(self.folder / ORDER, {"layers": list(arrays)})
+        write_json(self.folder / ORDER, {"layers": list(written)})
         return position
 
     def _path(self, split: str, layer: str) -> Path:
         return self.folder / f"{split}.{layer}.npy"
 
 
-def _reserve(path: Path, shape: tuple[int, int]) -> np.memmap:
-    """A float16 array in a file whose room on the disk is taken: a full disk is an error here, not a crash later."""
-    array = open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        with open(path, "rb+") as file:
+@contextmanager
+def _reserved(path: Path, shape: tuple[int, int]) -> Iterator[BinaryIO]:
+    """The file of a float16 array, open where its rows begin; its room on the disk is taken.
+
+    A full disk is an error here. Rows are written and not mapped: all pages of a map would count as resident memory.
+    """
+    begin = open_memmap(path, mode="w+", dtype=np.float16, shape=shape).offset
+    with open(path, "rb+") as file:
+        if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
-    return array
+        file.seek(begin)
+        yield file

@@ -10,12 +10,10 @@ import numpy
 from PIL import Image
 
 from ssl_models.previews import columns, preview
+from ssl_models.rows import Samples
 from tasks.process.files import whole_file
 
 WHITE = 255
-
-Samples = Mapping[str, numpy.ndarray]
-"""Part of a sample -> (N, ...) as stored."""
 
 
 def sheet(rows: list[list[numpy.ndarray]], columns: int, gap: int = 1) -> numpy.ndarray:
@@ -38,7 +36,7 @@ def sample_rows(count: int, labels: numpy.ndarray | None, classes: int, columns:
     return [numpy.flatnonzero(labels == label)[:columns] for label in range(min(classes, 20))]
 
 
-def drawn(samples: Samples, rows: list[numpy.ndarray], known: Mapping[str, Any]) -> numpy.ndarray:
+def drawn(samples: Mapping[str, Samples], rows: list[numpy.ndarray], known: Mapping[str, Any]) -> numpy.ndarray:
     """Samples, part -> (N, ...), laid out by rows of their numbers, of which as many are drawn as a page has room for.
 
     known: what the reader tells of the data.

@@ -10,7 +10,6 @@ from typing import Any
 
 from tasks.settings import schema
 
-
 TABLES = ("labels", "group")
 """Settings that may name a file of the user's own."""
 

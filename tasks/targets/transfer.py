@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-import torch
 
 from ssl_models.extraction import POOLED, extract_features
 from ssl_models.hardware import autocast, pick_device, resolve_precision
@@ -33,10 +32,8 @@ def other_data(context: Context, run: str, target: str) -> Representation:
     @cache
     def extracted(split: str) -> dict[str, np.ndarray]:
         device = pick_device()
-        stored = data.samples(split)
-        samples = {part: torch.from_numpy(np.array(stored[part])) for part in encoder.reads(stored)}
         with autocast(resolve_precision(context.parameters["machine"]["precision"], device), device):
-            batches = list(extract_features(encoder, samples, device, **context.parameters["extract"]))
+            batches = list(extract_features(encoder, data.samples(split), device, **context.parameters["extract"]))
         return {layer: np.concatenate([batch[layer].numpy() for batch in batches]) for layer in batches[0]}
 
     layers = (*encoder.blocks(), POOLED)

@@ -79,7 +79,7 @@ def _train_here(
     """Trains in this process; the summary and costs, empty unless it is the first of several."""
     device, journal = pick_device(), Journal(context.work / torchrun.JOURNAL)
     samples = stored.whole("train") if method.crops else stored.samples("train")
-    parts = [torch.from_numpy(np.array(samples[part])).to(device) for part in method.parts]
+    parts = [samples[part] for part in method.parts]
     training = Training(
         method,
         parts,

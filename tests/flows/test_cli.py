@@ -16,11 +16,10 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.run import plan
-from tasks.settings import readers
 from tasks.project.project import Project
 from tasks.reporting import terminal
 from tasks.reporting.imprint import Gap, Imprint
-from tasks.settings import edit, params
+from tasks.settings import edit, params, readers
 from tests.flows import stand_in
 from tests.graphs import stage
 

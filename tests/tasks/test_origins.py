@@ -6,8 +6,9 @@ import torch
 from pyarrow import parquet
 
 from ssl_models.datasets._common.split import Dataset, LeftOut, Origin, Split
+from ssl_models.rows import middle
 from tasks.artifacts.clusters import Clusters
-from tasks.artifacts.dataset import Stored, middle
+from tasks.artifacts.dataset import Stored
 from tasks.artifacts.pictures import cluster_rows, names_of
 
 

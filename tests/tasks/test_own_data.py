@@ -8,8 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tasks.settings import readers
-from tasks.settings import own_data, own_lines
+from tasks.settings import own_data, own_lines, readers
 from tasks.settings.edit import select_data, selecting
 from tasks.settings.own_data import Options
 from tasks.settings.params import read

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
-import numpy as np
 import torch
-from numpy import ndarray
 from torch import Tensor
 
 from ssl_models.errors import NeedsSamples
+from ssl_models.feeding import batches, slices
 from ssl_models.hardware import autocast, pick_device, resolve_precision
 from ssl_models.method import Method
 from ssl_models.modalities.inputs import inputs
+from ssl_models.rows import Samples
 from ssl_models.trainer import Settings, Training
 
 SMALLEST_BATCH = 2
 """Batch norm takes no fewer."""
 
 
-def train(method: Method, parts: Sequence[ndarray], settings: Settings, *, seed: int, precision: str) -> None:
+def train(method: Method, parts: Sequence[Samples], settings: Settings, *, seed: int, precision: str) -> None:
     """Trains `method` in place on the parts that it reads, each (N, ...) as stored: all that requires a gradient.
 
     With fewer samples than a batch, all of them are one batch. Raises NeedsSamples for a single one.
@@ -30,20 +31,37 @@ def train(method: Method, parts: Sequence[ndarray], settings: Settings, *, seed:
     device = pick_device()
     if count < settings.batch_size:
         settings = Settings(**{**vars(settings), "batch_size": count})
-    samples = [torch.from_numpy(np.array(part)) for part in parts]
-    Training(method, samples, settings, seed=seed, device=device, precision=precision).run()
+    Training(method, parts, settings, seed=seed, device=device, precision=precision).run()
+
+
+def outputs(
+    network: Callable[..., Tensor],
+    *parts: Samples,
+    precision: str,
+    batch_size: int = 256,
+    kept: torch.dtype = torch.float32,
+) -> Tensor:
+    """(N, ...) of the type `kept`, on the CPU: the outputs of a network for samples, see `blocks`."""
+    found = torch.empty(0)
+    for block, values in blocks(network, *parts, precision=precision, batch_size=batch_size):
+        if block.start == 0:
+            found = torch.empty((len(parts[0]), *values.shape[1:]), dtype=kept)
+        found[block] = values
+    return found
 
 
 @torch.inference_mode()
-def outputs(network: Callable[..., Tensor], *parts: ndarray, precision: str, batch_size: int = 256) -> Tensor:
-    """(N, ...) float32 on the CPU: the outputs of a network, in evaluation mode and on `pick_device()`, for samples.
+def blocks(
+    network: Callable[..., Tensor], *parts: Samples, precision: str, batch_size: int = 256
+) -> Iterator[tuple[slice, Tensor]]:
+    """Block of samples after block: its place, and (B, ...) float32 on the CPU, the outputs of a network for it.
 
-    parts: of the samples, each (N, ...) as stored; the network is given what modalities/inputs.py makes of a batch.
+    The network is in evaluation mode and on `pick_device()`. parts: of the samples, each (N, ...) as stored; the
+    network is given what modalities/inputs.py makes of a batch, and the next one is read in the background.
     """
     device = pick_device()
-    found = []
-    with autocast(resolve_precision(precision, device), device):
-        for start in range(0, len(parts[0]), batch_size):
-            batch = [torch.from_numpy(np.array(part[start : start + batch_size])).to(device) for part in parts]
-            found.append(network(*map(inputs, batch)).float().cpu())
-    return torch.cat(found)
+    with closing(batches(parts, slices(len(parts[0]), batch_size), device)) as ahead:
+        for block, batch in ahead:
+            with autocast(resolve_precision(precision, device), device):
+                found = network(*map(inputs, batch)).float().cpu()
+            yield block, found

@@ -19,6 +19,7 @@ from ssl_models.methods.supervised import Supervised
 from ssl_models.protocols._common import adaptation
 from ssl_models.protocols._common.checks import checked_labels
 from ssl_models.protocols._common.score import Representation
+from ssl_models.rows import chosen
 from ssl_models.trainer import Settings
 
 WARMUP = 0.1
@@ -92,8 +93,8 @@ def class_scores(
     nn.init.zeros_(method.head.weight)
     nn.init.zeros_(method.head.bias)
     names: tuple[str, ...] = method.parts
-    chosen = [samples[part] if len(rows) == len(samples[part]) else samples[part][rows] for part in names]
-    adaptation.train(method, chosen, recipe.training(), seed=seed, precision=representation.precision)
+    drawn = [samples[part] if len(rows) == len(samples[part]) else chosen(samples[part], rows) for part in names]
+    adaptation.train(method, drawn, recipe.training(), seed=seed, precision=representation.precision)
     method.eval()
 
     def network(*batch: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from functools import lru_cache
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.rows import Samples
+
 WINDOW, HOP = 0.025, 0.010
 """Length of a frame and distance of two, in seconds."""
 FILTERS, COEFFICIENTS = 40, 13
@@ -26,7 +28,7 @@ ROWS = 64
 """Recordings at a time: 64 of a second take 26 MB at 8 kHz."""
 
 
-def mfcc(sound: ndarray, rate: int, frames: int | None = None, lengths: ndarray | None = None) -> ndarray:
+def mfcc(sound: Samples, rate: int, frames: int | None = None, lengths: ndarray | None = None) -> ndarray:
     """(N, S) int16 at `rate` Hz -> (N, T, 26) float32: 13 coefficients and their deltas.
 
     Frame t is centred in the 10 ms from 10 t ms on. Before and after the sound there is silence. frames: T; by default
@@ -48,8 +50,14 @@ def mfcc(sound: ndarray, rate: int, frames: int | None = None, lengths: ndarray 
     return found
 
 
-def pooled_mfcc(sound: ndarray, rate: int, lengths: ndarray | None = None) -> ndarray:
+def pooled_mfcc(sound: Samples, rate: int, lengths: ndarray | None = None) -> ndarray:
     """(N, S) int16 -> (N, 52) float32: mean and deviation of each coefficient over a recording's frames."""
+    blocks = [slice(begin, begin + ROWS) for begin in range(0, len(sound), ROWS)]
+    ends = [None if lengths is None else lengths[block] for block in blocks]
+    return np.concatenate([_pooled(sound[block], rate, own) for block, own in zip(blocks, ends, strict=True)])
+
+
+def _pooled(sound: ndarray, rate: int, lengths: ndarray | None) -> ndarray:
     found = mfcc(sound, rate, lengths=lengths)
     ends = np.full(len(found), found.shape[1]) if lengths is None else frames_of(lengths, rate)
     within = (np.arange(found.shape[1]) < ends[:, None])[..., None]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from numpy import ndarray
 
 from ssl_models.errors import NeedsParts, NeedsTruth
+from ssl_models.rows import Samples
 
 if TYPE_CHECKING:  # torch must not come with this module, see knn.py
     from ssl_models.encoders.encoder import Encoder
@@ -74,11 +75,12 @@ class Representation:
     labels(split) -> (N,) int64; raises NeedsLabels where the data have none.
     classes: how many there are, and class_names what they are called. point_names: of truth(split, "points").
     encoder() -> a new copy of the encoder that made the features, on the CPU, free to be trained.
-    samples(split) -> part of a sample -> (N, ...) as stored (may be memory-mapped).
+    samples(split) -> part of a sample -> (N, ...) as stored: an array, or rows of a file (ssl_models/rows.py).
     known: what the reader tells of the data, e.g. `words` and `rate`, see datasets/_common/split.py.
     label_sets: further sets of labels -> the names of their classes; truth(split, "labels.NAME") -> (N,) int64.
     files(split) -> the name of each sample's file; empty where they are not known.
-    truth(split, kind) -> annotations as datasets.split.Split holds them; raises NeedsTruth where there are none.
+    truth(split, kind) -> annotations as datasets.split.Split holds them, an array or rows of a file; raises NeedsTruth
+        where there are none.
     truth(split, "factors") -> name -> (N,) or (N, 2) of the factors that made the samples, angles as cosine and sine.
     truth(split, "clusters") -> (N,) int64: the pseudo-label that a refit gives to each sample.
     precision: "bf16", "float32" or "auto", in which an encoder is to be run.
@@ -91,15 +93,15 @@ class Representation:
     class_names: tuple[str, ...] = ()
     point_names: tuple[str, ...] = ()
     encoder: Callable[[], Encoder] = _features_only
-    samples: Callable[[str], Mapping[str, ndarray]] = _features_only
-    truth: Callable[[str, str], ndarray] = _features_only
+    samples: Callable[[str], Mapping[str, Samples]] = _features_only
+    truth: Callable[[str, str], Any] = _features_only
     precision: str = "auto"
     known: Mapping[str, Any] = field(default_factory=dict)
     label_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     files: Callable[[str], Sequence[str]] = lambda _: ()
 
-    def images(self, split: str) -> ndarray:
-        """(N, C, H, W) uint8 (may be memory-mapped). Raises NeedsParts for samples without pictures."""
+    def images(self, split: str) -> Samples:
+        """(N, C, H, W) uint8, an array or rows of a file. Raises NeedsParts for samples without pictures."""
         parts = self.samples(split)
         if "images" not in parts:
             raise NeedsParts(("images",), parts, "the protocol")

@@ -21,6 +21,7 @@ from ssl_models.errors import NeedsTruth
 from ssl_models.method import Method
 from ssl_models.modalities.inputs import inputs
 from ssl_models.protocols._common.score import Representation
+from ssl_models.rows import Samples
 
 ROWS = 256
 
@@ -125,8 +126,8 @@ class Normals(Method):
 class Truth:
     """normals: (N, 3, H, W), 0 where unknown. masks: (N, H, W), 0 where a pixel does not count; None if all count."""
 
-    normals: ndarray
-    masks: ndarray | None
+    normals: Samples
+    masks: Samples | None
 
     @classmethod
     def of(cls, representation: Representation, split: str, foreground: bool) -> Truth:
@@ -145,7 +146,7 @@ class Truth:
             normals *= torch.from_numpy(np.array(self.masks[index]) > 0)[:, None]
         return functional.normalize(normals, dim=1)
 
-    def check(self, split: str, images: ndarray) -> None:
+    def check(self, split: str, images: Samples) -> None:
         """Raises ValueError where shapes do not fit the images (N, C, H, W), NeedsTruth where no pixel counts."""
         wanted = (len(images), 3, *images.shape[2:])
         if self.normals.shape != wanted or (self.masks is not None and self.masks.shape != (wanted[0], *wanted[2:])):

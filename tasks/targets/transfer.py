@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
-from ssl_models.extraction import POOLED, extract_features
+from ssl_models.extraction import extract_features, feature_layers
 from ssl_models.hardware import autocast, pick_device, resolve_precision
 from ssl_models.protocols._common.score import Representation
 from tasks.artifacts.dataset import Stored
@@ -22,7 +22,8 @@ def transfer(context: Context, run: str, target: str) -> Result:
     block, description = context.parameters["targets"][target], Stored(context.project.target(target)).description
     known = {name: description[name] for name in ("train", "test", "skipped")}
     settings = pick_out(block, TARGET)
-    return measure(context, run, target, block["protocol"], settings, other_data(context, run, target), known)
+    made = partial(other_data, context, run, target)
+    return measure(context, run, target, block["protocol"], settings, made, known)
 
 
 def other_data(context: Context, run: str, target: str) -> Representation:
@@ -36,5 +37,5 @@ def other_data(context: Context, run: str, target: str) -> Representation:
             batches = list(extract_features(encoder, data.samples(split), device, **context.parameters["extract"]))
         return {layer: np.concatenate([batch[layer].numpy() for batch in batches]) for layer in batches[0]}
 
-    layers = (*encoder.blocks(), POOLED)
+    layers = feature_layers(encoder, data.samples("train"))
     return representation(context, run, data, layers, lambda split, layer: extracted(split)[layer])

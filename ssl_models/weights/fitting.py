@@ -68,7 +68,7 @@ class Fit:
                 f"weights {self.weights}: a run that trains nothing needs all tensors of the encoder "
                 f"'{self.encoder}', and {len(amiss)} do not fit. {listed}"
             )
-        if broken := [name for name, tensor in self.tensors.items() if not tensor.isfinite().all()]:
+        if broken := [name for name, tensor in self.tensors.items() if not tensor.sum(dtype=torch.float64).isfinite()]:
             raise ValueError(
                 f"weights {self.weights}: {broken[0]} holds numbers that are not finite; they are of no use"
             )

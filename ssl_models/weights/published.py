@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -12,6 +15,7 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.weights.reading import Group
 
 DEFAULT = "DEFAULT"
+ANSWER_SECONDS = 10.0
 
 
 def published(encoder: Encoder, name: str) -> list[Group]:
@@ -66,11 +70,23 @@ def _timm(settings: dict[str, Any]) -> tuple[Known, Callable[[str], dict[str, to
         known = {DEFAULT: f"huggingface.co/timm/{settings['model']}"} | known
 
     def fetch(name: str) -> dict[str, torch.Tensor]:
+        _offline_at_once()
         chosen = settings["model"] if name == DEFAULT else f"{model}.{name}"
         given = {"in_chans": settings.get("channels", 3), "num_classes": 0, **(settings.get("options") or {})}
         return dict(timm.create_model(chosen, pretrained=True, **given).state_dict())
 
     return known, fetch
+
+
+def _offline_at_once() -> None:
+    """Has Hugging Face's library look into its cache alone where its host does not answer: it asks for 50 seconds."""
+    constants = import_module("huggingface_hub.constants")  # timm brings it
+    try:
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=ANSWER_SECONDS)
+    except urllib.error.HTTPError:  # it answers
+        return
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
 
 
 LIBRARIES = {"torchvision": _torchvision, "timm": _timm}

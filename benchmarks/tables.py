@@ -77,11 +77,11 @@ def markdown(data: DataSet, source: str, seeds: dict[str, str]) -> str:
 
     seeds: of each run. Controls come first; of the others the best of each measure, refitted or not, is bold.
     """
-    ranks = {"untrained": 0, "supervised": 1, "self-supervised": 2}
+    ranks = {"untrained": 0, "supervised": 1, "pretrained": 2, "self-supervised": 2}
     rows = sorted(lines(data), key=lambda row: ranks[row[0].role])
     shown = measure(data, LINEAR, METRIC), measure(data, KNN, METRIC)
     found = [(*_scores(run if first else None, shown), *_scores(refit, shown)) for run, refit, first in rows]
-    ours = [cells for (run, _, _), cells in zip(rows, found, strict=True) if run.role == "self-supervised"]
+    ours = [cells for (run, _, _), cells in zip(rows, found, strict=True) if run.ranked]
     bold = {
         id(top) for place in range(3) if (top := _best(cells[side] for cells in ours for side in (place, place + 3)))
     }

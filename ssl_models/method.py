@@ -15,7 +15,7 @@ from ssl_models.datasets._common.split import IMAGES
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsParts
 
-FAMILIES = ("control", "predictive", "contrastive", "refit")
+FAMILIES = ("control", "pretrained", "predictive", "contrastive", "refit")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,10 @@ class Method(nn.Module, ABC):
     """
 
     trains: bool = True
-    """False for a control that is saved as it was initialised."""
+    """False for what is saved as it was initialised, or with the weights that it was given."""
+
+    starts_from: str | None = None
+    """The weights that its encoder is to be given after __init__, by `ssl_models.weights.load`; None for its own."""
 
     def __init__(self, encoder: Encoder) -> None:
         """`encoder` is what will be saved: the one that was given, or one that the method has made of it."""

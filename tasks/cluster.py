@@ -1,11 +1,13 @@
 """Stage `cluster`: the pseudo-labels of a refit, made from its source run's features.
 
 ClusterFit: the ids of a k-means on the L2-normalised features. Distillation, where the block says `outputs`: besides
-them the source's soft outputs, those of the softened clustering or those of its own classifier.
+them the source's soft outputs, those of the softened clustering or those of its own classifier. A refit that goes on
+with its source's weights is handed over these.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +25,10 @@ from tasks.artifacts.dataset import Stored
 from tasks.artifacts.features import POOLED, Features
 from tasks.artifacts.pictures import cluster_rows, drawn, names_of, save_png
 from tasks.process import kill_points
-from tasks.process.files import write_json
+from tasks.process.files import whole_file, write_json
+from tasks.project.paths import Places
 from tasks.settings import params
+from tasks.settings.refits import WEIGHTS, continues
 from tasks.stage.context import Context, NotApplicable, Result
 
 
@@ -45,6 +49,8 @@ def cluster(context: Context, run: str) -> Result:
         NotApplicable: the source has collapsed, so there is nothing to cluster.
     """
     block, places = context.parameters["clusterfit"][run], context.places
+    if continues(block):
+        return hand_over(places, run, block["source"])
     features, data = Features(places.features(block["source"])).read("train", POOLED), Stored(places.dataset)
     if block.get("outputs") == "classes":
         found = from_classifier(features, places.encoder(block["source"]))
@@ -70,6 +76,18 @@ def cluster(context: Context, run: str) -> Result:
     save_png(picture, drawn(samples, shown, data.known))
     write_json(places.metric(run, "cluster.json"), summary | names_of(origin.files if origin else (), shown))
     return Result({name: float(value) for name, value in summary.items() if value is not None}, artifacts=[picture])
+
+
+def hand_over(places: Places, run: str, source: str) -> Result:
+    """Copies the source's encoder into the refit's folder of clusters. There is no picture: the file is empty."""
+    kill_points.point("before-output")
+    for file in sorted(places.encoder(source).glob("encoder.*")):
+        with whole_file(places.clusters(run) / file.name) as temporary:
+            shutil.copyfile(file, temporary)
+    with whole_file(places.metric(run, "clusters.png")) as temporary:
+        temporary.write_bytes(b"")
+    write_json(places.metric(run, "cluster.json"), {"outputs": WEIGHTS, "source": source})
+    return Result()
 
 
 def from_clusters(features: np.ndarray, block: Mapping[str, Any], *, seed: int, threads: int) -> Labels:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.process.git import GitError, git
 from tasks.project.project import Project
+from tasks.settings.encoders import TRAININGS
 from tasks.settings.schema import ParameterError
 from tasks.staleness.graph import CODE_STAGE, Graph, outputs_of
 
@@ -43,11 +44,16 @@ class Source:
         return any(below(file, (path,)) for file in self.files) and not any(below(file, (path,)) for file in self.loose)
 
 
-def travels(graph: Graph, name: str, origin: Source) -> bool:
-    """Whether a worker can get all inputs of a stage: each is in the checkout, or another stage writes it."""
+def travels(graph: Graph, name: str, origin: Source, weights: Mapping[str, str] | None = None) -> bool:
+    """Whether a worker can get all inputs of a stage: each is in the checkout, or another stage writes it.
+
+    weights: run -> the file, relative to the project's folder, that its training starts from.
+    """
     written = outputs_of(graph)
     stage = graph[name]
-    paths = (*stage.paths, stage.source) if stage.source else stage.paths
+    kind, _, run = name.partition("@")
+    starting = (weights or {}).get(run, "") if kind in TRAININGS else ""
+    paths = (*stage.paths, *filter(None, (stage.source, starting)))
     return name != CODE_STAGE and all(below(path, written) or origin.holds(path) for path in paths)
 
 

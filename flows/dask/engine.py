@@ -25,6 +25,7 @@ from flows.run.jobs import Ended
 from flows.run.slots import NEEDS_DEVICE, Slots
 from tasks.project.project import Project
 from tasks.remote import dvc_remote
+from tasks.settings.encoders import weight_files
 from tasks.settings.schema import ParameterError
 from tasks.staleness import code_hash
 from tasks.staleness.dvc_errors import PipelineError, StageFailed
@@ -81,7 +82,9 @@ class Dask:
         self._futures: set[Any] = set()
         self._done: set[str] = set()
         self._over = threading.Event()
-        self._here = {name for name in work.names if not checkout.travels(work.graph, name, origin)}
+        files = weight_files(project.root, project.parameters)
+        weights = {run: os.path.relpath(file, project.root) for run, file in files.items() if file is not None}
+        self._here = {name for name in work.names if not checkout.travels(work.graph, name, origin, weights)}
         away = [name for name in work.names if name not in self._here]
         parents = {parent for name in away for parent in work.graph[name].parents}
         self._lent = parents - {CODE_STAGE}

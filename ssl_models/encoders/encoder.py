@@ -59,6 +59,10 @@ class Encoder(nn.Module, ABC):
         """
         return parts_of(cls.modalities, there, f"the encoder '{cls.name}'")
 
+    def published_name(self, name: str) -> str:
+        """What checkpoints of others call the weight `name` of this encoder."""
+        return name
+
     @abstractmethod
     def standardise(self, *inputs: Any) -> Tensor:
         """(B, ...) in the range of the data -> the input of the first block."""

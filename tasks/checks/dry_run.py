@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,15 @@ from tasks.artifacts.dataset import Stored
 from tasks.process import faults
 from tasks.project.project import Project
 from tasks.settings import params, readers
-from tasks.settings.refits import method_of
+from tasks.settings.encoders import encoder_of
+from tasks.settings.refits import CLASSES, CLUSTERS, continues, method_of
 from tasks.settings.schema import ParameterError
 
 if TYPE_CHECKING:
     from ssl_models.data import DataSpec
+    from ssl_models.encoders.encoder import Encoder
+    from ssl_models.method import Method
+    from ssl_models.weights.fitting import Fit
 
 
 def check_stages(project: Project, stages: list[str]) -> None:
@@ -59,12 +64,12 @@ def _check_each(project: Project, stages: list[str], data: DataSpec) -> None:
         with _told(project, where):
             if kind == "pretrain":
                 own = parameters["pretrain"][run]
-                _check_training(parameters, own["method"], own, data)
+                _check_training(project, own["method"], own, data)
             elif kind == "clusterfit":
                 own = parameters["clusterfit"][run]
-                _check_training(parameters, method_of(own), own, data)
+                _check_training(project, method_of(own), own, data)
             elif kind == "cluster":
-                _check_cluster(parameters, parameters["clusterfit"][run], data)
+                _check_cluster(project, parameters["clusterfit"][run], data)
             elif kind == "prepare_target":
                 _counted(project, parameters["targets"][run]["data"], parameters["seed"])
             elif protocol:
@@ -113,40 +118,75 @@ def _counted(project: Project, block: dict[str, Any], seed: int) -> tuple[int, A
     return samples, reader, settings
 
 
-def _check_training(parameters: dict[str, Any], method: str, block: dict[str, Any], data: DataSpec) -> None:
+def _check_training(project: Project, method: str, block: dict[str, Any], data: DataSpec) -> None:
     import torch
 
     from ssl_models.hardware import resolve_precision
     from ssl_models.parallel.processes import require_shares
     from ssl_models.trainer import Settings
-    from tasks.training.train import build_method
 
+    parameters = project.parameters
     settings = Settings(**params.pick(parameters["training"] | block, params.training_fields()))
     resolve_precision(parameters["machine"]["precision"], torch.device("cpu"))
     if settings.batch_size > data.samples:
         raise ValueError(f"batch_size {settings.batch_size} is over the {data.samples} training samples there are")
     require_shares(settings.batch_size, parameters["machine"].get("processes", 1))
     with suppress(NeedsParts):  # which the stage itself says
-        build_method(parameters, method, block, _labelled(data, block), seed=0)
+        _built(project, method, block, data)
+
+
+def _built(project: Project, name: str, block: dict[str, Any], data: DataSpec) -> Method:
+    """The method of a run as its stage will build it, with the weights that it starts from."""
+    from tasks.training.train import build_method, starting
+
+    start = starting(project.root, block)
+    if continues(block):
+        start = partial(_go_on, source=_source(project, block["source"], data).encoder, name=block["source"])
+    given = _labelled(data, block)
+    return build_method(project.parameters, name, block, given, seed=0, root=project.root, start=start)[0]
+
+
+def _source(project: Project, run: str, data: DataSpec) -> Method:
+    """The method of a refit's source."""
+    block = _block(project.parameters, run)
+    return _built(project, method_of(block), block, data)
+
+
+def _block(parameters: dict[str, Any], run: str) -> dict[str, Any]:
+    block: dict[str, Any] = parameters["clusterfit" if run in parameters["clusterfit"] else "pretrain"][run]
+    return block
+
+
+def _go_on(encoder: Encoder, *, source: Encoder, name: str) -> Fit:
+    """How far the weights of a source's encoder will fit."""
+    from ssl_models.weights.fitting import best_fit
+    from ssl_models.weights.reading import Group
+
+    fit = best_fit(encoder, [Group("", source.state_dict())], f"of the run '{name}'")
+    fit.require(whole=True)
+    return fit
 
 
 def _labelled(data: DataSpec, block: dict[str, Any]) -> DataSpec:
     """With labels, since only the data can tell whether there are any, and a teacher's logits where a refit asks."""
     import torch
 
-    targets = torch.randn(data.samples, 2) if "outputs" in block else None
+    targets = torch.randn(data.samples, 2) if block.get("outputs") in (CLUSTERS, CLASSES) else None
     return replace(data, labels=torch.arange(data.samples) % 2, classes=2, targets=targets)
 
 
-def _check_cluster(parameters: dict[str, Any], block: dict[str, Any], data: DataSpec) -> None:
+def _check_cluster(project: Project, block: dict[str, Any], data: DataSpec) -> None:
     from ssl_models.clustering import refuse_settings
     from ssl_models.encoders import encoder_class
 
-    if block.get("outputs") == "classes":
-        _check_teacher(parameters, block["source"], data)
+    parameters, source = project.parameters, block["source"]
+    if continues(block):  # as its training says
         return
-    shape = dict(parameters["encoder"])
+    shape = encoder_of(parameters, _block(parameters, source))
     try:
+        if block.get("outputs") == CLASSES:
+            _check_teacher(project, source, data)
+            return
         dim = encoder_class(shape.pop("name")).from_data(data, **shape).dim
     except NeedsParts:  # as the training of its source says
         return
@@ -154,18 +194,10 @@ def _check_cluster(parameters: dict[str, Any], block: dict[str, Any], data: Data
     refuse_settings((data.samples, dim), **settings, threads=parameters["machine"]["threads"])
 
 
-def _check_teacher(parameters: dict[str, Any], source: str, data: DataSpec) -> None:
+def _check_teacher(project: Project, source: str, data: DataSpec) -> None:
     """Refuses a source that has no classifier of its own."""
-    from tasks.training.train import build_method
-
-    refit = source in parameters["clusterfit"]
-    block = parameters["clusterfit" if refit else "pretrain"][source]
-    name = method_of(block)
-    try:
-        method = build_method(parameters, name, block, _labelled(data, block), seed=0)
-    except NeedsParts:
-        return
-    if method.classifier() is None:
+    if _source(project, source, data).classifier() is None:
+        name = method_of(_block(project.parameters, source))
         raise ValueError(
             f"outputs is 'classes', but the method '{name}' of its source '{source}' has no classifier of the data's "
             "labels; `outputs: clusters` works with any source"

@@ -16,7 +16,7 @@ from typing import Any
 from tasks.process.files import state_of, whole_file
 from tasks.project import paths
 from tasks.project.paths import Places
-from tasks.settings import params
+from tasks.settings import encoders, params
 from tasks.settings.schema import CODE, ParameterError
 from tasks.settings.stage_kinds import SWEEP_FILES
 
@@ -65,6 +65,7 @@ class Project:
     def _key(self, content: Any) -> str:
         """A hash of everything that the check of params.yaml depends on."""
         states = [state_of(path) for path in (CODE, CODE.parent / "tasks" / "settings")]
+        states += [str(path.exists()) for path in encoders.weight_files(self.root, content).values() if path]
         sweeps = sorted(path.name for path in (self.root / SWEEP_FILES).glob("*.yaml"))
         path = self.root / paths.PIPELINE
         pipeline = path.read_text(errors="replace") if path.is_file() else ""

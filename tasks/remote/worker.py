@@ -79,9 +79,10 @@ def _settle(project: Project, request: Mapping[str, Any]) -> None:
 
 
 def _differing(wanted: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """The stages whose code is another: "pretrain rotation". Data sets' files are the business of what reads them."""
+    """The stages whose code is another: "pretrain rotation". Files of data and weights are the business of readers."""
+    files = (code_hash.SOURCES, code_hash.WEIGHTS)
     theirs, ours = (
-        _flat({name: own for name, own in content.items() if name != code_hash.SOURCES}) for content in (wanted, here)
+        _flat({name: own for name, own in content.items() if name not in files}) for content in (wanted, here)
     )
     return [name for name in theirs | ours if theirs.get(name) != ours.get(name)]
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from tasks.settings.refits import WEIGHTS, continues
+
 COLUMNS = ("prepare", "pretrain", "extract", "cluster", "clusterfit", "extract", "transfer", "report")
 LEFT = (0, 112, 262, 376, 500, 676, 790, 980)
 WIDTH = (84, 122, 86, 96, 148, 86, 154, 80)
@@ -31,8 +33,7 @@ def draw(parameters: Mapping[str, Any], hue: Mapping[str, str]) -> str:
             column = 2 if runs[lane_of[source]][1] is None else 5
             start = HEAD + LANE * lane_of[source]
             wires += [_drop(column, start, y), _wire(3, 4, y), _wire(4, 5, y), _wire(5, 6, y)]
-            clusters = (parameters["clusterfit"][name] or {}).get("clusters")
-            boxes += [_box(3, y, f"K = {clusters}" if clusters else "clusters", colour)]
+            boxes += [_box(3, y, _handed_over(parameters["clusterfit"][name] or {}), colour)]
             boxes += [_box(4, y, name, colour, full=True), _box(5, y, "features", colour)]
         boxes.append(_box(6, y, protocols, colour))
         wires.append(_bus(LEFT[6] + WIDTH[6], y, LEFT[7], middle))
@@ -42,6 +43,12 @@ def draw(parameters: Mapping[str, Any], hue: Mapping[str, str]) -> str:
         f'<svg role="img" aria-label="The pipeline as a graph" viewBox="-1 0 {total} {height}">'
         f"{''.join(wires)}{''.join(boxes)}{''.join(parts)}</svg>"
     )
+
+
+def _handed_over(block: Mapping[str, Any]) -> str:
+    """What a refit gets from its source."""
+    clusters = block.get("clusters")
+    return f"K = {clusters}" if clusters else WEIGHTS if continues(block) else "clusters"
 
 
 def _lanes(parameters: Mapping[str, Any]) -> list[tuple[str, str | None]]:

@@ -78,7 +78,11 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
         "samples": _picture(place.metrics / "pictures" / "samples.png", allowance),
         "sounds": _sounds(place.metrics / "pictures", data.samples.get("sounds") or {}),
         "sweeps": _picture(place.metrics / "pictures" / "sweeps.png", allowance),
-        "clusters": [(run, _clusters(place, run, allowance), lacking(run.cluster)) for run in data.runs if run.cluster],
+        "clusters": [
+            (run, _clusters(place, run, allowance), lacking(run.cluster))
+            for run in data.runs
+            if run.cluster and not run.continued
+        ],
         "protocols": sections.sections(project, data, hue, lambda path: _picture(path, allowance)),
         "times": _times(data),
         "numbers": _numbers(data),

@@ -95,7 +95,7 @@ def by_layer(data: DataSet, shown: Measure, hue: dict[str, str], name: str) -> s
     """Score against layer, one panel a pretrained run: N_pre solid, its refits dashed, the controls grey behind."""
     names = layers(data, shown)
     controls = _controls(data, shown)
-    ours = [run for run in data.runs if run.role == "self-supervised" and run.source is None]
+    ours = [run for run in data.runs if run.ranked and run.source is None]
     family = {run.name: [run, *data.descendants(run)] for run in ours}
     panels = [run for run in ours if any(best(other, shown) for other in family[run.name])]
     rows, columns = panel_grid(len(panels), 5)
@@ -123,7 +123,7 @@ def _controls(data: DataSet, shown: Measure) -> list[Run]:
     found: dict[str, tuple[float, Run]] = {}
     for run in data.runs:
         score = best(run, shown)
-        if run.role != "self-supervised" and run.source is None and score is not None:
+        if not run.ranked and run.source is None and score is not None:
             found[run.role] = max(found.get(run.role, (-math.inf, run)), (score.value, run), key=lambda pair: pair[0])
     return [run for _, run in found.values()]
 

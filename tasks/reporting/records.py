@@ -16,7 +16,8 @@ from tasks.project.paths import TRAINING, Places
 from tasks.project.project import Project
 from tasks.reporting import imprint
 from tasks.reporting.imprint import NOT_APPLICABLE, SKIPPED, STALE, Absent
-from tasks.reporting.tables import DataSet, Record, Run
+from tasks.reporting.tables import SUPERVISED, DataSet, Record, Run
+from tasks.settings.refits import continues, method_of
 
 PREPARE = "prepare"
 """The stage that every other follows from: where it failed, nothing is known of the data."""
@@ -89,10 +90,8 @@ def _dataset(project: Project, name: str, parameters: Mapping[str, Any], absent:
 
 
 def _run(reader: _Reader, places: Places, name: str, parameters: Mapping[str, Any]) -> Run:
-    """One run's records. The root of a refit's sources gives its method."""
-    refits, origin = parameters["clusterfit"], name
-    while origin in refits:
-        origin = refits[origin]["source"]
+    """One run's records."""
+    refits = parameters["clusterfit"]
     refit = name in refits
     block = (refits if refit else parameters["pretrain"])[name] or {}
     suffix, train = ("_clusterfit", "clusterfit") if refit else ("", "pretrain")
@@ -106,13 +105,27 @@ def _run(reader: _Reader, places: Places, name: str, parameters: Mapping[str, An
     return Run(
         name,
         block.get("source") if refit else None,
-        str(parameters["pretrain"][origin]["method"]),
+        _method(parameters, name),
         seed=block.get("seed", parameters.get("seed")),
         training=training,
         cluster=cluster,
         protocols=protocols,
         curve=[] if "absent" in training else _curve(places.metric(name, f"{TRAINING}.csv")),
     )
+
+
+def _method(parameters: Mapping[str, Any], name: str) -> str:
+    """What a run's representation has learnt by: the method of the root of its sources.
+
+    Where a refit goes on with its source's weights, that is its own method; but what has once learnt from the labels of
+    the data stays supervised.
+    """
+    refits, chain = parameters["clusterfit"], []
+    while name in refits:
+        chain += [method_of(refits[name])] if continues(refits[name]) else []
+        name = refits[name]["source"]
+    chain.append(str(parameters["pretrain"][name]["method"]))
+    return SUPERVISED if SUPERVISED in chain else chain[0]
 
 
 def _costs(project: Project, data: str, stage: str) -> Record:

@@ -27,16 +27,14 @@ def pictures(project: Project, data: DataSet) -> list[tuple[str, Run, Path]]:
 
 
 def chosen(data: DataSet, protocol: str) -> list[Run]:
-    """Whose pictures are shown: the best self-supervised run's, a refit of it, and the two controls'."""
+    """Whose pictures are shown: the best run's, a refit of it, and the two controls'."""
     shown = next((m for m in tables.headline_measures(data) if m.protocol == protocol), None)
     shown = shown or next(iter(tables.headline_measures(data)), None)
-    scored = [
-        run for run in data.runs if run.role == "self-supervised" and run.protocols.get(protocol, {}).get("scores")
-    ]
+    scored = [run for run in data.runs if run.ranked and run.protocols.get(protocol, {}).get("scores")]
     if shown:
         scored = sorted(scored, key=lambda run: -(top.value if (top := best(run, shown)) else -1.0))
     family = [run for run in scored[:1] for run in (run, *data.refits(run)[:1])]
-    controls = [run for run in data.runs if run.role != "self-supervised" and run.source is None]
+    controls = [run for run in data.runs if not run.ranked and run.source is None]
     return [*family, *controls]
 
 

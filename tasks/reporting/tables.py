@@ -14,15 +14,20 @@ from typing import Any
 from ssl_models.protocols._common.score import BASELINES, Score
 from ssl_models.protocols._common.statement import SHARE, Statement, giving, names, statement
 from tasks.reporting.imprint import Gap, lacking
+from tasks.settings.refits import WEIGHTS
 
 Record = dict[str, Any]
+SUPERVISED, PRETRAINED = "supervised", "pretrained"
+CONTROLS = ("untrained", SUPERVISED)
+"""The roles of runs that others are held against, in the order of the table."""
 
 
 @dataclass(frozen=True)
 class Run:
     """One run's records; an empty record was not found.
 
-    source: the run a refit learnt from. method: that of the run at the project of its sources; it decides role and hue.
+    source: the run a refit learnt from. method: that by which its representation has learnt, see records.py; it decides
+    role and hue.
     protocols: name -> {"scores": [Score], "seconds": ...}, or what `lacking` reads.
     """
 
@@ -37,10 +42,22 @@ class Run:
 
     @property
     def role(self) -> str:
-        """ "untrained" (the floor), "supervised" (the ceiling) or "self-supervised"."""
+        """ "untrained" (the floor), "supervised" (the ceiling), "pretrained" (elsewhere) or "self-supervised"."""
+        if self.method == PRETRAINED:
+            return PRETRAINED
         if self.method in ("random", "untrained") or (self.source is None and self.training.get("trained") is False):
             return "untrained"
-        return "supervised" if self.method == "supervised" else "self-supervised"
+        return SUPERVISED if self.method == SUPERVISED else "self-supervised"
+
+    @property
+    def continued(self) -> bool:
+        """Whether it went on with the weights of its source, and so is no refit of a fresh network."""
+        return self.cluster.get("outputs") == WEIGHTS
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it competes, and is no control."""
+        return self.role not in CONTROLS
 
     def scores(self, protocol: str, metric: str | None = None) -> list[Score]:
         """This run's scores under a protocol, in the order of the file; those of one metric if it is given."""
@@ -226,19 +243,18 @@ def lines(data: DataSet) -> Iterator[tuple[Run, Run | None, bool]]:
 
 
 def headline(data: DataSet) -> tuple[list[Row], list[Row]]:
-    """The headline table: self-supervised families, best first, and the controls (untrained, then supervised)."""
+    """The headline table: the families that compete, best first, and the controls (untrained, then supervised)."""
     shown = headline_measures(data)
     families = [
         [Row(run, [cell(run, m) for m in shown], nmi(run)) for run in (source, *data.descendants(source))]
         for source in data.runs
         if source.source is None
     ]
-    ours = [family for family in families if family[0].run.role == "self-supervised"]
+    ours = [family for family in families if family[0].run.ranked]
     for column in range(len(shown)):
         mark([row.cells[column] for family in ours for row in family])
-    order = ["untrained", "supervised"]
-    controls = [family for family in families if family[0].run.role in order]
-    controls.sort(key=lambda family: order.index(family[0].run.role))
+    controls = [family for family in families if not family[0].run.ranked]
+    controls.sort(key=lambda family: CONTROLS.index(family[0].run.role))
     ranked = sorted(ours, key=lambda family: -_height(family))
     return [row for family in ranked for row in family], [row for family in controls for row in family]
 

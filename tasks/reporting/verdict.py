@@ -7,6 +7,7 @@ from statistics import median
 from ssl_models.protocols._common.score import Score
 from tasks.reporting.imprint import NOT_APPLICABLE, lacking
 from tasks.reporting.tables import (
+    PRETRAINED,
     DataSet,
     Measure,
     Run,
@@ -29,16 +30,30 @@ def verdict(data: DataSet) -> list[str]:
     where = f" at {top.layer}" if len(layers(data, shown)) > 1 else ""
     close = sum(difference(score, top)[1] <= 0 for _, score in others)
     alike = f"leads, not told apart from {close} other{'s' if close > 1 else ''}" if close else "transfers best"
-    alike = alike if others else "is the only self-supervised representation with a score"
+    alike = alike if others else "is the only representation with a score"
     text = f"On {data.name}, {winner.name} {alike}: {shown.number(top.value)}{shown.unit} "
     text += f"({shown.interval(top.low, top.high)}) {metric_name(shown)}{where}"
     text += "".join(_against(data, shown, top, role) for role in ("supervised", "untrained")) + "."
-    return [text, *_budget(data, winner), *_rivals(data, shown, top, others), *_clusterfit(data, shown)]
+    return [
+        text,
+        *_elsewhere(winner),
+        *_budget(data, winner),
+        *_rivals(data, shown, top, others),
+        *_clusterfit(data, shown),
+    ]
+
+
+def _elsewhere(winner: Run) -> list[str]:
+    """A sentence where the winner's weights come from elsewhere, its own or its source's."""
+    if winner.role != PRETRAINED:
+        return []
+    whose = "Its weights come" if winner.source is None else "It learnt from a network whose weights come"
+    return [f"{whose} from elsewhere: what these have seen, labels or these very samples among it, is not known here."]
 
 
 def _budget(data: DataSet, winner: Run) -> list[str]:
     """A sentence where the winner was shown more samples than is usual here."""
-    seen = [run.training.get("samples_seen") for run in data.runs if run.role == "self-supervised"]
+    seen = [run.training.get("samples_seen") for run in data.runs if run.ranked]
     usual, own = median(count for count in seen if count) if any(seen) else 0, winner.training.get("samples_seen")
     if not usual or not own or own <= 1.1 * usual:
         return []
@@ -46,7 +61,7 @@ def _budget(data: DataSet, winner: Run) -> list[str]:
 
 
 def _ranking(data: DataSet, shown: Measure) -> list[tuple[Run, Score]]:
-    scored = [(run, best(run, shown)) for run in data.runs if run.role == "self-supervised"]
+    scored = [(run, best(run, shown)) for run in data.runs if run.ranked]
     return sorted(((run, s) for run, s in scored if s), key=lambda pair: -pair[1].value)
 
 
@@ -67,7 +82,7 @@ def _rivals(data: DataSet, shown: Measure, top: Score, others: list[tuple[Run, S
     """Who cannot be told from the winner, and how many do no better than no training."""
     close = [run.name for run, score in others if difference(score, top)[1] <= 0]
     sentences = []
-    unscored_runs = [run.name for run in data.runs if run.role == "self-supervised" and not best(run, shown)]
+    unscored_runs = [run.name for run in data.runs if run.ranked and not best(run, shown)]
     if unscored_runs:
         sentences.append(f"Without a {metric_name(shown)} score, so not compared: {', '.join(unscored_runs)}.")
     if others:
@@ -85,7 +100,7 @@ def _rivals(data: DataSet, shown: Measure, top: Score, others: list[tuple[Run, S
 
 def _clusterfit(data: DataSet, shown: Measure) -> list[str]:
     """What ClusterFit added on average. Mean of the limits: the widest that the mean's interval can be."""
-    found = [gain for gain in gains(data, shown) if gain.source.role == "self-supervised"]
+    found = [gain for gain in gains(data, shown) if gain.source.ranked and not gain.refit.continued]
     if not found:
         return []
     count = {word: sum(gain.verdict == word for gain in found) for word in ("gain", "loss", "within")}

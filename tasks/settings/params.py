@@ -5,28 +5,25 @@ Nothing here imports torch: the settings of a method, a protocol or a reader are
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.settings import data_kinds, dvc_file, retries, schedules, sets, source_places, yaml_files
-from tasks.settings.refits import method_of
+from tasks.settings import data_kinds, dvc_file, encoder_checks, retries, schedules, sets, source_places, yaml_files
+from tasks.settings.refits import CLASSES, CLUSTERS, WEIGHTS, method_of
 from tasks.settings.schema import (
     CODE,
     Field,
     ParameterError,
     check_block,
+    check_module,
     check_names,
-    constant,
     keywords,
-    modules,
     offered,
-    source,
     unknown,
 )
 from tasks.settings.truth import check_truth
-from tasks.settings.values import is_name, picture_problem, problem, shown
+from tasks.settings.values import picture_problem, problem, shown
 
 BLOCKS = (
     "seed",
@@ -52,9 +49,10 @@ BLOCKS = (
 OPTIONAL = ("kinds", "kind", "orchestration", "schedules")
 TRAINING = "training"
 """The name of the record of a training beside those of protocols."""
-OUTPUTS = ("clusters", "classes")
-SHARED = {"method": Field("str", False), "encoder": Field("dict", False)}
-"""Settings that every block of a training may have; `encoder` changes settings of the encoder for this run."""
+OUTPUTS = (CLUSTERS, CLASSES, WEIGHTS)
+SHARED = {"method": Field("str", False), "encoder": Field("dict", False), "initialise": Field("str", False)}
+"""Settings that every block of a training may have, see tasks/settings/encoders.py. encoder: this run's own.
+initialise: the weights that its encoder starts from, a file or the name of published ones."""
 MACHINE = {"threads": Field("int", True), "precision": Field("str", True), "processes": Field("int", False)}
 TARGET = {"protocol": Field("str", True), "data": Field("dict", True)}
 """Settings of a target's block besides those of its protocol."""
@@ -84,7 +82,7 @@ def check_parameters(parameters: Mapping[str, Any], root: Path) -> None:
     check_blocks(parameters)
     dvc_file.stages(root)
     check_block(parameters["machine"], MACHINE, "machine")
-    _check_encoder(parameters["encoder"])
+    encoder_checks.check_encoder(parameters["encoder"])
     check_block(parameters["training"], training_fields(), "training")
     check_block(parameters["extract"], keywords(CODE / "extraction.py", "extract_features"), "extract")
     for name, block in parameters["datasets"].items():
@@ -93,10 +91,8 @@ def check_parameters(parameters: Mapping[str, Any], root: Path) -> None:
     data_kinds.check_data(parameters)
     for name, block in parameters["pretrain"].items():
         _check_pretrain(f"pretrain.{name}", block)
-    for kind in ("pretrain", "clusterfit"):
-        for name, block in parameters[kind].items():
-            _check_own_encoder(parameters["encoder"], block.get("encoder") or {}, f"{kind}.{name}.encoder")
     _check_clusterfit(parameters)
+    encoder_checks.check_runs(parameters, root)
     sets.check_sets(parameters)
     for name, block in parameters["transfer"].items():
         _check_protocol(name, block, {}, f"transfer.{name}")
@@ -122,7 +118,7 @@ def check_blocks(parameters: Mapping[str, Any]) -> None:
 
 def _check_protocol(protocol: Any, block: Mapping[str, Any], own: Mapping[str, Field], where: str) -> None:
     """Refuses an unknown protocol and settings that it does not have. own: further fields of the block."""
-    _check_module(CODE / "protocols", "protocol", protocol, where, function="evaluate")
+    check_module(CODE / "protocols", "protocol", protocol, where, function="evaluate")
     fields = keywords(CODE / "protocols" / f"{protocol}.py", "evaluate")
     fields.pop("seed", None)
     check_block(block, {**fields, **own}, where)
@@ -167,34 +163,6 @@ def _check_names(parameters: Mapping[str, Any]) -> None:
     _known_data(parameters["data"], parameters, "params.yaml: 'data'", "world")
 
 
-def _check_encoder(block: Mapping[str, Any], where: str = "encoder") -> None:
-    name = block.get("name", "")
-    _check_module(CODE / "encoders", "encoder", name, f"{where}.name", offer="ENCODER")
-    path = CODE / "encoders" / f"{name}.py"
-    fields = {"name": Field("str", True), **keywords(path, offered(path, "ENCODER"))}
-    for given in ast.literal_eval(constant(path, "FROM_DATA") or "()"):
-        fields.pop(given)
-    check_block(block, fields, where)
-
-
-def _check_own_encoder(common: Mapping[str, Any], own: Mapping[str, Any], where: str) -> None:
-    """A run may change the encoder's settings, but not its `name`: code hashes cover only the common one."""
-    if not isinstance(own, Mapping):
-        raise ParameterError(f"{where}: {shown(own)} is not of type dict.")
-    if own.get("name", common["name"]) != common["name"]:
-        raise ParameterError(f"{where}.name is {shown(own['name'])}; it must be that of the block 'encoder'.")
-    _check_encoder({**common, **own}, where)
-
-
-def _check_module(
-    folder: Path, kind: str, name: Any, where: str, *, function: str | None = None, offer: str | None = None
-) -> None:
-    """Refuses `name` unless `<folder>/<name>.py` defines the function, or assigns a class to the name `offer`."""
-    mark = f"\ndef {function}(" if function else f"\n{offer} = "
-    if not is_name(name) or not (folder / f"{name}.py").is_file() or mark not in source(folder / f"{name}.py"):
-        raise unknown(kind, name, modules(folder, mark), where)
-
-
 def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: bool) -> None:
     where = f"datasets.{name}"
     for key, field in DATASET.items():
@@ -202,7 +170,7 @@ def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: b
             raise ParameterError(f"{where}: '{key}' is missing or not a string.")
     if block["name"] != name:
         raise ParameterError(f"{where}: its 'name' is {shown(block['name'])}; it must be '{name}'.")
-    _check_module(CODE / "datasets", "reader", block["reader"], f"{where}.reader", function="load")
+    check_module(CODE / "datasets", "reader", block["reader"], f"{where}.reader", function="load")
     fields = keywords(CODE / "datasets" / f"{block['reader']}.py", "load")
     for given in ("seed", "room"):  # by the stage, see tasks/artifacts/readers.py
         fields.pop(given, None)
@@ -225,7 +193,7 @@ def _check_pretrain(where: str, block: Mapping[str, Any]) -> None:
     method = block.get("method")
     if not isinstance(method, str):
         raise ParameterError(f"{where}: 'method' is missing; it names a file in ssl_models/methods.")
-    _check_module(CODE / "methods", "method", method, f"{where}.method", offer="METHOD")
+    check_module(CODE / "methods", "method", method, f"{where}.method", offer="METHOD")
     check_block(block, SHARED | training_fields() | method_fields(method), where)
 
 
@@ -249,15 +217,22 @@ def _check_clusterfit(parameters: Mapping[str, Any]) -> None:
 
 
 def _check_refit(where: str, block: Mapping[str, Any]) -> None:
-    """A refit learns from clusters, and then has settings of the clustering, or from its source's own classes."""
+    """A refit learns from clusters, and then has settings of the clustering; or from its source's own classes, or it
+    goes on with its source's weights."""
     method = method_of(block)
-    _check_module(CODE / "methods", "method", method, f"{where}.method", offer="METHOD")
+    check_module(CODE / "methods", "method", method, f"{where}.method", offer="METHOD")
     clusters = cluster_fields()
-    outputs = block.get("outputs", "clusters")
+    outputs = block.get("outputs", CLUSTERS)
     if outputs not in OUTPUTS:
         raise unknown("kind of outputs", outputs, OUTPUTS, f"{where}.outputs")
+    if outputs == WEIGHTS and "method" not in block:
+        raise ParameterError(f"{where}: 'method' is missing; it names what goes on with the weights of the source.")
+    if WEIGHTS in method_fields(method):
+        raise ParameterError(
+            f"{where}.method: '{method}' takes weights from elsewhere and learns from no source; move it to pretrain."
+        )
     fields = {"source": Field("str", True), **SHARED, "outputs": Field("str", False), **training_fields()}
-    fields |= clusters | softening_fields() if outputs == "clusters" else {}
+    fields |= clusters | softening_fields() if outputs == CLUSTERS else {}
     check_block(block, fields | method_fields(method), where)
     if "outputs" in block and block.get("components"):
         raise ParameterError(f"{where}.components: soft outputs need the features without a projection; remove it.")

@@ -201,6 +201,15 @@ def unknown(kind: str, name: Any, known: Iterable[Any], where: str) -> Parameter
     return ParameterError(f"{where}: unknown {kind} {shown(name)}.{hint}{quote} Known: {listed}{more}.")
 
 
+def check_module(
+    folder: Path, kind: str, name: Any, where: str, *, function: str | None = None, offer: str | None = None
+) -> None:
+    """Refuses `name` unless `<folder>/<name>.py` defines the function, or assigns a class to the name `offer`."""
+    mark = f"\ndef {function}(" if function else f"\n{offer} = "
+    if not is_name(name) or not (folder / f"{name}.py").is_file() or mark not in source(folder / f"{name}.py"):
+        raise unknown(kind, name, modules(folder, mark), where)
+
+
 def check_names(content: Any, where: str, example: str = "{} for the defaults") -> None:
     """Refuses anything but a mapping of names to mappings, and names that cannot be used in a path or a command."""
     if not isinstance(content, Mapping):

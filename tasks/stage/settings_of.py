@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.settings.encoders import encoder_of
+
 
 def settings_of(stage: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """A stage's own block, the data set, and the shared blocks that shape it."""
@@ -15,7 +17,8 @@ def settings_of(stage: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         if run in parameters[block]:
             shown[run] = parameters[block][run]
     if kind in ("pretrain", "clusterfit"):
-        shown |= {"training": parameters["training"], "encoder": parameters["encoder"]}
+        own = parameters[kind][run]
+        shown |= {"training": parameters["training"], "encoder": encoder_of(parameters, own)}
     if protocol:
         shown[protocol] = (parameters["transfer"] | parameters["targets"])[protocol]
     if kind == "prepare_target":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tasks.project.project import Project
 from tasks.selection import scope
+from tasks.settings.encoders import encoders
 from tasks.settings.refits import method_of
 from tasks.staleness import code_hash, dvc_internals
 from tasks.staleness.graph import CODE_STAGE
@@ -42,7 +43,7 @@ def _named(project: Project) -> list[str]:
     methods = {method_of(block) for block in blocks}
     protocols = set(parameters["transfer"])
     return [
-        f"ssl_models.encoders.{parameters['encoder']['name']}",
+        *(f"ssl_models.encoders.{name}" for name in sorted({own["name"] for own in encoders(parameters).values()})),
         *(f"ssl_models.methods.{name}" for name in sorted(methods)),
         *(f"ssl_models.protocols.{name}" for name in sorted(protocols)),
     ]

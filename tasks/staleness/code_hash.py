@@ -6,6 +6,8 @@ and every first-party file that these import, directly or not. So a shared file 
 import it, nothing has to be listed by hand, and a comment makes nothing stale.
 
 Under `sources.NAME` stands a hash of the files that the data set NAME is read from (tasks/staleness/source_files.py).
+Under `encoders.RUN` stand the settings of the run's encoder, its own or the common ones, so that only runs that have
+the common one depend on it. Under `weights.RUN` stands a hash of the file that its weights come from, null for none.
 
 Machinery, told by its folder (tasks/staleness/sources.py), is left out. Training in several processes adds
 ssl_models/parallel: there the order of additions is another one.
@@ -22,14 +24,16 @@ from typing import Any
 from tasks.process.files import remembered, whole_file
 from tasks.project.paths import CODE, PARAMETERS
 from tasks.project.project import Project
-from tasks.settings.refits import method_of
+from tasks.settings.encoders import INITIALISE, encoder_of, encoders, weight_files
+from tasks.settings.refits import continues, method_of
 from tasks.settings.schema import parse_yaml
 from tasks.staleness import source_files
 from tasks.staleness.sources import Sources
 
 PARALLEL = "ssl_models/parallel"
 READER = "tasks/artifacts/encoders.py"
-SOURCES = "sources"
+LOADER = "ssl_models/weights/__init__.py"
+SOURCES, ENCODERS, WEIGHTS = "sources", "encoders", "weights"
 Fingerprints = dict[str, Any]
 Files = Callable[[], list[str]]
 
@@ -60,6 +64,8 @@ def fingerprints(
 ) -> Fingerprints:
     """Command -> run -> protocol -> 16 hexadecimal digits, of the code as it is now; fewer levels for fewer names.
 
+    Besides these, what stands under `sources`, `encoders` and `weights`.
+
     parameters: the content of params.yaml, else that of the file. wanted: dotted keys of what is asked for; else all.
     thorough: every file of a data set's source is looked at (tasks/staleness/source_files.py).
     """
@@ -77,6 +83,12 @@ def fingerprints(
         if wanted is None or f"{SOURCES}.{name}" in wanted:
             content = source_files.fingerprint(Project(root), block, thorough=thorough)
             found.setdefault(SOURCES, {})[name] = content
+    for run, settings in encoders(parameters).items():
+        if wanted is None or f"{ENCODERS}.{run}" in wanted:
+            found.setdefault(ENCODERS, {})[run] = settings
+    for run, file in weight_files(root, parameters).items():
+        if wanted is None or f"{WEIGHTS}.{run}" in wanted:
+            found.setdefault(WEIGHTS, {})[run] = file and source_files.fingerprint(Project(root), {"source": str(file)})
     return found
 
 
@@ -103,8 +115,9 @@ def _stages(sources: Sources, parameters: Mapping[str, Any]) -> Iterator[tuple[t
     for blocks, word, suffix in ((pretrain, "pretrain", ""), (refits, "clusterfit", "_clusterfit")):
         for run, block in blocks.items():
             method = str(block.get("method", "")) if word == "pretrain" else method_of(block)
-            encoder = _encoder(parameters)
-            yield (word, run), partial(_training, word, method, encoder, parameters)
+            encoder = f"ssl_models/encoders/{encoder_of(parameters, block).get('name', '')}.py"
+            loader = [LOADER] if INITIALISE in block or continues(block) else []
+            yield (word, run), partial(_training, word, method, encoder, parameters, loader)
             network = partial(_network, sources, method, encoder)
             yield (f"extract{suffix}", run), partial(_module_and, "tasks/extract.py", network)
             for protocol in transfer:
@@ -137,20 +150,18 @@ def _reader(data: Any) -> str:
     return f"ssl_models/datasets/{data.get('reader', '') if isinstance(data, dict) else ''}.py"
 
 
-def _encoder(parameters: Mapping[str, Any]) -> str:
-    encoder = parameters.get("encoder")
-    return f"ssl_models/encoders/{encoder.get('name', '') if isinstance(encoder, dict) else ''}.py"
-
-
 def _protocol(name: str) -> str:
     return f"ssl_models/protocols/{name}.py"
 
 
-def _training(word: str, method: str, encoder: str, parameters: Mapping[str, Any]) -> list[str]:
-    """With several processes, also the code by which they share the work: they add in another order than one."""
+def _training(word: str, method: str, encoder: str, parameters: Mapping[str, Any], loader: list[str]) -> list[str]:
+    """With several processes, also the code by which they share the work: they add in another order than one.
+
+    loader: the code that reads weights, where the run starts from such; that of a method that takes them imports it.
+    """
     machine = parameters.get("machine") or {}
     shared = [f"{PARALLEL}/processes.py", f"{PARALLEL}/encoder_shards.py"] if machine.get("processes", 1) > 1 else []
-    return [f"tasks/{word}.py", f"ssl_models/methods/{method}.py", encoder, *shared]
+    return [f"tasks/{word}.py", f"ssl_models/methods/{method}.py", encoder, *loader, *shared]
 
 
 def _network(sources: Sources, method: str, encoder: str) -> list[str]:

@@ -29,12 +29,17 @@ LARGE = 2**20
 
 
 class CodeChangedError(RuntimeError):
-    """Code, or the files of a data set, were edited after code.json was written. what: names them."""
+    """Code, a data set's files, an encoder's settings or weights were edited after code.json was written. what: names
+    them."""
 
     def __init__(self, key: str) -> None:
         kind, _, name = key.partition(".")
-        self.what = f"the files of the data set {name}" if kind == code_hash.SOURCES else f"the code of {kind} {name}"
-        self.what = self.what.replace(".", " ").strip()
+        what = {
+            code_hash.SOURCES: "the files of the data set",
+            code_hash.ENCODERS: "the settings of the encoder of",
+            code_hash.WEIGHTS: "the file of the weights of",
+        }.get(kind, f"the code of {kind}")
+        self.what = f"{what} {name}".replace(".", " ").strip()
         super().__init__(
             f"{self.what} changed after {paths.CODE} was written; `dvc repro code` or `covey run` brings it up to date"
         )

@@ -16,6 +16,7 @@ from typing import Any
 from tasks.process import files
 from tasks.project import paths
 from tasks.project.project import Project
+from tasks.settings import encoders
 from tasks.staleness import code_hash, lock_file, source_files
 from tasks.staleness.declaration import value
 from tasks.staleness.graph import Stage
@@ -59,6 +60,8 @@ def of_sources(project: Project) -> str:
     places = (*SOURCES, paths.PARAMETERS, paths.CODE)
     states = [files.state_of(project.root / path) for path in places]
     states += [source_files.state(project, block) for block in code_hash.read_from(project.parameters).values()]
+    weights = encoders.weight_files(project.root, project.parameters)
+    states += [source_files.state(project, {"source": str(path)}) for path in weights.values() if path is not None]
     return hashlib.sha256("|".join(states).encode()).hexdigest()
 
 

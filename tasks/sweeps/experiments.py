@@ -25,6 +25,7 @@ from tasks.process.git import GitError
 from tasks.process.git import git as run_git
 from tasks.project import paths
 from tasks.project.project import Project
+from tasks.settings import encoders
 from tasks.settings.schema import ParameterError
 from tasks.staleness.dvc_errors import PipelineError, StageFailed
 from tasks.sweeps.points import Point
@@ -64,12 +65,17 @@ def baseline(project: Project, sweep: Sweep) -> str:
 
 
 def _from_anywhere(project: Project, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with whole paths for data that git does not have, such as a folder of images."""
+    """The parameters with whole paths for what git does not have, such as a folder of images or a file of weights."""
     found: dict[str, Any] = json.loads(json.dumps(parameters))
     targets = [block["data"] for block in found["targets"].values()]
     for block in (found["data"], *found["datasets"].values(), *targets):
         if not git(project.root, "ls-files", "--", block["source"]):
             block["source"] = str((project.root / block["source"]).resolve())
+    for kind in encoders.TRAININGS:
+        for name, place in encoders.weight_files(project.root, {kind: found[kind]}).items():
+            if place is not None and not git(project.root, "ls-files", "--", str(place)):
+                setting = encoders.INITIALISE if encoders.INITIALISE in found[kind][name] else encoders.WEIGHTS
+                found[kind][name][setting] = str(place.resolve())
     return found
 
 

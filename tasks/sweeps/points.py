@@ -101,8 +101,13 @@ def _code(
     settings: Mapping[str, Any],
     codes: dict[str, code_hash.Fingerprints],
 ) -> code_hash.Fingerprints:
-    """Hashes of the code of all stages. No number decides which code that is, but that of processes."""
-    words = {key: own for key, own in settings.items() if not isinstance(own, int | float) or key.startswith("machine")}
+    """What code.json would hold. No number shapes it, but that of processes and the settings of encoders."""
+    shaping = ("machine", "encoder")
+    words = {
+        key: own
+        for key, own in settings.items()
+        if not isinstance(own, int | float) or any(part in shaping for part in key.split("."))
+    }
     key = json.dumps(words, sort_keys=True)
     if key not in codes:
         codes[key] = code_hash.fingerprints(project.root, parameters)

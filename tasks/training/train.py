@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import resource
 import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,23 +25,40 @@ from tasks.artifacts.encoders import write_encoder
 from tasks.process import kill_points
 from tasks.process.files import whole_file, write_json
 from tasks.settings import params
+from tasks.settings.encoders import INITIALISE, encoder_of, place_of
 from tasks.stage import torchrun
 from tasks.stage.context import Context, Result
 from tasks.tracking.journal import Journal
 from tasks.training.checkpoint import read_checkpoint
 from tasks.training.recorder import Recorder
 
+if TYPE_CHECKING:
+    from ssl_models.encoders.encoder import Encoder
+    from ssl_models.weights.fitting import Fit
+
+    Start = Callable[[Encoder], Fit]
+
+LOADER = "ssl_models.weights"
+"""Imported where a run starts from weights; the hash of its stage then covers it (tasks/staleness/code_hash.py)."""
 RATE = "samples_per_second"
 COURSE = ("loss", "accuracy", "chance", "learning_rate", "samples_per_second", "gradient_norm")
 """What an epoch logs that a training's record has already, or has no use for; a method's own terms come after it."""
 
 
 def train_encoder(
-    context: Context, run: str, method_name: str, block: dict[str, Any], *, labels: Any = None, targets: Any = None
+    context: Context,
+    run: str,
+    method_name: str,
+    block: dict[str, Any],
+    *,
+    labels: Any = None,
+    targets: Any = None,
+    start: Path | None = None,
 ) -> Result:
     """Trains `method_name` on the data set's training samples and writes the encoder and its curve.
 
-    labels: (N,) int64 array of classes or clusters, or None. targets: (N, K) logits of a teacher, or None.
+    labels: (N,) int64 array of classes or clusters, or None. targets: (N, K) logits of a teacher, or None. start: the
+    folder of an encoder whose weights it goes on with; else what the block says.
     In one of several processes it only trains: the stage that started them does the rest.
     """
     stored = Stored(context.places.dataset)
@@ -51,13 +71,18 @@ def train_encoder(
         stored.known,
     )
     seed = derive_seed(context.parameters["seed"], "init", run)
-    method = build_method(context.parameters, method_name, block, data, seed)
+    root = context.project.root
+    begin = starting(root, block) if start is None else partial(loaded, weights=start, whole=True)
+    method, fit = build_method(context.parameters, method_name, block, data, seed, root=root, start=begin)
+    if fit is not None and processes.rank() == 0:
+        print(*fit.lines(), sep="\n", flush=True)
     settings = Settings(**params.pick(context.parameters["training"] | block, params.training_fields()))
     summary: dict[str, Any] = {
         "method": method_name,
         "family": method.family,
         "reference": method.reference,
         "trained": method.trains,
+        **({} if fit is None else fit.summary()),
     }
     costs: dict[str, float] = {}
     if method.trains:
@@ -109,14 +134,47 @@ def _write(
     return Result(numbers, costs, [curve], (f"{context.places.data}.{run}", encoder))
 
 
-def build_method(parameters: dict[str, Any], name: str, block: dict[str, Any], data: DataSpec, seed: int) -> Method:
-    """A fresh encoder and the method around it; `block` holds the hyper-parameters, among other things."""
+def build_method(
+    parameters: dict[str, Any],
+    name: str,
+    block: dict[str, Any],
+    data: DataSpec,
+    seed: int,
+    *,
+    root: Path,
+    start: Start | None = None,
+) -> tuple[Method, Fit | None]:
+    """A fresh encoder and the method around it, and what came of the weights that it starts from, where it does.
+
+    block: holds the hyper-parameters, among other things. root: where the paths of files start.
+    start: gives the fresh encoder its weights. Raises ValueError for weights that nothing would come of.
+    """
     torch.manual_seed(seed)
-    settings = dict(parameters["encoder"] | block.get("encoder", {}))
-    method = method_class(name)
-    require_parts(method, name, data)
+    settings = encoder_of(parameters, block)
+    kind = method_class(name)
+    require_parts(kind, name, data)
     encoder = encoder_class(settings.pop("name")).from_data(data, **settings)
-    return method(encoder, data, **params.pick(block, params.method_fields(name)))  # type: ignore[call-arg]
+    fit = None if start is None else start(encoder)
+    method = kind(encoder, data, **params.pick(block, params.method_fields(name)))  # type: ignore[call-arg]
+    if start is not None and not method.trains:
+        raise ValueError(f"the method '{name}' trains nothing; to take weights as they are, `method: pretrained`")
+    if start is not None and method.encoder is not encoder:
+        raise ValueError(f"the method '{name}' makes a network of its own, which cannot start from weights")
+    if method.starts_from is not None:
+        fit = loaded(method.encoder, weights=place_of(root, method.starts_from), whole=True)
+    return method, fit
+
+
+def starting(root: Path, block: dict[str, Any]) -> Start | None:
+    """What gives an encoder the weights that a block's `initialise` names; None where it names none."""
+    named = block.get(INITIALISE)
+    return None if named is None else partial(loaded, weights=place_of(root, named), whole=False)
+
+
+def loaded(encoder: Encoder, *, weights: str | Path, whole: bool) -> Fit:
+    """`ssl_models.weights.load`."""
+    found: Fit = import_module(LOADER).load(encoder, weights, whole=whole)
+    return found
 
 
 def write_curve(path: Path, journal: Journal) -> None:

@@ -47,10 +47,12 @@ def test_every_stage_depends_on_the_hash_of_its_own_code(stages):
         if command == "code":
             assert stage.paths == stage.code == ()
             continue
-        source = tuple(key for key in stage.code if key.startswith("sources."))
-        assert stage.code == (".".join([command, *filter(None, names.split("-"))]), *source)
-        assert bool(source) == bool(stage.source) == command.startswith("prepare")
-        assert re.fullmatch("[0-9a-f]{16}", declaration.value(now, stage.code[0]))
+        own = ".".join([command, *filter(None, names.split("-"))])
+        besides = {key.partition(".")[0] for key in stage.code if key != own}
+        training = {"encoders", "weights"} if command in ("pretrain", "clusterfit") else set()
+        assert besides == ({"sources"} if command.startswith("prepare") else training)
+        assert ("sources" in besides) == bool(stage.source)
+        assert re.fullmatch("[0-9a-f]{16}", declaration.value(now, own))
         assert "code" in stage.parents
 
 
@@ -98,7 +100,7 @@ def test_a_lock_file_that_is_just_being_written_does_not_disturb_a_stage(tmp_pat
     (project / "dvc.lock").write_text(lock)
     pipeline._one.cache_clear()
     assert pipeline.stage(project, "pretrain@rotation") == expected
-    assert expected.code == ("pretrain.rotation",)
+    assert expected.code == ("encoders.rotation", "pretrain.rotation", "weights.rotation")
 
 
 def test_a_torn_lock_file_is_named_with_the_way_out(tmp_path):

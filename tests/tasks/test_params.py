@@ -80,12 +80,7 @@ def test_the_projects_own_file_is_accepted(project):
             "unknown setting 'temperature'",
         ),
         ("pretrain", "mine", {"method": "rotation", "encoder": {"nrom": "group"}}, "mine.encoder: unknown.*'norm'"),
-        (
-            "pretrain",
-            "mine",
-            {"method": "rotation", "encoder": {"name": "split"}},
-            "must be that of the block 'encoder'",
-        ),
+        ("pretrain", "mine", {"method": "rotation", "encoder": {"name": "split", "stride": 2}}, "unknown.*'stride'"),
         ("pretrain", "mine", {"method": "rotation", "encoder": "group"}, "'group' is not of type dict"),
         ("encoder", "dept", 18, "encoder: unknown setting 'dept'.*'depth'"),
         ("training", "epochs", None, "training.epochs: None is not of type int"),

@@ -19,6 +19,7 @@ from ssl_models.datasets._common.progress import Progress
 from ssl_models.datasets._common.split import IMAGES, Dataset, Origin, Split
 from ssl_models.datasets._pictures.arrangement import Entry, Listing
 from ssl_models.datasets._pictures.facts import Facts, Failure
+from ssl_models.datasets._pictures.found import Picture
 from ssl_models.datasets._pictures.ranges import Ranges, ranges
 from ssl_models.datasets._pictures.rows import Rows, rows
 from ssl_models.datasets._pictures.square import Square, square
@@ -163,19 +164,19 @@ def _try(entry: Entry, side: int, spare: float) -> Square | Failure:
         return Failure(pictures.reason(error), pictures.kind(error))
 
 
-def short_sides(entries: Sequence[Entry], most: int = 400) -> list[int]:
+def short_sides(entries: Sequence[Entry | Picture], most: int = 400) -> list[int]:
     """The short sides in pixels of at most so many pictures, evenly spaced, by the headers of those that are read."""
     chosen = entries if len(entries) <= most else [entries[index * len(entries) // most] for index in range(most)]
     return [side for side in in_order(_short_side, chosen) if side]
 
 
-def usual_side(entries: Sequence[Entry], most: int = 400) -> int | None:
+def usual_side(entries: Sequence[Entry | Picture], most: int = 400) -> int | None:
     """The median of `short_sides`, None where there is none."""
     sides = short_sides(entries, most)
     return statistics.median_low(sides) if sides else None
 
 
-def _short_side(entry: Entry) -> int:
+def _short_side(entry: Entry | Picture) -> int:
     try:
         with pictures.opened(entry.content() if callable(entry.content) else entry.content) as image:
             return min(image.size)

@@ -80,7 +80,7 @@ def _timm(settings: dict[str, Any]) -> tuple[Known, Callable[[str], dict[str, to
 
 def _offline_at_once() -> None:
     """Has Hugging Face's library look into its cache alone where its host does not answer: it asks for 50 seconds."""
-    constants = import_module("huggingface_hub.constants")  # timm brings it
+    constants: Any = import_module("huggingface_hub.constants")  # timm brings it
     try:
         urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=ANSWER_SECONDS)
     except urllib.error.HTTPError:  # it answers

@@ -6,6 +6,7 @@ import csv
 import resource
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -72,7 +73,7 @@ def train_encoder(
     )
     seed = derive_seed(context.parameters["seed"], "init", run)
     root = context.project.root
-    begin = starting(root, block) if start is None else partial(loaded, weights=start, whole=True)
+    begin = starting(root, block) if start is None else partial(loaded, weights=start, told=block["source"], whole=True)
     method, fit = build_method(context.parameters, method_name, block, data, seed, root=root, start=begin)
     if fit is not None and processes.rank() == 0:
         print(*fit.lines(), sep="\n", flush=True)
@@ -160,21 +161,21 @@ def build_method(
         raise ValueError(f"the method '{name}' trains nothing; to take weights as they are, `method: pretrained`")
     if start is not None and method.encoder is not encoder:
         raise ValueError(f"the method '{name}' makes a network of its own, which cannot start from weights")
-    if method.starts_from is not None:
-        fit = loaded(method.encoder, weights=place_of(root, method.starts_from), whole=True)
+    if (named := method.starts_from) is not None:
+        fit = loaded(method.encoder, weights=place_of(root, named), told=named, whole=True)
     return method, fit
 
 
 def starting(root: Path, block: dict[str, Any]) -> Start | None:
     """What gives an encoder the weights that a block's `initialise` names; None where it names none."""
     named = block.get(INITIALISE)
-    return None if named is None else partial(loaded, weights=place_of(root, named), whole=False)
+    return None if named is None else partial(loaded, weights=place_of(root, named), told=named, whole=False)
 
 
-def loaded(encoder: Encoder, *, weights: str | Path, whole: bool) -> Fit:
-    """`ssl_models.weights.load`."""
+def loaded(encoder: Encoder, *, weights: str | Path, told: str, whole: bool) -> Fit:
+    """`ssl_models.weights.load`; told: what a record calls the weights, wherever the project lies."""
     found: Fit = import_module(LOADER).load(encoder, weights, whole=whole)
-    return found
+    return replace(found, weights=told)
 
 
 def write_curve(path: Path, journal: Journal) -> None:

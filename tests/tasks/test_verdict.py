@@ -61,5 +61,5 @@ def test_a_winner_that_saw_more_samples_is_said_to_have() -> None:
 def test_runs_without_a_score_are_named_and_a_single_one_is_no_winner() -> None:
     alone = runs_with({"a": Score("", "top1", 0.6, 0.58, 0.62), "b": Score("", "top1", float("nan"), 0.0, 1.0)})
     first, second = verdict.verdict(alone)
-    assert "a is the only self-supervised representation with a score: 60.0\u00a0%" in first
+    assert "a is the only representation with a score: 60.0\u00a0%" in first
     assert second == "Without a k-NN top-1 score, so not compared: b."

@@ -16,7 +16,7 @@ from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.paths import Places
 from tasks.project.project import Project
-from tasks.reporting import graph, plots, regressions, sections, tables, verdict
+from tasks.reporting import graph, headline, plots, regressions, sections, tables, verdict
 from tasks.reporting.imprint import Imprint, lacking
 from tasks.reporting.tables import DataSet, Run
 
@@ -61,7 +61,7 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
     """What the template shows of one data set."""
     place = Places(project.root, data.name)
     shown = tables.headline_measures(data)
-    ours, controls = tables.headline(data)
+    ours, controls = headline.headline(data)
     layered = [measure for measure in shown if len(tables.layers(data, measure)) > 1]
     name = data.name
     return {

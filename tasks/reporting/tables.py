@@ -13,7 +13,7 @@ from typing import Any
 
 from ssl_models.protocols._common.score import BASELINES, Score
 from ssl_models.protocols._common.statement import SHARE, Statement, giving, names, statement
-from tasks.reporting.imprint import Gap, lacking
+from tasks.reporting.imprint import Gap
 from tasks.settings.refits import WEIGHTS
 
 Record = dict[str, Any]
@@ -135,32 +135,6 @@ class Gain:
         return "gain" if self.low > 0 else "loss" if self.high < 0 else "within"
 
 
-@dataclass
-class Cell:
-    """One cell of the headline table. near: its distance from the best lies within the interval of the difference.
-
-    lacks: why there is no score, in a word or two. reason: the same in full.
-    """
-
-    score: Score | None
-    value: str = "–"
-    interval: str = ""
-    layer: str = ""
-    lacks: str = ""
-    reason: str = ""
-    best: bool = False
-    near: bool = False
-
-
-@dataclass
-class Row:
-    """One line of the headline table: a run's score under each measure; refits follow the run they learnt from."""
-
-    run: Run
-    cells: list[Cell]
-    nmi: float | None
-
-
 def measure(data: DataSet, protocol: str, metric: str) -> Measure:
     """How to show a metric: shares in per cent, whether stored as 0 to 1 or as 0 to 100."""
     values = [abs(s.value) for run in data.runs for s in run.scores(protocol, metric) if math.isfinite(s.value)]
@@ -240,50 +214,6 @@ def lines(data: DataSet) -> Iterator[tuple[Run, Run | None, bool]]:
         if run.source is None:
             for place, refit in enumerate(data.descendants(run) or [None]):
                 yield run, refit, place == 0
-
-
-def headline(data: DataSet) -> tuple[list[Row], list[Row]]:
-    """The headline table: the families that compete, best first, and the controls (untrained, then supervised)."""
-    shown = headline_measures(data)
-    families = [
-        [Row(run, [cell(run, m) for m in shown], nmi(run)) for run in (source, *data.descendants(source))]
-        for source in data.runs
-        if source.source is None
-    ]
-    ours = [family for family in families if family[0].run.ranked]
-    for column in range(len(shown)):
-        mark([row.cells[column] for family in ours for row in family])
-    controls = [family for family in families if not family[0].run.ranked]
-    controls.sort(key=lambda family: CONTROLS.index(family[0].run.role))
-    ranked = sorted(ours, key=lambda family: -_height(family))
-    return [row for family in ranked for row in family], [row for family in controls for row in family]
-
-
-def _height(family: list[Row]) -> float:
-    """The best of a family under the first measure."""
-    scores = [row.cells[0].score for row in family if row.cells]
-    return max((score.value for score in scores if score), default=-math.inf)
-
-
-def cell(run: Run, shown: Measure) -> Cell:
-    """A run's best score under a measure, or why there is none."""
-    score = best(run, shown)
-    if score is None:
-        lacks, reason = lacking(run.protocols.get(shown.protocol, {}))
-        return Cell(None, lacks=lacks, reason=reason)
-    layer = score.layer if len(run.scores(shown.protocol, shown.metric)) > 1 else ""
-    return Cell(score, shown.number(score.value), shown.interval(score.low, score.high), layer)
-
-
-def mark(column: list[Cell]) -> None:
-    """Mark the best cell of a column, and those whose distance from it lies within the interval."""
-    scored = [(side, side.score) for side in column if side.score]
-    if not scored:
-        return
-    winner, top = max(scored, key=lambda pair: pair[1].value)
-    winner.best = True
-    for side, score in scored:
-        side.near = side is not winner and difference(score, top)[1] <= 0
 
 
 def nmi(run: Run) -> float | None:

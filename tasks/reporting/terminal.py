@@ -8,7 +8,8 @@ from tasks.project.paths import INCOMPLETE_SCORES, REPORT, SCORES
 from tasks.project.project import Project
 from tasks.reporting import imprint
 from tasks.reporting.csv_files import from_scores
-from tasks.reporting.tables import DataSet, headline, headline_measures, label, metric_name
+from tasks.reporting.headline import headline
+from tasks.reporting.tables import DataSet, headline_measures, label, metric_name
 
 MOST_WIDE = 4
 """Measures that the table names with their metric and layer; more have a word each."""

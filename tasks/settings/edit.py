@@ -163,7 +163,7 @@ def _add_own(
             return name, text
     name = own_data.new_name(own, lambda name: name in datasets or occupied(name))
     block: dict[str, Any] = {"name": name, "reader": reader, "source": source}
-    block |= {} if "size" in asked else own_data.suiting_size(root, block)
+    block |= own_data.suiting_size(root, block, asked.get("size"))
     written = yaml.safe_dump(block, default_flow_style=True, width=10**6, sort_keys=False).strip()
     return name, _with_entry(text, "datasets", f"  {name}: &{name} {written}")
 

@@ -16,6 +16,8 @@ from tasks.settings.values import plain
 
 LARGEST = 224
 """Pixels: the size that a new data set of pictures gets at most; what most published encoders were trained with."""
+STORE = 1.15
+"""How much larger than used pictures are stored by their readers, unless their block says otherwise."""
 TABLE = ".csv"
 """What a file ends in that `labels` or `group` name."""
 
@@ -74,12 +76,17 @@ def relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-def suiting_size(root: Path, block: Mapping[str, Any]) -> dict[str, int]:
-    """The size that suits the pictures of a new block, which is told; nothing where the reader takes none."""
+def suiting_size(root: Path, block: Mapping[str, Any], asked: int | None) -> dict[str, Any]:
+    """The size for the pictures of a new block, which is told unless it is asked for; nothing where none can be told.
+
+    With `store: 1.0` where the pictures are hardly larger than that: more would only enlarge them.
+    """
     if (side := _side(root, block)) is None:
         return {}
-    print(f"size {suiting(side)}: the usual short side is {side:,} pixels")
-    return {"size": suiting(side)}
+    size = asked or suiting(side)
+    if asked is None:
+        print(f"size {size}: the usual short side is {side:,} pixels")
+    return {"size": size} | ({"store": 1.0} if side < STORE * size else {})
 
 
 def check_size(root: Path, block: Mapping[str, Any], size: int) -> None:

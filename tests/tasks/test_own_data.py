@@ -37,7 +37,7 @@ def block(root: Path) -> dict[str, object]:
 def test_a_new_folder_gets_the_size_that_suits_it_which_is_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert select_data(root, str(root.parent / "photos")) == "photos"
     source = (root.parent / "photos").as_posix()
-    assert block(root) == {"name": "photos", "reader": "folder", "source": source, "size": 96}
+    assert block(root) == {"name": "photos", "reader": "folder", "source": source, "size": 96, "store": 1.0}
     assert capsys.readouterr().out == "size 96: the usual short side is 100 pixels\n"
     assert readers.told(root, block(root), 0) == "3 folders two deep: no labels; 12 pictures"
 

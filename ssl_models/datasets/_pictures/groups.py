@@ -152,11 +152,11 @@ def drawn(groups: Sequence[str], labels: Sequence[int], test_fraction: float, se
     """ "train" or "test" for each picture. Raises ValueError where there are too few groups for a test split."""
     test = Draw(groups, labels, test_fraction, seed).chosen()
     if not test:
-        few = len(set(groups))
+        first, several = files.printable(groups[0]), len(set(groups))
+        why = f"all pictures are of one group, '{first}'" if several == 1 else "no class has pictures of two groups"
         raise ValueError(
-            f"group = '{group}': {few:,} group{'' if few == 1 else 's'} cannot be split, as a class must have two of "
-            f"them for one to be tested (the first is '{files.printable(groups[0])}'); leave `group` empty, or name "
-            "smaller groups"
+            f"group = '{group}': {why}, so that a test split of whole groups cannot be drawn; leave `group` empty, or "
+            "name smaller groups"
         )
     return ["test" if name in test else "train" for name in groups]
 

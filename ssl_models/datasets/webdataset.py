@@ -36,7 +36,7 @@ def load(
     size: images are used at size x size. store: how much larger they are stored, for crops to be taken from; 1 to 4.
     labels: "auto": those of files .cls, .label, or .json with a "label" in it; else, of one tar, its class folders as
       in folder.py. "folders"; "none"; NAME.csv: as in folder.py, where an image's name is that of its member, after
-      that of its tar where there are several.
+      that of its tar where there are several, as if a tar were a folder.
     group, unreadable, room: as in folder.py.
     Raises FileNotFoundError and ValueError as folder.py does, and for a tar that is missing, compressed, damaged, or
     without a picture, for two files of one name in a tar, and for several pictures in a sample without `column`.

@@ -67,14 +67,14 @@ def cluster(context: Context, run: str) -> Result:
     origin, samples = data.origin("train"), data.samples("train")
     clusters = Clusters(places.clusters(run))
     clusters.write({ASSIGNMENTS: found.assignments} | found.arrays)
-    if origin is not None:
-        clusters.write_members(origin.files, origin.groups, found.assignments, found.distances)
+    if origin:
+        clusters.write_members(origin, found.assignments, found.distances)
     picture, shown = (
         places.metric(run, "clusters.png"),
         cluster_rows(found.assignments, found.distances, columns(samples)),
     )
     save_png(picture, drawn(samples, shown, data.known))
-    write_json(places.metric(run, "cluster.json"), summary | names_of(origin.files if origin else (), shown))
+    write_json(places.metric(run, "cluster.json"), summary | names_of(origin.get("file", ()), shown))
     return Result({name: float(value) for name, value in summary.items() if value is not None}, artifacts=[picture])
 
 

@@ -37,11 +37,11 @@ class Clusters:
                 np.save(file, array)
 
     def write_members(
-        self, names: Sequence[str], groups: Sequence[str], assignments: np.ndarray, distances: np.ndarray
+        self, origin: Mapping[str, Sequence[Any]], assignments: np.ndarray, distances: np.ndarray
     ) -> None:
-        """members.parquet: file, cluster, distance to its centre, and the group where groups are known."""
-        columns: dict[str, Any] = {"file": list(names), "cluster": assignments, "distance": distances}
-        write_table(self.folder / "members.parquet", columns | ({"group": list(groups)} if groups else {}))
+        """members.parquet: what is known of each sample's origin, its cluster, and its distance to the centre."""
+        columns = {**origin, "cluster": assignments, "distance": distances}
+        write_table(self.folder / "members.parquet", columns)
 
     def _read(self, name: str) -> np.ndarray:
         with legible(self._path(name)):

@@ -58,18 +58,10 @@ class Stored:
         """Part of a sample -> its shape, as it is used."""
         return {part: tuple(shape) for part, shape in self.description["shapes"].items()}
 
-    def origin(self, split: str) -> Origin | None:
-        """Where each sample comes from; None where the reader does not tell."""
+    def origin(self, split: str) -> dict[str, list[Any]]:
+        """Where each sample comes from: `file`, `width`, `height`, `group` -> (N,), as far as the reader tells them."""
         path = self._origin(split)
-        if not path.exists():
-            return None
-        import torch
-
-        from ssl_models.datasets._common.split import Origin
-
-        columns = read_table(path)
-        sizes = torch.tensor([columns["width"], columns["height"]], dtype=torch.int32).T if "width" in columns else None
-        return Origin(tuple(columns["file"]), sizes, tuple(columns.get("group", ())))
+        return read_table(path) if path.exists() else {}
 
     @property
     def known(self) -> dict[str, Any]:

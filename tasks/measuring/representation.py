@@ -39,7 +39,7 @@ def representation(
         return data.array(split, kind)
 
     def names(split: str) -> Sequence[str]:
-        return origin.files if (origin := data.origin(split)) else ()
+        return data.origin(split).get("file", ())
 
     classes = tuple(description["classes"])
     return Representation(

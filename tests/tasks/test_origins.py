@@ -29,9 +29,12 @@ def stored(tmp_path):
 
 def test_origins_come_back_as_they_were_written(stored):
     origin = stored.origin("test")
-    assert origin.files == ("trip/4.jpg", "trip/5.jpg")
-    assert origin.sizes.tolist() == [[640, 480], [641, 480]]
-    assert origin.groups == ("a", "b")
+    assert origin == {
+        "file": ["trip/4.jpg", "trip/5.jpg"],
+        "width": [640, 641],
+        "height": [480, 480],
+        "group": ["a", "b"],
+    }
     assert stored.description["left_out"] == [
         {"suffix": ".mov", "reason": "no picture", "count": 2, "example": "clip.mov"}
     ]
@@ -58,12 +61,12 @@ def test_outputs_whose_rows_are_those_of_the_data_set_are_handed_its_names(store
 def test_members_of_clusters_are_named(stored, tmp_path):
     origin = stored.origin("train")
     clusters, distances = np.array([1, 0, 1, 1]), np.array([0.5, 0.1, 0.25, 0.75], np.float32)
-    Clusters(tmp_path / "clusters").write_members(origin.files, origin.groups, clusters, distances)
+    Clusters(tmp_path / "clusters").write_members(origin, clusters, distances)
     table = parquet.read_table(tmp_path / "clusters" / "members.parquet").to_pydict()
-    assert table["file"] == list(origin.files)
+    assert {name: table[name] for name in origin} == origin
     assert table["cluster"] == [1, 0, 1, 1]
     assert table["distance"] == [0.5, 0.10000000149011612, 0.25, 0.75]
     rows = cluster_rows(clusters, distances, columns=2)
     assert [row.tolist() for row in rows] == [[2, 0], [1]]
-    assert names_of(origin.files, rows) == {"files": [["trip/2.jpg", "trip/0.jpg"], ["trip/1.jpg"]]}
+    assert names_of(origin["file"], rows) == {"files": [["trip/2.jpg", "trip/0.jpg"], ["trip/1.jpg"]]}
     assert names_of((), rows) == {}

@@ -218,7 +218,7 @@ def test_what_is_no_number_is_not_taken_for_one(place: str, value: Any) -> None:
         (
             "targets/mine",
             {"protocol": "detection", "data": GOOD["datasets"]["world"]},
-            "targets.mine: the protocol 'detection' needs boxes, and the reader 'world' gives none.*voc, voc07, world_scenes",
+            "targets.mine: the protocol 'detection' needs boxes, and the reader 'world' gives none.*voc, voc07",
         ),
         (
             "targets/mine",

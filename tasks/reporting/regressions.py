@@ -29,10 +29,11 @@ from tasks.reporting import tables
 from tasks.reporting.csv_files import from_scores
 from tasks.reporting.tables import DataSet, Measure, Record, Run
 from tasks.selection import scope
+from tasks.settings.encoders import encoder_of
 from tasks.settings.schema import parse_yaml
 
 HARDWARE = ("device", "precision", "threads")
-COMMON = ("seed", "machine", "encoder", "training", "extract")
+COMMON = ("seed", "machine", "training", "extract")
 """The blocks of params.yaml that every number depends on."""
 MOST_NAMED = 3
 
@@ -183,6 +184,7 @@ def settings(parameters: Mapping[str, Any], data: str, run: str, protocol: str) 
     chosen[f"datasets.{data}"] = (parameters.get("datasets") or {}).get(data)
     for name in sorted(scope.with_sources([run], refits)):
         chosen[name] = refits.get(name) or (parameters.get("pretrain") or {}).get(name)
+        chosen["encoder" if name == run else f"{name}.encoder"] = encoder_of(parameters, chosen[name] or {})
     for block in scope.PROTOCOLS.blocks:
         chosen[f"{block}.{protocol}"] = (parameters.get(block) or {}).get(protocol)
     return dict(tables.flatten(chosen))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssl_models.protocols._common.score import Score
-from tasks.reporting import verdict
+from tasks.reporting import records, tables, verdict
 from tasks.reporting.tables import DataSet, Run
 
 
@@ -63,3 +63,44 @@ def test_runs_without_a_score_are_named_and_a_single_one_is_no_winner() -> None:
     first, second = verdict.verdict(alone)
     assert "a is the only representation with a score: 60.0\u00a0%" in first
     assert second == "Without a k-NN top-1 score, so not compared: b."
+
+
+def test_weights_from_elsewhere_compete_and_are_said_to_come_from_there() -> None:
+    scores = {"a": Score("", "top1", 0.7, 0.68, 0.72), "a_cf": Score("", "top1", 0.8, 0.78, 0.82)}
+    taken = runs_with(scores, method="pretrained")
+    assert [run.role for run in taken.runs] == ["pretrained", "pretrained"]
+    assert [row.run.name for row in tables.headline(taken)[0]] == ["a", "a_cf"]
+    assert verdict.verdict(taken)[1].startswith("It learnt from a network whose weights come from elsewhere")
+    own = runs_with({"b": Score("", "top1", 0.9, 0.88, 0.92)})
+    both = DataSet("world", [*taken.runs, *own.runs])
+    assert not any("elsewhere" in sentence for sentence in verdict.verdict(both))
+
+
+def test_a_training_that_goes_on_is_no_refit_of_clusterfit() -> None:
+    data = runs_with({"a": Score("", "top1", 0.5, 0.48, 0.52), "a_cf": Score("", "top1", 0.6, 0.58, 0.62)})
+    assert any(sentence.startswith("ClusterFit added") for sentence in verdict.verdict(data))
+    data.runs[1].cluster.update({"outputs": "weights", "source": "a"})
+    assert not any(sentence.startswith("ClusterFit added") for sentence in verdict.verdict(data))
+
+
+def test_what_has_once_learnt_from_the_labels_stays_supervised() -> None:
+    parameters = {
+        "pretrain": {"a": {"method": "rotation"}, "s": {"method": "supervised"}, "p": {"method": "pretrained"}},
+        "clusterfit": {
+            "a_cf": {"source": "a", "clusters": 4},
+            "a_on": {"source": "a", "method": "simclr", "outputs": "weights"},
+            "a_tuned": {"source": "a_on", "method": "supervised", "outputs": "weights"},
+            "a_tuned_cf": {"source": "a_tuned", "clusters": 4},
+            "s_on": {"source": "s", "method": "simclr", "outputs": "weights"},
+            "p_cf": {"source": "p", "clusters": 4},
+        },
+    }
+    found = {name: records._method(parameters, name) for name in parameters["clusterfit"]}
+    assert found == {
+        "a_cf": "rotation",
+        "a_on": "simclr",
+        "a_tuned": "supervised",
+        "a_tuned_cf": "supervised",
+        "s_on": "supervised",
+        "p_cf": "pretrained",
+    }

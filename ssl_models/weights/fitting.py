@@ -189,7 +189,8 @@ def _fit(encoder: Encoder, group: Group, naming: Naming, weights: str) -> Fit:
             shapes.append(f"{name} is {tuple(found.shape)} there and {tuple(own.shape)} here")
     left = [name for name in group.tensors if name not in used]
     heads = [name for name in left if name.removeprefix(naming.below).split(".")[0] in HEADS]
-    numbers = {name: own.numel() for name, own in wanted.items() if own.is_floating_point()}
+    network = [name for name in wanted if name in learnt or naming.there(name) is not None]
+    numbers = {name: wanted[name].numel() for name in network if wanted[name].is_floating_point()}
     given = sum(numbers.get(name, 0) for name in tensors)
     return Fit(
         weights=weights,

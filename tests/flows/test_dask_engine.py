@@ -197,6 +197,10 @@ def test_stages_that_read_what_is_not_in_git_stay(tiny):
     graph = pipeline.graph(Project(tiny))
     origin = checkout.read(Project(tiny), outputs_of(graph))
     assert [name for name in graph if not checkout.travels(graph, name, origin)] == ["report"]
+    begun = {"pretrain@begun": stage("pretrain@begun")}
+    weights = {"begun": "params.yaml", "another": "../weights.pth"}
+    assert checkout.travels(begun, "pretrain@begun", origin, weights)
+    assert not checkout.travels(begun, "pretrain@begun", origin, {"begun": "../weights.pth"})
     folder = replace(stage("report"), paths=("metrics/world",), outputs=("page",))
     score = replace(stage("transfer"), outputs=("metrics/world/rotation.json",))
     assert not checkout.travels({"transfer": score, "report": folder}, "report", origin)

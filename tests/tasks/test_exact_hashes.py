@@ -7,16 +7,20 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from ssl_models.encoders import build_encoder
 from tasks.project.project import Project
 from tasks.staleness import code_hash
 from tasks.staleness.sources import MACHINERY, Sources
-from tests.tasks.conftest import make_project
+from tests.tasks.conftest import SMALL, make_project
 
 pytestmark = pytest.mark.long
 STAGES = [
     ("prepare",),
     ("pretrain", "rotation"),
+    ("pretrain", "begun"),
+    ("pretrain", "taken"),
     ("extract", "rotation"),
     ("cluster", "rotation_cf"),
     ("clusterfit", "rotation_cf"),
@@ -64,7 +68,13 @@ for number, words in enumerate(json.loads(sys.argv[1])):
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
     """Stage -> the project's own files that its process had imported when it ended."""
-    project = make_project(tmp_path_factory.mktemp("project"))
+    folder = tmp_path_factory.mktemp("project")
+    torch.save(build_encoder(**SMALL["encoder"]).state_dict(), folder / "start.pth")
+    runs = {
+        "begun": {"method": "rotation", "initialise": "start.pth"},
+        "taken": {"method": "pretrained", "weights": "start.pth"},
+    }
+    project = make_project(folder, pretrain=SMALL["pretrain"] | runs)
     done = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps(STAGES)],
         cwd=project,

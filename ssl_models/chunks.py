@@ -28,12 +28,9 @@ from ssl_models.parallel.encoder_shards import SHARED
 def chunked(method: nn.Module, rows: int) -> Iterator[None]:
     """Within this context, the encoders and decoders of `method` take at most `rows` rows at once; 0: all.
 
-    A row is what an encoder takes as one: a view of a sample, or a tile of it. Raises ValueError where one row is too
-    few for batch normalisation.
+    A row is what an encoder takes as one: a view of a sample, or a tile of it. Raises ValueError as `refuse` does.
     """
-    if rows < 0 or (rows == 1 and inexact(method)):
-        least = "1" if rows < 0 else "2 for batch normalisation"
-        raise ValueError(f"chunk is {rows}; it must be at least {least}")
+    refuse(method, rows)
     if rows == 0:
         yield
         return
@@ -46,6 +43,13 @@ def chunked(method: nn.Module, rows: int) -> Iterator[None]:
     finally:
         for module, name in changed:
             vars(module).pop(name, None)
+
+
+def refuse(method: nn.Module, rows: int) -> None:
+    """Raises ValueError for chunks without rows, or of one, of which batch normalisation has no statistics."""
+    if rows < 0 or (rows == 1 and inexact(method)):
+        least = "0, which takes all rows at once" if rows < 0 else "2 where there is batch normalisation"
+        raise ValueError(f"machine.chunk is {rows}; it must be at least {least}")
 
 
 def divisible(method: nn.Module) -> list[tuple[nn.Module, str]]:

@@ -37,7 +37,7 @@ class Settings:
     """How a method is trained.
 
     epochs: passes over the data.
-    batch_size: of the whole batch, however many processes share it.
+    batch_size: of the whole batch, however many processes share it. In params.yaml also "auto", see batch_size.py.
     optimizer: one of OPTIMIZERS.
     learning_rate: its peak for a batch of 256; it is scaled with the batch (Goyal et al. 2017, arXiv:1706.02677).
     momentum: of SGD and LARS, and beta 1 of AdamW.

@@ -40,10 +40,11 @@ def _of_training(parameters: Mapping[str, Any], where: str, own: Mapping[str, An
     batch = own.get("batch_size", (parameters.get("training") or {}).get("batch_size"))
     chunk = (parameters.get("machine") or {}).get("chunk", 0)
     key = f"{where}.batch_size" if "batch_size" in own else "training.batch_size"
+    less = f"lower {key} (now {batch})" if isinstance(batch, int) else f"give {key} a number (now {batch})"
     if chunk:
-        return [f"lower machine.chunk (now {chunk})", f"lower {key} (now {batch})"]
+        return [f"lower machine.chunk (now {chunk})", less]
     smaller = min(CHUNK, max(1, batch // 4)) if isinstance(batch, int) else CHUNK
-    return [f"set machine.chunk: {smaller}, which keeps the batch whole", f"lower {key} (now {batch})"]
+    return [f"set machine.chunk: {smaller}, which keeps the batch whole", less]
 
 
 def _of_protocol(parameters: Mapping[str, Any], name: str) -> list[str]:

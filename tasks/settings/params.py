@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.settings import data_kinds, dvc_file, retries, schedules, sets, source_places, yaml_files
+from tasks.settings.machine import MACHINE
 from tasks.settings.refits import method_of
 from tasks.settings.schema import (
     CODE,
@@ -55,7 +56,6 @@ TRAINING = "training"
 OUTPUTS = ("clusters", "classes")
 SHARED = {"method": Field("str", False), "encoder": Field("dict", False)}
 """Settings that every block of a training may have; `encoder` changes settings of the encoder for this run."""
-MACHINE = {"threads": Field("int", True), "precision": Field("str", True), "processes": Field("int", False)}
 TARGET = {"protocol": Field("str", True), "data": Field("dict", True)}
 """Settings of a target's block besides those of its protocol."""
 DATASET = {"name": Field("str", True), "reader": Field("str", True), "source": Field("str", True)}
@@ -264,8 +264,8 @@ def _check_refit(where: str, block: Mapping[str, Any]) -> None:
 
 
 def training_fields() -> dict[str, Field]:
-    """The settings of `ssl_models.trainer.Settings`; the block `training` of params.yaml has a value for each."""
-    return keywords(CODE / "trainer.py", "Settings")
+    """The settings of `ssl_models.trainer.Settings`, of which `training` has all; a stage makes a number of "auto"."""
+    return keywords(CODE / "trainer.py", "Settings") | {"batch_size": Field("int | str", False)}
 
 
 def method_fields(method: str) -> dict[str, Field]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import resource
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ssl_models import chunks
 from ssl_models.data import DataSpec
 from ssl_models.encoders import encoder_class
 from ssl_models.hardware import pick_device
@@ -25,6 +28,7 @@ from tasks.settings import params
 from tasks.stage import torchrun
 from tasks.stage.context import Context, Result
 from tasks.tracking.journal import Journal
+from tasks.training import computing
 from tasks.training.checkpoint import read_checkpoint
 from tasks.training.recorder import Recorder
 
@@ -52,7 +56,6 @@ def train_encoder(
     )
     seed = derive_seed(context.parameters["seed"], "init", run)
     method = build_method(context.parameters, method_name, block, data, seed)
-    settings = Settings(**params.pick(context.parameters["training"] | block, params.training_fields()))
     summary: dict[str, Any] = {
         "method": method_name,
         "family": method.family,
@@ -61,6 +64,7 @@ def train_encoder(
     }
     costs: dict[str, float] = {}
     if method.trains:
+        settings = _settings(context, block, method, stored, summary)
         together = torchrun.wanted(context) and not processes.joined()
         train = _train_together if together else _train_here
         learnt, costs = train(context, run, method, settings, stored)
@@ -73,12 +77,34 @@ def train_encoder(
     return _write(context, run, method, data, summary, costs)
 
 
+def _settings(
+    context: Context, block: dict[str, Any], method: Method, stored: Stored, summary: dict[str, Any]
+) -> Settings:
+    """The settings of the training; a batch that was found is noted in the summary."""
+    settings = computing.settings_of(context.parameters, block)
+    if not computing.is_automatic(context.parameters, block):
+        return settings
+    samples = _samples(stored, method)
+
+    def parts(most: int) -> list[torch.Tensor]:
+        return [torch.from_numpy(np.array(samples[part][:most])) for part in method.parts]
+
+    found = computing.found_batch(context, settings, method, parts, stored.description["train"])
+    summary["batch_size"] = found
+    return replace(settings, batch_size=found)
+
+
+def _samples(stored: Stored, method: Method) -> Mapping[str, np.ndarray]:
+    """The training samples as the method takes them."""
+    return stored.whole("train") if method.crops else stored.samples("train")
+
+
 def _train_here(
     context: Context, run: str, method: Method, settings: Settings, stored: Stored
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Trains in this process; the summary and costs, empty unless it is the first of several."""
     device, journal = pick_device(), Journal(context.work / torchrun.JOURNAL)
-    samples = stored.whole("train") if method.crops else stored.samples("train")
+    samples = _samples(stored, method)
     parts = [torch.from_numpy(np.array(samples[part])).to(device) for part in method.parts]
     training = Training(
         method,
@@ -86,9 +112,11 @@ def _train_here(
         settings,
         seed=derive_seed(context.parameters["seed"], "train", run),
         device=device,
-        precision=context.parameters["machine"]["precision"],
+        **computing.arguments(context.parameters["machine"]),
         observer=Recorder(context, journal, len(parts[0]) // settings.batch_size),
     )
+    if training.chunk and processes.rank() == 0 and (inexact := chunks.inexact(method)):
+        print(f"machine.chunk {training.chunk}: {inexact} takes its statistics of a chunk, and not of the batch")
     training.run()
     if processes.rank() != 0:
         return {}, {}
@@ -131,11 +159,11 @@ def write_curve(path: Path, journal: Journal) -> None:
 
 
 def _train_together(
-    context: Context, _run: str, method: Method, settings: Settings, _stored: Stored
+    context: Context, run: str, method: Method, settings: Settings, _stored: Stored
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Has other processes train, and gives `method` the state that they ended in; their summary and costs."""
     processes.require_shares(settings.batch_size, context.parameters["machine"].get("processes", 1))
-    summary, costs = torchrun.train(context)
+    summary, costs = torchrun.train(computing.with_batch(context, run, settings.batch_size))
     checkpoint = read_checkpoint(context.work / torchrun.CHECKPOINT)
     method.load_state_dict(checkpoint["method"])
     return summary, costs
@@ -143,7 +171,9 @@ def _train_together(
 
 def _summary(training: Training, settings: Settings, journal: Journal) -> dict[str, Any]:
     last = journal.read()[-1].values
-    together = {"processes": processes.world()} if processes.joined() else {}
+    together: dict[str, Any] = {"processes": processes.world()} if processes.joined() else {}
+    together |= {"chunk": training.chunk} if training.chunk else {}
+    together |= {"compiled": True} if training.compiled else {}
     return {
         "epochs": settings.epochs,
         "steps": training.steps,

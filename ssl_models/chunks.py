@@ -3,8 +3,9 @@
 Only a chunk's inputs and outputs stay. In the backward pass each chunk is computed once more, with what its gradient
 needs, and is done with before the next: the gradients of all chunks add up. So heads, losses, banks and queues see the
 whole batch, and any loss keeps its gradient to rounding, a contrastive one too (Gao et al. 2021, arXiv:2101.06983,
-section 3.2; recomputing by Chen et al. 2016, arXiv:1604.06174). The price is one more forward pass: a step takes about
-a third longer.
+section 3.2; recomputing by Chen et al. 2016, arXiv:1604.06174). The price is one more forward pass: a step takes up to
+a third longer, and more where the network is so small that calls count. What a method calls of an encoder besides, such
+as single blocks, is not divided.
 
 Not exact: batch normalisation within an encoder or decoder, whose statistics are those of a chunk, as several GPUs
 without synchronised statistics have them; and dropout, whose draws are other ones.
@@ -22,27 +23,30 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ssl_models.parallel.encoder_shards import SHARED
+from ssl_models.parallel.processes import world
 
 
 @contextmanager
 def chunked(method: nn.Module, rows: int) -> Iterator[None]:
     """Within this context, the encoders and decoders of `method` take at most `rows` rows at once; 0: all.
 
-    A row is what an encoder takes as one: a view of a sample, or a tile of it. Raises ValueError as `refuse` does.
+    A row is what an encoder takes as one: a view of a sample, or a tile of it. Several processes share a chunk, which
+    has `rows` for each; this context then lies within that of `sharing`. Raises ValueError as `refuse` does.
     """
     refuse(method, rows)
     if rows == 0:
         yield
         return
-    region, changed = _Region(rows), []
+    region, before = _Region(rows), [(module, name, vars(module).get(name)) for module, name in divisible(method)]
     try:
-        for module, name in divisible(method):
+        for module, name, _ in before:
             vars(module)[name] = region.divided(module, getattr(module, name))
-            changed.append((module, name))
         yield
     finally:
-        for module, name in changed:
-            vars(module).pop(name, None)
+        for module, name, own in before:
+            del vars(module)[name]
+            if own is not None:
+                vars(module)[name] = own
 
 
 def refuse(method: nn.Module, rows: int) -> None:
@@ -76,6 +80,13 @@ class _Region:
     def __init__(self, rows: int) -> None:
         self.rows, self.inside = rows, False
 
+    def lengths(self, batch: int) -> list[int]:
+        """Of the chunks of a batch: equal to one row, or to one of each process where the batch divides by them."""
+        each = world() if batch % world() == 0 else 1
+        units, most = batch // each, self.rows * world() // each
+        count = -(-units // most)
+        return [each * (units // count + (number < units % count)) for number in range(count)]
+
     def divided(self, module: nn.Module, function: Callable[..., Any]) -> Callable[..., Any]:
         """(B, ...) -> tensors (B', ...), computed by chunks and joined."""
         statistics = [
@@ -97,10 +108,10 @@ class _Region:
             return nullcontext(), _kept(statistics)
 
         def run(*inputs: Tensor) -> Any:
-            if self.inside or len(inputs[0]) <= self.rows:
+            lengths = self.lengths(len(inputs[0]))
+            if self.inside or len(lengths) == 1:
                 return whole(*inputs)
-            count = -(-len(inputs[0]) // self.rows)
-            chunks = zip(*(part.tensor_split(count) for part in inputs), strict=True)  # of equal sizes, to one row
+            chunks = zip(*(torch.split(part, lengths) for part in inputs), strict=True)
             if not torch.is_grad_enabled():
                 return _joined([whole(*chunk) for chunk in chunks])
             return _joined([checkpoint(whole, *chunk, use_reentrant=False, context_fn=again) for chunk in chunks])

@@ -13,16 +13,20 @@ from torch import nn
 
 from ssl_models.chunks import divisible
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.parallel.processes import world
 
 CHOICES = (True, False, "auto")
 
 
 def resolve(wanted: bool | str, device: torch.device) -> bool:
-    """Whether to compile. "auto": on a GPU that Triton writes code for; on a CPU it takes longer than it saves."""
+    """Whether to compile. "auto": on a GPU that Triton writes code for; on a CPU it takes longer than it saves.
+
+    Never in several processes: batch normalisation talks to the others in the midst of an encoder.
+    """
     if wanted not in CHOICES:
         raise ValueError(f"compile is {wanted}; it must be on, off or auto")
-    if isinstance(wanted, bool):
-        return wanted
+    if isinstance(wanted, bool) or world() > 1:
+        return wanted is True and world() == 1
     capable = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
     return capable and find_spec("triton") is not None
 

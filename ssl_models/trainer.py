@@ -140,8 +140,8 @@ class Training:
         self._start_clock()
         with (
             compiling.compiled(self.method, self.compiled),
-            chunks.chunked(self.method, self.chunk),
             sharing(self.method),
+            chunks.chunked(self.method, self.chunk),
         ):
             self._run(stop_after)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from ssl_models.encoders.encoder import Encoder
 
 PRECISIONS = ("auto", "bf16", "float32")
 
@@ -32,6 +35,13 @@ def place(module: nn.Module, device: torch.device, *, channels_last: bool) -> No
     module.to(device)
     if channels_last:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def resolve_channels_last(wanted: bool | str, encoder: Encoder) -> bool:
+    """Whether weights and maps lie in memory as (B, H, W, C). "auto": for encoders that compute faster so."""
+    if wanted not in (True, False, "auto"):
+        raise ValueError(f"channels_last is {wanted}; it must be on, off or auto")
+    return encoder.convolutional if isinstance(wanted, str) else wanted
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:

@@ -16,14 +16,16 @@ from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ssl_models import chunks, compiling
 from ssl_models.feeding import Source, batches, held
-from ssl_models.hardware import autocast, place, resolve_precision
+from ssl_models.hardware import autocast, place, resolve_channels_last, resolve_precision
 from ssl_models.method import Method, scored_by
+from ssl_models.observer import Observer, Silent
 from ssl_models.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
 from ssl_models.parallel import processes
 from ssl_models.parallel.encoder_shards import sharing
@@ -39,7 +41,7 @@ class Settings:
     """How a method is trained.
 
     epochs: passes over the data.
-    batch_size: of the whole batch, however many processes share it.
+    batch_size: of the whole batch, however many processes share it. In params.yaml also "auto", see batch_size.py.
     optimizer: one of OPTIMIZERS.
     learning_rate: its peak for a batch of 256; it is scaled with the batch (Goyal et al. 2017, arXiv:1706.02677).
     momentum: of SGD and LARS, and beta 1 of AdamW.
@@ -67,44 +69,6 @@ class Settings:
             raise ValueError(f"momentum {self.momentum} must lie in [0, 1)")
 
 
-class Observer(Protocol):
-    """Is called in the course of a training, and keeps its checkpoints."""
-
-    def load(self) -> dict[str, Any] | None:
-        """The last checkpoint, or None."""
-
-    def discard(self, reason: str) -> None:
-        """Called where the checkpoint of `load` does not fit this training, which then begins at its start."""
-
-    def epoch(self, step: int, values: dict[str, float]) -> None:
-        """Called at the end of an epoch, at `step`. `values` are the means of the epoch."""
-
-    def save(self, step: int, checkpoint: dict[str, Any]) -> None:
-        """Keeps a checkpoint, whole or not at all."""
-
-    def progress(self, step: int, steps: int, loss: float, samples_per_second: float) -> None:
-        """Called after every step."""
-
-
-class Silent:
-    """An observer that keeps nothing."""
-
-    def load(self) -> dict[str, Any] | None:
-        return None
-
-    def discard(self, reason: str) -> None:
-        pass
-
-    def epoch(self, step: int, values: dict[str, float]) -> None:
-        pass
-
-    def save(self, step: int, checkpoint: dict[str, Any]) -> None:
-        pass
-
-    def progress(self, step: int, steps: int, loss: float, samples_per_second: float) -> None:
-        pass
-
-
 def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed from numbers and words: unrelated for different parts, and the same on every machine."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
@@ -121,6 +85,8 @@ class Training:
     number.
 
     checkpoint_steps: number of steps between two checkpoints (default: an epoch); there is one at the end too.
+    chunk: rows that an encoder takes at once, see chunks.py; 0: all. channels_last: True, False, or "auto", see
+    `hardware.resolve_channels_last`. compiled: True, False or "auto", see compiling.py.
     """
 
     def __init__(
@@ -132,6 +98,9 @@ class Training:
         seed: int,
         device: torch.device | str = "cpu",
         precision: str = "float32",
+        chunk: int = 0,
+        channels_last: bool | str = "auto",
+        compiled: bool | str = False,
         checkpoint_steps: int | None = None,
         observer: Observer | None = None,
     ) -> None:
@@ -145,7 +114,9 @@ class Training:
         self.device = torch.device(device)
         self.precision = resolve_precision(precision, self.device)
         self.method, self.settings, self.seed = method, settings, seed
-        place(method, self.device, channels_last=method.encoder.convolutional)
+        self.chunk, self.compiled = chunk, compiling.resolve(compiled, self.device)
+        self.channels_last = resolve_channels_last(channels_last, method.encoder)
+        place(method, self.device, channels_last=self.channels_last)
         self.parts = held(parts, self.device)
         self.steps_per_epoch = self.samples // settings.batch_size
         self.steps = self.steps_per_epoch * settings.epochs
@@ -172,7 +143,11 @@ class Training:
         processes.agree(self.method)
         self.method.train()
         self._start_clock()
-        with sharing(self.method):
+        with (
+            compiling.compiled(self.method, self.compiled),
+            sharing(self.method),
+            chunks.chunked(self.method, self.chunk),
+        ):
             self._run(stop_after)
 
     def _run(self, stop_after: int | None) -> None:
@@ -230,14 +205,7 @@ class Training:
 
     def _train_step(self, index: Tensor, batch: Sequence[Tensor]) -> float | None:
         """Trains on a batch, the samples `index` (B,). Returns the chance level of its loss, if there is one."""
-        rate = learning_rate_at(
-            self.step,
-            steps=self.steps,
-            warmup=round(self.settings.warmup_epochs * self.steps_per_epoch),
-            peak=self.settings.learning_rate * self.settings.batch_size / 256,
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        rate = self._set_rate()
         seed = derive_seed(self.seed, "step", self.step)
         torch.manual_seed(seed)
         views = make_views(self.method, batch, seed=seed, device=self.device)
@@ -256,6 +224,18 @@ class Training:
         self.views_seen += sum(len(view) for view in views if view.is_floating_point())
         self._account({"loss": loss, **terms, "gradient_norm": gradient_norm}, rate)
         return self.method.chance if scored.chance is None else scored.chance
+
+    def _set_rate(self) -> float:
+        """Gives this step's learning rate to the optimiser, and returns it."""
+        rate = learning_rate_at(
+            self.step,
+            steps=self.steps,
+            warmup=round(self.settings.warmup_epochs * self.steps_per_epoch),
+            peak=self.settings.learning_rate * self.settings.batch_size / 256,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
 
     def _account(self, values: dict[str, Tensor], rate: float) -> None:
         for name, value in values.items():

@@ -22,7 +22,7 @@ from flows.dask import checkout
 from flows.dask import worker as remote
 from flows.run import plan, records
 from flows.run.jobs import Ended
-from flows.run.slots import NEEDS_DEVICE, Slots
+from flows.run.slots import Slots
 from tasks.project.project import Project
 from tasks.remote import dvc_remote
 from tasks.settings.encoders import weight_files
@@ -180,7 +180,7 @@ class Dask:
         """The reply of a worker. If the worker is lost, Dask tries another one, three times by default."""
         from distributed import KilledWorker
 
-        wants_device = self._work.graph[name].kind in NEEDS_DEVICE and _gpus(self._client)
+        wants_device = name in self._work.on_device and _gpus(self._client)
         with self._guard:
             future = self._client.submit(
                 _self_contained(remote.answer),

@@ -136,7 +136,8 @@ def stage_jobs(
             force = name in work.forced and number == 1
             return engine.reproduce(name, timeout=policy.timeout, environment={**environment, **place}, force=force)
 
-        return Job(name, stage.kind, stage.parents, policy, priorities[name], project.log(name), attempt)
+        log, device = project.log(name), name in work.on_device
+        return Job(name, stage.kind, stage.parents, policy, priorities[name], log, attempt, device)
 
     return [job(name) for name in work.names]
 

@@ -41,11 +41,12 @@ class Job:
 
     Attributes:
         name: unique, and shown to the user.
-        kind: names the Prefect task, and decides whether the job needs a GPU.
+        kind: names the Prefect task.
         parents: names of jobs of the same run that must succeed first.
         priority: of all jobs that wait for a slot, the one with the highest priority goes first.
         log: the file with its output.
         attempt: runs the job, given the number of the attempt (from 1) and the environment variables of its slot.
+        device: whether it needs a GPU where there are any.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Job:
     priority: float
     log: Path
     attempt: Callable[[int, Mapping[str, str]], Ended]
+    device: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Jobs:
             Exception: the attempt failed.
         """
         job = self.jobs[name]
-        with self.slots.hold(job.kind, job.priority) as device:
+        with self.slots.hold(device=job.device, priority=job.priority) as device:
             self._attempts[name] += 1
             self.progress.start(name, job.log)
             try:

@@ -10,6 +10,7 @@ from tasks.project.project import Project
 from tasks.reporting import imprint
 from tasks.selection.scope import Scope
 from tasks.selection.scope import scope as selected
+from tasks.settings.encoder_stages import runs_encoder
 from tasks.settings.schema import unknown
 from tasks.staleness import pipeline
 from tasks.staleness.graph import Graph, Stage, affected, with_ancestors
@@ -29,6 +30,7 @@ class Plan:
         forced: the planned stages that run even if nothing has changed.
         scope: the number of all stages that the targets include, with their ancestors, stale or not.
         targets: the targets as the user gave them.
+        on_device: the planned stages that run an encoder, and need a GPU where there are any.
     """
 
     graph: Graph
@@ -36,6 +38,7 @@ class Plan:
     forced: frozenset[str]
     scope: int
     targets: tuple[str, ...] = ()
+    on_device: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ def make(project: Project, targets: Sequence[str] = (), *, force: bool = False) 
     ancestors = with_ancestors(graph, wanted)
     everything = [name for name in graph if name in ancestors]
     changed = {*stale(project, graph, everything), *forced}
-    return Plan(graph, tuple(affected(graph, changed, wanted)), forced, len(everything), tuple(targets))
+    names = tuple(affected(graph, changed, wanted))
+    on_device = frozenset(name for name in names if runs_encoder(name))
+    return Plan(graph, names, forced, len(everything), tuple(targets), on_device)
 
 
 def standing(project: Project) -> dict[str, Standing]:

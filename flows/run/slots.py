@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-NEEDS_DEVICE = frozenset({"train", "extract"})
 _NVIDIA_FOLDER = Path("/proc/driver/nvidia/gpus")
 
 
@@ -64,9 +63,12 @@ class Slots:
         self._closed = False
 
     @contextmanager
-    def hold(self, kind: str, priority: float = 0.0) -> Iterator[str | None]:
-        """Waits for a slot and holds it for the block. Yields the device, or None for a CPU slot."""
-        waiter = self._wait(kind, priority)
+    def hold(self, *, device: bool, priority: float = 0.0) -> Iterator[str | None]:
+        """Waits for a slot and holds it for the block. Yields the device, or None for a CPU slot.
+
+        device: whether the block needs one.
+        """
+        waiter = self._wait(device, priority)
         try:
             yield waiter.device
         finally:
@@ -85,11 +87,11 @@ class Slots:
     def closed(self) -> bool:
         return self._closed
 
-    def _wait(self, kind: str, priority: float) -> _Waiter:
+    def _wait(self, device: bool, priority: float) -> _Waiter:
         with self._lock:
             if self._closed:
                 raise SlotsClosed("the run is being stopped")
-            waiter = _Waiter((-priority, next(self._arrival)), self._has_devices and kind in NEEDS_DEVICE)
+            waiter = _Waiter((-priority, next(self._arrival)), self._has_devices and device)
             heapq.heappush(self._device_queue if waiter.wants_device else self._slot_queue, waiter)
             self._admit()
         try:

@@ -74,7 +74,7 @@ class Points:
             return Ended("ran")
 
         log = self._project.log(experiments.log_name(point))
-        return Job(f"{point.sweep}: {point}", "train", (), POLICY, 0.0, log, attempt)
+        return Job(f"{point.sweep}: {point}", "train", (), POLICY, 0.0, log, attempt, device=True)
 
     @contextmanager
     def _copy(self) -> Iterator[int]:

@@ -121,23 +121,25 @@ def _counted(project: Project, block: dict[str, Any], seed: int) -> tuple[int, A
 def _check_training(project: Project, method: str, block: dict[str, Any], data: DataSpec) -> None:
     import torch
 
+    from ssl_models import chunks
     from ssl_models.hardware import resolve_precision
     from ssl_models.parallel.processes import require_shares
-    from ssl_models.trainer import Settings
+    from tasks.training import computing
 
     parameters = project.parameters
-    settings = Settings(**params.pick(parameters["training"] | block, params.training_fields()))
-    resolve_precision(parameters["machine"]["precision"], torch.device("cpu"))
+    machine = parameters["machine"]
+    settings = computing.settings_of(parameters, block, automatic=2 * machine.get("processes", 1))
+    resolve_precision(machine["precision"], torch.device("cpu"))
     if settings.batch_size > data.samples:
         raise ValueError(f"batch_size {settings.batch_size} is over the {data.samples} training samples there are")
-    require_shares(settings.batch_size, parameters["machine"].get("processes", 1))
+    require_shares(settings.batch_size, machine.get("processes", 1))
     with suppress(NeedsParts):  # which the stage itself says
-        _built(project, method, block, data)
+        chunks.refuse(_built(project, method, block, data), machine.get("chunk", 0))
 
 
 def _built(project: Project, name: str, block: dict[str, Any], data: DataSpec) -> Method:
     """The method of a run as its stage will build it, with the weights that it starts from."""
-    from tasks.training.train import build_method, starting
+    from tasks.training.building import build_method, starting
 
     start = starting(project.root, block)
     if continues(block):

@@ -23,6 +23,7 @@ CALLERS, CONTRACT = ("ssl_models/trainer.py", "ssl_models/method.py"), "ssl_mode
 OUT_OF_MEMORY = (
     *("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory", "Unable to allocate"),
     *("std::bad_alloc", "STATUS_ALLOC_FAILED"),
+    *("terminated abruptly", "killed by signal: Killed"),  # a pool's, a DataLoader's process that the kernel has killed
 )
 OF_DEVICES = ("CUDA error", "cuDNN", "CUBLAS", "NCCL", "Gloo", "gloo", "MPS", "Connection", "Timeout", "timed out")
 """Words in a RuntimeError of torch that a device or a network has failed, which may pass."""
@@ -123,9 +124,19 @@ def _raises(frame: traceback.FrameSummary) -> bool:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of Python, numpy, torch or faiss says that memory has run out, the machine's or a GPU's."""
+    """Whether an error of Python, numpy, torch or faiss says that memory has run out, the machine's or a GPU's.
+
+    So it is where another error has been made of one that says so.
+    """
+    if isinstance(error.__cause__, Exception) and error.__cause__ is not error and is_out_of_memory(error.__cause__):
+        return True
     known = isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
     return known or (isinstance(error, (RuntimeError, OSError)) and any(word in str(error) for word in OUT_OF_MEMORY))
+
+
+def is_of_gpu(error: Exception) -> bool:
+    """Whether an error for want of memory speaks of a GPU's."""
+    return any(word in str(error) for word in ("CUDA", "cuDNN", "CUDNN", "CUBLAS", "HIP"))
 
 
 def _first_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.settings import data_kinds, dvc_file, encoder_checks, retries, schedules, sets, source_places, yaml_files
+from tasks.settings.machine import MACHINE
 from tasks.settings.refits import CLASSES, CLUSTERS, WEIGHTS, method_of
 from tasks.settings.schema import (
     CODE,
@@ -53,7 +54,6 @@ OUTPUTS = (CLUSTERS, CLASSES, WEIGHTS)
 SHARED = {"method": Field("str", False), "encoder": Field("dict", False), "initialise": Field("str", False)}
 """Settings that every block of a training may have, see tasks/settings/encoders.py. encoder: this run's own.
 initialise: the weights that its encoder starts from, a file or the name of published ones."""
-MACHINE = {"threads": Field("int", True), "precision": Field("str", True), "processes": Field("int", False)}
 TARGET = {"protocol": Field("str", True), "data": Field("dict", True)}
 """Settings of a target's block besides those of its protocol."""
 DATASET = {"name": Field("str", True), "reader": Field("str", True), "source": Field("str", True)}
@@ -239,8 +239,8 @@ def _check_refit(where: str, block: Mapping[str, Any]) -> None:
 
 
 def training_fields() -> dict[str, Field]:
-    """The settings of `ssl_models.trainer.Settings`; the block `training` of params.yaml has a value for each."""
-    return keywords(CODE / "trainer.py", "Settings")
+    """The settings of `ssl_models.trainer.Settings`, of which `training` has all; a stage makes a number of "auto"."""
+    return keywords(CODE / "trainer.py", "Settings") | {"batch_size": Field("int | str", False)}
 
 
 def method_fields(method: str) -> dict[str, Field]:

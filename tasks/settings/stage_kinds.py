@@ -1,4 +1,4 @@
-"""The kinds of stages. The kind of a stage decides its retries, its weight in the plan and its device."""
+"""The kinds of stages. The kind of a stage decides its retries and its weight in the plan."""
 
 from __future__ import annotations
 

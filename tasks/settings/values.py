@@ -33,6 +33,7 @@ WHOLE: dict[str, tuple[int, int]] = {
     **dict.fromkeys(("threads", "processes", "jobs"), (1, 1024)),
     "epochs": (1, 1_000_000),
     "batch_size": (1, 10_000_000),
+    "chunk": (0, 10_000_000),
     **dict.fromkeys(("train", "test", "samples", "neighbours", "steps"), (1, MANY)),
     **dict.fromkeys(("size", "width", "hidden", "projection"), (1, 100_000)),
     **dict.fromkeys(("decoder_width", "discriminator_width"), (1, 100_000)),
@@ -58,6 +59,8 @@ REAL: dict[str, tuple[float, float]] = {
     "weight": (0, 1e9),
 }
 """The same for numbers of any kind."""
+WORDS = dict.fromkeys(("batch_size", "channels_last", "compile"), ("auto",))
+"""The words that a setting may have which takes numbers, or true and false, otherwise."""
 ABOVE_ZERO = frozenset(("learning_rate", "temperature", "timeout"))
 MEMORY = 10**12
 """Bytes of all pictures of a data set, which lie in memory while they are made."""
@@ -88,6 +91,9 @@ def problem(name: str, value: Any, annotation: str) -> str:
     if not fits(value, annotation):
         hint = f" {QUOTE}." if isinstance(value, bool) and "str" in annotation else ""
         return f": {shown(value)} is not of type {annotation}.{hint}"
+    if isinstance(value, str) and value not in WORDS.get(name, (value,)):
+        others = " | ".join(part for part in annotation.split(" | ") if part != "str")
+        return f": {shown(value)} is not of type {others}, nor the word '{' or '.join(WORDS[name])}'."
     if isinstance(value, list):
         return next((f": its entry{wrong}" for one in value if (wrong := number_problem("", one))), "")
     return number_problem(name, value, whole="float" not in annotation)

@@ -10,6 +10,7 @@ from tasks.process import faults
 from tasks.process.faults import Fault
 from tasks.process.files import UnreadableFile
 from tasks.project.project import Project
+from tasks.settings import memory_advice
 from tasks.staleness import pipeline
 
 
@@ -26,7 +27,8 @@ def tell(project: Project, name: str, error: Exception) -> int:
 
 def fault_of(project: Project, name: str, error: Exception) -> Fault | None:
     """What the error means; None for one that nobody has foreseen."""
-    memory = advice_on_memory(project, name) if faults.is_out_of_memory(error) else ""
+    short = faults.is_out_of_memory(error)
+    memory = memory_advice.advice(project.parameters, name, on_gpu=faults.is_of_gpu(error)) if short else ""
     found = faults.explain(error, project.root, memory=memory, foreign=foreign_errors())
     if found is not None and isinstance(error, UnreadableFile):
         return Fault(f"{found.words}{way_out(project, error.path)}", final=True)
@@ -41,20 +43,6 @@ def way_out(project: Project, path: Path) -> str:
         if any(path.is_relative_to(project.root / output) for output in stage.outputs):
             return f"; `covey run {stage.name} --force` makes it anew"
     return ""
-
-
-def advice_on_memory(project: Project, name: str) -> str:
-    """What to change where a stage needs more memory than there is; empty where no setting tells how much it takes."""
-    kind, _, names = name.partition("@")
-    run = names.partition("-")[0]
-    if kind in ("pretrain", "clusterfit"):
-        key, block = f"{kind}.{run}.batch_size", project.parameters["training"] | project.parameters[kind].get(run, {})
-    elif kind.startswith("extract"):
-        key, block = "extract.batch_size", project.parameters["extract"]
-    else:
-        return ""
-    now = f" (now {block['batch_size']})" if "batch_size" in block else ""
-    return f"lower {key}{now} in params.yaml, or run fewer stages at once (`covey run --jobs 1`)"
 
 
 def foreign_errors() -> tuple[type[Exception], ...]:

@@ -25,7 +25,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from tasks.process import faults, files
+from tasks.process import faults, files, memory_kills
 from tasks.process.parent_death import die_with_parent
 from tasks.tracking.journal import Journal
 
@@ -49,7 +49,8 @@ def train(context: Context) -> tuple[dict[str, Any], dict[str, float]]:
     """Has the stage's training done by `machine.processes` processes; the summary and the costs that rank 0 left.
 
     Raises ValueError for more processes than GPUs, and what ended a process first: TrainingDivergedError as it was,
-    ValueError for what would end so again, all else as RuntimeError.
+    ValueError for what would end so again, MemoryError where the kernel has killed one for want of memory, all else as
+    RuntimeError.
     """
     processes = context.parameters["machine"].get("processes", 1)
     _refuse_without_gpus(processes)
@@ -59,6 +60,7 @@ def train(context: Context) -> tuple[dict[str, Any], dict[str, float]]:
     files.write_json(job, {"stage": context.stage, "work": str(context.work), "parameters": context.parameters})
     alone = [] if NODES in os.environ else ["--standalone"]
     words = [*alone, "--nproc-per-node", str(processes), "--module", "tasks.stage.torchrun"]
+    kills = memory_kills.count()
     process = subprocess.Popen(
         [sys.executable, "-m", "tasks.stage.torchrun", str(os.getpid()), *words],
         cwd=context.project.root,
@@ -71,7 +73,7 @@ def train(context: Context) -> tuple[dict[str, Any], dict[str, float]]:
             process.kill()  # and the kernel kills the processes that it started
             process.wait()
     if code:
-        raise _reason(context.work, code)
+        raise _reason(context.work, code, short=memory_kills.count() > kills)
     found = files.read_json(context.work / TRAINED)
     return dict(found["summary"]), dict(found["costs"])
 
@@ -104,11 +106,16 @@ def _wait(process: subprocess.Popen[bytes], context: Context) -> int:
                 sent = written
 
 
-def _reason(work: Path, code: int) -> Exception:
-    """What the process that failed first left a note of: the others then failed for want of it."""
+def _reason(work: Path, code: int, *, short: bool = False) -> Exception:
+    """What the process that failed first left a note of: the others then failed for want of it.
+
+    short: the kernel has killed processes meanwhile, because memory had run out.
+    """
     from ssl_models.trainer import TrainingDivergedError
 
     notes = sorted((files.read_json(path) for path in work.glob("error.*.json")), key=lambda note: note["time"])
+    if short and memory_kills.is_kill(code):
+        return MemoryError("the kernel killed a process of the training")
     if not notes:
         return RuntimeError(f"the processes of the training ended with exit code {code} without a message; see above")
     kind, words = notes[0]["kind"], notes[0]["words"]
@@ -130,8 +137,9 @@ def run_agent(owner: int, arguments: list[str]) -> int:
     os.environ[AGENT] = str(os.getpid())
     try:
         torchrun(arguments)
-    except ChildFailedError:  # the process itself has said why
-        return 1
+    except ChildFailedError as error:  # the process itself has said why, unless it was killed
+        killed = any(failure.exitcode in memory_kills.CODES for failure in error.failures.values())
+        return max(memory_kills.CODES) if killed else 1
     return 0
 
 

@@ -16,11 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tasks.process import memory_kills
 from tasks.process.command import command_environment, run_command
 from tasks.process.fork_client import Fork, fork_server, tell
 from tasks.process.parent_death import DVC
 from tasks.process.stopping import Relay
 from tasks.project.project import Project
+from tasks.settings import memory_advice
 from tasks.staleness import declaration, dvc_cache, dvc_internals, lock_file, outputs, pipeline
 from tasks.staleness.dvc_errors import MEND, StageFailed, is_locked, is_torn
 from tasks.staleness.graph import Stage
@@ -54,6 +56,7 @@ def reproduce(
         project.forget_work(name)
     log = project.log(name)
     mended: list[str] = []
+    kills = memory_kills.count()
     for attempt in range(LOCK_ATTEMPTS):
         with open(log, "wb") as output:
             output.write("".join(f"{line}\n" for line in mended).encode())
@@ -69,7 +72,11 @@ def reproduce(
     if code != 0:
         reason = f"took longer than {timeout:.0f} s" if code is None else f"failed (exit code {code})"
         tail = "\n".join(text.strip().splitlines()[-12:]) + (f"\n{MEND}" if is_torn(text) else "")
-        raise StageFailed(name, reason, tail, log, final=code == REFUSED or _refused(text))
+        short = memory_kills.is_kill(code, text) and memory_kills.count() > kills
+        if memory_kills.is_kill(code, text):
+            advice = memory_advice.advice(project.parameters, name)
+            tail += f"\nerror: {name}: {memory_kills.sentence(advice, certain=short)}"
+        raise StageFailed(name, reason, tail, log, final=short or code == REFUSED or _refused(text))
     return outcome or _outcome(text)
 
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import yaml
 
-from tasks.process import files
+from tasks.process import files, memory_kills
 from tasks.process.command import command_environment, run_command
 from tasks.process.git import GitError
 from tasks.process.git import git as run_git
 from tasks.project import paths
 from tasks.project.project import Project
-from tasks.settings import encoders
+from tasks.settings import encoders, memory_advice
 from tasks.settings.schema import ParameterError
 from tasks.staleness.dvc_errors import PipelineError, StageFailed
 from tasks.sweeps.points import Point
@@ -116,6 +116,7 @@ def run(
         settings = [word for override in point.overrides for word in ("--set-param", override)]
         command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", point.name, *settings, *point.targets]
         costs = str(costs_folder(project, point).resolve())
+        kills = memory_kills.count()
         with open(log, "wb") as output:
             code = run_command(
                 command, place, output, command_environment({**environment, paths.COSTS: costs}), timeout
@@ -124,7 +125,10 @@ def run(
             text = log.read_text(errors="replace")
             reason = "took too long" if code is None else f"failed (exit code {code})"
             tail = "\n".join(text.strip().splitlines()[-12:])
-            raise StageFailed(f"point '{point}'", reason, tail, log, final="exited with 2" in text)
+            short = memory_kills.is_kill(code, text) and memory_kills.count() > kills
+            if short:
+                tail += f"\nerror: {memory_kills.sentence(memory_advice.FEWER, certain=True)}"
+            raise StageFailed(f"point '{point}'", reason, tail, log, final=short or "exited with 2" in text)
     return time.monotonic() - begun
 
 

@@ -5,42 +5,34 @@ from __future__ import annotations
 import csv
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from ssl_models import chunks
 from ssl_models.data import DataSpec
-from ssl_models.encoders import encoder_class
 from ssl_models.hardware import pick_device
-from ssl_models.method import Method, method_class, require_parts
+from ssl_models.method import Method
 from ssl_models.parallel import processes
+from ssl_models.rows import Samples
 from ssl_models.trainer import Settings, Training, derive_seed
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.encoders import write_encoder
 from tasks.process import kill_points
 from tasks.process.files import whole_file, write_json
-from tasks.settings import params
-from tasks.settings.encoders import INITIALISE, encoder_of, place_of
 from tasks.stage import torchrun
 from tasks.stage.context import Context, Result
 from tasks.tracking.journal import Journal
+from tasks.training import computing
+from tasks.training.building import build_method, loaded, starting
 from tasks.training.checkpoint import read_checkpoint
 from tasks.training.recorder import Recorder
 
-if TYPE_CHECKING:
-    from ssl_models.encoders.encoder import Encoder
-    from ssl_models.weights.fitting import Fit
-
-    Start = Callable[[Encoder], Fit]
-
-LOADER = "ssl_models.weights"
-"""Imported where a run starts from weights; the hash of its stage then covers it (tasks/staleness/code_hash.py)."""
 RATE = "samples_per_second"
 COURSE = ("loss", "accuracy", "chance", "learning_rate", "samples_per_second", "gradient_norm")
 """What an epoch logs that a training's record has already, or has no use for; a method's own terms come after it."""
@@ -63,21 +55,13 @@ def train_encoder(
     In one of several processes it only trains: the stage that started them does the rest.
     """
     stored = Stored(context.places.dataset)
-    data = DataSpec(
-        stored.description["train"],
-        stored.shapes,
-        None if labels is None else torch.from_numpy(np.asarray(labels)),
-        None if labels is None else int(np.max(labels)) + 1,
-        None if targets is None else torch.from_numpy(np.asarray(targets, np.float32)),
-        stored.known,
-    )
+    data = _specified(stored, labels, targets)
     seed = derive_seed(context.parameters["seed"], "init", run)
     root = context.project.root
     begin = starting(root, block) if start is None else partial(loaded, weights=start, told=block["source"], whole=True)
     method, fit = build_method(context.parameters, method_name, block, data, seed, root=root, start=begin)
     if fit is not None and processes.rank() == 0:
         print(*fit.lines(), sep="\n", flush=True)
-    settings = Settings(**params.pick(context.parameters["training"] | block, params.training_fields()))
     summary: dict[str, Any] = {
         "method": method_name,
         "family": method.family,
@@ -87,6 +71,7 @@ def train_encoder(
     }
     costs: dict[str, float] = {}
     if method.trains:
+        settings = _settings(context, block, method, stored, summary)
         together = torchrun.wanted(context) and not processes.joined()
         train = _train_together if together else _train_here
         learnt, costs = train(context, run, method, settings, stored)
@@ -99,12 +84,46 @@ def train_encoder(
     return _write(context, run, method, data, summary, costs)
 
 
+def _specified(stored: Stored, labels: Any, targets: Any) -> DataSpec:
+    """What a method may know of the data."""
+    return DataSpec(
+        stored.description["train"],
+        stored.shapes,
+        None if labels is None else torch.from_numpy(np.asarray(labels)),
+        None if labels is None else int(np.max(labels)) + 1,
+        None if targets is None else torch.from_numpy(np.asarray(targets, np.float32)),
+        stored.known,
+    )
+
+
+def _settings(
+    context: Context, block: dict[str, Any], method: Method, stored: Stored, summary: dict[str, Any]
+) -> Settings:
+    """The settings of the training; a batch that was found is noted in the summary."""
+    settings = computing.settings_of(context.parameters, block)
+    if not computing.is_automatic(context.parameters, block):
+        return settings
+    samples = _samples(stored, method)
+
+    def parts(most: int) -> list[torch.Tensor]:
+        return [torch.from_numpy(np.array(samples[part][:most])) for part in method.parts]
+
+    found = computing.found_batch(context, settings, method, parts, stored.description["train"])
+    summary["batch_size"] = found
+    return replace(settings, batch_size=found)
+
+
+def _samples(stored: Stored, method: Method) -> Mapping[str, Samples]:
+    """The training samples as the method takes them."""
+    return stored.whole("train") if method.crops else stored.samples("train")
+
+
 def _train_here(
     context: Context, run: str, method: Method, settings: Settings, stored: Stored
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Trains in this process; the summary and costs, empty unless it is the first of several."""
     device, journal = pick_device(), Journal(context.work / torchrun.JOURNAL)
-    samples = stored.whole("train") if method.crops else stored.samples("train")
+    samples = _samples(stored, method)
     parts = [samples[part] for part in method.parts]
     training = Training(
         method,
@@ -112,9 +131,11 @@ def _train_here(
         settings,
         seed=derive_seed(context.parameters["seed"], "train", run),
         device=device,
-        precision=context.parameters["machine"]["precision"],
+        **computing.arguments(context.parameters["machine"]),
         observer=Recorder(context, journal, len(parts[0]) // settings.batch_size),
     )
+    if training.chunk and processes.rank() == 0 and (inexact := chunks.inexact(method)):
+        print(f"machine.chunk {training.chunk}: {inexact} takes its statistics of a chunk, and not of the batch")
     training.run()
     if processes.rank() != 0:
         return {}, {}
@@ -135,49 +156,6 @@ def _write(
     return Result(numbers, costs, [curve], (f"{context.places.data}.{run}", encoder))
 
 
-def build_method(
-    parameters: dict[str, Any],
-    name: str,
-    block: dict[str, Any],
-    data: DataSpec,
-    seed: int,
-    *,
-    root: Path,
-    start: Start | None = None,
-) -> tuple[Method, Fit | None]:
-    """A fresh encoder and the method around it, and what came of the weights that it starts from, where it does.
-
-    block: holds the hyper-parameters, among other things. root: where the paths of files start.
-    start: gives the fresh encoder its weights. Raises ValueError for weights that nothing would come of.
-    """
-    torch.manual_seed(seed)
-    settings = encoder_of(parameters, block)
-    kind = method_class(name)
-    require_parts(kind, name, data)
-    encoder = encoder_class(settings.pop("name")).from_data(data, **settings)
-    fit = None if start is None else start(encoder)
-    method = kind(encoder, data, **params.pick(block, params.method_fields(name)))  # type: ignore[call-arg]
-    if start is not None and not method.trains:
-        raise ValueError(f"the method '{name}' trains nothing; to take weights as they are, `method: pretrained`")
-    if start is not None and method.encoder is not encoder:
-        raise ValueError(f"the method '{name}' makes a network of its own, which cannot start from weights")
-    if (named := method.starts_from) is not None:
-        fit = loaded(method.encoder, weights=place_of(root, named), told=named, whole=True)
-    return method, fit
-
-
-def starting(root: Path, block: dict[str, Any]) -> Start | None:
-    """What gives an encoder the weights that a block's `initialise` names; None where it names none."""
-    named = block.get(INITIALISE)
-    return None if named is None else partial(loaded, weights=place_of(root, named), told=named, whole=False)
-
-
-def loaded(encoder: Encoder, *, weights: str | Path, told: str, whole: bool) -> Fit:
-    """`ssl_models.weights.load`; told: what a record calls the weights, wherever the project lies."""
-    found: Fit = import_module(LOADER).load(encoder, weights, whole=whole)
-    return replace(found, weights=told)
-
-
 def write_curve(path: Path, journal: Journal) -> None:
     """The journal as a table without rates, one row an epoch, for `dvc plots` and the report."""
     rows = [{name: value for name, value in row.items() if name != RATE} for row in journal.rows()]
@@ -190,11 +168,11 @@ def write_curve(path: Path, journal: Journal) -> None:
 
 
 def _train_together(
-    context: Context, _run: str, method: Method, settings: Settings, _stored: Stored
+    context: Context, run: str, method: Method, settings: Settings, _stored: Stored
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Has other processes train, and gives `method` the state that they ended in; their summary and costs."""
     processes.require_shares(settings.batch_size, context.parameters["machine"].get("processes", 1))
-    summary, costs = torchrun.train(context)
+    summary, costs = torchrun.train(computing.with_batch(context, run, settings.batch_size))
     checkpoint = read_checkpoint(context.work / torchrun.CHECKPOINT)
     method.load_state_dict(checkpoint["method"])
     return summary, costs
@@ -202,7 +180,9 @@ def _train_together(
 
 def _summary(training: Training, settings: Settings, journal: Journal) -> dict[str, Any]:
     last = journal.read()[-1].values
-    together = {"processes": processes.world()} if processes.joined() else {}
+    together: dict[str, Any] = {"processes": processes.world()} if processes.joined() else {}
+    together |= {"chunk": training.chunk} if training.chunk else {}
+    together |= {"compiled": True} if training.compiled else {}
     return {
         "epochs": settings.epochs,
         "steps": training.steps,

@@ -253,9 +253,9 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
 def test_the_slots_grow_with_the_cluster_and_tells_when_they_are_closed():
     told: list[str] = []
     slots = WorkerSlots(1, None, lambda: told.append("closed"))
-    with slots.hold("train"):
+    with slots.hold(device=True):
         slots.grow_to(2)
-        with slots.hold("train"):
+        with slots.hold(device=True):
             slots.grow_to(1)
             assert slots._free_slots == slots._free_places == 0
     assert slots._free_slots == 2

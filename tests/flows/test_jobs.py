@@ -32,7 +32,7 @@ class Book:
         name: str,
         parents: tuple[str, ...] = (),
         *,
-        kind: str = "transfer",
+        device: bool = False,
         priority: float = 0.0,
         retries: int = 0,
         does: Attempt = lambda *_: Ended("ran"),
@@ -43,7 +43,7 @@ class Book:
             return does(number, place)
 
         policy = Policy(retries=retries, retry_delay=0.0)
-        return Job(name, kind, parents, policy, priority, Path(f"{name}.log"), attempt)
+        return Job(name, "train", parents, policy, priority, Path(f"{name}.log"), attempt, device)
 
     @property
     def names(self) -> list[str]:
@@ -71,7 +71,7 @@ def book() -> Book:
 def test_the_highest_priority_goes_first(book):
     slots = Slots(1)
     jobs = start(*(book.job(name, priority=weight) for name, weight in {"a": 1, "b": 3, "c": 2}.items()), slots=slots)
-    with ThreadPoolExecutor(3) as pool, slots.hold("report"):
+    with ThreadPoolExecutor(3) as pool, slots.hold(device=False):
         for count, name in enumerate("abc", start=1):
             pool.submit(jobs.attempt, name)
             wait_until(lambda count=count: len(slots._slot_queue) == count)
@@ -79,7 +79,7 @@ def test_the_highest_priority_goes_first(book):
 
 
 def test_an_attempt_is_given_its_number_and_its_device(book):
-    jobs = start(book.job("a", kind="train"), book.job("b"), slots=Slots(1, ["7"]))
+    jobs = start(book.job("a", device=True), book.job("b"), slots=Slots(1, ["7"]))
     assert jobs.attempt("a") == "ran"
     jobs.attempt("a")
     jobs.attempt("b")

@@ -19,7 +19,7 @@ def hold_later(pool: ThreadPoolExecutor, slots: Slots, kind: str, priority: floa
     before = len(slots._slot_queue) + len(slots._device_queue)
 
     def work() -> None:
-        with slots.hold(kind, priority) as device:
+        with slots.hold(device=kind == "train", priority=priority) as device:
             log.append((label, device))
 
     future = pool.submit(work)
@@ -34,7 +34,7 @@ def test_never_more_inside_than_there_are_places():
     kinds, full = ["train", "transfer", "extract", "cluster"] * 15, threading.Event()
 
     def work(kind: str) -> None:
-        with slots.hold(kind, random.random()) as device:
+        with slots.hold(device=kind in ("train", "extract"), priority=random.random()) as device:
             place = device or "slot"
             with lock:
                 inside[place] += 1
@@ -54,7 +54,7 @@ def test_never_more_inside_than_there_are_places():
 
 def test_highest_priority_first_and_first_come_among_equals():
     slots, log = Slots(1), []
-    with ThreadPoolExecutor(8) as pool, slots.hold("report"):
+    with ThreadPoolExecutor(8) as pool, slots.hold(device=False):
         for label, priority in [("a", 1), ("b", 3), ("c", 2), ("d", 3), ("e", 1)]:
             hold_later(pool, slots, "transfer", priority, log, label)
     assert [label for label, _ in log] == ["b", "d", "c", "a", "e"]
@@ -62,7 +62,7 @@ def test_highest_priority_first_and_first_come_among_equals():
 
 def test_a_device_waiter_passes_any_number_of_slot_waiters():
     slots, log = Slots(1, ["7"], at_most=1), []
-    with ThreadPoolExecutor(8) as pool, slots.hold("report"):
+    with ThreadPoolExecutor(8) as pool, slots.hold(device=False):
         for label in range(5):
             hold_later(pool, slots, "transfer", 100, log, label)
         hold_later(pool, slots, "train", 0, log, "train")
@@ -72,13 +72,13 @@ def test_a_device_waiter_passes_any_number_of_slot_waiters():
 
 def test_full_slots_do_not_keep_a_free_device_idle():
     slots = Slots(1, ["0"])
-    with slots.hold("cluster"), slots.hold("train") as device:
+    with slots.hold(device=False), slots.hold(device=True) as device:
         assert device == "0"
 
 
 def test_without_devices_training_takes_a_slot():
     slots, log = Slots(1), []
-    with ThreadPoolExecutor(1) as pool, slots.hold("train") as device:
+    with ThreadPoolExecutor(1) as pool, slots.hold(device=True) as device:
         assert device is None
         waiting = hold_later(pool, slots, "transfer", 1, log, "waits")
         assert not waiting.done()
@@ -87,22 +87,22 @@ def test_without_devices_training_takes_a_slot():
 
 def test_an_error_inside_gives_the_place_back():
     slots = Slots(1, ["0"])
-    for kind in ("train", "transfer"):
-        with pytest.raises(RuntimeError, match="inside"), slots.hold(kind):
+    for device in (True, False):
+        with pytest.raises(RuntimeError, match="inside"), slots.hold(device=device):
             raise RuntimeError("inside")
-        with slots.hold(kind):
+        with slots.hold(device=device):
             pass
 
 
 def test_close_turns_waiters_away_and_lets_those_inside_finish():
     slots, log = Slots(1), []
-    with ThreadPoolExecutor(3) as pool, slots.hold("report"):
+    with ThreadPoolExecutor(3) as pool, slots.hold(device=False):
         waiting = [hold_later(pool, slots, "transfer", 1, log, label) for label in range(3)]
         slots.close()
         for future in waiting:
             with pytest.raises(SlotsClosed):
                 future.result(60)
-    with pytest.raises(SlotsClosed), slots.hold("report"):
+    with pytest.raises(SlotsClosed), slots.hold(device=False):
         pass
     assert log == []
 
@@ -140,7 +140,7 @@ def test_a_training_in_several_processes_is_given_as_many_gpus_or_cores(monkeypa
     assert grouped(["0", "1", "2", "3", "4"], 2) == ["0,1", "2,3"]
     assert grouped(["0"], 2) == []
     monkeypatch.setattr(slots_module, "find_devices", lambda: ["0", "1"])
-    with of_machine({"threads": 1, "processes": 2}, None).hold("train") as device:
+    with of_machine({"threads": 1, "processes": 2}, None).hold(device=True) as device:
         assert device == "0,1"
     monkeypatch.setattr(slots_module, "find_devices", list)
     asked = []

@@ -165,6 +165,7 @@ NUMBERS = {
     "seed": (-1, 2**32, 1.5),
     "machine/threads": (0, 10**6, 1.5),
     "machine/processes": (0, 10**6),
+    "machine/chunk": (-1, 10**9, "auto"),
     "encoder/width": (0, 10**12),
     "encoder/depth": (0, 10**12),
     "encoder/stem_stride": (0, 10**12),

@@ -93,7 +93,7 @@ def test_a_network_that_the_memory_does_not_hold_is_refused(tmp_path, monkeypatc
     def build(*_: Any, **__: Any) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] . can't allocate memory")
 
-    monkeypatch.setattr("tasks.training.train.build_method", build)
+    monkeypatch.setattr("tasks.training.building.build_method", build)
     with pytest.raises(ParameterError, match=r"pretrain\.rotation: a network of these settings does not fit"):
         check_stages(Project.given(tmp_path, parameters()), ["prepare", "pretrain@rotation"])
 

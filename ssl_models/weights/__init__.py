@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.weights.fitting import Fit, best_fit
-from ssl_models.weights.published import published
+from ssl_models.weights.published import fetched
 from ssl_models.weights.reading import read
 
 
@@ -20,7 +20,7 @@ def load(encoder: Encoder, weights: str | Path, *, whole: bool = False) -> Fit:
         FileNotFoundError: there is no such file, or no network to fetch published weights by.
         ValueError: an unknown name, a file that cannot be read, weights of another network.
     """
-    groups = read(weights) if isinstance(weights, Path) else published(encoder, weights)
+    groups = read(weights) if isinstance(weights, Path) else fetched(encoder, weights)
     fit = best_fit(encoder, groups, str(weights))
     fit.require(whole=whole)
     fit.copy_into(encoder)

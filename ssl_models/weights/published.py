@@ -18,7 +18,7 @@ DEFAULT = "DEFAULT"
 ANSWER_SECONDS = 10.0
 
 
-def published(encoder: Encoder, name: str) -> list[Group]:
+def fetched(encoder: Encoder, name: str) -> list[Group]:
     """The tensors of published weights. name: "DEFAULT" for what the library holds for the best, or one of its names.
 
     Raises ValueError for a name that the library does not know, FileNotFoundError where they cannot be fetched.

@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterable
 
 from ssl_models.protocols._common.score import Score
-from tasks.reporting.tables import DataSet, Record, Run
+from tasks.reporting.runs import Record, Run
+from tasks.reporting.tables import DataSet
 
 COLUMNS = ("data", "run", "source", "protocol", "layer", "metric", "value", "low", "high", "seed")
 RUN_COLUMNS = (

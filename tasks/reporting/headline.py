@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ssl_models.protocols._common.score import Score
 from tasks.reporting.imprint import lacking
-from tasks.reporting.tables import CONTROLS, DataSet, Measure, Run, best, difference, headline_measures, nmi
+from tasks.reporting.runs import CONTROLS, Run
+from tasks.reporting.tables import DataSet, Measure, best, difference, headline_measures, nmi
 
 
 @dataclass

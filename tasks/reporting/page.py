@@ -18,7 +18,8 @@ from tasks.project.paths import Places
 from tasks.project.project import Project
 from tasks.reporting import graph, headline, plots, regressions, sections, tables, verdict
 from tasks.reporting.imprint import Imprint, lacking
-from tasks.reporting.tables import DataSet, Run
+from tasks.reporting.runs import Run
+from tasks.reporting.tables import DataSet
 
 PICTURE_BYTES = 1_500_000  # what all pictures of a page may take before they are made smaller
 PACKAGES = ("torch", "torchvision", "numpy", "faiss-cpu", "scikit-learn", "dvc", "prefect", "mlflow", "matplotlib")

@@ -11,7 +11,8 @@ from typing import Any
 
 from ssl_models.protocols._common.drawing import PALETTE
 from ssl_models.protocols._common.score import Score
-from tasks.reporting.tables import DataSet, Gain, Measure, Run, best, gains, layers, lines, metric_name
+from tasks.reporting.runs import Run
+from tasks.reporting.tables import DataSet, Gain, Measure, best, gains, layers, lines, metric_name
 
 SUPERVISED, UNTRAINED, INK = "#444444", "#A0A0A0", "#222222"
 TITLE_SIZE = 8.5

@@ -8,7 +8,8 @@ from typing import Any
 
 from ssl_models.protocols._common.score import Score
 from tasks.reporting.plots import INK, figure_in_style, inline, panel_grid, title_size
-from tasks.reporting.tables import DataSet, Measure, Run, best, layers, metric_name, metrics
+from tasks.reporting.runs import Run
+from tasks.reporting.tables import DataSet, Measure, best, layers, metric_name, metrics
 
 Curves = Mapping[str, Mapping[str, list[float]]]
 MOST_PANELS = 12

@@ -16,7 +16,8 @@ from tasks.project.paths import TRAINING, Places
 from tasks.project.project import Project
 from tasks.reporting import imprint
 from tasks.reporting.imprint import NOT_APPLICABLE, SKIPPED, STALE, Absent
-from tasks.reporting.tables import SUPERVISED, DataSet, Record, Run
+from tasks.reporting.runs import SUPERVISED, Record, Run
+from tasks.reporting.tables import DataSet
 from tasks.settings.refits import continues, method_of
 
 PREPARE = "prepare"

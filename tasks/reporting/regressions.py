@@ -27,7 +27,8 @@ from tasks.project.paths import RUNS, SCORES
 from tasks.project.project import Project
 from tasks.reporting import tables
 from tasks.reporting.csv_files import from_scores
-from tasks.reporting.tables import DataSet, Measure, Record, Run
+from tasks.reporting.runs import Record, Run
+from tasks.reporting.tables import DataSet, Measure
 from tasks.selection import scope
 from tasks.settings.encoders import encoder_of
 from tasks.settings.schema import parse_yaml

@@ -11,7 +11,8 @@ from tasks.project.paths import CURVES, TABLES, Places
 from tasks.project.project import Project
 from tasks.reporting import protocol_plots, tables
 from tasks.reporting.imprint import lacking
-from tasks.reporting.tables import DataSet, Run, best
+from tasks.reporting.runs import Run
+from tasks.reporting.tables import DataSet, best
 
 
 def pictures(project: Project, data: DataSet) -> list[tuple[str, Run, Path]]:

@@ -14,55 +14,7 @@ from typing import Any
 from ssl_models.protocols._common.score import BASELINES, Score
 from ssl_models.protocols._common.statement import SHARE, Statement, giving, names, statement
 from tasks.reporting.imprint import Gap
-from tasks.settings.refits import WEIGHTS
-
-Record = dict[str, Any]
-SUPERVISED, PRETRAINED = "supervised", "pretrained"
-CONTROLS = ("untrained", SUPERVISED)
-"""The roles of runs that others are held against, in the order of the table."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run's records; an empty record was not found.
-
-    source: the run a refit learnt from. method: that by which its representation has learnt, see records.py; it decides
-    role and hue.
-    protocols: name -> {"scores": [Score], "seconds": ...}, or what `lacking` reads.
-    """
-
-    name: str
-    source: str | None
-    method: str
-    seed: int | None = None
-    training: Record = field(default_factory=dict)
-    curve: list[dict[str, float]] = field(default_factory=list)
-    cluster: Record = field(default_factory=dict)
-    protocols: dict[str, Record] = field(default_factory=dict)
-
-    @property
-    def role(self) -> str:
-        """ "untrained" (the floor), "supervised" (the ceiling), "pretrained" (elsewhere) or "self-supervised"."""
-        if self.method == PRETRAINED:
-            return PRETRAINED
-        if self.method in ("random", "untrained") or (self.source is None and self.training.get("trained") is False):
-            return "untrained"
-        return SUPERVISED if self.method == SUPERVISED else "self-supervised"
-
-    @property
-    def continued(self) -> bool:
-        """Whether it went on with the weights of its source, and so is no refit of a fresh network."""
-        return self.cluster.get("outputs") == WEIGHTS
-
-    @property
-    def ranked(self) -> bool:
-        """Whether it competes, and is no control."""
-        return self.role not in CONTROLS
-
-    def scores(self, protocol: str, metric: str | None = None) -> list[Score]:
-        """This run's scores under a protocol, in the order of the file; those of one metric if it is given."""
-        found: list[Score] = self.protocols.get(protocol, {}).get("scores", [])
-        return [score for score in found if metric in (None, score.metric)]
+from tasks.reporting.runs import Record, Run
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,8 @@ from statistics import median
 
 from ssl_models.protocols._common.score import Score
 from tasks.reporting.imprint import NOT_APPLICABLE, lacking
-from tasks.reporting.tables import (
-    PRETRAINED,
-    DataSet,
-    Measure,
-    Run,
-    best,
-    difference,
-    gains,
-    headline_measures,
-    layers,
-    metric_name,
-)
+from tasks.reporting.runs import PRETRAINED, Run
+from tasks.reporting.tables import DataSet, Measure, best, difference, gains, headline_measures, layers, metric_name
 
 
 def verdict(data: DataSet) -> list[str]:

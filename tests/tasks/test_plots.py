@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ssl_models.protocols._common import drawing
 from tasks.reporting import plots
-from tasks.reporting.tables import Run
+from tasks.reporting.runs import Run
 
 
 def test_hues_are_one_a_method_and_grey_for_controls() -> None:

@@ -7,7 +7,8 @@ import pytest
 from ssl_models.protocols._common.intervals import wilson
 from ssl_models.protocols._common.score import Score
 from tasks.reporting import tables
-from tasks.reporting.tables import DataSet, Run
+from tasks.reporting.runs import Run
+from tasks.reporting.tables import DataSet
 
 
 def test_the_difference_is_newcombes() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ssl_models.protocols._common.score import Score
 from tasks.reporting import records, tables, verdict
-from tasks.reporting.tables import DataSet, Run
+from tasks.reporting.runs import Run
+from tasks.reporting.tables import DataSet
 
 
 def runs_with(scores: dict[str, Score], method: str = "rotation") -> DataSet:

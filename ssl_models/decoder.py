@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from ssl_models.encoders.encoder import Encoder
 
 NARROWEST = 16
 SMALLEST_VARIANCE = 1e-3
@@ -52,16 +48,6 @@ class Decoder(nn.Module):
         if pictures.shape[2:] == self.size:
             return pictures
         return functional.interpolate(pictures, size=self.size, mode="bilinear", align_corners=False)
-
-
-def map_shapes(encoder: Encoder, shape: tuple[int, ...]) -> dict[str, tuple[int, int, int]]:
-    """Layer -> (channels, h, w) of its map of a sample of `shape`, from first to last.
-
-    It uses a copy on the meta device: nothing is computed, and no statistic changes.
-    """
-    hollow = deepcopy(encoder).to("meta").eval()
-    maps = hollow.layers(torch.empty(1, *shape, device="meta"))
-    return {layer: (found.shape[1], found.shape[2], found.shape[3]) for layer, found in maps.items()}
 
 
 def painting_target(pictures: Tensor, colour: Tensor, normalise: bool) -> Tensor:

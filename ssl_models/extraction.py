@@ -54,9 +54,9 @@ def feature_layers(encoder: Encoder, samples: Mapping[str, Tensor]) -> tuple[str
 def _features(encoder: Encoder, batch: list[Tensor], size: int) -> dict[str, Tensor]:
     """The features of one batch."""
     single, several = encoder.folded(*(inputs(part) for part in batch))
-    maps = encoder.layers(*single)
+    maps, vectors = encoder.represent(*single)
     found = {name: _mean(pool(activations.float(), size), several) for name, activations in maps.items()}
-    last = encoder.pool(maps[next(reversed(maps))]).float()
+    last = vectors.float()
     if several > 1:
         found[MOTION] = last.view(-1, several, last.shape[1]).std(1, unbiased=False)
     found[POOLED] = _mean(last, several)

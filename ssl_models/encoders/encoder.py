@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from torch import Tensor, nn
 
+from ssl_models.errors import DoesNotApply
 from ssl_models.modalities import Modalities, parts_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ class Encoder(nn.Module, ABC):
     """Maps samples (B, ...) to representations (B, dim).
 
     It is given its inputs as `modalities/inputs.py` makes them, e.g. images as floats in [0, 1], and standardises them.
+
+    An encoder whose layers are functions of each other in turn states `blocks` and `pool`. Another states `represent`,
+    e.g. one whose representation is a token that is in no layer's map.
     """
 
     name: ClassVar[str]
@@ -26,7 +30,7 @@ class Encoder(nn.Module, ABC):
     modalities: ClassVar[Modalities]
     """What it reads, as modules of ssl_models/modalities; `forward` takes an input for each."""
 
-    convolutional: ClassVar[bool] = False
+    convolutional: bool = False
     """Whether it computes faster with its weights and maps in memory as (B, H, W, C), see `hardware.place`."""
 
     dim: int
@@ -40,6 +44,12 @@ class Encoder(nn.Module, ABC):
         A file whose encoder does so names those settings in the constant FROM_DATA.
         """
         return cls(**settings)
+
+    @classmethod
+    def input_shape(cls, data: DataSpec) -> tuple[int, ...]:
+        """Of one input, e.g. (C, H, W) of a picture or of a frame. Raises NeedsParts for data without any."""
+        part = cls.reads(data.shapes)[0]
+        return tuple(data.shapes[part][-cls.modalities[0].AXES :])
 
     @classmethod
     def reads(cls, there: Iterable[str]) -> tuple[str, ...]:
@@ -57,9 +67,19 @@ class Encoder(nn.Module, ABC):
     def standardise(self, *inputs: Any) -> Tensor:
         """(B, ...) in the range of the data -> the input of the first block."""
 
-    @abstractmethod
     def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """Layer name -> the function from the activations of the layer before to its own, from first to last."""
+        """Layer name -> the function from the activations of the layer before to its own, from first to last.
+
+        Raises DoesNotApply where an encoder has no such functions.
+        """
+        raise DoesNotApply(
+            f"the encoder '{self.name}' cannot compute one layer from the one before, which is needed to train one "
+            "after another"
+        )
+
+    def pool(self, last: Tensor) -> Tensor:  # noqa: ARG002
+        """The last layer's activations -> (B, dim)."""
+        raise DoesNotApply(f"the representation of the encoder '{self.name}' is no function of its last layer")
 
     def layers(self, *inputs: Tensor) -> dict[str, Tensor]:
         """(B, ...) -> the activations of each named layer, from first to last; images: (B, channels, H', W')."""
@@ -68,16 +88,20 @@ class Encoder(nn.Module, ABC):
             hidden = found[layer] = block(hidden)
         return found
 
-    @abstractmethod
-    def pool(self, last: Tensor) -> Tensor:
-        """The last layer's activations -> (B, dim)."""
+    def represent(self, *inputs: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """(B, ...) -> `layers` of it, and its representation (B, dim): the last layer, pooled."""
+        layers = self.layers(*inputs)
+        return layers, self.pool(layers[next(reversed(layers))])
+
+    def vectors_of(self, *inputs: Tensor) -> Tensor:
+        """(B, ...) -> the representation alone (B, dim)."""
+        return self.represent(*inputs)[1]
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """(B, ...) -> (B, dim): the last layer, pooled; of several inputs a sample, such as frames, their mean."""
+        """(B, ...) -> (B, dim): the representation; of several inputs a sample, such as frames, their mean."""
         single, several = self.folded(*inputs)
-        layers = self.layers(*single)
-        pooled = self.pool(layers[next(reversed(layers))])
-        return pooled if several == 1 else pooled.view(-1, several, pooled.shape[1]).mean(1)
+        vectors = self.vectors_of(*single)
+        return vectors if several == 1 else vectors.view(-1, several, vectors.shape[1]).mean(1)
 
     def folded(self, *inputs: Tensor) -> tuple[tuple[Tensor, ...], int]:
         """The inputs, with axes beyond those of one input folded into the batch; and how many inputs a sample has.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.encoders.resnet import ResNet
+from ssl_models.encoders.resnet import ResNet, for_data
 from ssl_models.modalities import image
 from ssl_models.views.lab import rgb_to_lab
 
@@ -61,11 +61,12 @@ class SplitResNet(Encoder):
             )
         if width < 2 or width % 2:
             raise ValueError(f"encoder width {width} cannot be split in two halves; it must be even, and at least 2")
-        self.dim, self.space = 8 * width, space
+        self.space = space
         self.first, self.second = (
             ResNet(depth=depth, width=width // 2, stem=stem, stem_stride=stem_stride, channels=seen, norm=norm)
             for seen in SPACES[space]
         )
+        self.dim = self.first.dim + self.second.dim
         self.settings = self.first.settings | {"width": width, "channels": channels, "space": space}
 
     def parts(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,9 +78,8 @@ class SplitResNet(Encoder):
 
     @classmethod
     def from_data(cls, data: DataSpec, **settings: Any) -> Self:
-        """With as many channels as the pictures, or the frames, have."""
-        (part,) = cls.reads(data.shapes)
-        return cls(**{"channels": data.shapes[part][-3]} | settings)
+        """With as many channels as the pictures, or the frames, have, and a stem for their size."""
+        return cls(**for_data(cls, data, settings))
 
     def standardise(self, inputs: Tensor) -> Tensor:
         """(B, channels, H, W) in [0, 1] -> both parts, each standardised by its half, in one tensor."""

@@ -18,8 +18,9 @@ from torch.nn import functional
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.data import DataSpec
-from ssl_models.decoder import Decoder, map_shapes, painting_target, unexplained
+from ssl_models.decoder import Decoder, painting_target, unexplained
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.shapes import map_shapes
 from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
 from ssl_models.views.corruption import NOISES, mean_colour

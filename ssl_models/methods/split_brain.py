@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from ssl_models.bounds import require_choice, require_picture, require_positive
 from ssl_models.data import DataSpec
-from ssl_models.decoder import map_shapes, unexplained
+from ssl_models.decoder import unexplained
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.shapes import map_shapes
 from ssl_models.encoders.split import COLOUR_SCALE, SPACES, SplitResNet
 from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews

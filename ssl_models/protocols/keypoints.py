@@ -12,7 +12,7 @@ import torch
 from numpy import ndarray
 from torch import nn
 
-from ssl_models.decoder import map_shapes
+from ssl_models.encoders.shapes import map_shapes
 from ssl_models.errors import NeedsTruth
 from ssl_models.hardware import pick_device
 from ssl_models.previews import coloured

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssl_models.decoder import Decoder, map_shapes, painting_target, unexplained
+from ssl_models.decoder import Decoder, painting_target, unexplained
 from ssl_models.encoders.resnet import ResNet
+from ssl_models.encoders.shapes import map_shapes
 from ssl_models.views.corruption import mean_colour
 
 torch.set_num_threads(1)

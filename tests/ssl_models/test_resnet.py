@@ -195,8 +195,8 @@ def test_convolutions_start_with_the_deviation_of_he() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"depth": 50}, "encoder depth is 50; choose one of 10, 18, 34"),
-        ({"stem": "large"}, "encoder stem is 'large'; choose one of small, imagenet"),
+        ({"depth": 26}, "encoder depth is 26; choose one of 10, 18, 34, 50, 101"),
+        ({"stem": "large"}, "encoder stem is 'large'; choose one of small, imagenet, auto"),
         ({"norm": "layer"}, "encoder norm is 'layer'; choose one of batch, group"),
         ({"width": 0}, "encoder width is 0 and stem_stride is 2; both must be at least 1"),
         ({"stem_stride": 0}, "stem_stride is 0; both must be at least 1"),

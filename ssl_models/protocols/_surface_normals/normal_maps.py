@@ -15,8 +15,8 @@ from numpy import ndarray
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from ssl_models.decoder import map_shapes
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.shapes import map_shapes
 from ssl_models.errors import NeedsTruth
 from ssl_models.method import Method
 from ssl_models.modalities.inputs import inputs

@@ -13,7 +13,7 @@ from tasks.stage.context import Context, Result
 def transfer(context: Context, run: str, protocol: str) -> Result:
     """data, encoder, features -> metrics/<data>/<run>/<protocol>.json, and a folder of its pictures and curves."""
     settings = context.parameters["transfer"][protocol]
-    return measure(context, run, protocol, protocol, settings, own_data(context, run))
+    return measure(context, run, protocol, protocol, settings, lambda: own_data(context, run))
 
 
 def own_data(context: Context, run: str) -> Representation:

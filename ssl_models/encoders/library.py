@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import import_module
-from types import ModuleType
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,12 +18,15 @@ MOST_BLOCKS = 12
 """So many blocks of a network of equal blocks are layers, the last one among them."""
 
 
-def library(name: str) -> ModuleType:
-    """The library that an encoder is named after. Raises ValueError where it is not installed."""
+@contextmanager
+def installed(package: str) -> Iterator[None]:
+    """In it a library is imported. Raises ValueError, which says what to install, where that fails."""
     try:
-        return import_module(name)
+        yield
     except ImportError as error:
-        raise ValueError(f"the encoder '{name}' needs the package {name} ({error}): pip install {name}") from None
+        raise ValueError(
+            f"the encoder '{package}' needs the package {package} ({error}): pip install {package}"
+        ) from error
 
 
 def require_known(encoder: str, model: str, known: Iterable[str]) -> None:

@@ -28,9 +28,10 @@ def require_input(encoder: Encoder, shape: tuple[int, ...], what: str) -> None:
         map_shapes(encoder, shape)
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = str(error).strip().partition("\n")[0]
+        model = f", model '{encoder.settings['model']}'," if "model" in encoder.settings else ""
         raise ValueError(
-            f"the encoder '{encoder.name}' cannot take {what} of {shape[1]} x {shape[2]} px ({reason}); give larger "
-            "ones, or an encoder that has, or can have, a `size` that it scales them to"
+            f"the encoder '{encoder.name}'{model} cannot take {what} of {shape[1]} x {shape[2]} px ({reason}); give "
+            "larger ones, or set the encoder's `size`, to which they are scaled"
         ) from None
 
 

@@ -13,7 +13,7 @@ from ssl_models.encoders.library import (
     Preparation,
     blocks_shown,
     built,
-    library,
+    installed,
     require_known,
     require_options,
     require_settings,
@@ -61,7 +61,8 @@ class Timm(Encoder):
         super().__init__()
         require_settings(size=size, normalise=normalise)
         require_options(options or {}, TAKEN)
-        timm = library("timm")
+        with installed("timm"):
+            import timm
         require_known(self.name, model.partition(".")[0], timm.list_models())
         stated: Any = built(self.name, timm.get_pretrained_cfg, model, {})
         fixed = stated is not None and stated.fixed_input_size
@@ -100,7 +101,7 @@ class Timm(Encoder):
         last, maps = network.forward_intermediates(
             self.standardise(*inputs), indices=list(self.shown.values()), output_fmt="NCHW"
         )
-        return dict(zip(self.shown, maps, strict=True)), network.forward_head(last)
+        return dict(zip(self.shown, maps, strict=True)), network.forward_head(last).contiguous()
 
     def layers(self, *inputs: Tensor) -> dict[str, Tensor]:
         """The maps of `represent`."""
@@ -109,7 +110,7 @@ class Timm(Encoder):
     def vectors_of(self, *inputs: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, dim)."""
         vectors: Tensor = self.network(self.standardise(*inputs))
-        return vectors
+        return vectors.contiguous()  # a class token is a slice of all tokens
 
 
 def statistics(stated: Any, channels: int) -> tuple[Sequence[float], Sequence[float]]:

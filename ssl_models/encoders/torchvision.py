@@ -15,7 +15,7 @@ from ssl_models.encoders.library import (
     Preparation,
     blocks_shown,
     built,
-    library,
+    installed,
     require_known,
     require_options,
     require_settings,
@@ -80,7 +80,8 @@ class Torchvision(Encoder):
                 f"encoder 'torchvision' takes pictures of 3 channels, or of 1, and these have {channels}; 'resnet' and "
                 "'timm' take any number"
             )
-        models = library("torchvision").models
+        with installed("torchvision"):
+            from torchvision import models
         require_known(self.name, model, models.list_models(module=models))
         fixed = next((word for start, word in FIXED.items() if model.startswith(start)), None)
         size = size or (SIZE if fixed else 0)
@@ -133,7 +134,7 @@ class Torchvision(Encoder):
     def vectors_of(self, *inputs: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, dim)."""
         vectors: Tensor = self.network(self.standardise(*inputs))
-        return vectors
+        return vectors.contiguous()  # a class token is a slice of all tokens
 
 
 def remove_classes(network: nn.Module) -> int:

@@ -19,6 +19,7 @@ from torch.nn import functional
 from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.shapes import require_input
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.image import MildViews
@@ -131,6 +132,7 @@ class CPCImage(Method):
         if version not in (1, 2):
             raise ValueError(f"version is {version}; cpc_image has versions 1 and 2")
         require_patch_grid(data.shape, grid=grid, tile=tile, method="cpc_image")
+        require_input(encoder, (data.shape[0], tile, tile), "tiles")
         if not 1 <= steps < grid:
             raise ValueError(f"steps is {steps}; a grid of {grid} rows allows 1 to {grid - 1}")
         patches = data.samples * grid * grid

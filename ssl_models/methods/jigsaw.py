@@ -16,6 +16,7 @@ from torch.nn import functional
 from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.shapes import require_input
 from ssl_models.heads import TilesClassifier
 from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
@@ -67,6 +68,7 @@ class Jigsaw(Method):
     ) -> None:
         super().__init__(encoder)
         require_tiles(data.shape, tile=tile, gap=gap, method="jigsaw")
+        require_input(encoder, (data.shape[0], tile, tile), "tiles")
         require_orders(permutations)
         require_fraction(grey=grey)
         require_positive(hidden=hidden)

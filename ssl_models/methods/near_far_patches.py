@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from ssl_models.bounds import require_choice, require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.shapes import require_input
 from ssl_models.heads import projection_mlp
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
 from ssl_models.method import Method, Scored
@@ -79,6 +80,7 @@ class NearFarPatches(Method):
         require_choice("negatives", negatives, NEGATIVES)
         require_near_far(data.shape, patch=patch, near=near, far=far, method="near_far_patches")
         require_positive(temperature=temperature, tile=tile, hidden=hidden, projection=projection)
+        require_input(encoder, (data.shape[0], tile, tile), "tiles")
         require_fraction(flip=flip, grey=grey)
         require_jitter(strength, hue)
         self.negatives, self.temperature = negatives, temperature

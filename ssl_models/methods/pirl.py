@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.shapes import require_input
 from ssl_models.heads import TilesProjection, centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce, pirl_nce_chance, unit
 from ssl_models.memory import MemoryBank, rows_compared
@@ -119,6 +120,7 @@ class PIRL(Method):
             require_square(data.shape, "pirl")
         if self.shuffled:
             require_tiles(data.shape, tile=tile, gap=gap, method="pirl")
+            require_input(encoder, (data.shape[0], tile, tile), "tiles")
             if permutations not in (0, ALL_ORDERS):
                 require_orders(permutations)
                 self.register_buffer("orders", order_set(permutations, permutation_seed), persistent=False)

@@ -17,6 +17,7 @@ from torch.nn import functional
 from ssl_models.bounds import require_choice, require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.shapes import require_input
 from ssl_models.heads import TilesClassifier
 from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
@@ -93,6 +94,7 @@ class RelativePosition(Method):
         require_grid(data.shape, gap=gap, jitter=jitter, method="relative_position")
         require_fraction(drop=drop)
         require_positive(tile=tile, hidden=hidden)
+        require_input(encoder, (data.shape[0], tile, tile), "tiles")
         self.tile, self.gap, self.jitter = tile, gap, jitter
         self.colours, self.drop, self.normalise = colours, drop, normalise
         self.mild_views, self.one = MildViews(smallest_crop, flip), pairs == "one"

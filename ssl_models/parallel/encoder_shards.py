@@ -70,7 +70,7 @@ class _Region:
         for kind, names in SHARED.items():
             if not isinstance(module, kind):
                 continue
-            if any(isinstance(part, _DropoutNd) and part.p > 0 for part in module.modules()):
+            if any(map(_draws, module.modules())):
                 raise ValueError(
                     f"{type(module).__name__} has dropout, which several processes cannot draw alike; train in one"
                 )
@@ -114,6 +114,13 @@ class _Region:
             return output
 
         return run
+
+
+def _draws(part: nn.Module) -> bool:
+    """Whether a part is dropout, or drops whole paths: torchvision's StochasticDepth, timm's DropPath."""
+    path = type(part).__name__ in ("StochasticDepth", "DropPath")
+    share = getattr(part, "p", 0) or getattr(part, "drop_prob", 0)
+    return (path or isinstance(part, _DropoutNd)) and share > 0
 
 
 def _all(local: Tensor) -> Tensor:

@@ -30,7 +30,8 @@ READING = (
 HEADLINE = "pck_at_20"
 UNITS = {"pck_*": "share"}
 CURVES = "The share of points found within a distance, of the object's extent; N_cf dashed."
-LAYERS = ["res4", "res5"]
+LATE = 2
+"""So many of the last layers are read unless others are named."""
 SHARES = (0.2, 0.05, 0.1, 0.5)
 """How far off a found point may be, as a share of the extent; the first is the headline (Yang & Ramanan 2013)."""
 WIDEST = 0.5
@@ -45,7 +46,7 @@ def evaluate(
     *,
     seed: int,
     frozen: bool = True,
-    layers: list[str] = LAYERS,
+    layers: list[str] | None = None,
     width: int = 64,
     epochs: int = 20,
     batch_size: int = 32,
@@ -60,7 +61,7 @@ def evaluate(
     Pictures are neither moved nor flipped; a flip would exchange left and right.
 
     frozen: the encoder is not trained and stays in evaluation mode, so that its maps are measured. With False it is
-    trained too, as is common practice. layers: by default late ones. In earlier ones the head sees too small a part of
+    trained too, as is common practice. layers: None for the last two. In earlier ones the head sees too small a part of
     the picture to tell one point from another. width: channels of the head. learning_rate: of AdamW, for a batch of
     256.
     Raises NeedsParts for samples that are no pictures, NeedsTruth for data without points that are seen, ValueError for
@@ -68,9 +69,10 @@ def evaluate(
     """
     refuse(layers=layers, width=width, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     (points, _), (test_points, extent) = (_annotations(representation, split) for split in ("train", "test"))
-    images = representation.images("train")
-    if unknown := [layer for layer in layers if layer not in representation.layers[:-1]]:
-        raise ValueError(f"layers = {layers} has {unknown[0]!r}; choose from {', '.join(representation.layers[:-1])}")
+    images, there = representation.images("train"), list(representation.layers[:-1])
+    layers = there[-LATE:] if layers is None else layers
+    if unknown := [layer for layer in layers if layer not in there]:
+        raise ValueError(f"layers = {layers} has {unknown[0]!r}; choose from {', '.join(there)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "keypoints"))
         maps = Maps(representation.encoder(), layers, frozen)
@@ -89,15 +91,15 @@ def evaluate(
 def refuse(
     *,
     frozen: bool = True,  # noqa: ARG001 - either will do
-    layers: list[str] = LAYERS,
+    layers: list[str] | None = None,
     width: int = 64,
     epochs: int = 20,
     batch_size: int = 32,
     learning_rate: float = 0.032,
 ) -> None:
     """Raises ValueError for settings that `evaluate` cannot work with."""
-    if not isinstance(layers, list | tuple) or not layers or len(set(layers)) < len(layers):
-        raise ValueError(f"layers = {layers!r} must be a list of at least one layer, each once, such as {LAYERS}")
+    if layers is not None and (not isinstance(layers, list | tuple) or not layers or len(set(layers)) < len(layers)):
+        raise ValueError(f"layers = {layers!r} must be a list of at least one layer, each once, or None for the last")
     if width < 1:
         raise ValueError(f"width = {width} must be at least 1")
     _training(epochs, batch_size, learning_rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib import import_module
 from typing import Any
@@ -22,11 +22,12 @@ def measure(
     name: str,
     protocol: str,
     settings: Mapping[str, Any],
-    representation: Representation,
+    representation: Callable[[], Representation],
     data: Mapping[str, Any] | None = None,
 ) -> Result:
     """Runs a protocol and writes what it found under `name`.
 
+    representation: makes what is measured. What it lacks is found out like what a protocol asks in vain.
     data: of a target, what its section of the report says of them: how many samples, and what was skipped.
 
     Raises:
@@ -34,7 +35,7 @@ def measure(
     """
     evaluate = import_module(f"ssl_models.protocols.{protocol}").evaluate
     try:
-        findings: Findings = evaluate(representation, seed=context.parameters["seed"], **settings)
+        findings: Findings = evaluate(representation(), seed=context.parameters["seed"], **settings)
     except DoesNotApply as error:
         raise NotApplicable(f"{name}: {error}") from error
     kill_points.point("before-output")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
 
-from ssl_models.extraction import POOLED, extract_features
+from ssl_models.extraction import extract_features, feature_layers
 from ssl_models.hardware import autocast, pick_device, resolve_precision
 from ssl_models.protocols._common.score import Representation
 from tasks.artifacts.dataset import Stored
@@ -23,21 +23,24 @@ def transfer(context: Context, run: str, target: str) -> Result:
     block, description = context.parameters["targets"][target], Stored(context.project.target(target)).description
     known = {name: description[name] for name in ("train", "test", "skipped")}
     settings = pick_out(block, TARGET)
-    return measure(context, run, target, block["protocol"], settings, other_data(context, run, target), known)
+    made = partial(other_data, context, run, target)
+    return measure(context, run, target, block["protocol"], settings, made, known)
 
 
 def other_data(context: Context, run: str, target: str) -> Representation:
     """A run's encoder and a target's data; features are extracted where a protocol asks for them, once."""
     data, encoder = Stored(context.project.target(target)), read_encoder(context.places.encoder(run))
 
+    def given(split: str, rows: slice = slice(None)) -> dict[str, torch.Tensor]:
+        stored = data.samples(split)
+        return {part: torch.from_numpy(np.array(stored[part][rows])) for part in encoder.reads(stored)}
+
     @cache
     def extracted(split: str) -> dict[str, np.ndarray]:
         device = pick_device()
-        stored = data.samples(split)
-        samples = {part: torch.from_numpy(np.array(stored[part])) for part in encoder.reads(stored)}
         with autocast(resolve_precision(context.parameters["machine"]["precision"], device), device):
-            batches = list(extract_features(encoder, samples, device, **context.parameters["extract"]))
+            batches = list(extract_features(encoder, given(split), device, **context.parameters["extract"]))
         return {layer: np.concatenate([batch[layer].numpy() for batch in batches]) for layer in batches[0]}
 
-    layers = (*encoder.blocks(), POOLED)
+    layers = feature_layers(encoder, given("train", slice(1)))
     return representation(context, run, data, layers, lambda split, layer: extracted(split)[layer])

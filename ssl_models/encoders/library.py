@@ -24,9 +24,8 @@ def installed(package: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ValueError(
-            f"the encoder '{package}' needs the package {package} ({error}): pip install {package}"
-        ) from error
+        reason = f"the encoder '{package}' needs its library ({error}): pip install {package}"
+        raise ValueError(reason) from error
 
 
 def require_known(encoder: str, model: str, known: Iterable[str]) -> None:

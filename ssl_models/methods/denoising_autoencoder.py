@@ -107,6 +107,7 @@ class DenoisingAutoencoder(Method):
             dim, start, _ = shapes[-1]
             self.decoder = Decoder(dim, channels, (height, width), start=start, width=decoder_width)
             return
+        encoder.blocks()  # refused where there are none
         below = [(channels, height, width), *shapes[:-1]]
         self.decoders = nn.ModuleList(
             Decoder(dim, channels, (height, width), start=start, width=decoder_width)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
-from ssl_models.encoders.resnet import BasicBlock, ResNet, group_norm
+from ssl_models.encoders.resnet import BasicBlock, ResNet, group_norm, torchvision_name
 
 torch.set_num_threads(1)
 
@@ -205,3 +206,38 @@ def test_convolutions_start_with_the_deviation_of_he() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         encoder(**settings)
+
+
+@pytest.mark.parametrize(("depth", "blocks"), [(50, [3, 4, 6, 3]), (101, [3, 4, 23, 3])])
+def test_bottlenecks_have_three_convolutions_and_end_four_times_as_wide(depth: int, blocks: list[int]) -> None:
+    network = encoder(depth=depth)
+    assert [len(network.get_submodule(stage)) for stage in LAYERS[1:]] == blocks  # type: ignore[arg-type]
+    counted = [name for name, m in network.named_modules() if isinstance(m, nn.Conv2d) and "shortcut" not in name]
+    assert len(counted) + 1 == depth
+    shapes = [tuple(layer.shape[1:]) for layer in network.eval().layers(pictures()).values()]
+    assert shapes == [(4, 16, 16), (16, 16, 16), (32, 8, 8), (64, 4, 4), (128, 2, 2)]
+    assert network.dim == 128
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_at_its_width_it_computes_what_torchvision_does(depth: int) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    torch.manual_seed(0)
+    other = torchvision.models.get_model(f"resnet{depth}").eval()
+    other.fc = nn.Identity()
+    network = encoder(depth=depth, width=64, stem="imagenet").eval()
+    weights = other.state_dict()
+    network.load_state_dict({name: weights.pop(torchvision_name(name)) for name in network.state_dict()})
+    assert not weights
+    inputs = pictures(2)
+    with torch.no_grad():
+        torch.testing.assert_close(network(inputs), other(network.standardise(inputs)))
+
+
+@pytest.mark.parametrize(("side", "stem"), [(95, "small"), (96, "imagenet")])
+def test_the_stem_may_be_chosen_by_the_size_of_the_pictures(side: int, stem: str) -> None:
+    data = DataSpec(8, {"images": (3, 128, side)})
+    assert ResNet.from_data(data, depth=10, width=4, stem="auto").settings["stem"] == stem
+    assert ResNet.from_data(data, depth=10, width=4).settings["stem"] == "small"
+    with pytest.raises(ValueError, match="stem is 'auto', which is chosen by the data"):
+        encoder(stem="auto")

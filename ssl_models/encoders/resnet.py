@@ -179,6 +179,10 @@ class ResNet(Encoder):
         """(B, C, H, W) in [0, 1] -> the same shape, mean 1/2 and deviation 1/4 taken out."""
         return (inputs - self.mean) / self.deviation
 
+    def published_name(self, name: str) -> str:
+        """torchvision's, see `torchvision_name`."""
+        return torchvision_name(name)
+
     def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
         """conv1, res2, res3, res4, res5: (B, C, H, W) -> (B, channels, H', W')."""
         stages = dict(self.named_children())

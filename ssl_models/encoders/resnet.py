@@ -27,6 +27,10 @@ EXPANSION = 4
 """How many times as wide as its 3x3 convolution a bottleneck ends."""
 
 
+FEW_CHANNELS, LARGE_MAP = 12, 32
+"""See Projection."""
+
+
 def group_norm(channels: int) -> nn.GroupNorm:
     """Group normalisation of `channels`: 32 groups as in the paper, fewer where a group would have under 4 channels."""
     return nn.GroupNorm(math.gcd(32, channels, max(1, channels // 4)), channels)
@@ -73,6 +77,21 @@ class Bottleneck(nn.Module):
         hidden = functional.relu(self.norm1(self.conv1(inputs)), inplace=True)
         hidden = functional.relu(self.norm2(self.conv2(hidden)), inplace=True)
         return functional.relu(self.norm3(self.conv3(hidden)) + self.shortcut(inputs), inplace=True)
+
+
+class Projection(nn.Conv2d):
+    """The 1x1 convolution of a shortcut: (B, C, H, W) -> (B, channels, H / stride, W / stride).
+
+    torch 2.12 writes beyond its memory in the backward pass of such a convolution of stride 2, in channels_last on a
+    CPU, where there are few channels and large maps (seen: 4 and 8, of 48 pixels or more). There the pixels are chosen
+    first, which gives the same values.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.shape[1] < FEW_CHANNELS and max(inputs.shape[2:]) > LARGE_MAP:
+            down, across = self.stride
+            return functional.conv2d(inputs[:, :, ::down, ::across], self.weight)
+        return super().forward(inputs)
 
 
 def shortcut(channels_in: int, channels: int, stride: int, norm: str) -> nn.Module:
@@ -178,6 +197,10 @@ class ResNet(Encoder):
     def standardise(self, inputs: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> the same shape, mean 1/2 and deviation 1/4 taken out."""
         return (inputs - self.mean) / self.deviation
+
+    def published_name(self, name: str) -> str:
+        """torchvision's, see `torchvision_name`."""
+        return torchvision_name(name)
 
     def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
         """conv1, res2, res3, res4, res5: (B, C, H, W) -> (B, channels, H', W')."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
-from ssl_models.encoders.resnet import BasicBlock, ResNet, group_norm, torchvision_name
+from ssl_models.encoders.resnet import BasicBlock, Projection, ResNet, group_norm, torchvision_name
 
 torch.set_num_threads(1)
 
@@ -241,3 +243,28 @@ def test_the_stem_may_be_chosen_by_the_size_of_the_pictures(side: int, stem: str
     assert ResNet.from_data(data, depth=10, width=4).settings["stem"] == "small"
     with pytest.raises(ValueError, match="stem is 'auto', which is chosen by the data"):
         encoder(stem="auto")
+
+
+NARROW = """
+import torch
+from ssl_models.encoders.resnet import Projection
+torch.manual_seed(0)
+layer = Projection(8, 16, 1, 2, bias=False).to(memory_format=torch.channels_last)
+for _ in range(10):
+    maps = torch.randn(32, 8, 56, 56).to(memory_format=torch.channels_last).requires_grad_()
+    layer(maps).square().sum().backward()
+"""
+
+
+def test_a_narrow_shortcut_of_large_maps_does_not_end_the_process():
+    done = subprocess.run([sys.executable, "-c", NARROW], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr  # a plain convolution ends with SIGSEGV here
+
+
+@pytest.mark.parametrize(("channels", "side"), [(8, 40), (8, 33), (16, 40)])
+def test_a_shortcut_computes_what_a_plain_convolution_does(channels, side):
+    torch.manual_seed(0)
+    layer, plain = Projection(channels, 4, 1, 2, bias=False), nn.Conv2d(channels, 4, 1, 2, bias=False)
+    plain.load_state_dict(layer.state_dict())
+    maps = torch.randn(2, channels, side, side)
+    torch.testing.assert_close(layer(maps), plain(maps))

@@ -19,8 +19,9 @@ from benchmarks.page import table
 from ssl_models.protocols._common.score import Score
 from tasks.process.files import whole_file
 from tasks.project.paths import SCORES
+from tasks.reporting.headline import headline
 from tasks.reporting.runs import Run
-from tasks.reporting.tables import DataSet, Measure, best, headline, headline_measures, label, lines, measure
+from tasks.reporting.tables import DataSet, Measure, best, headline_measures, label, lines, measure
 
 BLOCK = re.compile(r"(<!-- (?P<kind>table|suite):(?P<data>[^ ]+) -->\n)(?P<table>.*?)(<!-- /table -->)", re.DOTALL)
 LINEAR, KNN, METRIC, LAST = "linear", "knn", "top1", "res5"

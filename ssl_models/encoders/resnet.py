@@ -98,7 +98,7 @@ def shortcut(channels_in: int, channels: int, stride: int, norm: str) -> nn.Modu
     """What a block adds its input by: as it is, or through a 1x1 convolution where the shape changes."""
     if stride == 1 and channels_in == channels:
         return nn.Identity()
-    return nn.Sequential(nn.Conv2d(channels_in, channels, 1, stride, bias=False), NORMS[norm](channels))
+    return nn.Sequential(Projection(channels_in, channels, 1, stride, bias=False), NORMS[norm](channels))
 
 
 def stage(channels_in: int, channels: int, stride: int, *, blocks: int, norm: str, deep: bool = False) -> nn.Sequential:

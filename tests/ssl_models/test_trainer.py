@@ -17,7 +17,7 @@ from ssl_models.trainer import Settings, Silent, Training, TrainingDivergedError
 METHODS = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "ssl_models" / "methods").glob("*.py")
-    if path.stem not in ("__init__", "random") and "images" in (method_class(path.stem).parts or ("images",))
+    if path.stem != "__init__" and (kind := method_class(path.stem)).trains and "images" in (kind.parts or ("images",))
 )
 """Those of pictures; others are resumed in their own file."""
 STEPS = 6

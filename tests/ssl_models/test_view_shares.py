@@ -17,7 +17,7 @@ from tests.ssl_models.test_methods_on_other_kinds import prepared
 
 torch.set_num_threads(1)
 
-WHOLE = {"random", "cpc_speech", "word2vec"}
+WHOLE = {"random", "pretrained", "cpc_speech", "word2vec"}
 """Not trained, or views that depend on the lengths of the other samples."""
 VARIANTS = [
     *((name, {}) for name in TRAINED if name not in WHOLE),

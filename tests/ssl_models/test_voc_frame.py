@@ -172,8 +172,8 @@ def test_of_two_images_of_one_name_the_first_by_suffix_is_taken_in_any_order(tmp
 
 
 def test_an_image_of_another_suffix_is_named_as_what_is_missing(tmp_path):
-    data = read(tmp_path, b"", annotation(thing()), "a.heic")
-    why = "the suffix of JPEGImages/a.heic is none of a picture that is read"
+    data = read(tmp_path, b"", annotation(thing()), "a.xyz")
+    why = "the suffix of JPEGImages/a.xyz is none of a picture that is read"
     assert data.skipped == (f"Annotations/a.xml: the image JPEGImages/a.jpg is missing; {why}",)
 
 

@@ -136,7 +136,7 @@ def test_a_mistake_in_a_method_is_told_by_file_and_line_before_the_start(tmp_pat
     path.write_text(BROKEN)
     names: dict[str, Any] = {}
     exec(compile(BROKEN, path, "exec"), names)
-    monkeypatch.setattr("tasks.training.train.method_class", lambda _: names["Mine"])
+    monkeypatch.setattr("tasks.training.building.method_class", lambda _: names["Mine"])
     monkeypatch.setattr(faults, "ROOT", tmp_path)
     project = Project.given(ROOT, parameters())
     with pytest.raises(ParameterError) as caught:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ssl_models.protocols._common.score import Score
-from tasks.reporting import records, tables, verdict
+from tasks.reporting import records, verdict
+from tasks.reporting.headline import headline
 from tasks.reporting.runs import Run
 from tasks.reporting.tables import DataSet
 
@@ -70,7 +71,7 @@ def test_weights_from_elsewhere_compete_and_are_said_to_come_from_there() -> Non
     scores = {"a": Score("", "top1", 0.7, 0.68, 0.72), "a_cf": Score("", "top1", 0.8, 0.78, 0.82)}
     taken = runs_with(scores, method="pretrained")
     assert [run.role for run in taken.runs] == ["pretrained", "pretrained"]
-    assert [row.run.name for row in tables.headline(taken)[0]] == ["a", "a_cf"]
+    assert [row.run.name for row in headline(taken)[0]] == ["a", "a_cf"]
     assert verdict.verdict(taken)[1].startswith("It learnt from a network whose weights come from elsewhere")
     own = runs_with({"b": Score("", "top1", 0.9, 0.88, 0.92)})
     both = DataSet("world", [*taken.runs, *own.runs])

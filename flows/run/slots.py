@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ssl_models.cores import cores
+
 _NVIDIA_FOLDER = Path("/proc/driver/nvidia/gpus")
 
 
@@ -160,8 +162,7 @@ def grouped(devices: Sequence[str], size: int) -> list[str]:
 
 def count_slots(threads: int) -> int:
     """How many stages with this many threads fit the cores of this process; at least one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max(1, threads))
+    return max(1, cores() // max(1, threads))
 
 
 def find_devices() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
+from ssl_models.cores import cores
 from ssl_models.datasets._common import pictures
 from ssl_models.datasets._common.pictures import Greys
 from ssl_models.datasets._common.split import IMAGES, Dataset, Split
@@ -79,7 +79,7 @@ def _dataset(listing: Listing, size: int, greys: Greys) -> Dataset:
     skipped = list(listing.skipped)
     reads = []
     for name, listed in (("training", listing.train), ("test", listing.test)):
-        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
             found = list(pool.map(partial(_read, size=size, greys=greys), listed))
         skipped += [text for read in found for text in read.skipped]
         reads.append([read for read in found if read.image is not None])

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from ssl_models.cores import cores
 
 AHEAD = 8
 """Results a worker that may wait for an earlier one: a slow picture holds up none of the others for long."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int = 0) -> Generator[Result]:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
+from ssl_models.cores import cores
 from ssl_models.datasets._common import pictures
 from ssl_models.datasets._common.pictures import Greys
 from ssl_models.datasets._common.split import IMAGES, Dataset, Split
@@ -174,7 +175,7 @@ def _decode_all(
 ) -> tuple[list[Any], list[str]]:
     """Image, joints and extent of each person that can be shown, and what was left out."""
     shown, notes = [], []
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
         decoded = pool.map(lambda one: _decode(one, points, size, greys), people)
         for person, (found, said) in zip(people, decoded, strict=True):
             shown += [found] if found else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssl_models.cores import cores
 from ssl_models.datasets._common import files
 from ssl_models.datasets._common.split import Dataset, Split
 from ssl_models.datasets._folder.listing import Entry, Listing
@@ -77,7 +77,7 @@ def cut_all(entries: Sequence[Entry], rate: int, windows: Windows, unreadable: s
     """Decodes all; what cannot be read is named in `failed`, or raises ValueError where unreadable is "refuse"."""
     found: list[tuple[int, Recording]] = []
     failed: list[str] = []
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
         try_one = partial(_try_decode, rate=rate, windows=windows)
         for index, result in enumerate(pool.map(try_one, entries)):
             name = entries[index].name
@@ -104,7 +104,7 @@ def count(entries: Sequence[Entry], rate: int, windows: Windows) -> int:
         return len(entries)
     looked_at = [entries[i * len(entries) // MOST_HEADERS] for i in range(MOST_HEADERS)]
     looked_at = looked_at if len(entries) > MOST_HEADERS else list(entries)
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
         durations = pool.map(seconds, [entry.content for entry in looked_at])
         found = sum(windows.count(round(duration * rate)) for duration in durations)
     return round(found * len(entries) / len(looked_at))

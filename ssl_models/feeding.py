@@ -37,7 +37,7 @@ def held(parts: Sequence[Source], device: torch.device) -> list[Source]:
     found: list[Source] = [torch.from_numpy(_plain(part)) if _in_memory(part) else part for part in parts]
     if all(isinstance(part, Tensor) and part.device.type == device.type for part in found):
         return found
-    if sum(part.nbytes for part in found) > _room(device):
+    if sum(part.nbytes for part in found) > room(device):
         return found
     return [_placed(part, device) for part in found]
 
@@ -107,8 +107,8 @@ def _plain(array: Source) -> np.ndarray:
     return array if usable else np.array(array, order="C")
 
 
-def _room(device: torch.device) -> int:
-    """Bytes that samples may take on a device, at most."""
+def room(device: torch.device) -> int:
+    """Bytes of the samples that are held on a device, at most; larger ones stay where they are. Measured now."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info()
         return int(free) // SHARE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
@@ -12,7 +11,9 @@ from typing import Any
 import psutil
 import torch
 
+from ssl_models import feeding
 from ssl_models.batch_size import AUTO, largest
+from ssl_models.cores import cores
 from ssl_models.method import Method
 from ssl_models.trainer import Settings, Training
 from tasks.process import files
@@ -22,6 +23,8 @@ from tasks.stage.context import Context
 
 CHOSEN = "batch.json"
 """In a training's work folder: the batch that was found, which a resumed training takes up."""
+FEW, FEW_BYTES = 4096, 2**26
+"""The samples that a trial of a batch works on, at most, where the batch itself has fewer."""
 LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -58,13 +61,14 @@ def found_batch(
         return int(files.read_json(path)["batch_size"])
     from ssl_models.hardware import pick_device
 
-    device, some = pick_device(), parts(4096)
-    held = samples * sum(part[0].nbytes for part in some) if device.type == "cuda" else 0
+    device, a_sample = pick_device(), sum(part.nbytes for part in parts(1))
+    few = max(1, min(FEW, samples, FEW_BYTES // max(1, a_sample)))
 
     def trial(size: int) -> Training:
-        own = replace(settings, batch_size=size)
-        return Training(deepcopy(method), some, own, seed=0, device=device, **arguments(machine))
+        own = replace(settings, batch_size=size, epochs=max(2, settings.epochs))  # two steps, of one batch of samples
+        return Training(deepcopy(method), parts(max(few, size)), own, seed=0, device=device, **arguments(machine))
 
+    held = _held_besides(device, samples * a_sample, few * a_sample)
     processes = machine.get("processes", 1)
     found = largest(trial, samples, device, memory=memory_of(machine), held=held, processes=processes)
     print(f"batch_size auto: {found}, the largest power of two that fits on this {device.type}", flush=True)
@@ -72,13 +76,17 @@ def found_batch(
     return found
 
 
+def _held_besides(device: torch.device, whole: int, trials: int) -> int:
+    """Bytes of a GPU that the training's samples take, and those of its trials do not. See ssl_models/feeding.py."""
+    return whole - trials if device.type == "cuda" and whole <= feeding.room(device) else 0
+
+
 def memory_of(machine: Mapping[str, Any]) -> int:
     """Bytes of this machine's memory that a stage may take: as large a share as it has of the cores."""
     total = psutil.virtual_memory().total
     if LIMIT.exists() and (limit := LIMIT.read_text().strip()).isdigit():
         total = min(total, int(limit))
-    cores = os.cpu_count() or 1
-    return int(total * min(1.0, machine["threads"] * machine.get("processes", 1) / cores))
+    return int(total * min(1.0, machine["threads"] * machine.get("processes", 1) / cores()))
 
 
 def with_batch(context: Context, run: str, batch_size: int) -> Context:

@@ -1,8 +1,11 @@
 """What a training takes from the machine: a batch that is found once, noted, and told to all processes."""
 
 import json
+import os
+from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 
 from tasks.checks.dry_run import check_stages
@@ -102,9 +105,48 @@ def test_the_block_machine_reaches_the_training(monkeypatch, root):  # noqa: F81
 def test_a_stage_has_the_share_of_memory_that_it_has_of_the_cores(tmp_path, monkeypatch, limit, machine, share):
     (tmp_path / "memory.max").write_text(f"{limit}\n")
     monkeypatch.setattr(computing, "LIMIT", tmp_path / "memory.max")
-    monkeypatch.setattr(computing.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5, 7}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(computing.psutil, "virtual_memory", lambda: type("Memory", (), {"total": 1000}))
     assert computing.memory_of(machine) == share
+
+
+GPU = torch.device("cuda")
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A search on a GPU that holds 400 MB of samples: it tries batches of 8 and 512, and 8 is found."""
+    seen = {"parts": []}
+    monkeypatch.setattr("ssl_models.hardware.pick_device", lambda: GPU)
+    monkeypatch.setattr(computing.feeding, "room", lambda device: 400 * 10**6 if device == GPU else 0)
+    monkeypatch.setattr(computing, "Training", lambda _, parts, own, **__: (len(parts[0]), own.batch_size, own.epochs))
+
+    def largest(trial, samples, device, *, held, **_):
+        seen.update(samples=samples, held=held, trials=[trial(8), trial(512)])
+        return 8
+
+    monkeypatch.setattr(computing, "largest", largest)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("samples", "side", "held", "trials"),
+    [
+        (10_000, 32, (10_000 - 4096) * 3 * 32**2, 4096),
+        (1900, 258, (1900 - 336) * 3 * 258**2, 336),  # 379 MB
+        (2100, 258, 0, 336),  # 419 MB stay in their file
+        (10**6, 258, 0, 336),  # 200 GB
+    ],
+)
+def test_samples_beside_a_trial_take_what_the_training_will_hold_of_them(tmp_path, gpu, samples, side, held, trials):
+    picture = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+    machine = {"threads": 1, "precision": "float32"}
+    context = SimpleNamespace(work=tmp_path, parameters={"machine": machine})
+    settings = computing.Settings(epochs=1, batch_size=2)
+    found = computing.found_batch(context, settings, object(), lambda most: [picture.expand(most, -1, -1, -1)], samples)
+    assert (found, gpu["samples"], gpu["held"]) == (8, samples, held)
+    assert gpu["trials"] == [(trials, 8, 2), (max(trials, 512), 512, 2)]
 
 
 BAD = [

@@ -30,7 +30,7 @@ from tasks.settings.schema import parse_yaml
 from tasks.staleness import source_files
 from tasks.staleness.sources import Sources
 
-PARALLEL = "ssl_models/parallel"
+SHARING = tuple(f"ssl_models/parallel/{name}.py" for name in ("processes", "encoder_shards", "view_shares"))
 READER = "tasks/artifacts/encoders.py"
 LOADER = "ssl_models/weights/__init__.py"
 SOURCES, ENCODERS, WEIGHTS = "sources", "encoders", "weights"
@@ -160,7 +160,7 @@ def _training(word: str, method: str, encoder: str, parameters: Mapping[str, Any
     loader: the code that reads weights, where the run starts from such; that of a method that takes them imports it.
     """
     machine = parameters.get("machine") or {}
-    shared = [f"{PARALLEL}/processes.py", f"{PARALLEL}/encoder_shards.py"] if machine.get("processes", 1) > 1 else []
+    shared = SHARING if machine.get("processes", 1) > 1 else ()
     return [f"tasks/{word}.py", f"ssl_models/methods/{method}.py", encoder, *loader, *shared]
 
 

@@ -36,6 +36,7 @@ FILES = {
     "ssl_models/datasets/scenes.py": "objects = 3\n",
     "ssl_models/parallel/processes.py": "ranks = 1\n",
     "ssl_models/parallel/encoder_shards.py": "shards = 1\n",
+    "ssl_models/parallel/view_shares.py": "views = 1\n",
     "ssl_models/views/__init__.py": "",
     "ssl_models/views/crop.py": "def cut():\n    from ssl_models.views.grid import places\n\n    return places\n",
     "ssl_models/views/grid.py": "places = 9\n",
@@ -154,7 +155,7 @@ def test_of_all_methods_a_refit_s_hash_covers_its_own_alone(tree):
     }
 
 
-@pytest.mark.parametrize("file", ["ssl_models/parallel/processes.py", "ssl_models/parallel/encoder_shards.py"])
+@pytest.mark.parametrize("file", [name for name in FILES if name.startswith("ssl_models/parallel/")])
 @pytest.mark.parametrize("processes", [1, 2])
 def test_several_processes_bring_the_code_by_which_they_share(tree, file, processes):
     (tree / "params.yaml").write_text(yaml.safe_dump(PARAMETERS | {"machine": {"threads": 1, "processes": processes}}))
@@ -252,6 +253,11 @@ def test_the_projects_own_trainings_write_encoders_and_its_extractions_read_them
     own = Sources(ROOT)
     assert all(file in own.reached([f"tasks/{name}.py"]) for name in ("pretrain", "clusterfit", "extract"))
     assert not any(file in own.reached([f"tasks/{name}.py"]) for name in ("prepare", "cluster", "transfer", "report"))
+
+
+def test_all_that_processes_share_by_is_in_the_hash_of_their_trainings():
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ssl_models/parallel").glob("[!_]*.py")}
+    assert files == set(code_hash.SHARING)
 
 
 def test_every_folder_of_machinery_is_there():

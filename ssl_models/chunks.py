@@ -31,7 +31,9 @@ def chunked(method: nn.Module, rows: int) -> Iterator[None]:
     """Within this context, the encoders and decoders of `method` take at most `rows` rows at once; 0: all.
 
     A row is what an encoder takes as one: a view of a sample, or a tile of it. Several processes share a chunk, which
-    has `rows` for each; this context then lies within that of `sharing`. Raises ValueError as `refuse` does.
+    has `rows` for each; this context then lies within that of `sharing`. The chunks are those of one process, so the
+    views that processes have made in parts (parallel/view_shares.py) are gathered first. Raises ValueError as `refuse`
+    does.
     """
     refuse(method, rows)
     if rows == 0:

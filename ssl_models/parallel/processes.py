@@ -1,9 +1,9 @@
 """One training in several processes: under torchrun with a GPU each (NCCL), or on CPUs (gloo).
 
-Every process, called a rank, holds the whole method and all data. view_shares.py divides the making of views between
-them, with the random numbers that one process draws, and encoder_shards.py the work of encoders and decoders. So
-losses, banks, queues and teachers are the same on every rank, and the same as in one process, except for the order of
-additions.
+Every process, called a rank, holds the whole method and is given all data, of which it reads at each step what it makes
+views of. view_shares.py divides the making of views between them, with the random numbers that one process draws, and
+encoder_shards.py the work of encoders and decoders. So losses, banks, queues and teachers are the same on every rank,
+and the same as in one process, except for the order of additions.
 
 Without a process group, the functions here do nothing, and no byte changes.
 """

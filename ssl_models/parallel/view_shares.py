@@ -5,8 +5,8 @@ have in the whole batch (views/drawing.py). Other methods' views mix samples, an
 
 The loss is of the whole batch. A view of whole numbers, such as labels, is gathered at once. One of floats becomes
 Divided: it has the shape of the whole, and encoder_shards.py gives an encoder the rank's own rows of it. So pictures
-that only an encoder sees are never sent. Whatever else a loss does with such a view gathers it first, and keeps the
-whole.
+that only an encoder sees are never sent, unless it takes its batch in chunks, which are of the whole (chunks.py).
+Whatever else a loss does with such a view gathers it first, and keeps the whole.
 """
 
 from __future__ import annotations

@@ -32,10 +32,12 @@ def settings_of(root: Path, block: Mapping[str, Any], function: str, seed: int =
     settings = {name: value for name, value in known.items() if name in accepted}
     if "source" in settings:
         settings["source"] = str(root / Path(settings["source"]).expanduser())
-    for name in TABLES:
-        if str(settings.get(name, "")).lower().endswith(".csv"):
-            settings[name] = str(root / Path(settings[name]).expanduser())
-    return settings
+    return settings | {name: str(root / Path(settings[name]).expanduser()) for name in tables(settings)}
+
+
+def tables(block: Mapping[str, Any]) -> list[str]:
+    """The settings of a data set's block that name a file (.csv)."""
+    return [name for name in TABLES if str(block.get(name, "")).lower().endswith(".csv")]
 
 
 def files(root: Path, block: Mapping[str, Any]) -> Iterator[tuple[str, Path | None]]:

@@ -25,7 +25,7 @@ from tasks.process.git import GitError
 from tasks.process.git import git as run_git
 from tasks.project import paths
 from tasks.project.project import Project
-from tasks.settings import encoders, memory_advice
+from tasks.settings import encoders, memory_advice, readers
 from tasks.settings.schema import ParameterError
 from tasks.staleness.dvc_errors import PipelineError, StageFailed
 from tasks.sweeps.points import Point
@@ -69,14 +69,21 @@ def _from_anywhere(project: Project, parameters: Mapping[str, Any]) -> dict[str,
     found: dict[str, Any] = json.loads(json.dumps(parameters))
     targets = [block["data"] for block in found["targets"].values()]
     for block in (found["data"], *found["datasets"].values(), *targets):
-        if not git(project.root, "ls-files", "--", block["source"]):
-            block["source"] = str((project.root / block["source"]).resolve())
+        for name in ("source", *readers.tables(block)):
+            block[name] = _whole(project.root, block[name])
     for kind in encoders.TRAININGS:
         for name, place in encoders.weight_files(project.root, {kind: found[kind]}).items():
-            if place is not None and not git(project.root, "ls-files", "--", str(place)):
+            if place is not None:
                 setting = encoders.INITIALISE if encoders.INITIALISE in found[kind][name] else encoders.WEIGHTS
-                found[kind][name][setting] = str(place.resolve())
+                found[kind][name][setting] = _whole(project.root, found[kind][name][setting])
     return found
+
+
+def _whole(root: Path, path: str) -> str:
+    """A path of the settings, whole unless git has what lies there. It has nothing of what lies outside of `root`."""
+    place = (root / Path(path).expanduser()).resolve()
+    known = place.is_relative_to(root.resolve()) and git(root, "ls-files", "--", str(place))
+    return path if known else str(place)
 
 
 def copy(project: Project, number: int, commit: str) -> Path:

@@ -70,6 +70,32 @@ def test_a_folder_of_images_that_git_does_not_have_is_found_from_anywhere(versio
     assert written["datasets"]["world"]["source"] == "ssl_models/datasets/world.py"
 
 
+def test_what_lies_outside_of_the_project_is_told_by_its_whole_path(
+    versioned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("photos", "weights.pth", "groups.csv"):
+        (tmp_path / name).touch()
+    (versioned / "linked").symlink_to(tmp_path)
+    block = {"reader": "folder", "labels": "names.CSV", "group": "~/groups.csv"}
+    given = {
+        "data": block | {"name": "here", "source": "linked/photos"},
+        "datasets": {"there": block | {"name": "there", "source": str(tmp_path / "photos"), "labels": "folder"}},
+        "targets": {"all": {"data": {"name": "up", "source": f"../{versioned.name}/dvc.yaml", "group": "dvc.csv"}}},
+        "pretrain": {"begun": {"initialise": "~/weights.pth"}, "named": {"method": "pretrained", "weights": "DEFAULT"}},
+        "clusterfit": {},
+    }
+    found = experiments._from_anywhere(Project(versioned), given)
+    whole, groups = str(tmp_path / "photos"), str(tmp_path / "groups.csv")
+    own = {"labels": str(versioned / "names.CSV"), "group": groups}
+    assert found["data"] == given["data"] | own | {"source": whole}
+    assert found["datasets"]["there"] == given["datasets"]["there"] | {"group": groups, "source": whole}
+    assert found["targets"]["all"]["data"]["source"] == f"../{versioned.name}/dvc.yaml"
+    assert found["targets"]["all"]["data"]["group"] == str(versioned / "dvc.csv")
+    assert found["pretrain"] == given["pretrain"] | {"begun": {"initialise": str(tmp_path / "weights.pth")}}
+    (versioned / "linked").unlink()
+
+
 def test_code_that_git_does_not_know_is_refused_by_name(versioned: Path) -> None:
     path = versioned / "ssl_models/methods/mine.py"
     path.write_text("METHOD = None\n")

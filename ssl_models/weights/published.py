@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.parallel.processes import rank
 from ssl_models.weights.reading import Group
 
 DEFAULT = "DEFAULT"
@@ -37,6 +38,8 @@ def fetched(encoder: Encoder, name: str) -> list[Group]:
             f"weights '{name}': {encoder.name} has none of this name for '{model}'.{hint} "
             f"Known: {', '.join(known) or 'none'}."
         )
+    if rank() == 0:
+        print(f"fetching the weights {name} of {encoder.name} model {model}, where they are not here yet", flush=True)
     try:
         with torch.random.fork_rng(devices=[]):
             return [Group("", fetch(name))]

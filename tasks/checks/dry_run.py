@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl_models.errors import DoesNotApply, NeedsParts
 from tasks.artifacts.dataset import Stored
+from tasks.checks.weights_seen import WeightsSeen
 from tasks.process import faults
 from tasks.project.project import Project
 from tasks.settings import params, readers
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
 
 def check_stages(project: Project, stages: list[str]) -> None:
     """Raises ParameterError for a setting that the method, the protocol, k-means or the trainer would refuse."""
-    _check_each(project, stages, measure(project, "prepare" in stages))
+    _check_each(project, stages, measure(project, "prepare" in stages), WeightsSeen())
 
 
 def check_points(project: Project, points: list[tuple[str, dict[str, Any], list[str]]]) -> None:
     """The same for points of a sweep, each as what errors call it, its parameters, and the stages to be looked at."""
     measured: dict[str, DataSpec] = {}
+    seen = WeightsSeen()
     own = json.dumps([project.parameters["data"], project.parameters["seed"]], sort_keys=True)
     for where, parameters, stages in points:
         point = Project.given(project.root, parameters)
@@ -42,12 +44,12 @@ def check_points(project: Project, points: list[tuple[str, dict[str, Any], list[
         try:
             if data not in measured:
                 measured[data] = measure(point, fresh=data != own)
-            _check_each(point, stages, measured[data])
+            _check_each(point, stages, measured[data], seen)
         except ParameterError as error:
             raise ParameterError(f"{where}: {error}") from None
 
 
-def _check_each(project: Project, stages: list[str], data: DataSpec) -> None:
+def _check_each(project: Project, stages: list[str], data: DataSpec, seen: WeightsSeen) -> None:
     parameters = project.parameters
     for name, value in parameters["extract"].items():
         if value < 1:
@@ -64,12 +66,12 @@ def _check_each(project: Project, stages: list[str], data: DataSpec) -> None:
         with _told(project, where):
             if kind == "pretrain":
                 own = parameters["pretrain"][run]
-                _check_training(project, own["method"], own, data)
+                _check_training(project, own["method"], own, data, seen)
             elif kind == "clusterfit":
                 own = parameters["clusterfit"][run]
-                _check_training(project, method_of(own), own, data)
+                _check_training(project, method_of(own), own, data, seen)
             elif kind == "cluster":
-                _check_cluster(project, parameters["clusterfit"][run], data)
+                _check_cluster(project, parameters["clusterfit"][run], data, seen)
             elif kind == "prepare_target":
                 _counted(project, parameters["targets"][run]["data"], parameters["seed"])
             elif protocol:
@@ -118,7 +120,7 @@ def _counted(project: Project, block: dict[str, Any], seed: int) -> tuple[int, A
     return samples, reader, settings
 
 
-def _check_training(project: Project, method: str, block: dict[str, Any], data: DataSpec) -> None:
+def _check_training(project: Project, method: str, block: dict[str, Any], data: DataSpec, seen: WeightsSeen) -> None:
     import torch
 
     from ssl_models import chunks
@@ -134,24 +136,24 @@ def _check_training(project: Project, method: str, block: dict[str, Any], data: 
         raise ValueError(f"batch_size {settings.batch_size} is over the {data.samples} training samples there are")
     require_shares(settings.batch_size, machine.get("processes", 1))
     with suppress(NeedsParts):  # which the stage itself says
-        chunks.refuse(_built(project, method, block, data), machine.get("chunk", 0))
+        chunks.refuse(_built(project, method, block, data, seen), machine.get("chunk", 0))
 
 
-def _built(project: Project, name: str, block: dict[str, Any], data: DataSpec) -> Method:
+def _built(project: Project, name: str, block: dict[str, Any], data: DataSpec, seen: WeightsSeen) -> Method:
     """The method of a run as its stage will build it, with the weights that it starts from."""
     from tasks.training.building import build_method, starting
 
-    start = starting(project.root, block)
+    start = starting(project.root, block, seen)
     if continues(block):
-        start = partial(_go_on, source=_source(project, block["source"], data).encoder, name=block["source"])
+        start = partial(_go_on, source=_source(project, block["source"], data, seen).encoder, name=block["source"])
     given = _labelled(data, block)
-    return build_method(project.parameters, name, block, given, seed=0, root=project.root, start=start)[0]
+    return build_method(project.parameters, name, block, given, seed=0, root=project.root, start=start, load=seen)[0]
 
 
-def _source(project: Project, run: str, data: DataSpec) -> Method:
+def _source(project: Project, run: str, data: DataSpec, seen: WeightsSeen) -> Method:
     """The method of a refit's source."""
     block = _block(project.parameters, run)
-    return _built(project, method_of(block), block, data)
+    return _built(project, method_of(block), block, data, seen)
 
 
 def _block(parameters: dict[str, Any], run: str) -> dict[str, Any]:
@@ -177,7 +179,7 @@ def _labelled(data: DataSpec, block: dict[str, Any]) -> DataSpec:
     return replace(data, labels=torch.arange(data.samples) % 2, classes=2, targets=targets)
 
 
-def _check_cluster(project: Project, block: dict[str, Any], data: DataSpec) -> None:
+def _check_cluster(project: Project, block: dict[str, Any], data: DataSpec, seen: WeightsSeen) -> None:
     from ssl_models.clustering import refuse_settings
     from ssl_models.encoders import encoder_class
 
@@ -187,7 +189,7 @@ def _check_cluster(project: Project, block: dict[str, Any], data: DataSpec) -> N
     shape = encoder_of(parameters, _block(parameters, source))
     try:
         if block.get("outputs") == CLASSES:
-            _check_teacher(project, source, data)
+            _check_teacher(project, source, data, seen)
             return
         dim = encoder_class(shape.pop("name")).from_data(data, **shape).dim
     except NeedsParts:  # as the training of its source says
@@ -196,9 +198,9 @@ def _check_cluster(project: Project, block: dict[str, Any], data: DataSpec) -> N
     refuse_settings((data.samples, dim), **settings, threads=parameters["machine"]["threads"])
 
 
-def _check_teacher(project: Project, source: str, data: DataSpec) -> None:
+def _check_teacher(project: Project, source: str, data: DataSpec, seen: WeightsSeen) -> None:
     """Refuses a source that has no classifier of its own."""
-    if _source(project, source, data).classifier() is None:
+    if _source(project, source, data, seen).classifier() is None:
         name = method_of(_block(project.parameters, source))
         raise ValueError(
             f"outputs is 'classes', but the method '{name}' of its source '{source}' has no classifier of the data's "

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ssl_models.weights.fitting import Fit
 
     Start = Callable[[Encoder], Fit]
+    Load = Callable[..., Fit]
 
 LOADER = "ssl_models.weights"
 """Imported where a run starts from weights; the hash of its stage then covers it (tasks/staleness/code_hash.py)."""
@@ -36,11 +37,13 @@ def build_method(
     *,
     root: Path,
     start: Start | None = None,
+    load: Load | None = None,
 ) -> tuple[Method, Fit | None]:
     """A fresh encoder and the method around it, and what came of the weights that it starts from, where it does.
 
     block: holds the hyper-parameters, among other things. root: where the paths of files start.
-    start: gives the fresh encoder its weights. Raises ValueError for weights that nothing would come of.
+    start: gives the fresh encoder its weights. load: gives a method's encoder the weights that it names itself,
+    by default `loaded`. Raises ValueError for weights that nothing would come of.
     """
     torch.manual_seed(seed)
     settings = encoder_of(parameters, block)
@@ -54,14 +57,14 @@ def build_method(
     if start is not None and method.encoder is not encoder:
         raise ValueError(f"the method '{name}' makes a network of its own, which cannot start from weights")
     if (named := method.starts_from) is not None:
-        fit = loaded(method.encoder, weights=place_of(root, named), told=named, whole=True)
+        fit = (load or loaded)(method.encoder, weights=place_of(root, named), told=named, whole=True)
     return method, fit
 
 
-def starting(root: Path, block: dict[str, Any]) -> Start | None:
-    """What gives an encoder the weights that a block's `initialise` names; None where it names none."""
+def starting(root: Path, block: dict[str, Any], load: Load | None = None) -> Start | None:
+    """What gives an encoder the weights that a block's `initialise` names; None where it names none. load: as above."""
     named = block.get(INITIALISE)
-    return None if named is None else partial(loaded, weights=place_of(root, named), told=named, whole=False)
+    return None if named is None else partial(load or loaded, weights=place_of(root, named), told=named, whole=False)
 
 
 def loaded(encoder: Encoder, *, weights: str | Path, told: str, whole: bool) -> Fit:

@@ -7,8 +7,10 @@ import pytest
 import torch
 import yaml
 
+from ssl_models import weights
 from ssl_models.encoders import build_encoder
-from tasks.checks.dry_run import check_stages
+from ssl_models.weights import reading
+from tasks.checks.dry_run import check_points, check_stages
 from tasks.project.project import Project
 from tasks.settings import params
 from tasks.settings.encoders import encoder_of, encoders, weight_files
@@ -207,6 +209,23 @@ def test_weights_that_do_not_fit_are_refused_before_the_first_stage(root, pretra
     names = ["prepare", "pretrain@mine", *(["cluster@refit", "clusterfit@refit"] if clusterfit else [])]
     with pytest.raises(ParameterError, match=message):
         check_stages(Project.given(root, content), names)
+
+
+def test_a_look_reads_the_same_weights_once_for_an_encoder_however_many_runs_take_them(root, monkeypatch):
+    begun = {"method": "simclr", "initialise": "wide4.pth"}
+    refit = {"source": "begun", "method": "rotation", "outputs": "weights"}
+    wide = {"method": "pretrained", "weights": "wide8.pth", "encoder": {"width": 8}}
+    content = parameters(
+        {"begun": begun, "again": begun | {"method": "rotation"}, "wide": wide},
+        {"first": refit, "second": refit | {"source": "first"}, "classes": {"source": "wide", "clusters": 4}},
+    )
+    read = []
+    monkeypatch.setattr(weights, "read", lambda path: read.append(path.name) or reading.read(path))
+    stages = [f"pretrain@{run}" for run in content["pretrain"]] + [f"clusterfit@{run}" for run in content["clusterfit"]]
+    check_stages(Project.given(root, content), ["prepare", *stages])
+    assert read == ["wide4.pth", "wide8.pth"]
+    check_points(Project.given(root, content), [(name, content, ["prepare", *stages]) for name in ("one", "two")])
+    assert read == ["wide4.pth", "wide8.pth"] * 2
 
 
 def test_weights_that_fit_and_refits_into_another_encoder_pass(root):

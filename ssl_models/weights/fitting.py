@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.library import Preparation
 from ssl_models.weights.reading import Group
 
 PREFIXES = (
@@ -169,13 +170,13 @@ def _as_here(name: str) -> str:
 
 
 def _fit(encoder: Encoder, group: Group, naming: Naming, weights: str) -> Fit:
-    wanted, learnt = encoder.state_dict(), {name for name, _ in encoder.named_parameters()}
+    wanted, learnt = _of_network(encoder), {name for name, _ in encoder.named_parameters()}
     tensors: dict[str, Tensor] = {}
     used, missing, shapes, resampled = set(), [], [], []
     for name, own in wanted.items():
         there = naming.there(name)
         if there is None or there not in group.tensors:
-            # The encoder's own constants are in no file of others, and older files do not count batches.
+            # Older files do not count batches.
             missing += [name] if name in learnt or (there is not None and own.is_floating_point()) else []
             continue
         used.add(there)
@@ -204,6 +205,12 @@ def _fit(encoder: Encoder, group: Group, naming: Naming, weights: str) -> Fit:
         heads=tuple(heads),
         resampled=tuple(resampled),
     )
+
+
+def _of_network(encoder: Encoder) -> dict[str, Tensor]:
+    """What an encoder saves, without what prepares its pictures: mean and deviation follow from its own settings."""
+    preparing = tuple(f"{name}." for name, part in encoder.named_modules() if isinstance(part, Preparation))
+    return {name: tensor for name, tensor in encoder.state_dict().items() if not name.startswith(preparing)}
 
 
 def _preference(place: str) -> int:

@@ -7,6 +7,7 @@ import urllib.request
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ssl_models.encoders import build_encoder
 from ssl_models.weights import load
@@ -46,6 +47,19 @@ def test_the_own_resnet_takes_torchvision_s_weights_by_their_names_there(resnet1
         assert torch.allclose(encoder(pictures), network((pictures - 0.5) / 0.25), atol=1e-4)
 
 
+@pytest.mark.parametrize(("library", "channels"), [("torchvision", 3), ("timm", 3), ("timm", 1)])
+def test_mean_and_deviation_are_those_of_the_encoders_own_settings(library, channels, tmp_path):
+    donor = build_encoder(library, model="resnet18", channels=channels).eval()
+    save_file(donor.state_dict(), tmp_path / "encoder.safetensors")
+    encoder = build_encoder(library, model="resnet18", channels=channels, normalise="own").eval()
+    fit = load(encoder, tmp_path, whole=True)
+    assert (fit.share, fit.unused) == (1.0, ("preparation.deviation", "preparation.mean"))
+    assert encoder.standardise(torch.ones(1, channels, 4, 4)).unique().tolist() == [2]
+    pictures = torch.rand(2, channels, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(encoder(pictures), donor.network((pictures - 0.5) / 0.25), atol=1e-4)
+
+
 def test_a_vit_of_another_size_has_its_positions_resampled_as_timm_does(tmp_path):
     from timm.layers import resample_abs_pos_embed
 
@@ -76,7 +90,7 @@ def test_an_unknown_name_is_refused_with_the_closest(library, name, message):
 
 
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
-def test_where_there_is_no_network_that_is_said_with_the_way_out(library, monkeypatch, tmp_path):
+def test_where_there_is_no_network_that_is_said_with_the_way_out(library, monkeypatch, tmp_path, capsys):
     def refuse(*_, **__):
         raise urllib.error.URLError("no network")
 
@@ -88,3 +102,5 @@ def test_where_there_is_no_network_that_is_said_with_the_way_out(library, monkey
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=rf"{library}'s 'resnet18' could not be fetched from .* give the file"):
         load(build_encoder(library, model="resnet18"), DEFAULT)
+    said = f"fetching the weights DEFAULT of {library} model resnet18, where they are not here yet\n"
+    assert capsys.readouterr().out.startswith(said)

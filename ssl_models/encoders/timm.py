@@ -61,6 +61,8 @@ class Timm(Encoder):
         super().__init__()
         require_settings(size=size, normalise=normalise)
         require_options(options or {}, TAKEN)
+        if (options or {}).get("global_pool") == "":
+            raise ValueError("encoder options.global_pool is '', which gives maps and no vectors; name one, as avg")
         with installed("timm"):
             import timm
         require_known(self.name, model.partition(".")[0], timm.list_models())

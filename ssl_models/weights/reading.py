@@ -43,7 +43,19 @@ def read(path: Path) -> list[Group]:
     groups = list(_groups(content))
     if not groups:
         raise ValueError(f"weights {path}: there are no named tensors in it, such as a state_dict has")
+    for group in groups:
+        for name, tensor in group.tensors.items():
+            if not _is_plain(tensor):
+                raise ValueError(
+                    f"weights {path}: '{name}' is a sparse, nested, quantised or empty (meta) tensor; save it as an "
+                    "ordinary one, as tensor.to_dense() or tensor.dequantize() gives it, or leave it out"
+                )
     return groups
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor holds a number for each of its places."""
+    return tensor.layout == torch.strided and not (tensor.is_nested or tensor.is_quantized or tensor.is_meta)
 
 
 def _safe(file: Path) -> Mapping[str, Tensor]:

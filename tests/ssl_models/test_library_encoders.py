@@ -163,6 +163,7 @@ def test_only_pictures_stay_channels_last() -> None:
             {"model": "test_vit", "normalise": "none"},
             "'none'; choose one of auto, own",
         ),
+        ("timm", (3, 32, 32), {"model": "test_vit", "options": {"global_pool": ""}}, "global_pool is '', .* as avg"),
         ("timm", (3, 32, 32), {"model": "test_vit", "size": -1}, "size is -1; it must be at least 1, or 0"),
     ],
 )

@@ -132,6 +132,12 @@ class Evil:
             r"weights of another network: they give 0% .*'resnet'; 90% is the",
         ),
         ({"weights": [1, 2]}, "weights.pt", "there are no named tensors in it"),
+        (
+            {"a": torch.eye(3).to_sparse()},
+            "weights.pth",
+            r"weights\.pth: 'a' is a sparse, .* tensor; save it .*to_dense\(\)",
+        ),
+        ({"b": torch.zeros(3, device="meta")}, "weights.pth", "'b' is a sparse, nested, quantised or empty"),
         (torch.zeros(3), "weights.pt", "there are no named tensors in it"),
         ({"model": Evil()}, "weights.ckpt", r"it holds more than tensors.*torch\.save\(model\.state_dict"),
         (collections.Counter(), "weights.npz", r"a file of weights ends in \.safetensors, \.pth"),

@@ -122,7 +122,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(computing.feeding, "room", lambda device: 400 * 10**6 if device == GPU else 0)
     monkeypatch.setattr(computing, "Training", lambda _, parts, own, **__: (len(parts[0]), own.batch_size, own.epochs))
 
-    def largest(trial, samples, device, *, held, **_):
+    def largest(trial, samples, _, *, held, **__):
         seen.update(samples=samples, held=held, trials=[trial(8), trial(512)])
         return 8
 

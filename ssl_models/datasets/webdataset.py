@@ -110,4 +110,4 @@ def _listed(source: str, column: str, labels: str, group: str, test_fraction: fl
         seed=seed,
         folders=len(in_tars.files_of(source)[0]) == 1 and not found.pictures[0].split,
     )
-    return label_sets.in_order(listing, found)
+    return label_sets.in_source_order(listing, found)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy import ndarray
 
 from ssl_models.datasets._common import pictures
-from ssl_models.datasets._pictures.rows import Rows
 from ssl_models.datasets._pictures.square import Range
+from ssl_models.datasets._pictures.writer import Writer
 
 IN_MEMORY = 2**26
 """Bytes of such pictures that are kept in memory; more of them go to a file."""
@@ -27,11 +27,11 @@ class Ranges:
 
     def __init__(self, kept: SpooledTemporaryFile[bytes], side: int) -> None:
         self._kept, self._side = kept, side
-        self._places: list[tuple[Rows, int, bool]] = []
+        self._places: list[tuple[Writer, int, bool]] = []
         self._largest: int | None = None
         self._floats: tuple[float, float] | None = None
 
-    def keep(self, rows: Rows, position: int, values: ndarray, span: Range) -> None:
+    def keep(self, rows: Writer, position: int, values: ndarray, span: Range) -> None:
         """values: (side, side) float32, of a picture whose values have that range."""
         self._kept.write(values.tobytes())
         self._places.append((rows, position, span.floats))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from ssl_models.datasets._common import files, pictures
+from ssl_models.datasets._common.scaling import told_of_colours
 from ssl_models.datasets._common.split import LeftOut
 from ssl_models.datasets._pictures.square import Square
 
@@ -57,7 +58,7 @@ class Facts:
 
     def notes(self) -> tuple[str, ...]:
         """How they differ from what their user may expect."""
-        told = list(pictures.told_of_colours(self._colours))
+        told = list(told_of_colours(self._colours))
         if self._smaller:
             be, was = ("picture is", "was") if self._smaller == 1 else ("pictures are", "were")
             told.append(f"{self._smaller:,} {be} smaller than {self.side} pixels and {was} enlarged")

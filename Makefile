@@ -27,8 +27,8 @@ methods: $(READY)  ## files a run of all methods (make run RUNS=all) and writes 
 tables: $(READY)  ## keeps this data set's scores in results/ and writes the README's tables from them
 	@$(ACTIVE) python -m benchmarks.tables && $(ACTIVE) python -m benchmarks.studies
 
-lock:  ## resolves requirements.in into requirements.txt (versions only)
-	@$(BIN)/uv pip compile --no-header --no-annotate --universal --python-version 3.11 -q requirements.in -o requirements.txt
+lock:  ## resolves requirements*.in into requirements.txt (versions only)
+	@$(BIN)/uv pip compile --no-header --no-annotate --universal --python-version 3.11 -q requirements.in requirements-heic.in -o requirements.txt
 
 $(READY): requirements.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Covey needs Python 3.11 or newer, as python3 or make PYTHON=..."; exit 1; }

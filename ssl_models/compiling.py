@@ -13,6 +13,7 @@ from torch import nn
 
 from ssl_models.chunks import divisible
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.errors import first_line
 from ssl_models.parallel.processes import world
 
 CHOICES = (True, False, "auto")
@@ -64,11 +65,7 @@ def _with_way_back(function: Callable[..., Any], tell: Callable[[str], None]) ->
             if isinstance(error.__cause__, (MemoryError, torch.OutOfMemoryError)):
                 raise
             fast = None
-            tell(f"torch.compile failed ({_first_line(error)}); the encoder runs as it is (machine.compile: off)")
+            tell(f"torch.compile failed ({first_line(error, 200)}); the encoder runs as it is (machine.compile: off)")
             return function(*inputs)
 
     return run
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,4 +1,7 @@
-"""Errors for data or an encoder that a method or a protocol cannot be applied to: a finding, and no mistake."""
+"""Errors for data or an encoder that a method or a protocol cannot be applied to: a finding, and no mistake.
+
+And what is said of the errors of others.
+"""
 
 from __future__ import annotations
 
@@ -33,3 +36,8 @@ class NeedsSamples(DoesNotApply):
 
 class Collapsed(DoesNotApply):
     """The encoder gives the same features for all samples."""
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    """The beginning of a message, or the error's name where it has none; torch goes on for paragraphs."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -173,7 +174,13 @@ def test_every_module_says_what_it_is():
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
-    lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.in").read_text().splitlines()]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    dynamic = project["tool"]["setuptools"]["dynamic"]
+    files = [
+        name for one in (dynamic["dependencies"], *dynamic["optional-dependencies"].values()) for name in one["file"]
+    ]
+    assert sorted(files) == sorted(path.name for path in ROOT.glob("requirements*.in"))
+    lines = [line.partition("#")[0].strip() for name in files for line in (ROOT / name).read_text().splitlines()]
     declared = {line.translate(str.maketrans("<>=~", "    ")).split()[0].lower() for line in lines if line}
     owners = packages_distributions()
     used = {other.partition(".")[0] for path in EVERY.values() for other in imports(path)}

@@ -103,4 +103,4 @@ def _listed(source: str, column: str, labels: str, group: str, test_fraction: fl
     listing = arrangement.arranged(
         found, source=source, labels=labels, group=group, test_fraction=test_fraction, seed=seed, folders=False
     )
-    return label_sets.in_order(listing, found)
+    return label_sets.in_source_order(listing, found)

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from ssl_models.cores import cores
 from ssl_models.datasets._common import pictures
-from ssl_models.datasets._common.pictures import Greys
+from ssl_models.datasets._common.scaling import Depths, in_one_range
 from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 from ssl_models.datasets._voc import annotation as annotated
 from ssl_models.datasets._voc import frame, layout
@@ -53,7 +53,7 @@ def load(
     xmin - 1 to xmax. Pictures are turned upright as EXIF says. The annotation's <size> tells whether its boxes were
     drawn before or after that, and whether the picture was resized since; the boxes follow (_voc/frame.py), and
     `Dataset.notes` counts such pictures. Of images of one name the first by suffix is taken. Greys of more than 8 bits
-    are scaled by the bits that the largest value of the data set has.
+    are scaled by the bits that the largest value of the data set has, floating-point numbers by its range.
 
     The first of these that exists is read: `source`, where it is a folder with Annotations/, JPEGImages/ and
     ImageSets/Main/, or one or two levels above such folders, which are joined (VOC2007 and VOC2012: "07+12");
@@ -71,16 +71,16 @@ def load(
     """
     _check_size(size)
     listing = layout.find(source, archive, train, test)
-    found, notes = pictures.in_one_range(partial(_dataset, listing, size))
+    found, notes = in_one_range(partial(_dataset, listing, size))
     return replace(found, notes=(*found.notes, *notes))
 
 
-def _dataset(listing: Listing, size: int, greys: Greys) -> Dataset:
+def _dataset(listing: Listing, size: int, depths: Depths) -> Dataset:
     skipped = list(listing.skipped)
     reads = []
     for name, listed in (("training", listing.train), ("test", listing.test)):
         with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
-            found = list(pool.map(partial(_read, size=size, greys=greys), listed))
+            found = list(pool.map(partial(_read, size=size, depths=depths), listed))
         skipped += [text for read in found for text in read.skipped]
         reads.append([read for read in found if read.image is not None])
         if not reads[-1]:
@@ -125,7 +125,7 @@ def letterbox(image: Image, whole: ndarray, size: int) -> tuple[ndarray, ndarray
     return np.asarray(square).transpose(2, 0, 1), inner / whole, offset
 
 
-def _read(listed: Listed, size: int, greys: Greys) -> _Read:
+def _read(listed: Listed, size: int, depths: Depths) -> _Read:
     """One picture and its boxes, which lie in [0, size]. Errors are returned as texts."""
     try:
         annotation = annotated.parse(layout.content(listed.annotation))
@@ -138,7 +138,7 @@ def _read(listed: Listed, size: int, greys: Greys) -> _Read:
             counted = frame.find(annotation, stored, orientation)
             whole = np.array(stored[::-1] if sideways else stored)
             image.draft(None, (2 * size, 2 * size))  # a JPEG far larger than that is decoded at a fraction of its size
-            picture, scale, offset = letterbox(pictures.as_rgb(image, greys, upright=True), whole, size)
+            picture, scale, offset = letterbox(pictures.as_rgb(image, depths, upright=True), whole, size)
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises many types for broken files

@@ -100,7 +100,8 @@ def side(*, source: str, column: str = "", **_: object) -> int | None:
 
 def _listed(source: str, column: str, labels: str, group: str, test_fraction: float, seed: int) -> Listing:
     arrangement.check_fraction(test_fraction)
-    found = in_tars.find(source, column=column)
+    tars = in_tars.files_of(source)
+    found = in_tars.find_in(tars, source, column=column)
     listing = arrangement.arranged(
         found,
         source=source,
@@ -108,6 +109,6 @@ def _listed(source: str, column: str, labels: str, group: str, test_fraction: fl
         group=group,
         test_fraction=test_fraction,
         seed=seed,
-        folders=len(in_tars.files_of(source)[0]) == 1 and not found.pictures[0].split,
+        folders=len(tars[0]) == 1 and not found.pictures[0].split,
     )
-    return label_sets.in_order(listing, found)
+    return label_sets.in_source_order(listing, found)

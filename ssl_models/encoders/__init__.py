@@ -7,6 +7,9 @@ from typing import Any
 
 from ssl_models.encoders.encoder import Encoder
 
+SAVED = "encoder.safetensors"
+"""What the folder of a trained encoder holds its weights in."""
+
 
 def encoder_class(name: str) -> type[Encoder]:
     """The class that `ssl_models/encoders/<name>.py` offers as ENCODER."""

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ssl_models.errors import first_line
+
 NORMALISATIONS = ("auto", "own")
 OWN = (0.5,), (0.25,)
 """The mean and deviation that the own encoders take out."""
@@ -61,7 +63,7 @@ def built(encoder: str, make: Callable[..., Any], model: str, options: Mapping[s
     try:
         return make(model, **options)
     except (TypeError, ValueError, AssertionError, RuntimeError, KeyError, AttributeError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         given = ", ".join(f"{name} {value}" for name, value in options.items()) or "its defaults"
         raise ValueError(f"encoder model '{model}' of {encoder} cannot be made with {given}: {reason}") from error
 

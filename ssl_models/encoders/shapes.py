@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.errors import first_line
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -27,7 +28,7 @@ def require_input(encoder: Encoder, shape: tuple[int, ...], what: str) -> None:
     try:
         map_shapes(encoder, shape)
     except (RuntimeError, ValueError, AssertionError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         model = f", model '{encoder.settings['model']}'," if "model" in encoder.settings else ""
         raise ValueError(
             f"the encoder '{encoder.name}'{model} cannot take {what} of {shape[1]} x {shape[2]} px ({reason}); give "

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.errors import first_line
 from ssl_models.parallel.processes import rank
 from ssl_models.weights.reading import Group
 
@@ -44,7 +45,7 @@ def fetched(encoder: Encoder, name: str) -> list[Group]:
         with torch.random.fork_rng(devices=[]):
             return [Group("", fetch(name))]
     except Exception as error:  # each library and each way of fetching has errors of its own
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        said = first_line(error, 160)
         raise FileNotFoundError(
             f"weights '{name}': those of {encoder.name}'s '{model}' could not be fetched from {known[name]} ({said}). "
             "Where there is no network, fetch them on another machine and give the file: `weights: FILE`"

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ssl_models.encoders import SAVED
+from ssl_models.errors import first_line
+
 SAFE = ".safetensors"
 PICKLED = (".pth", ".pt", ".bin", ".ckpt", ".tar")
-ENCODER = "encoder.safetensors"
-"""What the folder of a trained encoder holds its weights in."""
 DEEPEST = 3
 """So many mappings inside one another are looked into: a checkpoint holds the network besides an optimiser's state."""
 
@@ -33,9 +34,9 @@ def read(path: Path) -> list[Group]:
 
     Raises FileNotFoundError where there is none, ValueError for a file without tensors or that cannot be read safely.
     """
-    file = path / ENCODER if path.is_dir() else path
+    file = path / SAVED if path.is_dir() else path
     if not file.is_file():
-        hint = f"the folder holds no {ENCODER}" if path.is_dir() else "there is no such file"
+        hint = f"the folder holds no {SAVED}" if path.is_dir() else "there is no such file"
         raise FileNotFoundError(f"weights {path}: {hint}")
     if file.suffix not in (SAFE, *PICKLED):
         raise ValueError(f"weights {path}: a file of weights ends in {', '.join((SAFE, *PICKLED))}")
@@ -65,7 +66,7 @@ def _safe(file: Path) -> Mapping[str, Tensor]:
     try:
         return load_file(file)
     except SafetensorError as error:
-        raise ValueError(f"weights {file}: this is no whole safetensors file ({_first_line(error)})") from error
+        raise ValueError(f"weights {file}: this is no whole safetensors file ({first_line(error, 120)})") from error
 
 
 def _pickled(file: Path) -> Any:
@@ -79,9 +80,9 @@ def _pickled(file: Path) -> Any:
                 f"weights {file}: it holds more than tensors, and reading that would run code of the file. Save the "
                 "tensors alone: torch.save(model.state_dict(), FILE)"
             ) from error
-        raise ValueError(f"weights {file}: it cannot be read ({_first_line(error)})") from error
+        raise ValueError(f"weights {file}: it cannot be read ({first_line(error, 120)})") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ValueError(f"weights {file}: it cannot be read, or was cut short ({_first_line(error)})") from error
+        raise ValueError(f"weights {file}: it cannot be read, or was cut short ({first_line(error, 120)})") from error
 
 
 def _groups(content: Any, place: str = "", depth: int = 0) -> Iterator[Group]:
@@ -93,7 +94,3 @@ def _groups(content: Any, place: str = "", depth: int = 0) -> Iterator[Group]:
     if depth < DEEPEST:
         for name, value in named.items():
             yield from _groups(value, f"{place}/{name}" if place else name, depth + 1)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ssl_models.datasets._common.split import IMAGES
 from ssl_models.errors import NeedsLabels, NeedsTruth
 from ssl_models.rows import Samples, middle, open_rows
 from tasks.artifacts.tables import read_table, write_table
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from ssl_models.datasets._common.split import Dataset, Origin, Split
 
 LABELS, FACTORS, ORIGIN = "labels", "factors", "origin"
-PICTURES = ("images",)
-"""Parts that may be stored larger than they are used."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ class Stored:
 
 def _used(part: str, stored: Tensor, size: int | None) -> list[int]:
     """The shape of a part as it is used, of a data set whose pictures are used at `size`."""
-    return [*stored.shape[1:-2], size, size] if size and part in PICTURES else list(stored.shape[1:])
+    return [*stored.shape[1:-2], size, size] if size and part == IMAGES else list(stored.shape[1:])
 
 
 def _write_origin(path: Path, origin: Origin) -> None:

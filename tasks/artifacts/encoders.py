@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ssl_models.encoders.encoder import Encoder
     from ssl_models.method import Method
 
-WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
+DESCRIPTION = "encoder.json"
 
 
 def write_encoder(folder: Path, method: Method, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -23,9 +23,11 @@ def write_encoder(folder: Path, method: Method, shapes: Mapping[str, tuple[int, 
     """
     from safetensors.torch import save_file
 
+    from ssl_models.encoders import SAVED
+
     folder.mkdir(parents=True, exist_ok=True)
     encoder, head = method.encoder, method.classifier()
-    for name, module in ((WEIGHTS, encoder), (HEAD, head)):
+    for name, module in ((SAVED, encoder), (HEAD, head)):
         if module is not None:
             tensors = {key: value.contiguous().cpu() for key, value in module.state_dict().items()}
             with whole_file(folder / name) as temporary:
@@ -38,7 +40,7 @@ def read_encoder(folder: Path) -> Encoder:
     """The encoder in `folder`, on the CPU and in evaluation mode. Raises FileNotFoundError where there is none."""
     from safetensors.torch import load_file
 
-    from ssl_models.encoders import build_encoder
+    from ssl_models.encoders import SAVED, build_encoder
 
     description = folder / DESCRIPTION
     if not description.exists():
@@ -46,8 +48,8 @@ def read_encoder(folder: Path) -> Encoder:
     content = read_json(description)
     with legible(description):
         encoder = build_encoder(content["name"], **content["settings"])
-    with legible(folder / WEIGHTS):
-        encoder.load_state_dict(load_file(folder / WEIGHTS))
+    with legible(folder / SAVED):
+        encoder.load_state_dict(load_file(folder / SAVED))
     return encoder.eval()
 
 

@@ -13,6 +13,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssl_models.errors import first_line
 from tasks.process import disks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +56,7 @@ def explain(
         return Fault(disks.sentence(root, error), final=True)
     if is_out_of_memory(error):
         advice = memory or "run fewer stages at once (`covey run --jobs 1`)"
-        return Fault(f"out of memory ({_first_line(error)}); {advice}", final=True)
+        return Fault(f"out of memory ({first_line(error)}); {advice}", final=True)
     if isinstance(error, SyntaxError) and error.filename and _in_plug_in(error.filename):
         return Fault(of_source(Path(error.filename), error), final=True)
     frames = traceback.extract_tb(error.__traceback__)
@@ -96,7 +97,7 @@ def _of_code(error: Exception, own: list[traceback.FrameSummary], last: tracebac
     """
     first = own[0].filename if isinstance(error, RuntimeError) and not _raises(last) else own[-1].filename
     named = [frame for frame in own if frame.filename == first][-1]
-    head = f"{_place(named)}: {type(error).__name__}: {_first_line(error)}"
+    head = f"{_place(named)}: {type(error).__name__}: {first_line(error)}"
     if shown(named.filename) in CALLERS:
         return f"{head}; {CONTRACT} says what a method must give"
     return "\n".join([head, *(f"    {_place(frame)}\n        {frame.line}" for frame in own[-FRAMES:])])
@@ -137,9 +138,3 @@ def is_out_of_memory(error: Exception) -> bool:
 def is_of_gpu(error: Exception) -> bool:
     """Whether an error for want of memory speaks of a GPU's."""
     return any(word in str(error) for word in ("CUDA", "cuDNN", "CUDNN", "CUBLAS", "HIP"))
-
-
-def _first_line(error: Exception) -> str:
-    """The beginning of a message, or the error's name where it has none; torch goes on for paragraphs."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]

@@ -51,6 +51,11 @@ def state_of(path: Path) -> str:
     return " ".join(_states(path))
 
 
+def stat_text(found: os.stat_result) -> str:
+    """Size, times and inode: the system changes one whenever the file changes."""
+    return f"{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}.{found.st_ino}"
+
+
 def _states(path: Path) -> Iterator[str]:
     try:
         found = path.stat()
@@ -58,7 +63,7 @@ def _states(path: Path) -> Iterator[str]:
         yield "missing"
         return
     if not path.is_dir():
-        yield f"{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}.{found.st_ino}"
+        yield stat_text(found)
         return
     with os.scandir(path) as members:
         for member in sorted(members, key=lambda entry: entry.name):

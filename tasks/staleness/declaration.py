@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from tasks.process import files
-from tasks.process.files import is_temporary
+from tasks.process.files import is_temporary, stat_text
 from tasks.project import paths
 from tasks.project.project import Project
 from tasks.settings.schema import parse_yaml
 from tasks.staleness import code_hash, pipeline
 from tasks.staleness.graph import Stage
-from tasks.staleness.known_hashes import KnownHashes, state_of
+from tasks.staleness.known_hashes import KnownHashes
 
 LARGE = 2**20
 """Bytes from which on the hash of a file is kept in the project's database."""
@@ -132,8 +132,8 @@ def _hash(path: Path, members: list[Path], known: KnownHashes) -> str:
 def _hash_file(path: Path, known: KnownHashes) -> str:
     found = os.stat(path)
     if found.st_size >= LARGE:
-        return known.hash_of(os.fsencode(path), state_of(found))
-    return _hash_small(path, state_of(found))
+        return known.hash_of(os.fsencode(path), stat_text(found))
+    return _hash_small(path, stat_text(found))
 
 
 @lru_cache(maxsize=100_000)

@@ -6,7 +6,6 @@ A file whose state is as it was is not read again, by whichever process.
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -18,11 +17,6 @@ HASHES = "hashes.db"
 _OLDEST_TRUSTED = 2 * 10**9
 """Nanoseconds: a file changed so shortly before it was read could change again within the same tick of the clock."""
 _AT_ONCE = 500
-
-
-def state_of(found: os.stat_result) -> str:
-    """What the system changes whenever the file changes."""
-    return f"{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}.{found.st_ino}"
 
 
 class KnownHashes:

@@ -25,7 +25,7 @@ from typing import Any
 from tasks.process import files
 from tasks.project.project import Project
 from tasks.settings import readers
-from tasks.staleness.known_hashes import KnownHashes, state_of
+from tasks.staleness.known_hashes import KnownHashes
 
 MISSING, CIRCLE, UNREADABLE, SPECIAL, NAMED = "missing", "circle", "unreadable", "special", "named"
 """What stands for the content of: no file; a link to a folder above it; a file without permission; a pipe, a device;
@@ -111,7 +111,7 @@ def _walked(path: bytes, name: bytes, above: tuple[tuple[int, int], ...]) -> Ite
         yield Listed(name, path, CIRCLE if error.errno == errno.ELOOP else MISSING)
         return
     if not stat.S_ISDIR(found.st_mode):
-        yield Listed(name, path, state_of(found) if stat.S_ISREG(found.st_mode) else SPECIAL)
+        yield Listed(name, path, files.stat_text(found) if stat.S_ISREG(found.st_mode) else SPECIAL)
         return
     place = (found.st_dev, found.st_ino)
     if place in above:
@@ -135,7 +135,7 @@ def _state(path: Path) -> str:
         found = os.stat(path)
     except OSError as error:
         return CIRCLE if error.errno == errno.ELOOP else MISSING
-    return state_of(found) if stat.S_ISREG(found.st_mode) else SPECIAL
+    return files.stat_text(found) if stat.S_ISREG(found.st_mode) else SPECIAL
 
 
 def _content(known: KnownHashes, entry: Listed) -> str:
@@ -192,6 +192,6 @@ def _states(folders: Iterable[str]) -> dict[str, str]:
 
 def _state_of_folder(folder: str) -> str:
     try:
-        return state_of(os.stat(folder))
+        return files.stat_text(os.stat(folder))
     except OSError:
         return MISSING

@@ -29,7 +29,6 @@ from tasks.sweeps import settings as sweep_settings
 from tasks.sweeps.settings import Sweep
 
 RECORDS = "points"
-SCRATCH = ("dvc.yaml", paths.CODE)
 
 
 @dataclass(frozen=True)

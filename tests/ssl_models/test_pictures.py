@@ -10,7 +10,7 @@ from PIL import Image
 
 from ssl_models.datasets import folder, voc
 from ssl_models.datasets._common import pictures
-from ssl_models.datasets._common.pictures import Greys
+from ssl_models.datasets._common.scaling import Depths, in_one_range
 from ssl_models.datasets._pose import pose
 from ssl_models.datasets._pose.pose import Person
 from tests.ssl_models.pictures import shown
@@ -40,7 +40,9 @@ from_folder = partial(shown, size=SIDE)
 
 def from_voc(path):
     listed = voc.Listed("a.xml", b"<annotation/>", path)
-    return voc._read(listed, SIDE, Greys()).image.transpose(1, 2, 0)
+    read, _ = in_one_range(partial(voc._read, listed, SIDE))
+    assert not read.skipped
+    return read.image.transpose(1, 2, 0)
 
 
 def from_pose(path):
@@ -132,11 +134,20 @@ def png_of_48_bits(value):
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def test_floating_point_numbers_are_refused_by_those_who_read_each_picture_by_itself(tmp_path):
-    path = save(tmp_path / "a.tif", np.ones((SIDE, SIDE), np.float32))
-    assert "floating-point" in voc._read(voc.Listed("a.xml", b"<annotation/>", path), SIDE, Greys()).skipped[0]
-    with pytest.raises(ValueError, match="floating-point"):
-        from_pose(path)
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(("low", "high"), [(-3.0, 5.0), (0.0, 1.0), (0.0, 60_000.0)])
+def test_floating_point_numbers_go_from_black_to_white_for_all(tmp_path, reader, low, high):
+    values = np.repeat(ramp(low, high).astype(np.float32)[None], SIDE, 0)
+    got = reader(save(tmp_path / "a.tif", values))
+    known = ((values - low) / (high - low) * 255).round().astype(np.uint8)
+    assert (got == reader(save(tmp_path / "b.png", known))).all()
+
+
+@pytest.mark.parametrize("reader", [from_voc, from_pose])
+def test_numbers_that_are_not_finite_are_left_out_by_those_who_scale_first(tmp_path, reader):
+    path = save(tmp_path / "a.tif", np.full((SIDE, SIDE), np.nan, np.float32))
+    with pytest.raises((ValueError, AssertionError), match="floating-point numbers are not finite"):
+        reader(path)
 
 
 def test_a_decompression_bomb_is_an_error_that_names_the_file(tmp_path, monkeypatch):
@@ -188,6 +199,6 @@ def test_pictures_of_rare_suffixes_are_read(tmp_path, suffix, form):
 def test_bytes_and_files_are_decoded_alike(tmp_path):
     path = save(tmp_path / "a.png", np.arange(SIDE * SIDE, dtype=np.uint8).reshape(SIDE, SIDE))
     with pictures.opened(io.BytesIO(path.read_bytes()).getvalue()) as image:
-        known = np.asarray(pictures.as_rgb(image, Greys(), upright=True))
+        known = np.asarray(pictures.as_rgb(image, Depths(), upright=True))
     assert (shown(path, SIDE) == known).all()
     assert (shown(path.read_bytes(), SIDE) == known).all()

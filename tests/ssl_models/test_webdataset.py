@@ -214,3 +214,12 @@ def test_one_tar_of_class_folders_is_read_as_its_folder(tmp_path):
     assert (len(data.train), len(data.test)) == (8, 2)
     assert data.size == 8
     assert data.train.images.shape[-1] == 9
+
+
+def test_the_tars_of_a_source_are_looked_for_once_a_listing(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.tar", [("1.png", png(1)), ("2.png", png(2))])
+    asked, files_of = [], in_tars.files_of
+    monkeypatch.setattr(in_tars, "files_of", lambda source: asked.append(source) or files_of(source))
+    assert webdataset.count(source=str(tmp_path)) == (3, 1)
+    assert asked == [str(tmp_path)]

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tasks.process.files import read_json, state_of, write_json
+from tasks.process.files import read_json, stat_text, state_of, write_json
 
 
 @pytest.fixture
@@ -61,6 +61,12 @@ def test_every_change_of_a_folder_is_another_state(folder, change):
     assert state_of(folder) == before
     change(folder)
     assert state_of(folder) != before
+
+
+def test_a_file_s_state_is_the_text_of_its_stat(folder):
+    found = (folder / "one").stat()
+    assert state_of(folder / "one") == stat_text(found)
+    assert stat_text(found).split(".")[1:3] == [str(found.st_mtime_ns), str(found.st_ctime_ns)]
 
 
 def test_a_file_has_a_state_of_its_own(folder):

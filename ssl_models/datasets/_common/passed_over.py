@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 
-from ssl_models.datasets._common import files
 from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.tally import Tally
 
 NO_SUFFIX = "no suffix of "
 """How the reason begins that a file's suffix is none of those that are read."""
@@ -25,31 +24,20 @@ class PassedOver:
 
     def __init__(self, what: str = "a picture") -> None:
         self._reason = f"{NO_SUFFIX}{what} that is read"
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._examples: dict[tuple[str, str], str] = {}
+        self._tally = Tally()
 
     def add(self, name: str) -> None:
         """A file whose suffix is none of those that are read; with or without the folders that it lies in."""
         if not name.rpartition("/")[2].startswith("."):
-            self._add(name, self._reason, os.path.splitext(name)[1].lower())
+            self._tally.add(name, self._reason)
 
     def add_unreadable(self, name: str, reason: str, suffix: str) -> None:
         """A file that would be read by its suffix, but for a fault."""
-        self._add(name, reason, suffix)
-
-    def _add(self, name: str, reason: str, suffix: str) -> None:
-        key = (suffix, reason)
-        self._counts[key] += 1
-        if key not in self._examples:
-            self._examples[key] = name
+        self._tally.add(name, reason, suffix)
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """By suffix and reason."""
-        counted = sorted((files.printable(suffix), reason, suffix) for suffix, reason in self._counts)
-        return tuple(
-            LeftOut(shown, why, self._counts[suffix, why], files.printable(self._examples[suffix, why]))
-            for shown, why, suffix in counted
-        )
+        return self._tally.left_out()
 
     def notes(self) -> tuple[str, ...]:
         """Such as "24 files of .mov passed over: no suffix of a picture that is read"."""

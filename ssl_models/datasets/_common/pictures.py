@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy import ndarray
 
 from ssl_models.datasets._common import files
+from ssl_models.datasets._common.scaling import Depths, Range, Scale
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,87 +34,13 @@ NEEDS_HEIF = "needs pillow-heif: pip install pillow-heif"
 NEEDS_AVIF = "needs a Pillow that reads AVIF: pip install --upgrade pillow"
 MOST_PIXELS = 2**26 * 4 // 3
 """Pillow's own bound (Image.MAX_IMAGE_PIXELS), beyond which it warns of a decompression bomb."""
-SENSORS = (8, 10, 12, 14, 16)
-"""Bits that cameras give; greys of 16 bits hold one of these, and greys of 32 bits any number of bits above."""
 FULL_SCALE = ("PPM", "JPEG2000")
 """Formats that state their depth and that Pillow therefore scales to 16 bits by itself."""
-DARK = 64
-"""Of 255, what 14 bits reach in the upper 8 of 16."""
 ORIENTATION = 0x0112
 """EXIF's entry of how a picture is turned to be upright: 1 to 8."""
 
 CUT_OFF = ("truncated", "end of file", "not enough image data")
 """What Pillow and pillow-heif say of files that stop too early."""
-
-T = TypeVar("T")
-
-
-@dataclass
-class Greys:
-    """How many bits the greys of more than 8 bits have in a data set, and the largest values met while decoding.
-
-    colours: the largest value of each picture with 16 bits a colour, of which Pillow reads the upper 8.
-    """
-
-    bits: int = 16
-    largest: list[int] = field(default_factory=list)
-    colours: list[int] = field(default_factory=list)
-
-    def of_8_bits(self, image: Image, form: str | None) -> Image:
-        """A grey picture of integers, 2 ** bits - 1 as white; values below 0 are black, larger ones white.
-
-        form: of the file, as Pillow calls it.
-        """
-        from PIL import Image as pillow  # noqa: N813 - `Image` is the annotation
-
-        values, bits = np.asarray(image).astype(np.int64), 16
-        if form not in FULL_SCALE:
-            self.largest.append(int(values.max()))
-            bits = self.bits
-        white = 2**bits - 1
-        return pillow.fromarray((np.clip(values, 0, white) * 255 // white).astype(np.uint8))
-
-
-def in_one_range(read: Callable[[Greys], T]) -> tuple[T, tuple[str, ...]]:
-    """What `read` gives, with the bits of the whole data set's greys; and a note where these are not the usual 16.
-
-    12 bits in files of 16 would be all but black, and each picture scaled by itself would lose which one is brighter.
-    So the largest value in the data set tells the bits. `read` is called again where they are not 16.
-    """
-    greys = Greys()
-    found = read(greys)
-    largest = max(greys.largest, default=65535)
-    bits, notes = bits_of(largest), told_of_colours(greys.colours)
-    if bits == greys.bits:
-        return found, notes
-    del found  # before the pictures are there twice
-    return read(Greys(bits)), (*told_of_greys(largest), *notes)
-
-
-def bits_of(largest: int) -> int:
-    """How many bits the greys of a data set have, by the largest of their values."""
-    return next((bits for bits in SENSORS if largest < 2**bits), largest.bit_length())
-
-
-def told_of_greys(largest: int) -> tuple[str, ...]:
-    """A note of how greys of more than 8 bits were scaled, where they do not have the usual 16."""
-    if (bits := bits_of(largest)) == 16:
-        return ()
-    return (
-        f"greys of more than 8 bits: the largest value in the data set is {largest}, so they are read as {bits} bits, "
-        f"with {2**bits - 1} as white",
-    )
-
-
-def told_of_colours(largest: Sequence[int]) -> tuple[str, ...]:
-    """A note where all colours of 16 bits are dark: they cannot be scaled, as Pillow drops their lower 8 bits.
-
-    largest: of each picture, the largest of the upper 8 bits.
-    """
-    if (brightest := max(largest, default=255)) >= DARK:
-        return ()
-    told = f"their upper 8 are read, and these are at most {brightest} of 255; save them with 8 bits"
-    return (f"colours of 16 bits: {told}",)
 
 
 class Unreadable(ValueError):
@@ -202,24 +129,41 @@ def _reads_avif() -> bool:
     return bool(features.check("avif"))
 
 
-def as_rgb(image: Image, greys: Greys, *, upright: bool) -> Image:
-    """The picture in mode RGB; transparent parts lie on white. Raises ValueError for floating-point numbers.
+def deep_values(image: Image, *, upright: bool) -> ndarray | None:
+    """(H, W) of a picture whose numbers have no range of their own: greys of over 8 bits, floating point.
 
-    upright: turned as its EXIF says.
+    upright: turned as its EXIF says. Raises Unreadable for numbers that are not finite.
+    """
+    from PIL import ImageOps
+
+    greys = image.mode.startswith("I") and image.format not in FULL_SCALE  # as versions of Pillow call it: I;16, I
+    if not greys and image.mode != "F":
+        return None
+    values = np.asarray(ImageOps.exif_transpose(image) if upright and orientation(image) != 1 else image)
+    if not greys and (bad := int(values.size - np.isfinite(values).sum())):
+        told = f"{bad:,} of its {values.size:,} floating-point numbers are not finite; write numbers in their place"
+        raise Unreadable(told, "numbers that are not finite")
+    return values
+
+
+def as_rgb(image: Image, depths: Depths, *, upright: bool) -> Image:
+    """The picture in mode RGB; transparent parts lie on white. upright: turned as its EXIF says.
+
+    depths: gives the scale of numbers without a range of their own, and is told their range.
     """
     from PIL import Image as pillow  # noqa: N813 - `Image` is the annotation
     from PIL import ImageOps
 
-    form = image.format
+    if (values := deep_values(image, upright=upright)) is not None:
+        depths.meet(span := Range.of(values))
+        return pillow.fromarray(depths.scale.of_8_bits(values, floats=span.floats)).convert("RGB")
     deep = image.mode.startswith("RGB") and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
     if upright and orientation(image) != 1:
         image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits a pixel, as Pillow's versions call it: I;16, I;16B, I
-        return greys.of_8_bits(image, form).convert("RGB")
+    if image.mode.startswith("I"):  # of FULL_SCALE
+        return pillow.fromarray(Scale().of_8_bits(np.asarray(image), floats=False)).convert("RGB")
     if deep:
-        greys.colours.append(int(np.asarray(image)[..., :3].max()))
-    if image.mode == "F":
-        raise ValueError("the range of an image of floating-point numbers is unknown; save it with 8 or 16 bits")
+        depths.colours.append(int(np.asarray(image)[..., :3].max()))
     if image.has_transparency_data:
         white = pillow.new("RGBA", image.size, "white")
         return pillow.alpha_composite(white, image.convert("RGBA")).convert("RGB")

@@ -21,8 +21,8 @@ from ssl_models.datasets._pictures.arrangement import Entry, Listing
 from ssl_models.datasets._pictures.facts import Facts, Failure
 from ssl_models.datasets._pictures.found import Picture
 from ssl_models.datasets._pictures.ranges import Ranges, ranges
-from ssl_models.datasets._pictures.rows import Rows, rows
 from ssl_models.datasets._pictures.square import Square, square
+from ssl_models.datasets._pictures.writer import Writer, writer
 
 SPARE, SPARE_STORED = 2, 1.25
 """How many times as large as it is stored a JPEG is decoded at the least, see square.py. The second holds where `store`
@@ -74,7 +74,7 @@ def read(
         stack.enter_context(
             warnings.catch_warnings(action="ignore", category=UserWarning)
         )  # of Pillow, by the thousand
-        parts = [stack.enter_context(rows(len(given[name]), facts.side, _place(room, name))) for name in given]
+        parts = [stack.enter_context(writer(len(given[name]), facts.side, _place(room, name))) for name in given]
         deep = stack.enter_context(ranges(facts.side, room))
         progress = stack.enter_context(closing(Progress("decoding", sum(map(len, given.values())), "pictures")))
         found = []
@@ -104,7 +104,7 @@ def read(
 class _Taken:
     """What has been decoded of a split: its rows, and of each the entry and the size of the whole picture."""
 
-    rows: Rows
+    rows: Writer
     deep: Ranges
     entries: list[Entry] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)

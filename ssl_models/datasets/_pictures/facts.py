@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from ssl_models.datasets._common import files, pictures
+from ssl_models.datasets._common.scaling import told_of_colours
 from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.tally import Tally
 from ssl_models.datasets._pictures.square import Square
 
 
@@ -46,18 +46,15 @@ class Facts:
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """The pictures that could not be read, counted by suffix and reason."""
-        counts: Counter[tuple[str, str]] = Counter()
-        examples: dict[tuple[str, str], str] = {}
+        tally = Tally()
         for name, failure in self._failed:
             needed = failure.kind in (pictures.NEEDS_HEIF, pictures.NEEDS_AVIF)
-            key = PurePosixPath(name).suffix.lower(), failure.kind if needed else f"unreadable: {failure.kind}"
-            counts[key] += 1
-            examples.setdefault(key, name)
-        return tuple(LeftOut(*key, counts[key], examples[key]) for key in sorted(counts))
+            tally.add(name, failure.kind if needed else f"unreadable: {failure.kind}")
+        return tally.left_out()
 
     def notes(self) -> tuple[str, ...]:
         """How they differ from what their user may expect."""
-        told = list(pictures.told_of_colours(self._colours))
+        told = list(told_of_colours(self._colours))
         if self._smaller:
             be, was = ("picture is", "was") if self._smaller == 1 else ("pictures are", "were")
             told.append(f"{self._smaller:,} {be} smaller than {self.side} pixels and {was} enlarged")

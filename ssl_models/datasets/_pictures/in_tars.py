@@ -24,6 +24,8 @@ LABELS = {"cls": "cls", "label": "label", "json": "label"}
 """Suffixes of a sample's files that hold its class, and the name of that set of labels."""
 MOST_LABEL_BYTES, MOST_CLASS_NAME = 2**20, 200
 NO_LABEL = "no label in it that can be read"
+Tars = tuple[list[Path], tuple[LeftOut, ...]]
+"""What `files_of` gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,12 @@ def find(source: str | Path, *, column: str = "") -> Found:
     compressed or damaged one, one with no file or no picture in it, two samples of one name in a tar, and several
     pictures in a sample where `column` names none.
     """
-    paths, left_out = files_of(source)
+    return find_in(files_of(source), source, column=column)
+
+
+def find_in(tars: Tars, source: str | Path, *, column: str = "") -> Found:
+    """As `find`, where `files_of` has been asked for the tars already."""
+    paths, left_out = tars
     return _found(shards.stamped(paths), root_of(source, paths), left_out, column.removeprefix(".").lower())
 
 
@@ -92,7 +99,7 @@ def _found(stamps: shards.Stamps, root: Path, left_out: tuple[LeftOut, ...], col
     return Found(pictures, what, (*left_out, *left.left_out()), tuple(skipped), (*notes, *others))
 
 
-def files_of(source: str | Path) -> tuple[list[Path], tuple[LeftOut, ...]]:
+def files_of(source: str | Path) -> Tars:
     """The tars that `find` reads, and what else lies between them in a folder."""
     paths = shards.expanded(source)
     left_out: tuple[LeftOut, ...] = ()

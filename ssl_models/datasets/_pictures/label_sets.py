@@ -39,7 +39,7 @@ def complete(pictures: Sequence[Picture]) -> tuple[list[Picture], tuple[str, ...
     return found, notes
 
 
-def in_order(listing: Listing, found: Found) -> Listing:
+def in_source_order(listing: Listing, found: Found) -> Listing:
     """The listing with the pictures of each split in the source's order: class by class, files would be read anew."""
     place = {picture.name: number for number, picture in enumerate(found.pictures)}
     train, test = (sorted(split, key=lambda entry: place[entry.name]) for split in (listing.train, listing.test))

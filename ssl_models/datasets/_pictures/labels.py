@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssl_models.datasets._common import files
 from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.tally import Tally
 from ssl_models.datasets._pictures import tables
 from ssl_models.datasets._pictures.found import Picture
 from ssl_models.datasets._pictures.groups import GROUP
@@ -98,7 +98,7 @@ def _kept(
 
 def counted(pictures: Sequence[Picture], reason: str) -> tuple[LeftOut, ...]:
     """Pictures that are left out for one reason, by their suffixes."""
-    of: dict[str, list[str]] = {}
+    tally = Tally()
     for picture in pictures:
-        of.setdefault(os.path.splitext(picture.name)[1].lower(), []).append(picture.name)
-    return tuple(LeftOut(suffix, reason, len(names), names[0]) for suffix, names in sorted(of.items()))
+        tally.add(picture.name, reason)
+    return tally.left_out()

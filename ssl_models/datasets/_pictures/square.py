@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from ssl_models.datasets._common import pictures
+from ssl_models.datasets._common.scaling import Depths, Range
 from ssl_models.datasets._pictures.found import Content
 
 if TYPE_CHECKING:
@@ -21,15 +22,6 @@ if TYPE_CHECKING:
 LARGE = 2**24
 """Pixels from which a picture is large: decoded, with its copies, it may take a gigabyte."""
 LARGE_AT_ONCE = Semaphore(2)
-
-
-@dataclass(frozen=True)
-class Range:
-    """The smallest and largest value of a picture whose range only the whole data set tells; floats: not integers."""
-
-    low: float
-    high: float
-    floats: bool
 
 
 @dataclass(frozen=True)
@@ -56,21 +48,20 @@ def square(content: Content, side: int, spare: float = 2) -> Square:
     with pictures.opened(content() if callable(content) else content) as image:
         width, height = image.size
         image.draft(None, (math.ceil(spare * side),) * 2)
-        greys = pictures.Greys()
+        depths = Depths()
         with _few_large_ones(image):
-            values = _values(image)
-            picture = pictures.as_rgb(image, greys, upright=True) if values is None else _of_values(values)
+            values = pictures.deep_values(image, upright=True)
+            picture = pictures.as_rgb(image, depths, upright=True) if values is None else _of_values(values)
             pixels = np.asarray(_fitted(picture, side))
         if image.format != "TIFF" and pictures.orientation(image) > 4:  # Pillow tells a TIFF's size as it is upright
             width, height = height, width
         several = False
         with suppress(Exception):  # the first picture is read, whatever follows it
             several = bool(getattr(image, "is_animated", False))
-    colours = greys.colours[0] if greys.colours else None
+    colours = depths.colours[0] if depths.colours else None
     if values is None:
         return Square(pixels.transpose(2, 0, 1), (width, height), None, colours, several)
-    span = Range(values.min().item(), values.max().item(), values.dtype.kind == "f")
-    return Square(pixels, (width, height), span, None, several)
+    return Square(pixels, (width, height), Range.of(values), None, several)
 
 
 @contextmanager
@@ -80,20 +71,6 @@ def _few_large_ones(image: Image) -> Iterator[None]:
         return
     with LARGE_AT_ONCE:
         yield
-
-
-def _values(image: Image) -> ndarray | None:
-    """(H, W) of a picture, upright, whose numbers have no range of their own: greys of over 8 bits, floating point."""
-    from PIL import ImageOps
-
-    greys = image.mode.startswith("I") and image.format not in pictures.FULL_SCALE
-    if not greys and image.mode != "F":
-        return None
-    values = np.asarray(ImageOps.exif_transpose(image))
-    if (bad := int(values.size - np.isfinite(values).sum())) and not greys:
-        told = f"{bad:,} of its {values.size:,} floating-point numbers are not finite; write numbers in their place"
-        raise pictures.Unreadable(told, "numbers that are not finite")
-    return values
 
 
 def _of_values(values: ndarray) -> Image:

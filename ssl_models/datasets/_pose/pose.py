@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from ssl_models.cores import cores
 from ssl_models.datasets._common import pictures
-from ssl_models.datasets._common.pictures import Greys
+from ssl_models.datasets._common.scaling import Depths, in_one_range
 from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 
 MARGIN = 0.15
@@ -57,17 +57,21 @@ def read(
     which these data sets were annotated, reads them so. Raises ValueError where a split has no people left; `source` is
     named in the message.
     """
-    found, notes = pictures.in_one_range(lambda greys: _read((train, test), points, size, source, greys))
+    found, notes = in_one_range(lambda depths: _read((train, test), points, size, source, depths))
     return replace(found, skipped=(*skipped, *found.skipped), notes=notes)
 
 
 def _read(
-    people_of: tuple[Sequence[Person], Sequence[Person]], points: tuple[str, ...], size: int, source: str, greys: Greys
+    people_of: tuple[Sequence[Person], Sequence[Person]],
+    points: tuple[str, ...],
+    size: int,
+    source: str,
+    depths: Depths,
 ) -> Dataset:
     splits: list[Split] = []
     skipped: list[str] = []
     for part, people in zip(("training", "test"), people_of, strict=True):
-        shown, notes = _decode_all(people, points, size, greys)
+        shown, notes = _decode_all(people, points, size, depths)
         if not shown:
             raise ValueError(f"{source}: none of the {len(people)} {part} people can be read; {(notes or ['-'])[0]}")
         images, joints, extents = (np.stack(column) for column in zip(*shown, strict=True))
@@ -171,12 +175,12 @@ def check_size(size: int) -> None:
 
 
 def _decode_all(
-    people: Sequence[Person], points: tuple[str, ...], size: int, greys: Greys
+    people: Sequence[Person], points: tuple[str, ...], size: int, depths: Depths
 ) -> tuple[list[Any], list[str]]:
     """Image, joints and extent of each person that can be shown, and what was left out."""
     shown, notes = [], []
     with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
-        decoded = pool.map(lambda one: _decode(one, points, size, greys), people)
+        decoded = pool.map(lambda one: _decode(one, points, size, depths), people)
         for person, (found, said) in zip(people, decoded, strict=True):
             shown += [found] if found else []
             notes += [f"{person.name}: {text}" for text in said]
@@ -184,11 +188,11 @@ def _decode_all(
 
 
 def _decode(
-    person: Person, points: tuple[str, ...], size: int, greys: Greys
+    person: Person, points: tuple[str, ...], size: int, depths: Depths
 ) -> tuple[tuple[ndarray, ndarray, ndarray] | None, list[str]]:
     try:
         with pictures.opened(person.picture) as image:
-            picture = np.asarray(pictures.as_rgb(image, greys, upright=False))
+            picture = np.asarray(pictures.as_rgb(image, depths, upright=False))
     except MemoryError:
         raise
     except FileNotFoundError:

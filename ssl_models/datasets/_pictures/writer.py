@@ -1,4 +1,4 @@
-"""Rows of pictures as they are decoded: in memory, or in a .npy file that holds more than memory does."""
+"""Writes pictures as they are decoded: to memory, or to a .npy file that holds more than memory does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from torch import Tensor
 
 
-class Rows(Protocol):
+class Writer(Protocol):
     """Pictures (3, side, side) uint8, one after the other."""
 
     def append(self, row: ndarray) -> None:
@@ -29,7 +29,7 @@ class Rows(Protocol):
 
 
 @contextmanager
-def rows(most: int, side: int, path: Path | None) -> Iterator[Rows]:
+def writer(most: int, side: int, path: Path | None) -> Iterator[Writer]:
     """For at most so many rows: in memory, or where `path` is given in that file, which is whole or not there.
 
     Raises OSError with the file's name where the disk has no room for `most` rows.

@@ -1,4 +1,4 @@
-"""Errors for data or an encoder that a method or a protocol cannot be applied to: a finding, and no mistake.
+"""Errors for data or an encoder that a method or a protocol cannot be applied to: most are findings, and no mistake.
 
 And what is said of the errors of others.
 """
@@ -32,6 +32,10 @@ class NeedsLabels(NeedsTruth):
 
 class NeedsSamples(DoesNotApply):
     """The data have too few samples, in all or of a class, or too small ones."""
+
+
+class NoSuchLayer(ValueError):
+    """A protocol's settings ask for layers that the encoder does not have: right for another encoder, maybe."""
 
 
 class Collapsed(DoesNotApply):

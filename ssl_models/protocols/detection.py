@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy import ndarray
 
-from ssl_models.errors import NeedsTruth
+from ssl_models.errors import NeedsTruth, NoSuchLayer
 from ssl_models.previews import coloured
 from ssl_models.protocols._common import adaptation
 from ssl_models.protocols._common.score import Findings, Representation
 from ssl_models.protocols._detection import box_precision
-from ssl_models.protocols._detection.detector import Detector
+from ssl_models.protocols._detection.detector import LEVELS, Detector
 from ssl_models.rows import Samples
 from ssl_models.trainer import Settings, derive_seed
 
@@ -84,9 +84,12 @@ def refuse(
     batch_size: int = 16,
     learning_rate: float = 0.05,
     weight_decay: float = 0.0005,
+    there: tuple[str, ...] = (),
 ) -> None:
-    """Raises ValueError for what `evaluate` would refuse, before anything starts."""
+    """Raises ValueError for what `evaluate` would refuse, before anything starts; NoSuchLayer for too few layers."""
     _training(epochs, batch_size, learning_rate, weight_decay)
+    if there and len(maps := there[:-1]) < LEVELS:
+        raise NoSuchLayer(f"detection needs the maps of {LEVELS} layers, and there are {', '.join(maps)} alone")
 
 
 def _training(epochs: int, batch_size: int, learning_rate: float, weight_decay: float) -> Settings:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.errors import NeedsSamples, NeedsTruth
+from ssl_models.errors import NeedsSamples, NeedsTruth, NoSuchLayer
 from ssl_models.protocols._common.drawing import PALETTE, TEXT, figure, pixels
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.score import Findings, Representation, Score
@@ -63,9 +63,7 @@ def evaluate(
     the data have; [] for none. Of the default ones those are drawn that the data have.
     Raises NeedsSamples for fewer than 20 test samples, ValueError for settings or features out of range.
     """
-    refuse(layer=layer, samples=samples, perplexity=perplexity, factors=factors)
-    if layer not in representation.layers:
-        raise ValueError(f"layer = {layer!r} must be one of {', '.join(representation.layers)}")
+    refuse(layer=layer, samples=samples, perplexity=perplexity, factors=factors, there=representation.layers)
     stored = representation.features("test", layer)
     if stored.ndim != 2 or len(stored) < SMALLEST:
         refused = ValueError if stored.ndim != 2 else NeedsSamples
@@ -91,8 +89,8 @@ def evaluate(
     return Findings(scores, pictures)
 
 
-def refuse(*, layer: str, samples: int, perplexity: float, factors: list[str]) -> None:
-    """Raises ValueError for settings out of range."""
+def refuse(*, layer: str, samples: int, perplexity: float, factors: list[str], there: tuple[str, ...] = ()) -> None:
+    """Raises ValueError for settings out of range, NoSuchLayer for a layer that is not `there`."""
     if not isinstance(layer, str) or not layer:
         raise ValueError(f"layer = {layer!r} must be the name of one layer")
     if samples < SMALLEST:
@@ -101,6 +99,8 @@ def refuse(*, layer: str, samples: int, perplexity: float, factors: list[str]) -
         raise ValueError(f"perplexity = {perplexity} must be finite and at least 1")
     if not isinstance(factors, list | tuple) or len(factors) > PANELS:
         raise ValueError(f"factors = {factors!r} must be a list of at most {PANELS} names")
+    if there and layer not in there:
+        raise NoSuchLayer(f"layer = {layer!r} must be one of {', '.join(there)}")
 
 
 def place(features: ndarray, seed: int, perplexity: float) -> ndarray:

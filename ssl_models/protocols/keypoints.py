@@ -13,7 +13,7 @@ from numpy import ndarray
 from torch import nn
 
 from ssl_models.encoders.shapes import map_shapes
-from ssl_models.errors import NeedsTruth
+from ssl_models.errors import NeedsTruth, NoSuchLayer
 from ssl_models.hardware import pick_device
 from ssl_models.previews import coloured
 from ssl_models.protocols._common.adaptation import blocks, outputs, train
@@ -70,10 +70,7 @@ def evaluate(
     """
     refuse(layers=layers, width=width, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     (points, _), (test_points, extent) = (_annotations(representation, split) for split in ("train", "test"))
-    images, there = representation.images("train"), list(representation.layers[:-1])
-    layers = there[-LATE:] if layers is None else layers
-    if unknown := [layer for layer in layers if layer not in there]:
-        raise ValueError(f"layers = {layers} has {unknown[0]!r}; choose from {', '.join(there)}")
+    images, layers = representation.images("train"), _chosen(layers, representation.layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "keypoints"))
         maps = Maps(representation.encoder(), layers, frozen)
@@ -97,13 +94,24 @@ def refuse(
     epochs: int = 20,
     batch_size: int = 32,
     learning_rate: float = 0.032,
+    there: tuple[str, ...] = (),
 ) -> None:
-    """Raises ValueError for settings that `evaluate` cannot work with."""
+    """Raises ValueError for settings that `evaluate` cannot work with, NoSuchLayer for layers that are not `there`."""
     if layers is not None and (not isinstance(layers, list | tuple) or not layers or len(set(layers)) < len(layers)):
         raise ValueError(f"layers = {layers!r} must be a list of at least one layer, each once, or None for the last")
     if width < 1:
         raise ValueError(f"width = {width} must be at least 1")
     _training(epochs, batch_size, learning_rate)
+    if there:
+        _chosen(layers, there)
+
+
+def _chosen(layers: list[str] | None, there: Sequence[str]) -> list[str]:
+    """The layers whose maps are read; the last of those that are `there` is the encoder's own output, and no map."""
+    maps = list(there[:-1])
+    if unknown := [layer for layer in layers or () if layer not in maps]:
+        raise NoSuchLayer(f"layers = {layers} has {unknown[0]!r}; choose from {', '.join(maps)}")
+    return maps[-LATE:] if layers is None else layers
 
 
 def _training(epochs: int, batch_size: int, learning_rate: float) -> Settings:

@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl_models.errors import DoesNotApply, NeedsParts
+from ssl_models.errors import NeedsParts
 from tasks.artifacts.dataset import Stored
+from tasks.checks.protocols import Layers, check_transfer
 from tasks.checks.weights_seen import WeightsSeen
 from tasks.process import faults
 from tasks.project.project import Project
 from tasks.settings import params, readers
-from tasks.settings.encoders import encoder_of
+from tasks.settings.encoders import block_of, encoder_of
 from tasks.settings.refits import CLASSES, CLUSTERS, continues, method_of
 from tasks.settings.schema import ParameterError
 
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
 
 def check_stages(project: Project, stages: list[str]) -> None:
     """Raises ParameterError for a setting that the method, the protocol, k-means or the trainer would refuse."""
-    _check_each(project, stages, measure(project, "prepare" in stages), WeightsSeen())
+    _check_each(project, stages, measure(project, "prepare" in stages), WeightsSeen(), Layers())
 
 
 def check_points(project: Project, points: list[tuple[str, dict[str, Any], list[str]]]) -> None:
     """The same for points of a sweep, each as what errors call it, its parameters, and the stages to be looked at."""
     measured: dict[str, DataSpec] = {}
-    seen = WeightsSeen()
+    seen, layers = WeightsSeen(), Layers()
     own = json.dumps([project.parameters["data"], project.parameters["seed"]], sort_keys=True)
     for where, parameters, stages in points:
         point = Project.given(project.root, parameters)
@@ -44,23 +45,21 @@ def check_points(project: Project, points: list[tuple[str, dict[str, Any], list[
         try:
             if data not in measured:
                 measured[data] = measure(point, fresh=data != own)
-            _check_each(point, stages, measured[data], seen)
+            _check_each(point, stages, measured[data], seen, layers)
         except ParameterError as error:
             raise ParameterError(f"{where}: {error}") from None
 
 
-def _check_each(project: Project, stages: list[str], data: DataSpec, seen: WeightsSeen) -> None:
+def _check_each(project: Project, stages: list[str], data: DataSpec, seen: WeightsSeen, layers: Layers) -> None:
     parameters = project.parameters
     for name, value in parameters["extract"].items():
         if value < 1:
             raise ParameterError(f"extract.{name} is {value}; it must be at least 1")
-    looked_at: set[str] = set()
+    looked_at: set[tuple[str, Any]] = set()
+    targets: dict[str, DataSpec] = {}
     for stage in stages:
         kind, _, names = stage.partition("@")
         run, _, protocol = names.partition("-")
-        if protocol and protocol in looked_at:
-            continue
-        looked_at.add(protocol)
         block = "targets" if protocol in parameters["targets"] else "transfer"
         where = f"{block}.{protocol}" if protocol else f"targets.{run}" if kind == "prepare_target" else f"{kind}.{run}"
         with _told(project, where):
@@ -73,11 +72,12 @@ def _check_each(project: Project, stages: list[str], data: DataSpec, seen: Weigh
             elif kind == "cluster":
                 _check_cluster(project, parameters["clusterfit"][run], data, seen)
             elif kind == "prepare_target":
-                _counted(project, parameters["targets"][run]["data"], parameters["seed"])
+                targets[run] = _measured(project, parameters["targets"][run]["data"], project.target(run), fresh=True)
             elif protocol:
-                own = parameters[block][protocol]
-                name = own.get("protocol", protocol) if block == "targets" else protocol
-                _check_protocol(name, params.pick_out(own, params.TARGET if block == "targets" else {}))
+                if block == "targets" and protocol not in targets:
+                    own = parameters["targets"][protocol]["data"]
+                    targets[protocol] = _measured(project, own, project.target(protocol), fresh=False)
+                check_transfer(parameters, run, protocol, data, targets.get(protocol, data), layers, looked_at)
 
 
 @contextmanager
@@ -97,9 +97,14 @@ def _told(project: Project, where: str) -> Iterator[None]:
 
 def measure(project: Project, fresh: bool) -> DataSpec:
     """What is known of the data: from the prepared ones, or if they are to be made, from their reader."""
+    return _measured(project, project.parameters["data"], project.places.dataset, fresh)
+
+
+def _measured(project: Project, block: dict[str, Any], folder: Path, fresh: bool) -> DataSpec:
+    """What is known of the data set of a block, which is prepared in `folder`."""
     from ssl_models.data import DataSpec
 
-    block, stored = project.parameters["data"], Stored(project.places.dataset)
+    stored = Stored(folder)
     if stored.prepared and not fresh:
         return DataSpec(stored.description["train"], stored.shapes, known=stored.known)
     samples, reader, settings = _counted(project, block, project.parameters["seed"])
@@ -152,13 +157,8 @@ def _built(project: Project, name: str, block: dict[str, Any], data: DataSpec, s
 
 def _source(project: Project, run: str, data: DataSpec, seen: WeightsSeen) -> Method:
     """The method of a refit's source."""
-    block = _block(project.parameters, run)
+    block = block_of(project.parameters, run)
     return _built(project, method_of(block), block, data, seen)
-
-
-def _block(parameters: dict[str, Any], run: str) -> dict[str, Any]:
-    block: dict[str, Any] = parameters["clusterfit" if run in parameters["clusterfit"] else "pretrain"][run]
-    return block
 
 
 def _go_on(encoder: Encoder, *, source: Encoder, name: str) -> Fit:
@@ -186,7 +186,7 @@ def _check_cluster(project: Project, block: dict[str, Any], data: DataSpec, seen
     parameters, source = project.parameters, block["source"]
     if continues(block):  # as its training says
         return
-    shape = encoder_of(parameters, _block(parameters, source))
+    shape = encoder_of(parameters, block_of(parameters, source))
     try:
         if block.get("outputs") == CLASSES:
             _check_teacher(project, source, data, seen)
@@ -201,27 +201,8 @@ def _check_cluster(project: Project, block: dict[str, Any], data: DataSpec, seen
 def _check_teacher(project: Project, source: str, data: DataSpec, seen: WeightsSeen) -> None:
     """Refuses a source that has no classifier of its own."""
     if _source(project, source, data, seen).classifier() is None:
-        name = method_of(_block(project.parameters, source))
+        name = method_of(block_of(project.parameters, source))
         raise ValueError(
             f"outputs is 'classes', but the method '{name}' of its source '{source}' has no classifier of the data's "
             "labels; `outputs: clusters` works with any source"
         )
-
-
-def _check_protocol(protocol: str, settings: dict[str, Any]) -> None:
-    """Has the protocol refuse what it would: by asking it, or by running it on forty random vectors."""
-    import numpy
-
-    from ssl_models.protocols._common.score import Representation
-
-    protocol_module = import_module(f"ssl_models.protocols.{protocol}")
-    if hasattr(protocol_module, "refuse"):
-        defaults = protocol_module.evaluate.__kwdefaults__ or {}
-        protocol_module.refuse(**{name: value for name, value in (defaults | settings).items() if name != "seed"})
-        return
-    generator = numpy.random.default_rng(0)
-    features = {split: generator.normal(size=(40, 8)).astype(numpy.float32) for split in ("train", "test")}
-    layers = ("conv1", "res2", "res3", "res4", "res5", "pooled")
-    tiny = Representation(layers, lambda split, _layer: features[split], lambda _split: numpy.arange(40) % 4, 4)
-    with suppress(DoesNotApply):  # to forty vectors; settings are looked at before
-        protocol_module.evaluate(tiny, seed=0, **settings)

@@ -47,6 +47,16 @@ class Run:
         return self.cluster.get("outputs") == WEIGHTS
 
     @property
+    def taken(self) -> bool:
+        """Whether its weights are those of others, as they are."""
+        return self.method == PRETRAINED and self.source is None
+
+    @property
+    def from_elsewhere(self) -> bool:
+        """Whether its weights, or those that its training began with, are of no run here."""
+        return self.taken or (bool(self.training.get("weights")) and not self.continued)
+
+    @property
     def ranked(self) -> bool:
         """Whether it competes, and is no control."""
         return self.role not in CONTROLS

@@ -44,6 +44,15 @@ class DataSet:
         """Its refits, each followed by the refits of that one."""
         return [run for refit in self.refits(source) for run in (refit, *self.descendants(refit))]
 
+    def lineage(self, run: Run) -> list[Run]:
+        """A run, the one that it learnt from, the one that this learnt from, and so on."""
+        found = [run]
+        while source := next((other for other in self.runs if other.name == found[-1].source), None):
+            if source in found:
+                break
+            found.append(source)
+        return found
+
 
 @dataclass(frozen=True)
 class Measure:

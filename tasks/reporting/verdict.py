@@ -6,7 +6,7 @@ from statistics import median
 
 from ssl_models.protocols._common.score import Score
 from tasks.reporting.imprint import NOT_APPLICABLE, lacking
-from tasks.reporting.runs import PRETRAINED, Run
+from tasks.reporting.runs import Run
 from tasks.reporting.tables import DataSet, Measure, best, difference, gains, headline_measures, layers, metric_name
 
 
@@ -26,19 +26,27 @@ def verdict(data: DataSet) -> list[str]:
     text += "".join(_against(data, shown, top, role) for role in ("supervised", "untrained")) + "."
     return [
         text,
-        *_elsewhere(winner),
+        *_elsewhere(data, winner),
         *_budget(data, winner),
         *_rivals(data, shown, top, others),
         *_clusterfit(data, shown),
     ]
 
 
-def _elsewhere(winner: Run) -> list[str]:
-    """A sentence where the winner's weights come from elsewhere, its own or its source's."""
-    if winner.role != PRETRAINED:
+def _elsewhere(data: DataSet, winner: Run) -> list[str]:
+    """A sentence where the winner's weights come from elsewhere, or those of a run that it learnt from."""
+    lineage = data.lineage(winner)
+    place = next((place for place, run in enumerate(lineage) if run.from_elsewhere), None)
+    if place is None:
         return []
-    whose = "Its weights come" if winner.source is None else "It learnt from a network whose weights come"
-    return [f"{whose} from elsewhere: what these have seen, labels or these very samples among it, is not known here."]
+    later, first = lineage[:place], lineage[place]
+    learnt = any(not run.continued for run in later)  # by a fresh network
+    trained = not first.taken or (bool(later) and later[-1].continued)
+    whose = "It learnt from a network whose " if learnt else "Its "
+    how = "training began with weights" if trained else "weights come"
+    return [
+        f"{whose}{how} from elsewhere: what these have seen, labels or these very samples among it, is not known here."
+    ]
 
 
 def _budget(data: DataSet, winner: Run) -> list[str]:

@@ -30,6 +30,12 @@ def encoder_of(parameters: Mapping[str, Any], block: Mapping[str, Any]) -> dict[
     return merged(parameters.get(ENCODER), block.get(ENCODER))
 
 
+def block_of(parameters: Mapping[str, Any], run: str) -> dict[str, Any]:
+    """The block of a run that there is."""
+    block: dict[str, Any] = next(runs[run] for runs in _trainings(parameters) if run in runs)
+    return block
+
+
 def merged(common: Any, own: Any) -> dict[str, Any]:
     """A run's own settings of the encoder over the common ones, or alone where they name another encoder."""
     common, own = (dict(block) if isinstance(block, Mapping) else {} for block in (common, own))

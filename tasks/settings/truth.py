@@ -24,15 +24,16 @@ def check_truth(code: Path, protocol: str, data: Mapping[str, Any], where: str) 
     """Raises ParameterError for data that cannot have what the protocol needs. code: the folder ssl_models."""
     needs = constant(code / "protocols" / f"{protocol}.py", "NEEDS")
     for kind in KINDS:
-        if kind in ast.literal_eval(needs or "()") and not _gives(code, data["reader"], kind):
-            others = [name for name in modules(code / "datasets", "\ndef load(") if _gives(code, name, kind)]
+        if kind in ast.literal_eval(needs or "()") and not gives(code, data["reader"], kind):
+            others = [name for name in modules(code / "datasets", "\ndef load(") if gives(code, name, kind)]
             raise ParameterError(
                 f"{where}: the protocol '{protocol}' needs {kind}, and the reader '{data['reader']}' gives none. "
                 f"Readers that do: {', '.join(sorted(others)) or 'none'}."
             )
 
 
-def _gives(code: Path, reader: str, kind: str) -> bool:
+def gives(code: Path, reader: str, kind: str) -> bool:
+    """Whether a reader can give annotations of a kind, as far as the sources tell. code: the folder ssl_models."""
     word = re.compile(rf"""["']{kind}["']|\b{kind}=""")
     return any(word.search(source(path)) for path in _files(code, code / "datasets" / f"{reader}.py"))
 

@@ -13,6 +13,7 @@ from ssl_models.previews import preview
 from tasks.artifacts.pictures import sheet
 from tasks.checks import dry_run
 from tasks.checks.dry_run import check_stages, measure
+from tasks.checks.protocols import check_protocol
 from tasks.process import faults
 from tasks.process.files import write_json
 from tasks.project.project import Project
@@ -113,11 +114,11 @@ PROTOCOLS = [path.stem for path in (ROOT / "ssl_models/protocols").glob("*.py") 
 def test_every_protocol_can_be_looked_at_beforehand(name):
     """With its defaults it starts; a setting out of range is refused without any data."""
     module = import_module(f"ssl_models.protocols.{name}")
-    dry_run._check_protocol(name, {})
+    check_protocol(name, {}, None)
     numbers = [key for key, value in module.evaluate.__kwdefaults__.items() if type(value) in (int, float)]
     for key in numbers[:1]:
         with pytest.raises(ValueError, match=key):
-            dry_run._check_protocol(name, {key: -1})
+            check_protocol(name, {key: -1}, None)
 
 
 BROKEN = """from ssl_models.methods.rotation import Rotation

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ssl_models.protocols._common.score import Score
 from tasks.reporting import records, verdict
 from tasks.reporting.headline import headline
@@ -76,6 +78,42 @@ def test_weights_from_elsewhere_compete_and_are_said_to_come_from_there() -> Non
     own = runs_with({"b": Score("", "top1", 0.9, 0.88, 0.92)})
     both = DataSet("world", [*taken.runs, *own.runs])
     assert not any("elsewhere" in sentence for sentence in verdict.verdict(both))
+
+
+BEGAN, TAKEN = "training began with weights", "weights come"
+
+
+LINEAGES = {
+    "plain": None,
+    "plain_on": None,
+    "begun": f"Its {BEGAN}",
+    "begun_on": f"Its {BEGAN}",
+    "begun_on_cf": f"It learnt from a network whose {BEGAN}",
+    "begun_on_cf_on": f"It learnt from a network whose {BEGAN}",
+    "plain_begun": f"Its {BEGAN}",
+    "taken": f"Its {TAKEN}",
+    "taken_cf": f"It learnt from a network whose {TAKEN}",
+    "taken_on": f"Its {BEGAN}",
+    "taken_on_cf": f"It learnt from a network whose {BEGAN}",
+}
+"""Runs, each but the first of a line named after its source, and what is said of each: "on" goes on with weights."""
+
+
+@pytest.mark.parametrize("winner", LINEAGES)
+def test_weights_from_elsewhere_are_told_through_any_chain_of_runs(winner: str) -> None:
+    runs = []
+    for name in LINEAGES:
+        source, _, kind = name.rpartition("_")
+        on, value = kind == "on", 0.9 if name == winner else 0.2
+        run = Run(name, source or None, "pretrained" if name in ("taken", "taken_cf") else "simclr")
+        run.protocols["knn"] = {"scores": [Score("", "top1", value, value - 0.01, value + 0.01)]}
+        run.training.update({"weights": source} if on else {"weights": "x.pth"} if kind in ("begun", "taken") else {})
+        run.cluster.update({"outputs": "weights"} if on else {})
+        runs.append(run)
+    found = [sentence for sentence in verdict.verdict(DataSet("world", runs)) if "elsewhere" in sentence]
+    assert [sentence.partition(" from elsewhere: ")[0] for sentence in found] == (
+        [told] if (told := LINEAGES[winner]) else []
+    )
 
 
 def test_a_training_that_goes_on_is_no_refit_of_clusterfit() -> None:

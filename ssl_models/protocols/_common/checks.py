@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.errors import NeedsParts, NeedsSamples, NeedsTruth
+from ssl_models.errors import NeedsParts, NeedsSamples, NeedsTruth, NoSuchLayer
 from ssl_models.previews import PIXELS
 from ssl_models.protocols._common.score import Representation
 
 
 def checked_layers(layers: str | list[str], known: tuple[str, ...]) -> list[str]:
-    """Raises ValueError for a name that the representation does not have."""
+    """Raises NoSuchLayer for a name that the representation does not have, or none at all."""
     names = [layers] if isinstance(layers, str) else list(layers)
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise ValueError(f"layers = {layers!r} must name at least one of {', '.join(known)}, and nothing else")
+        raise NoSuchLayer(f"layers = {layers!r} must name at least one of {', '.join(known)}, and nothing else")
     return names
 
 

@@ -9,7 +9,8 @@ NEEDS: the parts of a representation that it uses, of "features", "encoder", "sa
     the kinds of annotations in datasets/_common/split.py.
 TITLE, READING, HEADLINE, UNITS and others: what a report shows of it, see statement.py.
 refuse(**settings), where a wrong setting would otherwise be noticed late: it gets all settings, raises ValueError for
-    those that `evaluate` cannot work with, and is called before anything starts.
+    those that `evaluate` cannot work with, and is called before anything starts. If it has the keyword `there`, it gets
+    the run's `layers` too, and raises errors.NoSuchLayer for settings that they cannot meet; () where none are known.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 
 NAMES = (
     *("views", "training", "extraction", "rendering", "decoding", "memory", "linear", "clustering", "words"),
-    *("standing", "capacity", "pipeline"),
+    *("standing", "pipeline"),
 )
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"

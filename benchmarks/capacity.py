@@ -1,5 +1,6 @@
-"""`python -m benchmarks.capacity [PICTURES]`: what preparing, pretraining and extracting hold of a large set of photos.
+"""What a large set of photographs takes: memory in each stage, and the rate of decoding. Written to CAPACITY.md.
 
+`make bench-capacity` takes half an hour and 9 GiB of the disk; `python -m benchmarks.capacity PICTURES` is a trial.
 Each stage works in a process of its own, as `covey run` has it, on the outputs of the one before.
 """
 
@@ -20,11 +21,14 @@ from unittest.mock import MagicMock
 import numpy
 from PIL import Image
 
+from benchmarks import decoding
 from benchmarks.measuring import Effort, spread
-from benchmarks.page import Page
+from benchmarks.page import Page, machine_facts
 from benchmarks.rows import Row, Target
 
-PICTURES, SIDE, CLASSES = 200_000, 96, 10
+PICTURES, SIDE, CLASSES, DECODED = 200_000, 96, 10, 20_000
+RESULTS = Path(__file__).with_name("CAPACITY.md")
+INTRODUCTION = "Written by `make bench-capacity`, in one run. The rate of decoding is of one pair, ours and the other."
 FILES, STORED_SIDE = 64, (110, 120)
 """Different pictures, each of which lies in the folder under many names; their height and width."""
 LIMIT = 2.0
@@ -43,9 +47,8 @@ WORKS = {
 }
 
 
-def measure(effort: Effort, page: Page, pictures: int = PICTURES) -> None:
-    """Adds a row a stage. It takes a quarter of an hour, and 8 GiB of the disk on which the working folder lies."""
-    pictures = min(pictures, 2_000) if effort.quick else pictures
+def measure(page: Page, pictures: int) -> None:
+    """Adds a row a stage."""
     gigabytes = pictures * 3 * SIDE**2 / 2**30
     if (free := shutil.disk_usage(".").free / 2**30) < 1.5 * gigabytes + 1:
         raise OSError(f"{pictures:,} pictures take {1.5 * gigabytes + 1:.0f} GiB of the disk, and {free:.0f} are free")
@@ -124,9 +127,22 @@ def _own_peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["--stage"]:
-        work(sys.argv[2], Path(sys.argv[3]))
+def main(arguments: list[str]) -> None:
+    """A stage of its own, or all; only the full number of pictures is written down."""
+    if arguments[:1] == ["--stage"]:
+        work(arguments[1], Path(arguments[2]))
         print(_own_peak())
-    else:
-        measure(Effort(), Page(), int(sys.argv[1]) if len(sys.argv) > 1 else PICTURES)
+        return
+    from ssl_models.hardware import pick_device, resolve_precision
+
+    pictures = int(arguments[0]) if arguments else PICTURES
+    page, facts = Page(), machine_facts(RESULTS.parents[1], resolve_precision("auto", pick_device()))
+    effort = Effort(pairs=1)
+    decoding.measure(effort, page, min(DECODED, pictures))
+    measure(page, pictures)
+    if pictures == PICTURES:
+        RESULTS.write_text(page.markdown(facts, effort.pairs, INTRODUCTION), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

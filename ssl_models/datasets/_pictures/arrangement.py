@@ -82,7 +82,7 @@ def arranged(
     check_fraction(test_fraction)
     layout = laid_out(found.pictures, source, folders)
     tabled = tables.is_table(labels) or tables.is_table(group)
-    names = {picture.name: None for picture in found.pictures} if tabled else {}
+    names = {**found.called, **{picture.name: picture.name for picture in found.pictures}} if tabled else {}
     own = labelled(layout, labels, source, names, folders=folders)
     pictures = [layout.pictures[index] for index in own.kept]
     of, notes = grouping.grouped(pictures, group, source, names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,12 +22,12 @@ FAR = 0.05
 
 
 def grouped(
-    pictures: Sequence[Picture], group: str, source: str, names: Collection[str]
+    pictures: Sequence[Picture], group: str, source: str, names: Mapping[str, str]
 ) -> tuple[list[str], tuple[str, ...]]:
     """The group of each picture, and notes; `arrangement.arranged` tells what `group` may be.
 
-    names: of all pictures that the source holds. Raises ValueError for an unknown value, and for a table that cannot be
-    used.
+    names: what a table may call the pictures of the source -> their names. Raises ValueError for an unknown value, and
+    for a table that cannot be used.
     """
     if not group:
         return [""] * len(pictures), ()

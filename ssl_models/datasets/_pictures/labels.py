@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,10 +31,10 @@ class Labelled:
     by_folder: bool = False
 
 
-def labelled(layout: Layout, labels: str, source: str, names: Collection[str], *, folders: bool) -> Labelled:
+def labelled(layout: Layout, labels: str, source: str, names: Mapping[str, str], *, folders: bool) -> Labelled:
     """Finds the classes of all pictures; arrangement.arranged tells what `labels` and `folders` may be.
 
-    names: of all pictures that the source holds.
+    names: what a table may call the pictures of the source -> their names.
     Raises ValueError for an unknown value, a table that cannot be used, and labels of fewer than two classes.
     """
     every = range(len(layout.pictures))
@@ -59,7 +59,7 @@ def labelled(layout: Layout, labels: str, source: str, names: Collection[str], *
     return Labelled(every, ("folder",), [(name,) for name in classes], by_folder=True)
 
 
-def _of_table(layout: Layout, path: Path, source: str, names: Collection[str]) -> Labelled:
+def _of_table(layout: Layout, path: Path, source: str, names: Mapping[str, str]) -> Labelled:
     """The columns of a table, and after them the sets of labels of the source that have other names."""
     table = tables.read(path, names, source, "labels")
     columns = tuple(name for name in table.columns if name != GROUP)

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from ssl_models.datasets import folder, picture_list
-from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.split import UNLABELLED, LeftOut
 from tests.ssl_models.test_folder import plain
 
 
@@ -53,7 +53,7 @@ def test_pictures_without_a_row_or_a_label_are_left_out_and_counted(photos):
     rows = [f"./{name},{'ab'[index % 2] if index else ''}" for index, name in enumerate(names(8))]
     data = load(photos, labels=table(photos, "\n".join(["file,label", *rows, "", ","])))
     assert len(data.train) + len(data.test) == 7
-    assert data.left_out == (LeftOut(".png", "no label in labels.csv", 3, "2024/june/8.png"),)
+    assert data.left_out == (LeftOut(".png", "no label in labels.csv", 3, "2024/june/8.png", UNLABELLED),)
     line = folder.told(source=str(photos), labels=str(photos.parent / "labels.csv"))
     assert line.endswith("2 labels; 7 pictures, 3 left out: 3 with no label in labels.csv")
 

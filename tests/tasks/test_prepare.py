@@ -27,7 +27,7 @@ def test_what_is_left_out_is_printed_and_recorded_and_without_any_the_record_is_
     prepare.prepare(context)
     record = json.loads(places.preparation.read_text())
     reason = "no suffix of a picture that is read"
-    left_out = {"suffix": ".mov", "reason": reason, "count": 2, "example": "x.mov"}
+    left_out = {"suffix": ".mov", "reason": reason, "count": 2, "example": "x.mov", "kind": "other"}
     told = "one folder: no labels; 4 pictures"
     assert "notes" not in record
     assert record.get("left_out") == ([left_out] if extra else None)

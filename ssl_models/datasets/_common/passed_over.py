@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ssl_models.datasets._common import files
-from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.split import OTHER, UNLABELLED, UNREADABLE, UNUSED, LeftOut
 
-NO_SUFFIX = "no suffix of "
-"""How the reason begins that a file's suffix is none of those that are read."""
 NAMELESS = "without a suffix"
 MOST_TOLD = 4
 """Suffixes that a line tells by name."""
@@ -24,31 +22,29 @@ class PassedOver:
     """
 
     def __init__(self, what: str = "a picture") -> None:
-        self._reason = f"{NO_SUFFIX}{what} that is read"
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._examples: dict[tuple[str, str], str] = {}
+        self._reason = f"no suffix of {what} that is read"
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._examples: dict[tuple[str, str, str], str] = {}
 
     def add(self, name: str) -> None:
         """A file whose suffix is none of those that are read; with or without the folders that it lies in."""
         if not name.rpartition("/")[2].startswith("."):
-            self._add(name, self._reason, os.path.splitext(name)[1].lower())
+            self._add(name, os.path.splitext(name)[1].lower(), self._reason, OTHER)
 
     def add_unreadable(self, name: str, reason: str, suffix: str) -> None:
         """A file that would be read by its suffix, but for a fault."""
-        self._add(name, reason, suffix)
+        self._add(name, suffix, reason, UNREADABLE)
 
-    def _add(self, name: str, reason: str, suffix: str) -> None:
-        key = (suffix, reason)
-        self._counts[key] += 1
-        if key not in self._examples:
-            self._examples[key] = name
+    def _add(self, name: str, suffix: str, reason: str, kind: str) -> None:
+        self._counts[suffix, reason, kind] += 1
+        self._examples.setdefault((suffix, reason, kind), name)
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """By suffix and reason."""
-        counted = sorted((files.printable(suffix), reason, suffix) for suffix, reason in self._counts)
+        counted = sorted((files.printable(key[0]), key) for key in self._counts)
         return tuple(
-            LeftOut(shown, why, self._counts[suffix, why], files.printable(self._examples[suffix, why]))
-            for shown, why, suffix in counted
+            LeftOut(shown, key[1], self._counts[key], files.printable(self._examples[key]), key[2])
+            for shown, key in counted
         )
 
     def notes(self) -> tuple[str, ...]:
@@ -57,7 +53,7 @@ class PassedOver:
             f"{one.count:,} file{'' if one.count == 1 else 's'} {f'of {one.suffix}' if one.suffix else NAMELESS} "
             f"passed over: {one.reason}"
             for one in self.left_out()
-            if one.reason == self._reason
+            if one.kind == OTHER
         )
 
 
@@ -66,12 +62,10 @@ def in_short(left_out: Iterable[LeftOut]) -> str:
     suffixes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     for one in left_out:
-        if one.reason.startswith(NO_SUFFIX):
+        if one.kind == OTHER:
             suffixes[one.suffix or NAMELESS] += one.count
-        elif one.reason.startswith("no "):
-            reasons[f"with {one.reason}"] += one.count
         else:
-            reasons["unreadable"] += one.count
+            reasons[{UNLABELLED: f"with {one.reason}", UNUSED: one.reason}.get(one.kind, one.kind)] += one.count
     if not suffixes and not reasons:
         return ""
     told = suffixes.most_common(MOST_TOLD)

@@ -48,14 +48,19 @@ class Origin:
     groups: tuple[str, ...] = ()
 
 
+OTHER, UNREADABLE, UNLABELLED, UNUSED = "other", "unreadable", "unlabelled", "unused"
+"""Why files are left out: a suffix that is not read; a fault; no label; a folder or split that is not used."""
+
+
 @dataclass(frozen=True)
 class LeftOut:
-    """Files of one suffix that were left out for one reason. example: the name of one of them."""
+    """Files of one suffix that were left out for one reason. example: the name of one of them. kind: see above."""
 
     suffix: str
     reason: str
     count: int
     example: str
+    kind: str = UNREADABLE
 
 
 @dataclass(frozen=True)

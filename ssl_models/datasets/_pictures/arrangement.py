@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ssl_models.datasets._common import collection, files
 from ssl_models.datasets._common.passed_over import in_short
-from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.split import UNUSED, LeftOut
 from ssl_models.datasets._folder.draw import chosen_for_test
 from ssl_models.datasets._pictures import groups as grouping
 from ssl_models.datasets._pictures import tables
@@ -107,7 +107,7 @@ def arranged(
         dict(zip(own.sets[1:], classes[1:], strict=True)),
         found.skipped,
         (*found.notes, *notes),
-        (*found.left_out, *own.left_out, *(one for why, several in aside for one in counted(several, why))),
+        (*found.left_out, *own.left_out, *(one for why, several in aside for one in counted(several, why, UNUSED))),
         _described(found, layout, own, classes) + (f", in {len(set(of)):,} groups" if group else ""),
     )
 

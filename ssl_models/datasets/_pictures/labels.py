@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssl_models.datasets._common import files
-from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.split import UNLABELLED, LeftOut
 from ssl_models.datasets._pictures import tables
 from ssl_models.datasets._pictures.found import Picture
 from ssl_models.datasets._pictures.groups import GROUP
@@ -93,12 +93,12 @@ def _kept(
             raise ValueError(f"{where}: the labels '{name}' have {found}; two or more are needed, or `labels: none`")
     there = set(kept)
     missing = [picture for index, picture in enumerate(layout.pictures) if index not in there]
-    return Labelled(kept, sets, values, counted(missing, reason), by_folder)
+    return Labelled(kept, sets, values, counted(missing, reason, UNLABELLED), by_folder)
 
 
-def counted(pictures: Sequence[Picture], reason: str) -> tuple[LeftOut, ...]:
+def counted(pictures: Sequence[Picture], reason: str, kind: str) -> tuple[LeftOut, ...]:
     """Pictures that are left out for one reason, by their suffixes."""
     of: dict[str, list[str]] = {}
     for picture in pictures:
         of.setdefault(os.path.splitext(picture.name)[1].lower(), []).append(picture.name)
-    return tuple(LeftOut(suffix, reason, len(names), names[0]) for suffix, names in sorted(of.items()))
+    return tuple(LeftOut(suffix, reason, len(names), names[0], kind) for suffix, names in sorted(of.items()))

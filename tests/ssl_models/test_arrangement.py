@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from ssl_models.datasets import folder
+from ssl_models.datasets._common import pictures
 from ssl_models.datasets._common.passed_over import PassedOver, in_short
 from ssl_models.datasets._common.split import UNLABELLED, UNUSED, LeftOut
 from ssl_models.datasets._pictures.arrangement import arranged, told
@@ -194,6 +195,21 @@ def test_days_are_those_of_exif_then_of_the_file(tmp_path):
     groups = {split: set(getattr(data, split).origin.groups) for split in ("train", "test")}
     assert sorted(groups.values(), key=min) == [{"1970-01-02"}, {"2024-05-01"}]
     assert "4 pictures tell no day in their EXIF: that of the file's last change (UTC) counts" in data.notes
+    assert data.what == "one folder: no labels, in 2 groups; 8 pictures"
+
+
+def test_a_day_is_looked_up_once_for_as_long_as_a_file_stays_the_same(tmp_path, monkeypatch):
+    for index in range(4):
+        plain(tmp_path / f"{index}.png")
+        os.utime(tmp_path / f"{index}.png", (86400 * index, 86400 * index))
+    looked_up, opened = [], pictures.opened
+    monkeypatch.setattr(pictures, "opened", lambda content: looked_up.append(content.name) or opened(content))
+    for _ in range(2):
+        assert folder.told(source=str(tmp_path), group="day").endswith("4 groups; 4 pictures")
+    assert sorted(looked_up) == ["0.png", "1.png", "2.png", "3.png"]
+    os.utime(tmp_path / "0.png", (86400 * 9, 86400 * 9))
+    folder.told(source=str(tmp_path), group="day")
+    assert sorted(looked_up) == ["0.png", "0.png", "1.png", "2.png", "3.png"]
 
 
 def test_a_group_in_both_given_splits_is_refused(tmp_path):

@@ -98,6 +98,7 @@ class Dataset:
     left_out: how many files of each suffix were not read, for each reason; `skipped` names the unreadable ones.
     size: pictures are used at size x size, the middle of what is stored, which random crops may take in whole; None
         where they are stored as they are used.
+    what: what the source was taken for, in one line, where the reader tells it.
     """
 
     train: Split
@@ -110,3 +111,4 @@ class Dataset:
     label_sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
     size: int | None = None
+    what: str = ""

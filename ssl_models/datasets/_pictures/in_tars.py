@@ -6,7 +6,6 @@ The tars are indexed by their headers once, and a picture is read by its positio
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -66,7 +65,7 @@ def find(source: str | Path, *, column: str = "") -> Found:
     pictures in a sample where `column` names none.
     """
     paths, left_out = files_of(source)
-    return _found(shards.stamped(paths), root_of(source, paths), left_out, column.removeprefix(".").lower())
+    return _found(shards.stamped(paths), shards.root_of(source, paths), left_out, column.removeprefix(".").lower())
 
 
 @lru_cache(maxsize=1)
@@ -106,12 +105,6 @@ def files_of(source: str | Path) -> tuple[list[Path], tuple[LeftOut, ...]]:
     for path in paths:
         shards.check_file(path)
     return paths, left_out
-
-
-def root_of(source: str | Path, paths: list[Path]) -> Path:
-    """The folder that names of tars are relative to."""
-    given = Path(source).expanduser()
-    return given if given.is_dir() else Path(os.path.commonpath([path.parent for path in paths]))
 
 
 @dataclass

@@ -178,3 +178,20 @@ def test_a_table_a_list_and_a_folder_that_held_no_file_are_looked_at_every_time(
         (photos / "a" / "empty" / "deep" / "1.png").touch()
     found.append(source_files.fingerprint(project, own))
     assert len(set(found)) == len(found)
+
+
+def test_a_well_known_set_is_hashed_where_it_is_read_and_its_new_folders_are_seen(project, photos, monkeypatch):
+    monkeypatch.setenv("COVEY_DATA", str(photos.parent))
+    for name in ("train/b/1.JPEG", "val/a/1.JPEG"):
+        (photos / name).parent.mkdir(parents=True)
+        (photos / name).write_bytes(name.encode())
+    photos.rename(photos.parent / "imagenet")
+    own = {"name": "own", "reader": "imagenet", "source": "ssl_models/datasets/imagenet.py"}
+    monkeypatch.setattr(source_files, "LARGE", 2)
+    found = [source_files.fingerprint(project, own)]
+    (photos.parent / "imagenet" / "val" / "c").mkdir()
+    (photos.parent / "imagenet" / "val" / "c" / "1.JPEG").touch()
+    found.append(source_files.fingerprint(project, own))
+    monkeypatch.setenv("COVEY_DATA", str(photos.parent / "nowhere"))
+    found.append(source_files.fingerprint(project, own))
+    assert len(set(found)) == 3

@@ -65,7 +65,7 @@ def tell_of_data(project: Project) -> None:
     block = project.parameters["data"]
     try:
         line = readers.told(project.root, block, project.parameters["seed"])
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:  # without pyarrow
         raise ParameterError(f"datasets.{block['name']}: {error}") from None
     if line:
         print(line)

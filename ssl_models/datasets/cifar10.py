@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ def load(*, seed: int, source: str = "", size: int = 32) -> Dataset:
 def count(*, source: str = "", size: int = 32, seed: int = 0) -> tuple[int, int]:  # noqa: ARG001 - as load
     """How many images `load` would open for train and test; nothing is downloaded."""
     return CIFAR.count(seed, source)
+
+
+def files(*, source: str = "", **_: object) -> Iterator[tuple[str, Path | None]]:
+    """The folder that `load` would read and the files in it, or the archive; nothing where it would download them."""
+    yield from CIFAR.files(source)
 
 
 def _torchvision_sets(root: Path, download: bool = True) -> tuple[Any, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._known import imagenet_classes, places
-from ssl_models.datasets._pictures import arrangement, decoding, in_folder
+from ssl_models.datasets._pictures import arrangement, in_folder
 from ssl_models.datasets._pictures.arrangement import Listing
 from ssl_models.datasets._pictures.found import Found, Picture
 
@@ -36,6 +37,8 @@ def load(
     Raises FileNotFoundError where there is no such folder, as it is given to those who register only and cannot be
     downloaded here; ValueError for settings out of range, another layout, and validation images whose class is unknown.
     """
+    from ssl_models.datasets._pictures import decoding
+
     decoding.check_settings(size, store, unreadable)
     listing = _listed(_place(source), seed)
     return decoding.read(listing, str(_place(source)), size=size, store=store, unreadable=unreadable, room=room)
@@ -45,6 +48,8 @@ def count(
     *, source: str = "", size: int = 224, store: float = 1.15, unreadable: str = "skip", seed: int = 0
 ) -> tuple[int, int]:
     """How many images `load` would open for train and test; it gives fewer where some cannot be read."""
+    from ssl_models.datasets._pictures import decoding
+
     decoding.check_settings(size, store, unreadable)
     listing = _listed(_place(source), seed)
     return len(listing.train), len(listing.test)
@@ -57,10 +62,38 @@ def _place(source: str) -> Path:
     raise places.missing("ImageNet", "imagenet/{train,val}/", further)
 
 
-def _listed(place: Path, seed: int) -> Listing:
+def files(*, source: str = "", **_: object) -> Iterator[tuple[str, Path | None]]:
+    """The folder, the images and what tells the classes of val/, as `load` would read them; what it cannot by name."""
+    place = _place(source)
+    root = _root(place)
+    yield "source", place
+    for split in ("train", "val"):
+        found = in_folder.find(root / split)
+        for name, path in arrangement.opened(found, "", ""):
+            yield f"{split}/{name}", path
+    if not _in_classes(found):
+        yield from imagenet_classes.files_of(_telling(place, root))
+
+
+def _root(place: Path) -> Path:
+    """The folder of train/ and val/."""
     root = next((place / inside for inside in INSIDE if (place / inside / "train").is_dir()), None)
     if root is None or not (root / "val").is_dir():
         raise ValueError(f"'{place}' must hold the folders train/ and val/, or ILSVRC/Data/CLS-LOC/ with these")
+    return root
+
+
+def _in_classes(val: Found) -> bool:
+    return all("/" in picture.name for picture in val.pictures)
+
+
+def _telling(place: Path, root: Path) -> list[Path]:
+    """Folders that may hold what tells the classes of validation images."""
+    return list(dict.fromkeys((place, root, *root.parents[:3])))
+
+
+def _listed(place: Path, seed: int) -> Listing:
+    root = _root(place)
     train, val = in_folder.find(root / "train"), in_folder.find(root / "val")
     pictures = [*_by_folder(train, root, "train"), *_validation(val, place, root)]
     several = (train, val)
@@ -75,9 +108,9 @@ def _listed(place: Path, seed: int) -> Listing:
 
 
 def _validation(val: Found, place: Path, root: Path) -> list[Picture]:
-    if all("/" in picture.name for picture in val.pictures):
+    if _in_classes(val):
         return _by_folder(val, root, "val")
-    found = imagenet_classes.of_validation(list(dict.fromkeys((place, root, *root.parents[:3]))))
+    found = imagenet_classes.of_validation(_telling(place, root))
     if not found:
         raise ValueError(
             f"'{root / 'val'}' has images beside each other, and nothing tells their classes: sort them into folders "

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssl_models.datasets._pictures import arrangement, in_parquet, label_sets
+from ssl_models.datasets._pictures import arrangement, in_parquet, label_sets, shards
 from ssl_models.datasets._pictures.arrangement import Listing
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def load(
 ) -> Dataset:
     """Images (N, 3, S, S) uint8: the short side is scaled to S = size * store, and the middle is kept.
 
-    source: a parquet file, or a folder with *.parquet at any depth, read in the order of their names a stretch of rows
-      at a time. Files and folders named train and test (or val, valid, validation) are the splits; otherwise a part
-      test_fraction, drawn with `seed` within each class, is the test split. A test split without labels gives way to
-      validation.
+    source: a parquet file, NAME-{00..07}.parquet, or a folder with *.parquet at any depth, read in the order of their
+      names a stretch of rows at a time. Files and folders named train and test (or val, valid, validation) are the
+      splits; otherwise a part test_fraction, drawn with `seed` within each class, is the test split. A test split
+      without labels gives way to validation.
     column: of the pictures: a struct with `bytes`, as Hugging Face writes it, or bytes. "": the only one that there is.
     size: images are used at size x size. store: how much larger they are stored, for crops to be taken from; 1 to 4.
     labels: "auto": columns that Hugging Face's description calls ClassLabel, by the names of their classes; else
@@ -85,21 +85,22 @@ def told(
 def files(*, source: str, labels: str = "auto", group: str = "", **_: object) -> Iterator[tuple[str, Path | None]]:
     """The name and path of every file that `load` would open, tables of labels and groups first."""
     yield from arrangement.csv_files(labels, group)
-    root = Path(source).expanduser()
-    for path in in_parquet.files_of(root)[0]:
-        yield (path.relative_to(root).as_posix() if path != root else path.name), path
+    paths = in_parquet.files_of(source)[0]
+    root = shards.root_of(source, paths)
+    for path in paths:
+        yield path.relative_to(root).as_posix(), path
 
 
 def side(*, source: str, column: str = "", **_: object) -> int | None:
     """The usual short side of the images in pixels, of those whose header can be read; None where none can."""
     from ssl_models.datasets._pictures import decoding
 
-    return decoding.usual_side(in_parquet.find(Path(source).expanduser(), column=column).pictures, 256)
+    return decoding.usual_side(in_parquet.find(source, column=column).pictures, 256)
 
 
 def _listed(source: str, column: str, labels: str, group: str, test_fraction: float, seed: int) -> Listing:
     arrangement.check_fraction(test_fraction)
-    found = in_parquet.find(Path(source).expanduser(), column=column, labels=labels)
+    found = in_parquet.find(source, column=column, labels=labels)
     listing = arrangement.arranged(
         found, source=source, labels=labels, group=group, test_fraction=test_fraction, seed=seed, folders=False
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ssl_models.datasets._common import files as openable
@@ -32,8 +32,10 @@ def load(
 ) -> Dataset:
     """Images as folder.py reads them, in the order of the list.
 
-    source: a text file in UTF-8. Each line is a path, absolute or relative to the folder of the list, and the name of
-      its image; empty lines are passed over. Folders in these names tell splits and classes as they do in a folder.
+    source: a text file in UTF-8. Each line is a path, absolute or relative to the folder of the list; empty lines are
+      passed over. The names of images count from the folder of the list, or where all lines are absolute from the
+      folder that they share; where some are, from the folder that they share with the list. Tables may also give the
+      path as the list does. Folders in these names tell splits and classes as they do in a folder.
       A line that leads to nothing, to what is no file or to a file of another suffix is left out and counted; a line
       that is there twice counts once, and is noted.
     The other settings are those of folder.load. Raises FileNotFoundError for a missing list; ValueError for one that is
@@ -91,27 +93,42 @@ def find(source: str) -> Found:
     passed_over, skipped = PassedOver(), []
     found: dict[str, Picture] = {}
     lines = _lines(path)
-    for line in lines:
-        place = path.parent / line
-        suffix = os.path.splitext(line)[1].lower()
-        if line in found:
-            continue
+    names = _names(path, lines)
+    first_line: dict[str, str] = {}
+    for line, name in zip(lines, names, strict=True):
+        first_line.setdefault(name, line)
+    for name, line in first_line.items():
+        suffix = os.path.splitext(name)[1].lower()
         if suffix not in SUFFIXES:
-            passed_over.add(line)
-        elif why := openable.fault(place):
-            passed_over.add_unreadable(line, why, suffix)
-            skipped.append(f"{openable.printable(line)}: {why}")
+            passed_over.add(name)
+        elif why := openable.fault(place := path.parent / line):
+            passed_over.add_unreadable(name, why, suffix)
+            skipped.append(f"{openable.printable(name)}: {why}")
         else:
-            found[line] = Picture(line, place)
+            found[name] = Picture(name, place)
     if not found:
         first = f", the first '{openable.printable(lines[0])[:200]}'" if lines else ""
         raise ValueError(
             f"'{path}': none of its {len(lines):,} lines leads to an image{first}; a line is a path, absolute or "
             "relative to the folder of the list"
         )
-    twice = len(lines) - len(dict.fromkeys(lines))
+    twice = len(lines) - len(first_line)
     notes = (f"{twice:,} lines of the list are there more than once; each counts once",) if twice else ()
-    return Found(list(found.values()), f"a list of {len(lines):,} paths", passed_over.left_out(), tuple(skipped), notes)
+    what = f"a list of {len(lines):,} paths"
+    called = {line: name for line, name in zip(lines, names, strict=True) if line != name and name in found}
+    return Found(list(found.values()), what, passed_over.left_out(), tuple(skipped), notes, called)
+
+
+def _names(path: Path, lines: Sequence[str]) -> list[str]:
+    """What the image of each line is called; two lines may give one, as an absolute and a relative path of a file."""
+    absolute = [line for line in lines if line.startswith("/")]
+    folders = [os.path.dirname(line) for line in absolute if os.path.splitext(line)[1].lower() in SUFFIXES]
+    if not folders:
+        return list(lines)
+    own = os.path.abspath(path.parent)
+    base = PurePosixPath(os.path.commonpath([*folders, *([own] if len(absolute) < len(lines) else [])]))
+    places = [PurePosixPath(own, line) for line in lines]
+    return [place.relative_to(base).as_posix() if place.is_relative_to(base) else place.as_posix() for place in places]
 
 
 def _lines(path: Path) -> list[str]:
@@ -123,7 +140,10 @@ def _lines(path: Path) -> list[str]:
         raise ValueError(f"'{path}' is not UTF-8 (byte {error.start}); save the list in UTF-8") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"'{path}' cannot be read: {error}") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    if "\0" in text:
+        number = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"'{path}', line {number}: it holds a NUL, which no path has; write one path on each line")
+    return [PurePosixPath(line.strip()).as_posix() for line in text.splitlines() if line.strip()]
 
 
 def _listed(source: str, labels: str, group: str, test_fraction: float, seed: int) -> Listing:

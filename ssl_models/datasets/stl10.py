@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.datasets._common import files
+from ssl_models.datasets._common import files as openable
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._known import places
 from ssl_models.datasets._known.arrays import entries
-from ssl_models.datasets._pictures import decoding
 from ssl_models.datasets._pictures.arrangement import Listing
 
 FOLDER = "stl10_binary"
@@ -44,6 +44,8 @@ def load(
     Raises FileNotFoundError where none of these succeeds; ValueError for settings out of range, files that are cut off
     and labels that are not 1 to 10.
     """
+    from ssl_models.datasets._pictures import decoding
+
     _check(part)
     decoding.check_settings(size, store, "skip")
     place = _place(source, part)
@@ -62,11 +64,21 @@ def count(
     seed: int = 0,  # noqa: ARG001 - as load
 ) -> tuple[int, int]:
     """How many images `load` would open for train and test; nothing is downloaded."""
+    from ssl_models.datasets._pictures import decoding
+
     _check(part)
     decoding.check_settings(size, store, "skip")
     if place := _found(source, part):
         return len(_images(place, PARTS[part])), len(_images(place, "test"))
     return COUNTS[PARTS[part]], COUNTS["test"]
+
+
+def files(*, source: str = "", part: str = "unlabelled", **_: object) -> Iterator[tuple[str, Path | None]]:
+    """The files that `load` would read; nothing where it would download them, or has done so."""
+    _check(part)
+    if folder := _given(source, part):
+        for name in _names(part):
+            yield name, folder / name
 
 
 def _check(part: str) -> None:
@@ -78,8 +90,8 @@ def _place(source: str, part: str) -> Path:
     return _found(source, part) or places.fetched("STL-10", KINDS, _downloaded)
 
 
-def _found(source: str, part: str) -> Path | None:
-    """The folder of the files of a part, None where they are nowhere. A download that was broken off is not taken."""
+def _given(source: str, part: str) -> Path | None:
+    """The folder `source` or that in $COVEY_DATA that has the files of a part, None where neither has."""
     names = _names(part)
     if given := places.folder("stl10", source):
         for folder in (given, given / FOLDER):
@@ -87,7 +99,14 @@ def _found(source: str, part: str) -> Path | None:
                 if missing := [name for name in names if name not in there]:
                     raise FileNotFoundError(f"'{folder}' has {there[0]}, but no {', '.join(missing)}")
                 return folder
-    folder = places.downloads() / FOLDER
+    return None
+
+
+def _found(source: str, part: str) -> Path | None:
+    """The folder of the files of a part, None where they are nowhere. A download that was broken off is not taken."""
+    if given := _given(source, part):
+        return given
+    names, folder = _names(part), places.downloads() / FOLDER
     whole = all((path := folder / name).is_file() and path.stat().st_size == _bytes(name) for name in names)
     return folder if whole else None
 
@@ -113,7 +132,7 @@ def _bytes(name: str) -> int:
 def _images(place: Path, split: str) -> ndarray:
     """(N, 96, 96, 3) uint8, mapped; on disk each colour lies column by column."""
     path = place / f"{split}_X.bin"
-    if why := files.fault(path, most=None):
+    if why := openable.fault(path, most=None):
         raise ValueError(f"'{path}' cannot be read: {why}")
     if (size := path.stat().st_size) % (3 * PIXELS**2) or not size:
         raise ValueError(f"'{path}' has {size:,} bytes, not those of whole pictures of 96 x 96 pixels; fetch it again")
@@ -122,7 +141,7 @@ def _images(place: Path, split: str) -> ndarray:
 
 def _labels(place: Path, split: str) -> list[int]:
     path = place / f"{split}_y.bin"
-    labels, images = np.frombuffer(files.read(path), np.uint8), len(_images(place, split))
+    labels, images = np.frombuffer(openable.read(path), np.uint8), len(_images(place, split))
     if len(labels) != images:
         raise ValueError(f"'{path}' has {len(labels):,} labels of {images:,} pictures; fetch it again")
     if wrong := sorted(set(labels.tolist()) - set(range(1, len(CLASSES) + 1))):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from ssl_models.datasets import voc
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._known import places
+from ssl_models.datasets._voc import layout
 
 TRAIN, TEST = 5_011, 4_952
 """The counts of the lists trainval and test."""
@@ -22,14 +23,25 @@ def load(*, seed: int, source: str = "", size: int = 128) -> Dataset:
     levels below; what was downloaded whole before. Otherwise torchvision downloads 0.9 GB to $COVEY_DOWNLOADS, by
     default .covey/downloads. Raises FileNotFoundError where none of these succeeds; ValueError as voc.load does.
     """
+    from ssl_models.datasets import voc
+
     place = _found(source) or places.fetched("VOC 2007", KINDS, _downloaded)
     return voc.load(seed=seed, source=str(place), size=size, **LISTS)
 
 
 def count(*, source: str = "", size: int = 128, seed: int = 0) -> tuple[int, int]:
     """How many pictures `load` would open for train and test; nothing is downloaded."""
+    from ssl_models.datasets import voc
+
     place = _found(source)
     return voc.count(source=str(place), size=size, seed=seed, **LISTS) if place else (TRAIN, TEST)
+
+
+def files(*, source: str = "", **_: object) -> Iterator[tuple[str, Path | None]]:
+    """The folder that `load` would read, and its annotations, pictures and lists; nothing of what was downloaded."""
+    if place := places.folder("voc07", source):
+        yield "source", place
+        yield from layout.files_in(place)
 
 
 def _found(source: str) -> Path | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssl_models.datasets._pictures import arrangement, in_tars, label_sets
+from ssl_models.datasets._pictures import arrangement, in_tars, label_sets, shards
 from ssl_models.datasets._pictures.arrangement import Listing
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def files(*, source: str, labels: str = "auto", group: str = "", **_: object) ->
     """The name and path of every file that `load` would open, tables of labels and groups first."""
     yield from arrangement.csv_files(labels, group)
     paths = in_tars.files_of(source)[0]
-    root = in_tars.root_of(source, paths)
+    root = shards.root_of(source, paths)
     for path in paths:
         yield path.relative_to(root).as_posix(), path
 

@@ -47,10 +47,10 @@ def select_data(
     text, asked = path.read_text(), f"--data {plain(name)}"
     if name not in datasets:
         name, text = _add_own(root, text, datasets, own_data.found(name, datasets), settings, occupied)
+    if options.size is not None:
+        settings |= own_data.store_of(root, parse_yaml(text)["datasets"][name], options.size)
     if settings:
         text = own_lines.with_settings(text, "datasets", name, settings)
-    if options.size is not None:
-        own_data.check_size(root, parse_yaml(text)["datasets"][name], options.size)
     text = _with_line(text, "data", f"*{name}", asked)
     text = _with_kind(text, parse_yaml(text)["datasets"][name]["reader"], asked)
     content = yaml_files.parse(text.encode(), "params.yaml")

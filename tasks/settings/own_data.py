@@ -38,12 +38,14 @@ class Options:
 
 def found(wanted: str, known: Collection[str]) -> Path:
     """The folder, file or pattern of files that `--data` names; whatever the text holds, it is only looked for."""
+    gone: str | None = wanted
     with suppress(OSError, RuntimeError, ValueError):  # too long a name, no such user's home, a NUL
-        if wanted.strip() and source_places.exists(own := Path(wanted).expanduser()):
-            return own.resolve()
+        if wanted.strip() and (gone := source_places.missing(Path(), wanted)) is None:
+            return Path(wanted).expanduser().resolve()
+    further = "" if gone in (None, wanted) else f": there is no {plain(str(gone))}"
     raise ParameterError(
         f"--data {plain(wanted)}: this is neither a data set of params.yaml ({', '.join(known)}) nor a folder or a "
-        "file."
+        f"file{further}."
     )
 
 
@@ -86,17 +88,26 @@ def suiting_size(root: Path, block: Mapping[str, Any], asked: int | None) -> dic
     size = asked or suiting(side)
     if asked is None:
         print(f"size {size}: the usual short side is {side:,} pixels")
-    return {"size": size} | ({"store": 1.0} if side < STORE * size else {})
+    return {"size": size} | _store(side, size)
 
 
-def check_size(root: Path, block: Mapping[str, Any], size: int) -> None:
-    """Raises ParameterError for a size over the usual short side of the pictures of a block."""
-    side = _side(root, block)
-    if side is not None and size > side:
+def store_of(root: Path, block: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """`store` as `suiting_size` gives it for another size of a block, unless the block says it itself.
+
+    Raises ParameterError for a size over the usual short side of the pictures.
+    """
+    if (side := _side(root, block)) is None:
+        return {}
+    if size > side:
         raise ParameterError(
             f"--size {size}: the usual short side of the pictures of {plain(str(block['source']))} is {side:,} pixels, "
             f"and enlarging them adds nothing; give {suiting(side)} or less."
         )
+    return {} if "store" in block else _store(side, size)
+
+
+def _store(side: int, size: int) -> dict[str, Any]:
+    return {"store": 1.0} if side < STORE * size else {}
 
 
 def _side(root: Path, block: Mapping[str, Any]) -> int | None:
@@ -106,7 +117,7 @@ def _side(root: Path, block: Mapping[str, Any]) -> int | None:
     module = import_module(f"ssl_models.datasets.{block['reader']}")
     if not hasattr(module, "side"):
         return None
-    with suppress(OSError, ValueError):  # what cannot be read is told by who reads it
+    with suppress(OSError, ValueError, RuntimeError, ImportError):  # told by who reads it
         return module.side(**{**block, "source": str(root / Path(block["source"]).expanduser())})
     return None
 

@@ -178,8 +178,8 @@ def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: b
     if wrong := picture_problem(block):
         raise ParameterError(f"{where}: {wrong}")
     try:
-        if active and not (block["source"] and source_places.exists(root / block["source"])):
-            raise ParameterError(f"{where}.source: there is no {shown(block['source'])}.")
+        if active and (gone := source_places.missing(root, block["source"])) is not None:
+            raise ParameterError(f"{where}.source: there is no {shown(gone)}.")
         source_places.check_source(root, block["source"], where)
     except ParameterError:
         raise

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.settings import schema
+from tasks.settings.values import shown
 
 TABLES = ("labels", "group")
 """Settings that may name a file of the user's own."""
@@ -26,18 +27,30 @@ def states(block: Mapping[str, Any], function: str) -> bool:
 
 
 def settings_of(root: Path, block: Mapping[str, Any], function: str, seed: int = 0) -> dict[str, Any]:
-    """What a reader's function is called with; `source` and tables (.csv) count from the project's folder."""
+    """What a reader's function is called with; `source` and tables (.csv) count from the project's folder.
+
+    Raises ValueError for one in the home of nobody.
+    """
     accepted = inspect.signature(getattr(reader_of(block), function)).parameters
     known = dict(block) | {"seed": seed}
     settings = {name: value for name, value in known.items() if name in accepted}
-    if "source" in settings:
-        settings["source"] = str(root / Path(settings["source"]).expanduser())
-    return settings | {name: str(root / Path(settings[name]).expanduser()) for name in tables(settings)}
+    for name in ("source", *tables(settings)):
+        if name in settings:
+            settings[name] = str(root / _expanded(name, settings[name]))
+    return settings
 
 
 def tables(block: Mapping[str, Any]) -> list[str]:
     """The settings of a data set's block that name a file (.csv)."""
     return [name for name in TABLES if str(block.get(name, "")).lower().endswith(".csv")]
+
+
+def _expanded(setting: str, path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        words = "it begins with the home of a user whom this machine does not know; write the whole path"
+        raise ValueError(f"{setting} = {shown(path)}: {words}") from None
 
 
 def files(root: Path, block: Mapping[str, Any]) -> Iterator[tuple[str, Path | None]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ssl_models.datasets._common.pictures import SUFFIXES as PICTURES
 from ssl_models.datasets._common.suffixes import SOUNDS, TEXTS
+from ssl_models.datasets._pictures import shards
 
 TABLES, TARS = frozenset({".parquet"}), frozenset({".tar"})
 READERS = (
@@ -18,8 +19,9 @@ READERS = (
     ("webdataset", TARS),
 )
 """Readers of one's own data, and the suffixes of the files that they read; of equally many the first counts."""
-OF_FILES = (("text", TEXTS), ("parquet", TABLES), ("webdataset", TARS))
-"""Those that read a single file."""
+OF_PATTERNS = (("parquet", TABLES), ("webdataset", TARS))
+OF_FILES = (("text", TEXTS), *OF_PATTERNS)
+"""Those that read a single file, and among them those that read NAME-{000..007}."""
 ENOUGH = 10_000
 """Files that are looked at."""
 LINES, LONGEST = 100, 2**16
@@ -32,7 +34,9 @@ def reader_of(path: Path) -> str | None:
     A folder that holds nothing known is given to the reader of pictures, which says what it lacks.
     """
     if not path.is_dir():
-        reader = next((reader for reader, suffixes in OF_FILES if _suffix(path.name) in suffixes), None)
+        of_files = OF_PATTERNS if shards.is_pattern(path) else OF_FILES
+        name = shards.expanded(path)[0].name
+        reader = next((reader for reader, suffixes in of_files if _suffix(name) in suffixes), None)
         return "picture_list" if reader == "text" and _lists_pictures(path) else reader
     found: Counter[str] = Counter()
     for _, folders, names in os.walk(path):

@@ -11,15 +11,21 @@ WRITTEN = ("data", "runs", "metrics")
 """The folders of a project that stages write into."""
 
 
-def exists(source: Path) -> bool:
-    """Whether there is such a file or folder; of a pattern such as NAME-{000..007}.tar, whether its first file is."""
-    if source.exists():
-        return True
-    if "{" not in source.name:
-        return False
-    from ssl_models.datasets._pictures import shards
+def missing(root: Path, source: str) -> str | None:
+    """What is not there of a source: itself, or the first file of a pattern such as NAME-{000..007}.tar; else None.
 
-    return shards.is_pattern(source) and shards.expanded(source)[0].exists()
+    Raises OSError, ValueError and RuntimeError for what can be no path, and for braces that are no pattern.
+    """
+    path = root / Path(source).expanduser()
+    if source and path.exists():
+        return None
+    if "{" in source:
+        from ssl_models.datasets._pictures import shards
+
+        if shards.is_pattern(path):
+            first = shards.missing(path)
+            return None if first is None else str(first)
+    return source
 
 
 def check_source(root: Path, source: str, where: str) -> None:

@@ -4,9 +4,9 @@ A reader that states `files` makes the list itself, so that hash and reading can
 files that it ignores. For other readers the list is that of all files below the source. DVC's own hash of a folder
 passes by what links lead to, waits for ever at a pipe, and fails for a dangling link and for a name that is not UTF-8.
 
-Of a large source the list is kept: as long as no folder of it has changed, it is not made again for an hour. So a file
-that was overwritten in place, which changes no folder, is noticed after an hour at the latest. The stage itself always
-looks at every file.
+Of a large source the list is kept: as long as neither a folder of it nor a table or list that the reader goes by has
+changed, it is not made again for an hour. So a picture that was overwritten in place, which changes no folder, is
+noticed after an hour at the latest. The stage itself always looks at every file.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ LARGE = 20_000
 """Files from which on a list is kept."""
 TRUSTED = 3600
 """Seconds for which it is."""
+SOURCE = b"source"
+STEERING = frozenset((b"labels", b"group", SOURCE))
+"""What readers call their tables and the list or folder that they begin with: one of these decides on all others."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,15 @@ class Listed:
 
 @dataclass(frozen=True)
 class _Look:
-    """A look at a large source: when, the states of its folders, and both hashes."""
+    """A look at a large source: when, the states of its folders, tables and lists, and both hashes."""
 
     at: float
-    folders: dict[str, str]
+    places: dict[str, str]
     state: str
     content: str = ""
 
     def holds(self) -> bool:
-        return 0 <= time.time() - self.at < TRUSTED and self.folders == _states(self.folders)
+        return 0 <= time.time() - self.at < TRUSTED and self.places == _states(self.places)
 
 
 def state(project: Project, block: Mapping[str, Any]) -> str:
@@ -154,9 +157,9 @@ def _looked(project: Project, block: Mapping[str, Any], found: list[Listed], con
     digest = hashlib.sha256()
     for entry in found:
         digest.update(b"%s\0%s\0" % (entry.name, entry.state.encode()))
-    folders = _states(_folders(project.root, block, found)) if len(found) >= LARGE else {}
-    look = _Look(time.time(), folders, digest.hexdigest(), content)
-    if folders:
+    places = _states(_places(project.root, block, found)) if len(found) >= LARGE else {}
+    look = _Look(time.time(), places, digest.hexdigest(), content)
+    if places:
         files.write_json(_memory(project, block), asdict(look))
     return look
 
@@ -172,26 +175,49 @@ def _last_look(project: Project, block: Mapping[str, Any]) -> _Look | None:
 
 
 def _memory(project: Project, block: Mapping[str, Any]) -> Path:
-    key = hashlib.sha256(json.dumps([str(project.root), dict(block)], sort_keys=True).encode()).hexdigest()[:16]
+    told = [str(project.root), dict(block), os.environ.get("COVEY_DATA")]  # where well-known sets are looked for
+    key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
     return project.state / "sources" / f"{key}.json"
 
 
-def _folders(root: Path, block: Mapping[str, Any], found: Iterable[Listed]) -> list[str]:
-    """The folders that hold the files, and those above them up to the source."""
-    source = os.path.normpath(root / Path(block["source"]).expanduser())
-    folders = {os.path.dirname(os.fsdecode(entry.path)) for entry in found if entry.path}
-    for folder in list(folders):
-        while folder != source and folder.startswith(source) and (folder := os.path.dirname(folder)) not in folders:
-            folders.add(folder)
-    return sorted(folders | {source})
+def _places(root: Path, block: Mapping[str, Any], found: Iterable[Listed]) -> list[str]:
+    """What tells that a list is out of date: folders with files, those below the source, tables and lists."""
+    start = os.path.normpath(root / Path(block["source"]).expanduser())
+    steering = {os.fsdecode(entry.path) for entry in found if entry.name in STEERING}
+    holding = {os.path.dirname(os.fsdecode(entry.path)) for entry in found if entry.path and entry.name not in STEERING}
+    below = (folder for place in {start, *steering} if os.path.isdir(place) for folder in _folders(place))
+    return sorted({start, *steering, *holding, *below})
 
 
-def _states(folders: Iterable[str]) -> dict[str, str]:
-    return {folder: _state_of_folder(folder) for folder in folders}
+def _folders(source: str) -> Iterator[str]:
+    """A folder and all below it, links followed, but for hidden ones and circles."""
+    ahead = [(source, frozenset(_identity(place) for place in (Path(source), *Path(source).resolve().parents)))]
+    while ahead:
+        folder, above = ahead.pop()
+        yield folder
+        try:
+            with os.scandir(folder) as members:
+                inner = [entry.path for entry in members if not entry.name.startswith(".") and _leads_to_folder(entry)]
+            ahead += [(path, above | {place}) for path in inner if (place := _identity(path)) not in above]
+        except OSError:  # without permission, or gone since
+            continue
 
 
-def _state_of_folder(folder: str) -> str:
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _states(places: Iterable[str]) -> dict[str, str]:
+    return {place: _state_of_place(place) for place in places}
+
+
+def _state_of_place(place: str) -> str:
     try:
-        return files.stat_text(os.stat(folder))
+        return files.stat_text(os.stat(place))
     except OSError:
         return MISSING

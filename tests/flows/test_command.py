@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,6 +43,25 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_servers: str): 
     monkeypatch.setattr(engine, "reproduce", stand_in.reproduce)
     monkeypatch.setenv("STAND_IN_SECONDS", "0")
     return made
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (
+            {"reader": "folder", "labels": "~nobody_here/x.csv"},
+            "labels = '~nobody_here/x.csv': it begins with the home",
+        ),
+        ({"reader": "parquet"}, "parquet files are read by pyarrow; pip install pyarrow"),
+    ],
+)
+def test_data_that_cannot_be_looked_at_are_named_with_what_to_do(tmp_path, monkeypatch, data, words):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    (tmp_path / "a.parquet").touch()
+    (tmp_path / "1.png").touch()
+    block = {"name": "own", "source": "a.parquet" if data["reader"] == "parquet" else ".", **data}
+    with pytest.raises(ParameterError, match=rf"^datasets\.own: {words}"):
+        command.tell_of_data(SimpleNamespace(root=tmp_path, parameters={"data": block, "seed": 0}))
 
 
 def calls(project: Project) -> list[list[Any]]:

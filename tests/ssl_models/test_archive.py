@@ -11,7 +11,7 @@ import pytest
 
 from ssl_models.datasets import cifar10, leeds
 from ssl_models.datasets._common import archive, files
-from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.split import OTHER, LeftOut
 from tests.ssl_models.test_cifar10 import png
 
 
@@ -114,7 +114,7 @@ def test_what_an_archive_leaves_out_reaches_the_data_set(tmp_path, monkeypatch):
     pack(tmp_path / "cifar10.tar.gz", *names, link, content=png(7))
     data = cifar10.load(seed=0)
     assert data.skipped == ("cifar10/train/cat/b.png: a link in the archive, not a file",)
-    left = LeftOut(".mov", "no suffix of a picture that is read", 1, "a.mov")
+    left = LeftOut(".mov", "no suffix of a picture that is read", 1, "a.mov", OTHER)
     assert data.left_out == (left,)
 
 

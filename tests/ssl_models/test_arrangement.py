@@ -6,8 +6,10 @@ import pytest
 from PIL import Image
 
 from ssl_models.datasets import folder
-from ssl_models.datasets._common.split import LeftOut
-from ssl_models.datasets._pictures.arrangement import arranged
+from ssl_models.datasets._common import pictures
+from ssl_models.datasets._common.passed_over import PassedOver, in_short
+from ssl_models.datasets._common.split import UNLABELLED, UNUSED, LeftOut
+from ssl_models.datasets._pictures.arrangement import arranged, told
 from ssl_models.datasets._pictures.found import Found, Picture
 from tests.ssl_models.test_folder import plain
 
@@ -68,14 +70,22 @@ def test_the_line_counts_what_is_left_out(tmp_path):
     )
 
 
+def test_a_file_that_may_not_be_read_is_unreadable_whatever_the_words_of_its_fault():
+    passed_over = PassedOver()
+    passed_over.add_unreadable("a.jpg", "no permission to read it", ".jpg")
+    passed_over.add_unreadable("b.jpg", "no suffix of a picture that is read", ".jpg")
+    assert in_short(passed_over.left_out()) == "2 left out: 2 unreadable"
+    assert passed_over.notes() == ()
+
+
 def test_the_first_folder_is_the_class_where_that_is_asked_for():
     names = [*many("cats/tabby/young", "dogs"), "stray.jpg", "other.png", "cats/1.jpg"]
     listing = listed(names, labels="folders")
     assert listing.classes == ("cats", "dogs")
     assert {entry.name.split("/")[0]: entry.label for entry in entries(listing)} == {"cats": 0, "dogs": 1}
     assert listing.left_out == (
-        LeftOut(".jpg", "no class folder", 1, "stray.jpg"),
-        LeftOut(".png", "no class folder", 1, "other.png"),
+        LeftOut(".jpg", "no class folder", 1, "stray.jpg", UNLABELLED),
+        LeftOut(".png", "no class folder", 1, "other.png", UNLABELLED),
     )
     given = listed(many("train/a/x", "train/b", "test/a"), labels="folders")
     assert (given.classes, len(given.train), len(given.test)) == (("a", "b"), 20, 10)
@@ -89,7 +99,8 @@ def test_class_folders_have_no_labels_where_none_are_wanted():
 def test_a_second_test_folder_is_left_out_and_told():
     listing = listed(many("train", "test", "val"))
     assert (len(listing.train), len(listing.test)) == (10, 10)
-    assert listing.left_out == (LeftOut(".jpg", "in val/ while test/ is the test split", 10, "val/0.jpg"),)
+    assert listing.left_out == (LeftOut(".jpg", "in val/ while test/ is the test split", 10, "val/0.jpg", UNUSED),)
+    assert told(listing).endswith("; 20 pictures, 10 left out: 10 in val/ while test/ is the test split")
 
 
 def test_a_source_s_own_labels_and_splits_are_kept():
@@ -101,7 +112,7 @@ def test_a_source_s_own_labels_and_splits_are_kept():
     listing = arranged(found, source="s", folders=False)
     assert (listing.classes, listing.label_sets) == (("0", "1", "2", "3"), {"coarse": ("0", "1")})
     assert [(entry.label, entry.further) for entry in listing.test] == [(0, (0,)), (1, (1,)), (2, (0,)), (3, (1,))]
-    assert listing.left_out == (LeftOut("", "no label", 1, "x"),)
+    assert listing.left_out == (LeftOut("", "no label", 1, "x", UNLABELLED),)
     assert listing.what == "given splits, 2 files: 4 labels, 2 of coarse"
     other = arranged(found, source="s", labels="coarse")
     assert (other.classes, list(other.label_sets)) == (("0", "1"), ["fine"])
@@ -184,6 +195,21 @@ def test_days_are_those_of_exif_then_of_the_file(tmp_path):
     groups = {split: set(getattr(data, split).origin.groups) for split in ("train", "test")}
     assert sorted(groups.values(), key=min) == [{"1970-01-02"}, {"2024-05-01"}]
     assert "4 pictures tell no day in their EXIF: that of the file's last change (UTC) counts" in data.notes
+    assert data.what == "one folder: no labels, in 2 groups; 8 pictures"
+
+
+def test_a_day_is_looked_up_once_for_as_long_as_a_file_stays_the_same(tmp_path, monkeypatch):
+    for index in range(4):
+        plain(tmp_path / f"{index}.png")
+        os.utime(tmp_path / f"{index}.png", (86400 * index, 86400 * index))
+    looked_up, opened = [], pictures.opened
+    monkeypatch.setattr(pictures, "opened", lambda content: looked_up.append(content.name) or opened(content))
+    for _ in range(2):
+        assert folder.told(source=str(tmp_path), group="day").endswith("4 groups; 4 pictures")
+    assert sorted(looked_up) == ["0.png", "1.png", "2.png", "3.png"]
+    os.utime(tmp_path / "0.png", (86400 * 9, 86400 * 9))
+    folder.told(source=str(tmp_path), group="day")
+    assert sorted(looked_up) == ["0.png", "0.png", "1.png", "2.png", "3.png"]
 
 
 def test_a_group_in_both_given_splits_is_refused(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from ssl_models.datasets import folder, voc
 from ssl_models.datasets._common import files
-from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.split import OTHER, LeftOut
 from tests.ssl_models.pictures import shown
 from tests.ssl_models.test_folder import plain
 from tests.ssl_models.test_voc import layout, write
@@ -118,9 +118,9 @@ def test_suffixes_that_are_not_read_are_counted_also_where_a_class_is_lost_by_it
     assert data.notes == ("the folder c/ holds no images",)
     reason = "no suffix of a picture that is read"
     assert data.left_out == (
-        LeftOut("", reason, 1, "a/README"),
-        LeftOut(".csv", reason, 1, "a/labels.csv"),
-        LeftOut(".mov", reason, 2, "c/1.MOV"),
+        LeftOut("", reason, 1, "a/README", OTHER),
+        LeftOut(".csv", reason, 1, "a/labels.csv", OTHER),
+        LeftOut(".mov", reason, 2, "c/1.MOV", OTHER),
     )
 
 

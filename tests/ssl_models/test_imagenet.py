@@ -81,6 +81,13 @@ def test_validation_pictures_beside_each_other(root, write):
     data = imagenet.load(seed=0, size=8)
     assert data.test.labels.tolist() == [0, 1, 1]
     assert reds(data.test) == [2, 1, 3]
+    found = dict(imagenet.files())
+    assert found.pop("source") == root
+    pictures = [*data.train.origin.files, *(f"val/ILSVRC2012_val_{number:08}.JPEG" for number in (1, 2, 3))]
+    assert list(found)[:5] == pictures
+    kinds = {kaggle: "LOC_val_solution.csv", folder: "ILSVRC2012_devkit_t12/data/meta.mat"}
+    assert list(found)[5] == kinds.get(write, "ILSVRC2012_devkit_t12.tar.gz")
+    assert all(path.is_file() for path in found.values())
 
 
 def test_kaggle_s_layout(root, tmp_path):

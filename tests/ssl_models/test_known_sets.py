@@ -1,6 +1,8 @@
 """CIFAR-100, STL-10 and VOC 2007 in torchvision's own files, made small; no network is asked."""
 
 import pickle
+import subprocess
+import sys
 from importlib import import_module
 
 import numpy as np
@@ -182,3 +184,49 @@ def test_a_set_that_is_nowhere_says_where_to_put_it(reader):
         FileNotFoundError, match=rf"was found neither in `source` \(no folder\), nor as {reader}/.*\$COVEY_DATA"
     ):
         module.load(seed=0, source=module.__file__)
+
+
+def write_pictures(folder):
+    for place in ("train/a", "train/b", "test/a", "test/b"):
+        (folder / place).mkdir(parents=True)
+        (folder / place / "1.png").write_bytes(png(7))
+
+
+def named(reader, **settings):
+    return {
+        name: path and path.name
+        for name, path in import_module(f"ssl_models.datasets.{reader}").files(**settings)
+        if name != "source"
+    }
+
+
+def test_the_files_of_a_set_are_those_that_it_would_be_read_of_and_none_where_it_would_be_downloaded(
+    tmp_path, monkeypatch
+):
+    data, code = tmp_path / "data", {"source": cifar100.__file__}
+    assert {reader: named(reader, **code) for reader in ("cifar10", "cifar100", "stl10", "voc07")} == {
+        "cifar10": {},
+        "cifar100": {},
+        "stl10": {},
+        "voc07": {},
+    }
+    write_archive(data / "cifar10.tar.gz", {"train/a/1.png": png(7)})
+    assert named("cifar10", **code) == {"cifar10.tar.gz": "cifar10.tar.gz"}
+    write_pictures(data / "cifar10")
+    assert list(named("cifar10", **code)) == [f"{split}/{label}/1.png" for split in ("test", "train") for label in "ab"]
+    write_cifar100(data / "cifar100" / "cifar-100-python", monkeypatch)
+    assert list(named("cifar100", **code)) == [f"cifar-100-python/{name}" for name in ("meta", "test", "train")]
+    write_stl10(data / "stl10")
+    assert list(named("stl10", **code)) == ["unlabeled_X.bin", "test_X.bin"]
+    assert list(named("stl10", part="labelled")) == ["train_X.bin", "test_X.bin", "train_y.bin", "test_y.bin"]
+    write_voc07(data / "own" / "VOC2007")
+    (data / "own" / "VOC2007" / "notes.txt").touch()
+    assert sorted(named("voc07", source=str(data / "own")).values()) == [
+        *("000001.jpg", "000001.xml", "000005.jpg", "000005.xml", "test.txt", "trainval.txt")
+    ]
+
+
+def test_the_files_of_a_set_are_told_without_torch():
+    readers = ", ".join(("cifar10", "cifar100", "imagenet", "stl10", "voc07"))
+    code = f"import sys; from ssl_models.datasets import {readers}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

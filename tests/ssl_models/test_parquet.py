@@ -59,6 +59,18 @@ def test_a_hugging_face_data_set_has_splits_and_the_names_of_its_classes(tmp_pat
     assert [(left.suffix, left.count, left.example) for left in found.left_out] == [(".md", 1, "README.md")]
 
 
+def test_a_pattern_names_its_files_in_order(tmp_path):
+    for place, row in (("train/x-0", 1), ("train/x-1", 3), ("test/x-0", 5), ("test/x-1", 7), ("test/x-2", 9)):
+        write(tmp_path / f"{place}.parquet", {"image": structs([row, row + 1])})
+    pattern = str(tmp_path / "{train,test}" / "x-{0..1}.parquet")
+    found = in_parquet.find(pattern)
+    assert reds(found) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [picture.split for picture in found.pictures] == ["train"] * 4 + ["test"] * 4
+    assert [name for name, _ in parquet.files(source=pattern)][1:3] == ["train/x-1.parquet", "test/x-0.parquet"]
+    with pytest.raises(FileNotFoundError, match=r"there is no file '.*/train/x-2\.parquet'"):
+        in_parquet.find(str(tmp_path / "{train,test}" / "x-{0..2}.parquet"))
+
+
 def test_paths_name_pictures_where_they_are_unique(tmp_path):
     path = write(tmp_path / "a.parquet", {"image": structs([1, 2], ["cats/1.png", "/dogs/1.png"])})
     assert [picture.name for picture in in_parquet.find(path).pictures] == ["cats/1.png", "dogs/1.png"]

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from ssl_models.datasets import folder, picture_list
-from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.split import UNLABELLED, LeftOut
 from tests.ssl_models.test_folder import plain
 
 
@@ -53,7 +53,7 @@ def test_pictures_without_a_row_or_a_label_are_left_out_and_counted(photos):
     rows = [f"./{name},{'ab'[index % 2] if index else ''}" for index, name in enumerate(names(8))]
     data = load(photos, labels=table(photos, "\n".join(["file,label", *rows, "", ","])))
     assert len(data.train) + len(data.test) == 7
-    assert data.left_out == (LeftOut(".png", "no label in labels.csv", 3, "2024/june/8.png"),)
+    assert data.left_out == (LeftOut(".png", "no label in labels.csv", 3, "2024/june/8.png", UNLABELLED),)
     line = folder.told(source=str(photos), labels=str(photos.parent / "labels.csv"))
     assert line.endswith("2 labels; 7 pictures, 3 left out: 3 with no label in labels.csv")
 
@@ -125,11 +125,46 @@ def test_a_list_is_read_in_its_order_and_what_leads_to_nothing_is_named(photos):
     )
 
 
+def list_of(photos, lines):
+    (photos / "list.txt").write_text("\n".join(lines))
+    return str(photos / "list.txt")
+
+
+@pytest.mark.parametrize(
+    ("line", "row"), [("./{}", "{}"), ("./{}", "./{}"), ("{root}/{}", "{root}/{}"), ("{root}/2024/{}", "{}")]
+)
+def test_rows_of_a_table_are_found_however_the_lines_of_the_list_are_spelled(photos, line, row):
+    own = [name.removeprefix("2024/") if "2024" in line else name for name in names()]
+    lines = [line.format(name, root=photos) for name in own]
+    rows = [f"{row.format(name, root=photos)},{'ab'[number % 2]}" for number, name in enumerate(own)]
+    told = picture_list.told(source=list_of(photos, lines), labels=table(photos, "\n".join(["file,label", *rows])))
+    assert told == "a list of 10 paths: 2 labels; 10 pictures"
+
+
+@pytest.mark.parametrize("line", ["./{}/0.png", "{root}/{}/0.png"])
+def test_splits_and_classes_of_a_list_count_from_its_folder_or_from_the_one_that_its_lines_share(photos, line):
+    folders = [f"{split}/{label}" for split in ("train", "test") for label in "ab"]
+    for folder_of_class in folders:
+        plain(photos / folder_of_class / "0.png")
+    source = list_of(photos, [line.format(name, root=photos) for name in folders])
+    assert picture_list.told(source=source) == "train/ and test/ with 2 class folders: 2 labels; 4 pictures"
+    source = list_of(photos, [str(photos / name) for name in names()])
+    assert picture_list.told(source=source, labels="folders") == "2 class folders: 2 labels; 10 pictures"
+
+
+def test_an_absolute_and_a_relative_line_of_one_image_count_once(photos):
+    source = list_of(photos, [names()[0], str(photos / names()[0]), f"./{names()[1]}"])
+    assert [picture.name for picture in picture_list.find(source).pictures] == names()[:2]
+
+
 def test_lists_that_cannot_be_used_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no list '.*list\.txt'"):
         picture_list.count(source=str(tmp_path / "list.txt"))
     (tmp_path / "list.txt").write_bytes(b"caf\xe9.png")
     with pytest.raises(ValueError, match=r"list\.txt' is not UTF-8"):
+        picture_list.count(source=str(tmp_path / "list.txt"))
+    (tmp_path / "list.txt").write_text("a.png\nb\0.png\n")
+    with pytest.raises(ValueError, match=r"list\.txt', line 2: it holds a NUL, which no path has; write one path on"):
         picture_list.count(source=str(tmp_path / "list.txt"))
     (tmp_path / "list.txt").write_text("a.png\nb.png\n")
     with pytest.raises(ValueError, match=r"none of its 2 lines leads to an image, the first 'a\.png'; a line"):

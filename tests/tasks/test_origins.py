@@ -36,7 +36,7 @@ def test_origins_come_back_as_they_were_written(stored):
         "group": ["a", "b"],
     }
     assert stored.description["left_out"] == [
-        {"suffix": ".mov", "reason": "no picture", "count": 2, "example": "clip.mov"}
+        {"suffix": ".mov", "reason": "no picture", "count": 2, "example": "clip.mov", "kind": "unreadable"}
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from tasks.settings import own_data, own_lines, readers
 from tasks.settings.edit import select_data, selecting
 from tasks.settings.own_data import Options
-from tasks.settings.params import read
+from tasks.settings.params import check_parameters, read
 from tasks.settings.recognised import reader_of
 from tasks.settings.schema import ParameterError
 from tests.tasks.conftest import ROOT
@@ -40,6 +41,33 @@ def test_a_new_folder_gets_the_size_that_suits_it_which_is_told(root: Path, caps
     assert block(root) == {"name": "photos", "reader": "folder", "source": source, "size": 96, "store": 1.0}
     assert capsys.readouterr().out == "size 96: the usual short side is 100 pixels\n"
     assert readers.told(root, block(root), 0) == "3 folders two deep: no labels; 12 pictures"
+
+
+def test_another_size_of_a_block_stores_no_more_than_the_pictures_have(root: Path) -> None:
+    select_data(root, str(root.parent / "photos"), options=Options(size=48))
+    assert "store" not in block(root)
+    select_data(root, None, options=Options(size=80))
+    assert "store" not in block(root)
+    select_data(root, None, options=Options(size=88))
+    assert (block(root)["size"], block(root)["store"]) == (88, 1.0)
+    path = root / "params.yaml"
+    path.write_text(path.read_text().replace("store: 1.0", "store: 1.1"))
+    select_data(root, "photos", options=Options(size=96))
+    assert (block(root)["size"], block(root)["store"]) == (96, 1.1)
+
+
+def test_a_table_in_the_home_of_nobody_is_named(root: Path) -> None:
+    own = {"name": "photos", "reader": "folder", "source": str(root.parent / "photos")}
+    for setting in ("labels", "group"):
+        with pytest.raises(ValueError, match=f"{setting} = '~nobody_here/x.csv': it begins with the home of a user"):
+            readers.told(root, {**own, setting: "~nobody_here/x.csv"}, 0)
+
+
+def test_a_size_is_not_told_without_what_reads_the_pictures(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root.parent / "a.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    assert select_data(root, str(root.parent / "a.parquet")) == "a"
+    assert "size" not in block(root)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +168,34 @@ def test_folders_of_tables_and_tars_and_patterns_are_found(root: Path) -> None:
     pattern = (root.parent / "tars" / "a-{000..001}.tar").as_posix()
     assert select_data(root, pattern) == "a"
     assert (block(root)["reader"], block(root)["source"]) == ("webdataset", pattern)
-    with pytest.raises(ParameterError, match="this is neither a data set"):
+    with pytest.raises(ParameterError, match=r"this is neither a data set.* a file: there is no .*/tars/b-000\.tar\."):
         select_data(root, str(root.parent / "tars" / "b-{000..001}.tar"))
     with pytest.raises(ParameterError, match="this is neither a data set"):
         select_data(root, str(root.parent / "tars" / "a-{1..0}.tar"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "made", "reader"),
+    [
+        ("x-{0..1}.parquet", ("x-0.parquet", "x-1.parquet"), "parquet"),
+        ("{a,b}/x.tar", ("a/x.tar", "b/x.tar"), "webdataset"),
+        ("x-{a.tar,b.tar}", ("x-a.tar", "x-b.tar"), "webdataset"),
+        ("x-{0..1}.txt", ("x-0.txt", "x-1.txt"), None),
+        ("x-{0..1}", ("x-0/a.jpg", "x-1/a.jpg"), None),
+    ],
+)
+def test_a_pattern_is_one_wherever_its_braces_are_and_only_of_what_can_be_read_so(
+    root: Path, pattern: str, made: tuple[str, ...], reader: str | None
+) -> None:
+    for name in made:
+        (root.parent / name).parent.mkdir(exist_ok=True)
+        (root.parent / name).touch()
+    assert reader_of(root.parent / pattern) == reader
+    if reader is None:
+        with pytest.raises(ParameterError, match="no reader reads such a file"):
+            select_data(root, str(root.parent / pattern))
+        return
+    name = select_data(root, str(root.parent / pattern))
+    (root.parent / made[1]).unlink()
+    with pytest.raises(ParameterError, match=rf"datasets\.{name}\.source: there is no '?{root.parent / made[1]}"):
+        check_parameters(read(root), root)

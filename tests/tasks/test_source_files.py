@@ -151,3 +151,47 @@ def test_a_large_source_is_not_listed_again_until_a_folder_changes_or_an_hour_is
     (photos / "a/1.png").write_bytes(b"in place again")
     monkeypatch.setattr(source_files, "TRUSTED", 0)
     assert fingerprint(project, photos) != second
+
+
+@pytest.mark.parametrize("reader", ["folder", "picture_list", "voc"])
+def test_a_table_a_list_and_a_folder_that_held_no_file_are_looked_at_every_time(project, photos, monkeypatch, reader):
+    (photos / "a" / "empty" / "deep").mkdir(parents=True)
+    (photos / "a" / "up").symlink_to(photos)
+    (photos / "a" / "self").symlink_to("self")
+    table, names = photos.parent / "labels.csv", photos.parent / "list.txt"
+    table.write_text("file,label\n")
+    names.write_text("\n".join(str(path) for path in sorted(photos.rglob("*.png"))))
+    own = {"name": "own", "reader": reader, "source": str(names if reader == "picture_list" else photos)}
+    own |= {} if reader == "voc" else {"labels": str(table)}
+    monkeypatch.setattr(source_files, "LARGE", 3)
+    found = [source_files.fingerprint(project, own)]
+    (photos.parent / "beside.txt").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(source_files, "listed", None)
+        assert source_files.fingerprint(project, own) == found[0]
+    if reader != "voc":
+        table.write_text("file,label\n1,2\n")
+        found.append(source_files.fingerprint(project, own))
+    if reader == "picture_list":
+        names.write_text(f"{names.read_text()}\n")
+    else:
+        (photos / "a" / "empty" / "deep" / "1.png").touch()
+    found.append(source_files.fingerprint(project, own))
+    assert len(set(found)) == len(found)
+
+
+def test_a_well_known_set_is_hashed_where_it_is_read_and_its_new_folders_are_seen(project, photos, monkeypatch):
+    monkeypatch.setenv("COVEY_DATA", str(photos.parent))
+    for name in ("train/b/1.JPEG", "val/a/1.JPEG"):
+        (photos / name).parent.mkdir(parents=True)
+        (photos / name).write_bytes(name.encode())
+    photos.rename(photos.parent / "imagenet")
+    own = {"name": "own", "reader": "imagenet", "source": "ssl_models/datasets/imagenet.py"}
+    monkeypatch.setattr(source_files, "LARGE", 2)
+    found = [source_files.fingerprint(project, own)]
+    (photos.parent / "imagenet" / "val" / "c").mkdir()
+    (photos.parent / "imagenet" / "val" / "c" / "1.JPEG").touch()
+    found.append(source_files.fingerprint(project, own))
+    monkeypatch.setenv("COVEY_DATA", str(photos.parent / "nowhere"))
+    found.append(source_files.fingerprint(project, own))
+    assert len(set(found)) == 3

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.split import OTHER, UNLABELLED, UNREADABLE, UNUSED, LeftOut
 from ssl_models.datasets._common.tally import Tally
 
-NO_SUFFIX = "no suffix of "
-"""How the reason begins that a file's suffix is none of those that are read."""
 NAMELESS = "without a suffix"
 MOST_TOLD = 4
 """Suffixes that a line tells by name."""
@@ -23,17 +21,17 @@ class PassedOver:
     """
 
     def __init__(self, what: str = "a picture") -> None:
-        self._reason = f"{NO_SUFFIX}{what} that is read"
+        self._reason = f"no suffix of {what} that is read"
         self._tally = Tally()
 
     def add(self, name: str) -> None:
         """A file whose suffix is none of those that are read; with or without the folders that it lies in."""
         if not name.rpartition("/")[2].startswith("."):
-            self._tally.add(name, self._reason)
+            self._tally.add(name, self._reason, OTHER)
 
     def add_unreadable(self, name: str, reason: str, suffix: str) -> None:
         """A file that would be read by its suffix, but for a fault."""
-        self._tally.add(name, reason, suffix)
+        self._tally.add(name, reason, UNREADABLE, suffix)
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """By suffix and reason."""
@@ -45,7 +43,7 @@ class PassedOver:
             f"{one.count:,} file{'' if one.count == 1 else 's'} {f'of {one.suffix}' if one.suffix else NAMELESS} "
             f"passed over: {one.reason}"
             for one in self.left_out()
-            if one.reason == self._reason
+            if one.kind == OTHER
         )
 
 
@@ -54,12 +52,10 @@ def in_short(left_out: Iterable[LeftOut]) -> str:
     suffixes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     for one in left_out:
-        if one.reason.startswith(NO_SUFFIX):
+        if one.kind == OTHER:
             suffixes[one.suffix or NAMELESS] += one.count
-        elif one.reason.startswith("no "):
-            reasons[f"with {one.reason}"] += one.count
         else:
-            reasons["unreadable"] += one.count
+            reasons[{UNLABELLED: f"with {one.reason}", UNUSED: one.reason}.get(one.kind, one.kind)] += one.count
     if not suffixes and not reasons:
         return ""
     told = suffixes.most_common(MOST_TOLD)

@@ -48,14 +48,19 @@ class Origin:
     groups: tuple[str, ...] = ()
 
 
+OTHER, UNREADABLE, UNLABELLED, UNUSED = "other", "unreadable", "unlabelled", "unused"
+"""Why files are left out: a suffix that is not read; a fault; no label; a folder or split that is not used."""
+
+
 @dataclass(frozen=True)
 class LeftOut:
-    """Files of one suffix that were left out for one reason. example: the name of one of them."""
+    """Files of one suffix that were left out for one reason. example: the name of one of them. kind: see above."""
 
     suffix: str
     reason: str
     count: int
     example: str
+    kind: str = UNREADABLE
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ class Dataset:
     left_out: how many files of each suffix were not read, for each reason; `skipped` names the unreadable ones.
     size: pictures are used at size x size, the middle of what is stored, which random crops may take in whole; None
         where they are stored as they are used.
+    what: what the source was taken for, in one line, where the reader tells it.
     """
 
     train: Split
@@ -105,3 +111,4 @@ class Dataset:
     label_sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
     size: int | None = None
+    what: str = ""

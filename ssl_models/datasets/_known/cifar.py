@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,7 +14,6 @@ from ssl_models.datasets._common.pictures import SUFFIXES
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._known import places
 from ssl_models.datasets._known.arrays import entries
-from ssl_models.datasets._pictures import decoding
 from ssl_models.datasets._pictures.arrangement import Entry, Listing
 
 TRAIN, TEST = 50_000, 10_000
@@ -31,6 +30,8 @@ class Cifar:
 
     def load(self, sets: Callable[..., tuple[Any, Any]], seed: int, source: str, size: int) -> Dataset:
         """As cifar10.load. sets: torchvision's two sets below a folder, downloaded to it but for `download=False`."""
+        from ssl_models.datasets._pictures import decoding
+
         if size < 1:
             raise ValueError(f"size = {size} must be at least 1 pixel")
         if place := places.folder(self.name, source):
@@ -51,6 +52,18 @@ class Cifar:
             listing = _list_archive(packed)
             return len(listing.train), len(listing.test)
         return TRAIN, TEST
+
+    def files(self, source: str) -> Iterator[tuple[str, Path | None]]:
+        """As cifar10.files."""
+        if place := places.folder(self.name, source):
+            yield "source", place
+            if (place / self.unpacked).is_dir():
+                for path in sorted((place / self.unpacked).iterdir()):
+                    yield f"{self.unpacked}/{path.name}", path
+            else:
+                yield from folder.files(source=str(place))
+        elif packed := places.archive(self.name):
+            yield packed.name, packed
 
     def _there(self, sets: Callable[..., tuple[Any, Any]], place: Path) -> Listing:
         try:

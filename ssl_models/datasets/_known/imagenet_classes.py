@@ -23,12 +23,25 @@ def of_validation(roots: list[Path]) -> tuple[str, Mapping[str, str]] | None:
     roots: folders that are looked into, the first that has one of KINDS counts. None where none has. Raises ValueError
     for a table or a devkit that is not as it was published.
     """
+    if (place := _place(roots)) is None:
+        return None
+    return str(place), (_of_table if place.name == TABLE else _of_devkit)(place)
+
+
+def files_of(roots: list[Path]) -> list[tuple[str, Path]]:
+    """Name and path of what `of_validation` reads."""
+    if (place := _place(roots)) is None:
+        return []
+    return [(f"{DEVKIT}/{name}", place / name) for name in (META, TRUTH)] if place.is_dir() else [(place.name, place)]
+
+
+def _place(roots: list[Path]) -> Path | None:
     for root in roots:
         if (root / TABLE).is_file():
-            return str(root / TABLE), _of_table(root / TABLE)
+            return root / TABLE
         for place in (root / DEVKIT, root / f"{DEVKIT}.tar.gz"):
             if place.exists():
-                return str(place), _of_devkit(place)
+                return place
     return None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ssl_models.datasets._common import collection, files
 from ssl_models.datasets._common.passed_over import in_short
-from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.split import UNUSED, LeftOut
 from ssl_models.datasets._folder.draw import chosen_for_test
 from ssl_models.datasets._pictures import groups as grouping
 from ssl_models.datasets._pictures import tables
@@ -82,7 +82,7 @@ def arranged(
     check_fraction(test_fraction)
     layout = laid_out(found.pictures, source, folders)
     tabled = tables.is_table(labels) or tables.is_table(group)
-    names = {picture.name: None for picture in found.pictures} if tabled else {}
+    names = {**found.called, **{picture.name: picture.name for picture in found.pictures}} if tabled else {}
     own = labelled(layout, labels, source, names, folders=folders)
     pictures = [layout.pictures[index] for index in own.kept]
     of, notes = grouping.grouped(pictures, group, source, names)
@@ -107,7 +107,7 @@ def arranged(
         dict(zip(own.sets[1:], classes[1:], strict=True)),
         found.skipped,
         (*found.notes, *notes),
-        (*found.left_out, *own.left_out, *(one for why, several in aside for one in counted(several, why))),
+        (*found.left_out, *own.left_out, *(one for why, several in aside for one in counted(several, why, UNUSED))),
         _described(found, layout, own, classes) + (f", in {len(set(of)):,} groups" if group else ""),
     )
 

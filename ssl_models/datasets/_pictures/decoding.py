@@ -17,7 +17,7 @@ from ssl_models.datasets._common import files, pictures
 from ssl_models.datasets._common.in_order import in_order
 from ssl_models.datasets._common.progress import Progress
 from ssl_models.datasets._common.split import IMAGES, Dataset, Origin, Split
-from ssl_models.datasets._pictures.arrangement import Entry, Listing
+from ssl_models.datasets._pictures.arrangement import Entry, Listing, told
 from ssl_models.datasets._pictures.facts import Facts, Failure
 from ssl_models.datasets._pictures.found import Picture
 from ssl_models.datasets._pictures.ranges import Ranges, ranges
@@ -97,6 +97,7 @@ def read(
         label_sets=dict(listing.label_sets),
         left_out=(*listing.left_out, *facts.left_out()),
         size=size if store > 1 else None,
+        what=told(listing) if listing.what else "",
     )
 
 

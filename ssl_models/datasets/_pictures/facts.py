@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ssl_models.datasets._common import files, pictures
 from ssl_models.datasets._common.scaling import told_of_colours
-from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.split import UNREADABLE, LeftOut
 from ssl_models.datasets._common.tally import Tally
 from ssl_models.datasets._pictures.square import Square
 
@@ -49,7 +49,7 @@ class Facts:
         tally = Tally()
         for name, failure in self._failed:
             needed = failure.kind in (pictures.NEEDS_HEIF, pictures.NEEDS_AVIF)
-            tally.add(name, failure.kind if needed else f"unreadable: {failure.kind}")
+            tally.add(name, failure.kind if needed else f"unreadable: {failure.kind}", UNREADABLE)
         return tally.left_out()
 
     def notes(self) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ class Found:
 
     what: what it was taken for, such as "312 folders two deep" or "8 tars". left_out: files that are no pictures or
     that cannot be opened, counted. skipped: a text for each picture that is known to be unreadable, with its name.
-    notes: what else its user should know.
+    notes: what else its user should know. called: what a table may call a picture besides its name -> that name.
     """
 
     pictures: Sequence[Picture]
@@ -44,3 +44,4 @@ class Found:
     left_out: tuple[LeftOut, ...] = ()
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    called: Mapping[str, str] = field(default_factory=dict)

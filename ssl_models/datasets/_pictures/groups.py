@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from ssl_models.datasets._common import files
+from ssl_models.datasets._common.in_order import in_order
 from ssl_models.datasets._pictures import tables
-from ssl_models.datasets._pictures.found import Picture
+from ssl_models.datasets._pictures.found import Content, Picture
 
 FOLDER, DAY, GROUP = "folder", "day", "group"
 EXIF, TAKEN = 0x8769, 0x9003
 """The part of EXIF that tells how a picture was taken, and the entry DateTimeOriginal of it."""
+REMEMBERED = 2**18
+"""Files whose days are remembered."""
 FAR = 0.05
 """A test split further than this from the part that was asked for is told."""
 
 
 def grouped(
-    pictures: Sequence[Picture], group: str, source: str, names: Collection[str]
+    pictures: Sequence[Picture], group: str, source: str, names: Mapping[str, str]
 ) -> tuple[list[str], tuple[str, ...]]:
     """The group of each picture, and notes; `arrangement.arranged` tells what `group` may be.
 
-    names: of all pictures that the source holds. Raises ValueError for an unknown value, and for a table that cannot be
-    used.
+    names: what a table may call the pictures of the source -> their names. Raises ValueError for an unknown value, and
+    for a table that cannot be used.
     """
     if not group:
         return [""] * len(pictures), ()
@@ -49,8 +51,7 @@ def grouped(
 
 
 def _days(pictures: Sequence[Picture]) -> tuple[list[str], tuple[str, ...]]:
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        taken = list(pool.map(_day_of, pictures, chunksize=64))
+    taken = list(in_order(_day_of, pictures))
     changed = [day or _changed(picture) for day, picture in zip(taken, pictures, strict=True)]
     notes: tuple[str, ...] = ()
     if count := sum(not day and bool(last) for day, last in zip(taken, changed, strict=True)):
@@ -61,11 +62,26 @@ def _days(pictures: Sequence[Picture]) -> tuple[list[str], tuple[str, ...]]:
 
 def _day_of(picture: Picture) -> str:
     """As EXIF tells: "2024-05-01"; "" where it does not."""
+    if not isinstance(picture.content, Path):
+        return _day_in(picture.content)
+    try:
+        found = picture.content.stat()
+    except (OSError, ValueError):
+        return ""
+    return _day_in_file(picture.content, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _day_in_file(path: Path, _size: int, _changed: int) -> str:
+    """Remembered for as long as the file stays the same, as a command looks at its data more than once."""
+    return _day_in(path)
+
+
+def _day_in(content: Content) -> str:
     from ssl_models.datasets._common import pictures
 
     try:
-        content = picture.content() if callable(picture.content) else picture.content
-        with pictures.opened(content) as image:
+        with pictures.opened(content() if callable(content) else content) as image:
             text = str(image.getexif().get_ifd(EXIF).get(TAKEN, ""))
         return datetime.strptime(text[:10], "%Y:%m:%d").date().isoformat()
     except MemoryError:

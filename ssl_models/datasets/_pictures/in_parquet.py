@@ -1,4 +1,4 @@
-"""Pictures in the rows of parquet files: one file, or a folder of them as Hugging Face lays out a data set."""
+"""Pictures in the rows of parquet files: one, several, or a folder of them as Hugging Face lays out a data set."""
 
 from __future__ import annotations
 
@@ -33,26 +33,29 @@ class _Table:
         return int(self.opened.metadata.num_rows)
 
 
-def find(source: Path, *, column: str = "", labels: str = "auto") -> Found:
-    """The pictures of a parquet file, or of all *.parquet at any depth of a folder, in the order of names and rows.
+def find(source: str | Path, *, column: str = "", labels: str = "auto") -> Found:
+    """The pictures of a parquet file, of NAME-{00..07}.parquet, or of all *.parquet at any depth of a folder.
 
+    They come in the order of names and rows.
     column: of the pictures: a struct with `bytes`, or binary; "": the only one that there is.
     labels: "auto": ClassLabel columns of a Hugging Face data set; else columns named label or like it; else texts of
     few distinct values. "none" reads no column of labels; the name of a column takes that one.
     A picture's name is its `path` where these are unique, else FILE/ROW. Files and folders named train, test or
     validation are splits (shards.roles); one split alone is none.
-    Raises FileNotFoundError where there is no such file; ValueError for a folder without parquet files, a file that
-    cannot be read, no or several columns of pictures, an unknown `column`, and no rows; ImportError without pyarrow.
+    Raises FileNotFoundError where there is no such file, the first of a pattern; ValueError for a folder without
+    parquet files, a file that cannot be read, no or several columns of pictures, an unknown `column`, and no rows;
+    ImportError without pyarrow.
     """
     paths, left_out = files_of(source)
-    return _found(shards.stamped(paths), source, left_out, column, labels)
+    return _found(shards.stamped(paths), str(source), shards.root_of(source, paths), left_out, column, labels)
 
 
 @lru_cache(maxsize=1)
-def _found(stamps: shards.Stamps, source: Path, left_out: tuple[LeftOut, ...], column: str, labels: str) -> Found:
+def _found(
+    stamps: shards.Stamps, source: str, root: Path, left_out: tuple[LeftOut, ...], column: str, labels: str
+) -> Found:
     """The columns of names and labels are read once for as long as the files stay the same."""
     paths = [path for path, _, _ in stamps]
-    root = source if source.is_dir() else source.parent
     tables = [_table(path, root, column) for path in paths]
     if not sum(table.rows for table in tables):
         raise ValueError(f"'{source}' has no rows")
@@ -70,17 +73,18 @@ def _found(stamps: shards.Stamps, source: Path, left_out: tuple[LeftOut, ...], c
     return Found(pictures, told, left_out, notes=(*notes, *others))
 
 
-def files_of(source: Path) -> tuple[list[Path], tuple[LeftOut, ...]]:
-    """The parquet files that `find` reads, and what else lies between them."""
-    if not source.is_dir():
-        shards.check_file(source)
-        return [source], ()
-    found, left_out = shards.in_folder(source, SUFFIX)
-    if not found:
-        raise ValueError(f"the folder '{source}' holds no *{SUFFIX}")
-    for path in found:
+def files_of(source: str | Path) -> tuple[list[Path], tuple[LeftOut, ...]]:
+    """The parquet files that `find` reads, and what else lies between them in a folder."""
+    paths = shards.expanded(source)
+    left_out: tuple[LeftOut, ...] = ()
+    if len(paths) == 1 and paths[0].is_dir():
+        folder = paths[0]
+        paths, left_out = shards.in_folder(folder, SUFFIX)
+        if not paths:
+            raise ValueError(f"the folder '{folder}' holds no *{SUFFIX}")
+    for path in paths:
         shards.check_file(path)
-    return found, left_out
+    return paths, left_out
 
 
 def _table(path: Path, root: Path, column: str) -> _Table:

@@ -6,7 +6,6 @@ The tars are indexed by their headers once, and a picture is read by its positio
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -73,7 +72,7 @@ def find(source: str | Path, *, column: str = "") -> Found:
 def find_in(tars: Tars, source: str | Path, *, column: str = "") -> Found:
     """As `find`, where `files_of` has been asked for the tars already."""
     paths, left_out = tars
-    return _found(shards.stamped(paths), root_of(source, paths), left_out, column.removeprefix(".").lower())
+    return _found(shards.stamped(paths), shards.root_of(source, paths), left_out, column.removeprefix(".").lower())
 
 
 @lru_cache(maxsize=1)
@@ -113,12 +112,6 @@ def files_of(source: str | Path) -> Tars:
     for path in paths:
         shards.check_file(path)
     return paths, left_out
-
-
-def root_of(source: str | Path, paths: list[Path]) -> Path:
-    """The folder that names of tars are relative to."""
-    given = Path(source).expanduser()
-    return given if given.is_dir() else Path(os.path.commonpath([path.parent for path in paths]))
 
 
 @dataclass

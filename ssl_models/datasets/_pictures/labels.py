@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssl_models.datasets._common import files
-from ssl_models.datasets._common.split import LeftOut
+from ssl_models.datasets._common.split import UNLABELLED, LeftOut
 from ssl_models.datasets._common.tally import Tally
 from ssl_models.datasets._pictures import tables
 from ssl_models.datasets._pictures.found import Picture
@@ -31,10 +31,10 @@ class Labelled:
     by_folder: bool = False
 
 
-def labelled(layout: Layout, labels: str, source: str, names: Collection[str], *, folders: bool) -> Labelled:
+def labelled(layout: Layout, labels: str, source: str, names: Mapping[str, str], *, folders: bool) -> Labelled:
     """Finds the classes of all pictures; arrangement.arranged tells what `labels` and `folders` may be.
 
-    names: of all pictures that the source holds.
+    names: what a table may call the pictures of the source -> their names.
     Raises ValueError for an unknown value, a table that cannot be used, and labels of fewer than two classes.
     """
     every = range(len(layout.pictures))
@@ -59,7 +59,7 @@ def labelled(layout: Layout, labels: str, source: str, names: Collection[str], *
     return Labelled(every, ("folder",), [(name,) for name in classes], by_folder=True)
 
 
-def _of_table(layout: Layout, path: Path, source: str, names: Collection[str]) -> Labelled:
+def _of_table(layout: Layout, path: Path, source: str, names: Mapping[str, str]) -> Labelled:
     """The columns of a table, and after them the sets of labels of the source that have other names."""
     table = tables.read(path, names, source, "labels")
     columns = tuple(name for name in table.columns if name != GROUP)
@@ -93,12 +93,12 @@ def _kept(
             raise ValueError(f"{where}: the labels '{name}' have {found}; two or more are needed, or `labels: none`")
     there = set(kept)
     missing = [picture for index, picture in enumerate(layout.pictures) if index not in there]
-    return Labelled(kept, sets, values, counted(missing, reason), by_folder)
+    return Labelled(kept, sets, values, counted(missing, reason, UNLABELLED), by_folder)
 
 
-def counted(pictures: Sequence[Picture], reason: str) -> tuple[LeftOut, ...]:
+def counted(pictures: Sequence[Picture], reason: str, kind: str) -> tuple[LeftOut, ...]:
     """Pictures that are left out for one reason, by their suffixes."""
     tally = Tally()
     for picture in pictures:
-        tally.add(picture.name, reason)
+        tally.add(picture.name, reason, kind)
     return tally.left_out()

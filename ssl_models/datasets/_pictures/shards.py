@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from ssl_models.datasets._common import files
@@ -38,6 +38,17 @@ def expanded(source: str | Path) -> list[Path]:
     if (total := math.prod(map(len, choices))) > MOST_FILES:
         raise ValueError(f"'{source}' stands for {total:,} files; at most {MOST_FILES:,} are read")
     return [Path("".join(parts)).expanduser() for parts in itertools.product(*choices)]
+
+
+def missing(source: str | Path) -> Path | None:
+    """The first of the files that a path or a pattern stands for and that are not there. Raises as `expanded`."""
+    return next((path for path in expanded(source) if not path.exists()), None)
+
+
+def root_of(source: str | Path, paths: Sequence[Path]) -> Path:
+    """The folder that the names of a source's files are relative to."""
+    given = Path(source).expanduser()
+    return given if given.is_dir() else Path(os.path.commonpath([path.parent for path in paths]))
 
 
 def _choices(inside: str, pattern: str) -> list[str]:

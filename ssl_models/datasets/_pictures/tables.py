@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -34,8 +34,8 @@ def is_table(value: str) -> bool:
     return value.lower().endswith(".csv")
 
 
-def read(path: Path, pictures: Collection[str], source: str, setting: str) -> Table:
-    """A table about the pictures of `source`, which are called by their names relative to it.
+def read(path: Path, pictures: Mapping[str, str], source: str, setting: str) -> Table:
+    """A table about the pictures of `source`. pictures: what a row may call one of them -> its name.
 
     Raises FileNotFoundError where there is no file. Raises ValueError, with the file, the line and what to do, for one
     that is no CSV in UTF-8, without the column `file` or any other, with two columns of one name, with a row of another
@@ -51,6 +51,7 @@ def read(path: Path, pictures: Collection[str], source: str, setting: str) -> Ta
         if len(values) != len(header):
             raise ValueError(f"{where}, line {number}: it has {len(values)} values, and the header {len(header)}")
         name = PurePosixPath(values[at].strip().replace("\\", "/")).as_posix()
+        name = pictures.get(name, name)
         if name in rows:
             raise ValueError(f"{where}, line {number}: '{files.printable(name)}' has a row already; keep one")
         rows[name] = tuple(value.strip() for index, value in enumerate(values) if index != at)
@@ -96,12 +97,12 @@ def _check_header(header: list[str], where: str) -> None:
         raise ValueError(f"{where}: it has no column beside `{FILE}`")
 
 
-def _check_names(rows: Collection[str], pictures: Collection[str], source: str, where: str) -> None:
+def _check_names(rows: Collection[str], pictures: Mapping[str, str], source: str, where: str) -> None:
     missing = [files.printable(name) for name in rows if name not in pictures]
     if missing:
         every = len(missing) == len(rows)
         what = "none of its rows names a picture" if every else f"{len(missing):,} of its rows name no picture"
-        example = files.printable(next(iter(pictures)))
+        example = files.printable(next(iter(pictures.values())))
         raise ValueError(
             f"{where}: {what} of '{source}', the first '{missing[0]}'; names count from that place, such as '{example}'"
         )

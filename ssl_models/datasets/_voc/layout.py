@@ -93,6 +93,13 @@ def _roots(source: str, archive: str, skipped: list[str]) -> tuple[list[_Root], 
     )
 
 
+def files_in(place: Path) -> list[tuple[str, Path]]:
+    """Name and path of the annotations, pictures and lists in a folder. Raises ValueError for another layout."""
+    found = [(name, path) for name, path in _in_folder(place) if IN_A_ROOT.fullmatch(name)]
+    _grouped(found, str(place))
+    return sorted(found)
+
+
 def _in_folder(place: Path) -> Iterable[tuple[str, Path]]:
     for depth in ("", "*/", "*/*/"):
         roots = [found.parent for found in place.glob(f"{depth}Annotations") if found.is_dir()]

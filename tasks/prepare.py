@@ -11,7 +11,7 @@ from tasks.artifacts.dataset import Stored
 from tasks.artifacts.pictures import drawn, names_of, sample_rows, save_png
 from tasks.artifacts.sounds import write_examples
 from tasks.process.files import write_json
-from tasks.settings.readers import reader_of, told
+from tasks.settings.readers import reader_of
 from tasks.stage.context import Context, Result
 
 if TYPE_CHECKING:
@@ -21,15 +21,9 @@ if TYPE_CHECKING:
 def prepare(context: Context) -> Result:
     """-> data/<data>/, metrics/<data>/prepare.json, metrics/<data>/pictures/; what the reader notes, to the log."""
     block, seed = context.parameters["data"], context.parameters["seed"]
-    if line := told(context.project.root, block, seed):
-        print(line)
     dataset = readers.load(context.project.root, block, seed, context.places.dataset)
     _draw(context.places.pictures, dataset, reader_of(block), seed)
     summary = Stored(context.places.dataset).write(dataset)
-    for left in dataset.left_out:
-        print(f"left out: {left.count:,} of {left.suffix or 'no suffix'} ({left.reason}), such as {left.example}")
-    for note in dataset.notes:
-        print(f"note: {note}")
     known = {"notes": list(dataset.notes)} if dataset.notes else {}
     write_json(context.places.preparation, summary | known)
     return Result(readers.counts(dataset))

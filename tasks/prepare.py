@@ -26,10 +26,6 @@ def prepare(context: Context) -> Result:
         print(dataset.what)
     _draw(context.places.pictures, dataset, reader_of(block), seed)
     summary = Stored(context.places.dataset).write(dataset)
-    for left in dataset.left_out:
-        print(f"left out: {left.count:,} of {left.suffix or 'no suffix'} ({left.reason}), such as {left.example}")
-    for note in dataset.notes:
-        print(f"note: {note}")
     known = {"notes": list(dataset.notes)} if dataset.notes else {}
     write_json(context.places.preparation, summary | known)
     return Result(readers.counts(dataset))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.settings.readers import reader_of, settings_of
+from tasks.settings.readers import reader_of, settings_of, told
 
 if TYPE_CHECKING:
     from ssl_models.datasets._common.split import Dataset
@@ -18,15 +18,21 @@ ROOM = "room"
 
 
 def load(root: Path, block: Mapping[str, Any], seed: int, room: Path) -> Dataset:
-    """The data set of a block, and a line for each entry that the reader left out.
+    """The data set of a block; to the log what it is taken for, what the reader left out, and what it notes.
 
     room: a folder into which a reader that can do so writes large parts as it reads (Split.written).
     """
     load = reader_of(block).load
     own = {ROOM: room} if ROOM in inspect.signature(load).parameters else {}
+    if line := told(root, block, seed):
+        print(line)
     dataset: Dataset = load(**settings_of(root, block, "load", seed), **own)
     for name in dataset.skipped:
         print(f"skipped: {name}")
+    for left in dataset.left_out:
+        print(f"left out: {left.count:,} of {left.suffix or 'no suffix'} ({left.reason}), such as {left.example}")
+    for note in dataset.notes:
+        print(f"note: {note}")
     return dataset
 
 

@@ -28,7 +28,7 @@ def measure(
     """Runs a protocol and writes what it found under `name`.
 
     representation: makes what is measured. What it lacks is found out like what a protocol asks in vain.
-    data: of a target, what its section of the report says of them: how many samples, and what was skipped.
+    data: of a target, what its section of the report says of them: how many samples, and what was skipped or left out.
 
     Raises:
         NotApplicable: the protocol cannot be applied to these data or this encoder.

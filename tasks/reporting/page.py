@@ -72,7 +72,10 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
         "rows": ours,
         "controls": controls,
         "reasons": verdict.unscored(data),
-        "by_layer": [(tables.metric_name(m), plots.by_layer(data, m, hue, f"{name}-{m.protocol}")) for m in layered],
+        "by_layer": [
+            (tables.metric_name(m), plots.by_layer(data, m, hue, f"{name}-{m.protocol}"), len(tables.axes(data, m)) > 1)
+            for m in layered
+        ],
         "added": plots.added(data, shown, hue, f"{name}-added"),
         "training": plots.training([r for r in data.runs if not r.source], hue, f"{name}-pretrain"),
         "refits": plots.training([r for r in data.runs if r.source], hue, f"{name}-refit"),

@@ -12,7 +12,7 @@ from typing import Any
 from ssl_models.protocols._common.drawing import PALETTE
 from ssl_models.protocols._common.score import Score
 from tasks.reporting.runs import Run
-from tasks.reporting.tables import DataSet, Gain, Measure, best, gains, layers, lines, metric_name
+from tasks.reporting.tables import DataSet, Gain, Measure, axes, best, gains, layers, layers_of, lines, metric_name
 
 SUPERVISED, UNTRAINED, INK = "#444444", "#A0A0A0", "#222222"
 TITLE_SIZE = 8.5
@@ -45,7 +45,11 @@ STYLE = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
 }
+DASHES: list[Any] = ["-", (0, (4, 1.6)), (0, (1.5, 1.2)), "-."]
+LEVEL = 8  # the most names below a panel that are not turned upright
 WIDTH = 10.6  # inches at 72 points: the page's text width
+
+_Panel = tuple[Run, tuple[str, ...], list[tuple[Run, Any]]]
 
 
 def hues(runs: list[Run]) -> dict[str, str]:
@@ -93,38 +97,50 @@ def panel_grid(panels: int, most: int) -> tuple[int, int]:
 
 
 def by_layer(data: DataSet, shown: Measure, hue: dict[str, str], name: str) -> str:
-    """Score against layer, one panel a pretrained run: N_pre solid, its refits dashed, the controls grey behind."""
-    names = layers(data, shown)
-    controls = _controls(data, shown)
-    ours = [run for run in data.runs if run.ranked and run.source is None]
-    family = {run.name: [run, *data.descendants(run)] for run in ours}
-    panels = [run for run in ours if any(best(other, shown) for other in family[run.name])]
+    """Score against layer, one panel a pretrained run: N_pre solid, its refits dashed, the controls grey behind.
+
+    Runs whose encoders have other layers stand in a panel of their own, over those layers.
+    """
+    found = axes(data, shown)
+    panels = list(_panels(data, shown, found))
     rows, columns = panel_grid(len(panels), 5)
+    alike = len(found) == 1
     with figure_in_style(0.45 + 1.75 * rows) as (figure, drawn):
-        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        for axes, run in zip(grid.flat, panels, strict=False):
-            for control in controls:
-                _curve(axes, control.scores(shown.protocol, shown.metric), names, shown, hue[control.method], "-", 1.1)
-            for other, dash in zip(
-                [run, *data.descendants(run)], ["-", (0, (4, 1.6)), (0, (1.5, 1.2)), "-."] * 3, strict=False
-            ):
-                _curve(axes, other.scores(shown.protocol, shown.metric), names, shown, hue[run.method], dash, 1.7)
-            axes.set_title(run.name, color=hue[run.method], fontweight="bold", fontsize=title_size(run.name, 22))
-            axes.set_xticks(range(len(names)), names, fontsize=6.3)
-        for axes in grid.flat[len(panels) :]:
-            axes.set_axis_off()
-        for axes in grid[:, 0]:
-            axes.set_ylabel(f"{metric_name(shown)}{', %' if shown.share else ''}", fontsize=7)
+        grid = figure.subplots(rows, columns, sharex=alike, sharey=True, squeeze=False)
+        for panel, (run, names, family) in zip(grid.flat, panels, strict=False):
+            for control in _controls(data, shown, names):
+                _curve(panel, control.scores(shown.protocol, shown.metric), names, shown, hue[control.method], "-", 1.1)
+            for other, dash in family:
+                _curve(panel, other.scores(shown.protocol, shown.metric), names, shown, hue[run.method], dash, 1.7)
+            title = family[0][0].name
+            panel.set_title(title, color=hue[run.method], fontweight="bold", fontsize=title_size(title, 22))
+            panel.set_xticks(range(len(names)), names, fontsize=6.3, rotation=90 if len(names) > LEVEL else 0)
+        for panel in grid.flat[len(panels) :]:
+            panel.set_axis_off()
+        for panel in grid[:, 0]:
+            panel.set_ylabel(f"{metric_name(shown)}{', %' if shown.share else ''}", fontsize=7)
         figure.tight_layout(pad=0.4, w_pad=1.0, h_pad=1.2)
     return inline(drawn[0], name)
 
 
-def _controls(data: DataSet, shown: Measure) -> list[Run]:
-    """The untrained and the supervised run that did best: the floor and the ceiling."""
+def _panels(data: DataSet, shown: Measure, found: list[tuple[str, ...]]) -> Iterator[_Panel]:
+    """Of each pretrained run and all that learnt from it: the run, layers, and those that have them, with a dash."""
+    for run in data.runs:
+        if not run.ranked or run.source is not None:
+            continue
+        dashed = list(zip([run, *data.descendants(run)], DASHES * 3, strict=False))
+        for names in sorted(found, key=lambda names: names != layers_of(run, shown)):
+            family = [(other, dash) for other, dash in dashed if layers_of(other, shown) == names]
+            if any(best(other, shown) for other, _ in family):
+                yield run, names, family
+
+
+def _controls(data: DataSet, shown: Measure, names: tuple[str, ...]) -> list[Run]:
+    """The untrained and the supervised run with these layers that did best: the floor and the ceiling."""
     found: dict[str, tuple[float, Run]] = {}
     for run in data.runs:
         score = best(run, shown)
-        if not run.ranked and run.source is None and score is not None:
+        if not run.ranked and run.source is None and score is not None and layers_of(run, shown) == names:
             found[run.role] = max(found.get(run.role, (-math.inf, run)), (score.value, run), key=lambda pair: pair[0])
     return [run for _, run in found.values()]
 
@@ -135,7 +151,7 @@ def title_size(name: str, room: int) -> float:
 
 
 def _curve(
-    axes: Any, scores: list[Score], names: list[str], shown: Measure, colour: str, dash: Any, width: float
+    axes: Any, scores: list[Score], names: tuple[str, ...], shown: Measure, colour: str, dash: Any, width: float
 ) -> None:
     """One run's line over the layers with its interval as a band."""
     at = [names.index(score.layer) for score in scores]

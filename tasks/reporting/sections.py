@@ -76,7 +76,7 @@ def _tables(project: Project, data: DataSet, protocol: str) -> Iterator[tuple[Ru
 
 
 def other_data(data: DataSet, protocol: str) -> dict[str, Any] | None:
-    """Of a protocol on data of its own {"train", "test", "skipped": entries that were left out}; else None."""
+    """Of a protocol on other data {"train", "test", "skipped", maybe "left_out"}, as in dataset.json; else None."""
     return next((dict(r["data"]) for run in data.runs if "data" in (r := run.protocols.get(protocol, {}))), None)
 
 

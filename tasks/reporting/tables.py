@@ -140,9 +140,24 @@ def last(run: Run, shown: Measure) -> Score | None:
     return found[-1] if found and math.isfinite(found[-1].value) else None
 
 
+def layers_of(run: Run, shown: Measure) -> tuple[str, ...]:
+    """The layers of a run that a measure has been taken at, first to last; () where it has not been."""
+    return tuple(dict.fromkeys(score.layer for score in run.scores(shown.protocol, shown.metric)))
+
+
+def axes(data: DataSet, shown: Measure) -> list[tuple[str, ...]]:
+    """`layers_of` all runs, each once: as many as there are kinds of encoders."""
+    return [found for found in dict.fromkeys(layers_of(run, shown) for run in data.runs) if found]
+
+
 def layers(data: DataSet, shown: Measure) -> list[str]:
-    """The layers that a measure has been taken at, first to last."""
-    return list(dict.fromkeys(s.layer for run in data.runs for s in run.scores(shown.protocol, shown.metric)))
+    """The layers that a measure has been taken at, first to last.
+
+    Of several encoders those of one after those of another, and at the end what runs end with, such as `pooled`.
+    """
+    found = axes(data, shown)
+    ends = {names[-1] for names in found}
+    return sorted(dict.fromkeys(layer for names in found for layer in names), key=lambda layer: layer in ends)
 
 
 def difference(before: Score, after: Score) -> tuple[float, float, float]:
@@ -158,13 +173,13 @@ def difference(before: Score, after: Score) -> tuple[float, float, float]:
 
 
 def gains(data: DataSet, shown: Measure, at_last: bool = False) -> list[Gain]:
-    """What each refit added to its source at the best (or the last) layer of each."""
+    """What each refit of a fresh network added to its source at the best (or the last) layer of each."""
     pick = last if at_last else best
     found = []
     for source in data.runs:
         for refit in data.refits(source):
             before, after = pick(source, shown), pick(refit, shown)
-            if before and after:
+            if before and after and not refit.continued:
                 found.append(Gain(source, refit, *difference(before, after)))
     return found
 

@@ -98,7 +98,7 @@ def _rivals(data: DataSet, shown: Measure, top: Score, others: list[tuple[Run, S
 
 def _clusterfit(data: DataSet, shown: Measure) -> list[str]:
     """What ClusterFit added on average. Mean of the limits: the widest that the mean's interval can be."""
-    found = [gain for gain in gains(data, shown) if gain.source.ranked and not gain.refit.continued]
+    found = [gain for gain in gains(data, shown) if gain.source.ranked]
     if not found:
         return []
     count = {word: sum(gain.verdict == word for gain in found) for word in ("gain", "loss", "within")}

@@ -12,7 +12,5 @@ def prepare(context: Context, target: str) -> Result:
     block = context.parameters["targets"][target]["data"]
     folder = context.project.target(target)
     dataset = readers.load(context.project.root, block, context.parameters["seed"], folder)
-    for note in dataset.notes:
-        print(f"note: {note}")
     Stored(folder).write(dataset)
     return Result(readers.counts(dataset))

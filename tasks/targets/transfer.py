@@ -16,11 +16,14 @@ from tasks.measuring.representation import representation
 from tasks.settings.params import TARGET, pick_out
 from tasks.stage.context import Context, Result
 
+TOLD = ["train", "test", "skipped", "left_out"]
+"""What the report says of a target's data, as the description has it."""
+
 
 def transfer(context: Context, run: str, target: str) -> Result:
     """encoder, a target's data -> metrics/<data>/<run>/<target>.json, and a folder of its pictures and curves."""
     block, description = context.parameters["targets"][target], Stored(context.project.target(target)).description
-    known = {name: description[name] for name in ("train", "test", "skipped")}
+    known = {name: description[name] for name in TOLD if name in description}
     settings = pick_out(block, TARGET)
     made = partial(other_data, context, run, target)
     return measure(context, run, target, block["protocol"], settings, made, known)

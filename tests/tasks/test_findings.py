@@ -35,6 +35,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, obj
         (folder / "invariance.json").write_text(json.dumps({"scores": probes, "seconds": 3, "protocol": "invariance"}))
         found = {"scores": [score("", "ap", 10.0 + place)], "seconds": 30, "protocol": "detection"}
         found["data"] = {"train": 1200, "test": 300, "skipped": ["cell 7: a box without area", "cell 9: <no image>"]}
+        found["data"]["left_out"] = [{"suffix": ".mov", "reason": "a <film>", "count": 1234, "example": "x/clip.mov"}]
         (folder / "cells_detection.json").write_text(json.dumps(found))
         own = folder / "cells_detection"
         own.mkdir()
@@ -65,6 +66,7 @@ def test_each_protocol_has_its_section_with_a_sentence(study: tuple[Path, dict[s
     assert "1: the representation does not notice the change" in text
     assert "1,200 training and 300 test samples. 2 entries that could not be read and were skipped" in text
     assert "cell 9: &lt;no image&gt;" in page
+    assert "1,234 files left out suffix reason files such as .mov a &lt;film&gt; 1,234 x/clip.mov" in text
     assert page.count('alt="') >= 3
     assert 'id="world-cells_detection-curves' in page
     assert 'id="world-invariance-map' in page

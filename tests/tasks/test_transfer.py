@@ -10,6 +10,7 @@ from unittest.mock import MagicMock
 import numpy
 import pytest
 import torch
+from PIL import Image
 from safetensors.numpy import save_file
 
 from ssl_models.data import DataSpec
@@ -132,6 +133,26 @@ def test_a_target_is_measured_on_its_own_data(context: Context) -> None:
     record = files.read_json(context.places.metric("random", "scenes_voc_map.json"))
     assert record["protocol"] == "voc_map"
     assert record["scores"][0]["metric"] == "map"
+
+
+def test_what_was_left_out_of_a_target_is_printed_and_told_beside_its_numbers(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_encoder(context)
+    folder = context.project.root / "photos"
+    for number in range(12):
+        path = folder / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(numpy.full((32, 32, 3), 20 * number, numpy.uint8)).save(path)
+    (folder / "a/clip.mov").touch()
+    own = {"name": "photos", "reader": "folder", "source": "photos"}
+    context.parameters["targets"] = {"photos_knn": {"protocol": "knn", "data": own}}
+    targets_prepare.prepare(context, "photos_knn")
+    reason = "no suffix of a picture that is read"
+    assert f"left out: 1 of .mov ({reason}), such as a/clip.mov" in capsys.readouterr().out.splitlines()
+    targets_transfer.transfer(context, "random", "photos_knn")
+    told = files.read_json(context.places.metric("random", "photos_knn.json"))["data"]
+    assert told["left_out"] == [{"suffix": ".mov", "reason": reason, "count": 1, "example": "a/clip.mov"}]
 
 
 def test_a_target_without_what_its_protocol_needs_does_not_apply(context: Context) -> None:

@@ -118,9 +118,9 @@ def constant(path: Path, name: str) -> str | None:
 
 
 def imported(path: Path) -> list[str]:
-    """The dotted names of modules, or of what is in them, that a module imports at its top."""
+    """The dotted names of modules, or of what is in them, that a module imports, at its top or in functions."""
     found: list[str] = []
-    for node in _tree(path).body:
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

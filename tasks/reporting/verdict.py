@@ -72,8 +72,9 @@ def _against(data: DataSet, shown: Measure, top: Score, role: str) -> str:
     value, low, high = difference(control, top)
     distance = f"{shown.number(abs(value))} points {'above' if value >= 0 else 'below'}"
     name = {"supervised": "the supervised ceiling", "untrained": "the untrained floor"}[role]
-    within = ", which is within the interval," if low <= 0 <= high else ""
-    return f"{', ' if role == 'supervised' else ' and '}{distance} {name}{within} ({shown.number(control.value)})"
+    within = ", within the interval" if low <= 0 <= high else ""
+    found = f"{distance} {name} ({shown.number(control.value)}{within})"
+    return f"{', ' if role == 'supervised' else ' and '}{found}"
 
 
 def _rivals(data: DataSet, shown: Measure, top: Score, others: list[tuple[Run, Score]]) -> list[str]:

@@ -15,6 +15,7 @@ from numpy import ndarray
 from ssl_models.errors import NeedsTruth, NoSuchLayer
 from ssl_models.previews import coloured
 from ssl_models.protocols._common import adaptation
+from ssl_models.protocols._common.named import named
 from ssl_models.protocols._common.score import Findings, Representation
 from ssl_models.protocols._detection import box_precision
 from ssl_models.protocols._detection.detector import LEVELS, Detector
@@ -53,8 +54,9 @@ def evaluate(
 ) -> Findings:
     """COCO's AP, AP50 and AP75 of the test boxes, with bootstrap intervals over test images.
 
-    Also a picture of detections and a precision-recall curve. The detector (see detector.py) has small heads on a
-    feature pyramid of the encoder's last three maps. AdamW trains it on the training boxes.
+    Also a picture of detections, the names of its files where they are known, and a precision-recall curve. The
+    detector (see detector.py) has small heads on a feature pyramid of the encoder's last three maps. AdamW trains it
+    on the training boxes.
 
     frozen: the encoder is not trained. Its batch norm statistics stay as they are in either case. learning_rate: for a
     batch of 256. A difficult test box counts neither as found nor as missed.
@@ -107,7 +109,8 @@ def findings(
     curve = {"recall": box_precision.RECALLS.tolist(), "precision": precision.tolist()}
     names = representation.class_names or tuple(str(label) for label in range(classes))
     shown = draw_boxes(images[:SHOWN], detections[detections[:, 6] >= SURE], truth, names)
-    return Findings(scores, {"detections": shown}, {"precision-recall at IoU .5": curve})
+    tables = named(representation, "detections", range(len(images[:SHOWN])))
+    return Findings(scores, {"detections": shown}, {"precision-recall at IoU .5": curve}, tables)
 
 
 def table(found: ndarray) -> ndarray:

@@ -15,6 +15,7 @@ from numpy import ndarray
 from ssl_models.errors import NeedsSamples, NeedsTruth, NoSuchLayer
 from ssl_models.protocols._common.drawing import PALETTE, TEXT, figure, pixels
 from ssl_models.protocols._common.intervals import bootstrap
+from ssl_models.protocols._common.named import named
 from ssl_models.protocols._common.score import Findings, Representation, Score
 
 NEEDS = ("features",)
@@ -34,6 +35,8 @@ PANELS = 4
 FACTORS = ["hue", "background_brightness", "light", "orientation"]
 MARKS = "osD^vP"
 """The mark changes after every six colours, so that 36 groups look different."""
+NUMBERED = 16
+"""Samples of the map whose files are named."""
 NAMED = 36
 """The most groups in a legend."""
 
@@ -57,7 +60,8 @@ def evaluate(
     have a sample's own class; by chance about the share of that class. Intervals are by bootstrap over samples for the
     given map. They do not cover other maps.
     pictures: "class", one for each further set of labels by its name, such as "speaker", "pseudo_label" and "factors",
-    each where it is known. Distances between groups, and their sizes, mean nothing in such a map.
+    each where it is known; and "files", some samples numbered, which a table of that name lists. Distances between
+    groups, and their sizes, mean nothing in such a map.
 
     samples: the most samples, drawn with `seed`. perplexity: at most a third of the samples. factors: up to four that
     the data have; [] for none. Of the default ones those are drawn that the data have.
@@ -86,7 +90,10 @@ def evaluate(
         pictures["pseudo_label"] = _draw_groups(points, np.asarray(clusters)[rows], ())
     if shown:
         pictures["factors"] = _draw_factors(points, shown)
-    return Findings(scores, pictures)
+    numbered = spread(points)
+    if tables := named(representation, "files", rows[numbered]):
+        pictures["files"] = _draw_numbers(points, numbered)
+    return Findings(scores, pictures, tables=tables)
 
 
 def refuse(*, layer: str, samples: int, perplexity: float, factors: list[str], there: tuple[str, ...] = ()) -> None:
@@ -138,6 +145,16 @@ def agreement(points: ndarray, labels: ndarray, neighbours: int = AGREEING) -> n
     """(N, 2) and (N,) -> (N,): for each sample the share of its nearest samples in the map that have its label."""
     nearest = np.concatenate([rows for _, rows in _nearest(points, neighbours)])  # (N, k)
     return np.asarray((labels[nearest] == labels[:, None]).mean(1))
+
+
+def spread(points: ndarray, count: int = NUMBERED) -> ndarray:
+    """(N, 2) -> at most `count` rows: the first, and then always the one furthest from all before."""
+    chosen = [0]
+    distance = np.square(points - points[0]).sum(1)
+    while len(chosen) < count and distance.max() > 0:
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, np.square(points - points[chosen[-1]]).sum(1))
+    return np.array(chosen)
 
 
 def _nearest(points: ndarray, neighbours: int) -> Iterator[tuple[int, ndarray]]:
@@ -201,6 +218,18 @@ def _draw_factors(points: ndarray, shown: dict[str, ndarray]) -> ndarray:
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     drawn.tight_layout()
+    return pixels(drawn)
+
+
+def _draw_numbers(points: ndarray, numbered: ndarray) -> ndarray:
+    """(H, W, 3) uint8: the map, and on it the samples of these rows with their numbers, from 1."""
+    drawn = figure(11.0, 8.0)
+    axes = drawn.add_axes((0.01, 0.015, 0.98, 0.97))
+    axes.scatter(points[:, 0], points[:, 1], s=12, linewidths=0, c="#BBBBBB")
+    axes.scatter(points[numbered, 0], points[numbered, 1], s=28, linewidths=0, c=PALETTE[0])
+    for number, row in enumerate(numbered, 1):
+        axes.annotate(str(number), points[row], (4, 4), textcoords="offset points", fontsize=TEXT + 2)
+    _plain(axes)
     return pixels(drawn)
 
 

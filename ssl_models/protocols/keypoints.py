@@ -18,6 +18,7 @@ from ssl_models.hardware import pick_device
 from ssl_models.previews import coloured
 from ssl_models.protocols._common.adaptation import blocks, outputs, train
 from ssl_models.protocols._common.intervals import bootstrap
+from ssl_models.protocols._common.named import named
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._keypoints.heat_maps import Head, Localisation, Maps, peaks
 from ssl_models.rows import Samples
@@ -82,8 +83,10 @@ def evaluate(
     found = torch.cat([peaks(maps, images.shape[2:]) for _, maps in heat]).numpy()
     errors = relative_errors(found, test_points, extent)
     blind = relative_errors(_mean_pose(points, images.shape[2:])[None], test_points, extent)
-    pictures = {"found": _picture(representation.images("test"), test_points, found)}
-    return Findings(_scores(errors, blind, seed), pictures, {"pck": _curve(errors, blind, representation.point_names)})
+    chosen = np.unique(np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int))
+    pictures = {"found": _picture(representation.images("test"), chosen, test_points, found)}
+    curves = {"pck": _curve(errors, blind, representation.point_names)}
+    return Findings(_scores(errors, blind, seed), pictures, curves, named(representation, "found", chosen))
 
 
 def refuse(
@@ -195,11 +198,10 @@ def _curve(errors: ndarray, blind: ndarray, names: Sequence[str]) -> dict[str, l
     return {"threshold": thresholds.tolist(), **shares}
 
 
-def _picture(images: Samples, points: ndarray, found: ndarray) -> ndarray:
-    """Some test pictures, enlarged: a ring around the true point, a dot where it was found, a colour for each point."""
+def _picture(images: Samples, chosen: ndarray, points: ndarray, found: ndarray) -> ndarray:
+    """The pictures `chosen`, enlarged: a ring around the true point, a dot where it was found; a colour a point."""
     from PIL import Image, ImageColor, ImageDraw
 
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(SHOWN, len(images))).round().astype(int))
     height, width = images.shape[2:]
     scale = max(1, TILE // width)
     sheet = Image.new("RGB", (scale * width * min(COLUMNS, len(chosen)), scale * height * -(-len(chosen) // COLUMNS)))

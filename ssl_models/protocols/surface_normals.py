@@ -22,6 +22,7 @@ from ssl_models.bounds import require_fraction
 from ssl_models.previews import coloured
 from ssl_models.protocols._common import adaptation
 from ssl_models.protocols._common.intervals import bootstrap
+from ssl_models.protocols._common.named import named
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._surface_normals.normal_maps import ROWS, Normals, Truth
 from ssl_models.rows import Samples
@@ -90,7 +91,7 @@ def evaluate(
     method = Normals(representation.encoder(), train, shape, frozen=frozen, width=width, stride=stride, flip=flip)
     settings = _training(epochs, batch_size, learning_rate)
     adaptation.train(method, [images], settings, seed=seed, precision=representation.precision)
-    return _findings(method.eval(), test_images, test, seed, representation.precision)
+    return _findings(method.eval(), test_images, test, seed, representation)
 
 
 def refuse(
@@ -123,9 +124,10 @@ def angles(found: Tensor, truth: Tensor) -> Tensor:
     return torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
 
 
-def _findings(method: Normals, images: Samples, truth: Truth, seed: int, precision: str) -> Findings:
+def _findings(method: Normals, images: Samples, truth: Truth, seed: int, representation: Representation) -> Findings:
     histograms, totals = [], []
-    shown: list[tuple[ndarray, ndarray, ndarray]] = []
+    shown: dict[int, tuple[ndarray, ndarray, ndarray]] = {}
+    precision = representation.precision
     for block, found in adaptation.blocks(method.vectors, images, precision=precision, batch_size=ROWS):
         for row, vectors, one in zip(range(block.start, block.stop), found, truth.rows(block), strict=True):
             counted = one.any(0)
@@ -135,10 +137,13 @@ def _findings(method: Normals, images: Samples, truth: Truth, seed: int, precisi
             histograms.append(_histogram(off))
             totals.append(off.sum())
             if len(shown) < SHOWN:
-                shown.append((images[row], one.numpy(), (functional.normalize(vectors, dim=0) * counted).numpy()))
+                shown[row] = images[row], one.numpy(), (functional.normalize(vectors, dim=0) * counted).numpy()
     histogram = np.stack(histograms)  # (pictures, bins)
     return Findings(
-        _scores(histogram, np.array(totals), seed), {"normals": _drawn(shown)}, {"within": _curve(histogram)}
+        _scores(histogram, np.array(totals), seed),
+        {"normals": _drawn(list(shown.values()))},
+        {"within": _curve(histogram)},
+        named(representation, "normals", shown),
     )
 
 

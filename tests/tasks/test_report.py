@@ -214,6 +214,26 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     assert "a&lt;b&gt;.jpg" in page
 
 
+def test_names_of_files_and_what_was_left_out_are_folded_away(tmp_path: Path) -> None:
+    content = parameters(["rotation"], ["world"])
+    make(tmp_path, "world", content)
+    metrics = tmp_path / "metrics/world"
+    rows = [[f"trip/{16 * row + place}.jpg" for place in range(16)] for row in range(20)]
+    left_out = [{"suffix": "", "reason": "no <picture>", "count": 1, "example": "notes"}]
+    for path, more in (
+        (metrics / "pictures/samples.json", {"files": rows}),
+        (metrics / "rotation_cf/cluster.json", {"files": [["a<b>.jpg", "c.jpg"]]}),
+        (metrics / "prepare.json", {"left_out": left_out, "skipped": []}),
+    ):
+        path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    page, _ = written(tmp_path, content)
+    folded = "".join(re.findall(r"<details>.*?</details>", page, flags=re.DOTALL))
+    lines = [f"<li>{', '.join(row)}</li>" for row in rows] + ["<li>a&lt;b&gt;.jpg, c.jpg</li>"]
+    assert all(page.count(line) == folded.count(line) == 1 for line in lines)
+    assert "1 file left out suffix reason files such as none no &lt;picture&gt; 1 notes" in text_of(folded)
+    assert "No file was left out" not in page
+
+
 def test_large_pictures_are_made_smaller(tmp_path: Path) -> None:
     content = parameters(["rotation"], ["world"])
     make(tmp_path, "world", content)

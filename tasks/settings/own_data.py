@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.settings import source_places
-from tasks.settings.schema import CODE, ParameterError, keywords
+from tasks.settings.schema import CODE, ParameterError, keywords, parse_yaml
 from tasks.settings.values import plain
 
 LARGEST = 224
@@ -66,7 +66,7 @@ def new_name(own: Path, taken: Callable[[str], bool]) -> str:
     """A name for the data set, after its folder or file."""
     bare = own.name.lower() if own.is_dir() else re.sub(r"\{.*?\}", "", own.name.lower()).partition(".")[0]
     stem = re.sub(r"\W+", "_", bare, flags=re.ASCII).strip("_") or "images"
-    stem = stem if stem[0].isalpha() else f"images_{stem}"
+    stem = stem if stem[0].isalpha() and parse_yaml(stem) == stem else f"images_{stem}"  # `no` is no text in YAML
     name, number = stem, 2
     while taken(name):
         name, number = f"{stem}_{number}", number + 1

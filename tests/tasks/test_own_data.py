@@ -199,3 +199,10 @@ def test_a_pattern_is_one_wherever_its_braces_are_and_only_of_what_can_be_read_s
     (root.parent / made[1]).unlink()
     with pytest.raises(ParameterError, match=rf"datasets\.{name}\.source: there is no '?{root.parent / made[1]}"):
         check_parameters(read(root), root)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("no.parquet", "images_no"), ("2021.tar", "images_2021"), ("On.txt", "images_on")]
+)
+def test_a_name_is_one_that_yaml_takes_for_a_text(tmp_path, file, name):
+    assert own_data.new_name(tmp_path / file, lambda _: False) == name

@@ -22,8 +22,6 @@ def prepare(context: Context) -> Result:
     """-> data/<data>/, metrics/<data>/prepare.json, metrics/<data>/pictures/; what the reader notes, to the log."""
     block, seed = context.parameters["data"], context.parameters["seed"]
     dataset = readers.load(context.project.root, block, seed, context.places.dataset)
-    if dataset.what:
-        print(dataset.what)
     _draw(context.places.pictures, dataset, reader_of(block), seed)
     summary = Stored(context.places.dataset).write(dataset)
     known = {"notes": list(dataset.notes)} if dataset.notes else {}

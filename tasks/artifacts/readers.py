@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.settings.readers import reader_of, settings_of, told
+from tasks.settings.readers import reader_of, settings_of
 
 if TYPE_CHECKING:
     from ssl_models.datasets._common.split import Dataset
@@ -24,9 +24,9 @@ def load(root: Path, block: Mapping[str, Any], seed: int, room: Path) -> Dataset
     """
     load = reader_of(block).load
     own = {ROOM: room} if ROOM in inspect.signature(load).parameters else {}
-    if line := told(root, block, seed):
-        print(line)
     dataset: Dataset = load(**settings_of(root, block, "load", seed), **own)
+    if dataset.what:
+        print(dataset.what)
     for name in dataset.skipped:
         print(f"skipped: {name}")
     for left in dataset.left_out:

@@ -111,7 +111,10 @@ def test_prefect_does_not_store_the_plan(make, monkeypatch):
             {"training": {**TRAINING, "batch_size": 500}},
             "pretrain.rotation: batch_size 500 is over the 192 training samples there are",
         ),
-        ({"transfer": {"knn": {"layers": "res9"}}}, "transfer.knn: layers = 'res9'"),
+        (
+            {"transfer": {"knn": {"layers": "res9"}}},
+            "transfer.knn: for the run 'rotation', whose encoder is resnet: layers = 'res9'",
+        ),
     ],
 )
 def test_a_setting_that_a_stage_would_refuse_is_refused_before_any_runs(make, changes, message):

@@ -152,7 +152,9 @@ def test_what_was_left_out_of_a_target_is_printed_and_told_beside_its_numbers(
     assert f"left out: 1 of .mov ({reason}), such as a/clip.mov" in capsys.readouterr().out.splitlines()
     targets_transfer.transfer(context, "random", "photos_knn")
     told = files.read_json(context.places.metric("random", "photos_knn.json"))["data"]
-    assert told["left_out"] == [{"suffix": ".mov", "reason": reason, "count": 1, "example": "a/clip.mov"}]
+    assert told["left_out"] == [
+        {"suffix": ".mov", "reason": reason, "count": 1, "example": "a/clip.mov", "kind": "other"}
+    ]
 
 
 def test_a_target_without_what_its_protocol_needs_does_not_apply(context: Context) -> None:

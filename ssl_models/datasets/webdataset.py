@@ -78,7 +78,7 @@ def told(
     seed: int = 0,
     **_: object,
 ) -> str:
-    """What the files are taken for, in one line; no image is opened. Raises as `load`."""
+    """What the files are taken for, in one line; no image is opened, but for `group: day`. Raises as `load`."""
     return arrangement.told(_listed(source, column, labels, group, test_fraction, seed))
 
 

@@ -5,19 +5,39 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.shapes import require_input
 from ssl_models.errors import first_line
+from ssl_models.modalities import image
+
+if TYPE_CHECKING:
+    from ssl_models.data import DataSpec
 
 NORMALISATIONS = ("auto", "own")
 OWN = (0.5,), (0.25,)
 """The mean and deviation that the own encoders take out."""
 MOST_BLOCKS = 12
 """So many blocks of a network of equal blocks are layers, the last one among them."""
+
+
+class LibraryEncoder(Encoder):
+    """A network of another library, which takes pictures."""
+
+    modalities = (image,)
+
+    @classmethod
+    def from_data(cls, data: DataSpec, **settings: Any) -> Self:
+        """For the pictures' channels. Raises ValueError where the model cannot take pictures of their size."""
+        shape = cls.input_shape(data)
+        encoder = cls(**{"channels": shape[0]} | settings)
+        require_input(encoder, shape, "pictures")
+        return encoder
 
 
 @contextmanager

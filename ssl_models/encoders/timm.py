@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.library import (
     OWN,
+    LibraryEncoder,
     Preparation,
     blocks_shown,
     built,
@@ -18,18 +18,16 @@ from ssl_models.encoders.library import (
     require_options,
     require_settings,
 )
-from ssl_models.encoders.shapes import require_input
-from ssl_models.modalities import image
 
 if TYPE_CHECKING:
-    from ssl_models.data import DataSpec
+    pass
 
 TAKEN = {"in_chans": "channels", "img_size": "size", "num_classes": "", "pretrained": "", "features_only": ""}
 """Arguments that are no options, and the settings that give them."""
 RESNET = {"act1": "conv1", "layer1": "res2", "layer2": "res3", "layer3": "res4", "layer4": "res5"}
 
 
-class Timm(Encoder):
+class Timm(LibraryEncoder):
     """A network of timm. Its vector is what the last linear layer was given: a class token or a mean, as pooled there.
 
     Layers: conv1 and res2 to res5 of a ResNet; block1, block2, ... of a network of equal blocks such as a ViT, the maps
@@ -47,7 +45,6 @@ class Timm(Encoder):
     """
 
     name = "timm"
-    modalities = (image,)
 
     def __init__(
         self,
@@ -83,14 +80,6 @@ class Timm(Encoder):
         self.preparation = Preparation(size, *(statistics(stated, channels) if normalise == "auto" else OWN))
         self.shown = layer_numbers(self.network)
         self.convolutional = "block1" not in self.shown
-
-    @classmethod
-    def from_data(cls, data: DataSpec, **settings: Any) -> Self:
-        """For the pictures' channels. Raises ValueError where the model cannot take pictures of their size."""
-        shape = cls.input_shape(data)
-        encoder = cls(**{"channels": shape[0]} | settings)
-        require_input(encoder, shape, "pictures")
-        return encoder
 
     def standardise(self, inputs: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> (B, C, size, size), standardised."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.library import (
     OWN,
+    LibraryEncoder,
     Preparation,
     blocks_shown,
     built,
@@ -20,11 +20,10 @@ from ssl_models.encoders.library import (
     require_options,
     require_settings,
 )
-from ssl_models.encoders.shapes import hollow, require_input
-from ssl_models.modalities import image
+from ssl_models.encoders.shapes import hollow
 
 if TYPE_CHECKING:
-    from ssl_models.data import DataSpec
+    pass
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and deviation of red, green and blue, as for all of torchvision's published weights."""
@@ -44,7 +43,7 @@ SHRUNK = 0.75
 """A map at most this share as wide as the one before begins another layer."""
 
 
-class Torchvision(Encoder):
+class Torchvision(LibraryEncoder):
     """A network of torchvision. Its vector is what the last linear layer was given.
 
     Layers: conv1 and res2 to res5 of a ResNet, ResNeXt or wide ResNet; block1, block2, ... of a ViT, the maps of its
@@ -61,7 +60,6 @@ class Torchvision(Encoder):
     """
 
     name = "torchvision"
-    modalities = (image,)
 
     def __init__(
         self,
@@ -99,14 +97,6 @@ class Torchvision(Encoder):
         self.preparation = Preparation(size, *(IMAGENET if normalise == "auto" else OWN))
         self.convolutional = not model.startswith("vit")
         self.places = places(self.network)
-
-    @classmethod
-    def from_data(cls, data: DataSpec, **settings: Any) -> Self:
-        """For the pictures' channels. Raises ValueError where the model cannot take pictures of their size."""
-        shape = cls.input_shape(data)
-        encoder = cls(**{"channels": shape[0]} | settings)
-        require_input(encoder, shape, "pictures")
-        return encoder
 
     def standardise(self, inputs: Tensor) -> Tensor:
         """(B, 1 or 3, H, W) in [0, 1] -> (B, 3, size, size), standardised."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from flows.commands.atlas import atlas
+from flows.commands.embed import embed
 from flows.commands.pages import serve, ui
 from flows.commands.results import report
 from flows.commands.run import run
@@ -30,5 +32,5 @@ measured). Edit it, then:
 """,
 )
 
-for each in (run, status, dag, report, ui, serve, sweep, study, vectors):
+for each in (run, status, dag, report, ui, serve, sweep, study, embed, atlas, vectors):
     app.command()(each)

@@ -24,7 +24,9 @@ def prepare(context: Context) -> Result:
     dataset = readers.load(context.project.root, block, seed, context.places.dataset)
     _draw(context.places.pictures, dataset, reader_of(block), seed)
     summary = Stored(context.places.dataset).write(dataset)
-    known = {"notes": list(dataset.notes)} if dataset.notes else {}
+    known: dict[str, Any] = {"notes": list(dataset.notes)} if dataset.notes else {}
+    if (origin := dataset.train.origin) is not None and origin.sizes is not None:
+        known |= {"side": int(origin.sizes.min(1).values.median())}  # of the pictures before they were scaled
     write_json(context.places.preparation, summary | known)
     return Result(readers.counts(dataset))
 

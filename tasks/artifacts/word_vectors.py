@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,37 +10,23 @@ from typing import Any
 import numpy as np
 
 from ssl_models import word_vectors
+from tasks.artifacts import asked
 from tasks.artifacts.dataset import Stored
-from tasks.artifacts.encoders import DESCRIPTION, read_encoder
-from tasks.process import disks, user
+from tasks.artifacts.encoders import read_encoder
+from tasks.process import disks
 from tasks.process.files import whole_file
-from tasks.project import paths
 from tasks.project.project import Project
-from tasks.selection import scope
-from tasks.settings.schema import ParameterError, parse_yaml, unknown
-from tasks.settings.values import shown
-from tasks.staleness import lock_file
+from tasks.settings.schema import ParameterError
 
 
 def refuse(project: Project, run: str, file: Path, *, force: bool) -> None:
     """Raises ParameterError for a run without an encoder of the selected data, and a file that cannot be written."""
-    if run not in (runs := scope.members(project.parameters, scope.RUNS)):
-        raise unknown("run", run, runs, "covey vectors")
-    folder, data = project.places.encoder(run), project.places.data
-    if (mark := folder / paths.NOT_APPLICABLE).is_file():
-        raise ParameterError(f"the run '{run}' has no encoder on the data set '{data}': {mark.read_text().strip()}")
-    if not (folder / DESCRIPTION).is_file() or not Stored(project.places.dataset).prepared:
-        raise ParameterError(f"the run '{run}' is not trained on the data set '{data}' yet; `covey run {run}` does.")
-    if not _agree(project, run):
-        raise ParameterError(
-            f"the data set '{data}' was prepared anew since '{run}' was trained, and its words may be others; "
-            f"`covey run {run}` trains it again."
-        )
+    asked.require_trained(project, run, "covey vectors")
     try:
         word_vectors.format_of(file)
-        _refuse_place(file, force)
-    except (ValueError, OSError) as error:
-        raise _cannot(file, error) from None
+    except ValueError as error:
+        raise asked.cannot(file, error) from None
+    asked.require_place(file, force=force)
 
 
 def export(project: Project, run: str, name: str) -> list[int]:
@@ -66,23 +51,8 @@ def export(project: Project, run: str, name: str) -> list[int]:
     except (ValueError, OSError) as error:
         if disks.is_full(error):
             raise
-        raise _cannot(file, error) from None
+        raise asked.cannot(file, error) from None
     return [len(words) - 1, vectors.shape[1]]
-
-
-def _agree(project: Project, run: str) -> bool:
-    """Whether the data that the run was trained on are those that lie there, as far as dvc.lock tells."""
-    training = f"{'clusterfit' if run in project.parameters['clusterfit'] else 'pretrain'}@{run}"
-    path = project.places.dataset.relative_to(project.root).as_posix()
-    try:
-        entries = lock_file.read(project.root / paths.LOCK, ["prepare", training])
-    except lock_file.OddLockFile:
-        return True
-    found = set()
-    for name, kind in (("prepare", "outs"), (training, "deps")):
-        entry = parse_yaml(entries.get(name, f"{name}: {{}}"))[name]
-        found |= {each["md5"] for each in entry.get(kind) or () if each.get("path") == path and "md5" in each}
-    return len(found) < 2
 
 
 def _write(file: Path, words: Sequence[str], vectors: np.ndarray) -> None:
@@ -94,22 +64,3 @@ def _write(file: Path, words: Sequence[str], vectors: np.ndarray) -> None:
             return
         with gzip.GzipFile(filename="", fileobj=plain, mode="wb", mtime=0) as packed:
             word_vectors.write(packed, words, vectors, kind)  # type: ignore[arg-type]
-
-
-def _refuse_place(file: Path, force: bool) -> None:
-    """Raises ValueError, or OSError for a path that the system refuses."""
-    str(file).encode()
-    if file.is_dir():
-        raise ValueError("it is a folder")
-    if not file.parent.is_dir():
-        raise ValueError("its folder is not there; make it first")
-    if os.path.lexists(file) and not force:
-        raise ValueError("it is there already; --force writes over it")
-    if closed := user.not_writable([file.parent, file]):
-        raise ValueError(f"user {os.getuid()} may not write {'it' if file in closed else 'into its folder'}")
-
-
-def _cannot(file: Path, error: Exception) -> ParameterError:
-    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    words = "its name is not UTF-8" if isinstance(error, UnicodeEncodeError) else words
-    return ParameterError(f"{name if (name := str(file)).isprintable() else shown(name)} cannot be written: {words}.")

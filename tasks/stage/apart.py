@@ -9,7 +9,8 @@ import json
 import os
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,15 @@ class CallFailed(RuntimeError):
     """A call did not come to its end; the text says why, or is the end of what it said where nobody foresaw that."""
 
 
-def call(project: Project, function: str, *arguments: Any) -> Any:
-    """What a function returns that is carried out apart.
+def call(project: Project, function: str, *arguments: Any, shown: bool = False) -> Any:
+    """What a function returns that is carried out apart. shown: what it prints is seen while it works.
 
     Raises:
         ParameterError: as the function raised it.
         CallFailed: it ended in any other way, in words where they can be found.
     """
     words, environment = ["call", function, json.dumps(arguments)], command_environment({})
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as folder:
+    with _output(shown) as output, tempfile.TemporaryDirectory() as folder:
         found = _in_fork(project, words, environment, output.fileno())
         if found is None:
             path = Path(folder) / "answer"
@@ -47,8 +48,7 @@ def call(project: Project, function: str, *arguments: Any) -> Any:
             code = run_command(command, project.root, output, {**left_out, ANSWER: str(path)}, None, short=True)
             found = code, path.read_text() if path.exists() else ""
         code, text = found
-        output.seek(0)
-        said = output.read().decode(errors="replace").strip()
+        said = "" if shown else _said(output)
     answer = json.loads(text) if text else {}
     if "refused" in answer:
         raise ParameterError(answer["refused"])
@@ -58,6 +58,22 @@ def call(project: Project, function: str, *arguments: Any) -> Any:
         lines = said.splitlines() if faults.traced() else said.splitlines()[-12:]
         raise CallFailed("\n".join(lines) or f"{function} ended with exit code {code}")
     return answer["returned"]
+
+
+@contextmanager
+def _output(shown: bool) -> Iterator[Any]:
+    """Where a call's output goes: to that of this process, or to a file that is read afterwards."""
+    if shown:
+        sys.stdout.flush()
+        yield sys.__stdout__
+    else:
+        with tempfile.TemporaryFile() as file:
+            yield file
+
+
+def _said(output: Any) -> str:
+    output.seek(0)
+    return str(output.read().decode(errors="replace").strip())
 
 
 def _in_fork(

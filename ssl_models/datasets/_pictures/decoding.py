@@ -61,7 +61,7 @@ def read(
         "refuse" raises at the first.
     A smaller picture is enlarged, and of a file that holds several the first is read; notes tell how many. Greys of
     more than 8 bits and floating-point numbers are scaled by the range of the whole data set, which a note tells.
-    Raises ValueError for settings out of range and a split without a readable picture; OSError for a full disk.
+    Raises ValueError for settings out of range and a split of which no picture can be read; OSError for a full disk.
     """
     check_settings(size, store, unreadable)
     refuse = unreadable == "refuse"
@@ -82,7 +82,7 @@ def read(
             found.append(taken := _Taken(into, deep))
             results = stack.enter_context(closing(in_order(work, entries, workers)))
             _take(entries, results, taken, facts, progress.step, refuse=refuse)
-            if not taken.entries:
+            if entries and not taken.entries:
                 what = f"none of the {len(entries)} {'training' if name == 'train' else name} images could be read"
                 raise ValueError(f"{source}: {what}; look at {facts.skipped[-1]}")
         deep.write()

@@ -15,14 +15,18 @@ FORBIDDEN = {
     "tasks": {"flows", "prefect", "prefect_dask", "dask", "distributed", "typer"},
     "flows": {"torch", "torchvision", "faiss", "sklearn"},
 }
-WITHOUT_TORCH = {f"ssl_models/{name}.py" for name in ("clustering", "two_level_clustering", "directions")} | {
-    f"ssl_models/protocols/{name}.py"
-    for name in (
-        "knn",
-        "retrieval",
-        *(f"_common/{n}" for n in ("checks", "drawing", "intervals", "neighbours", "score")),
-    )
-}
+WITHOUT_TORCH = (
+    {f"ssl_models/{name}.py" for name in ("clustering", "two_level_clustering", "directions")}
+    | {f"ssl_models/atlas/{name}.py" for name in ("layout", "neighbours", "groups", "oddities")}
+    | {
+        f"ssl_models/protocols/{name}.py"
+        for name in (
+            "knn",
+            "retrieval",
+            *(f"_common/{n}" for n in ("checks", "drawing", "intervals", "neighbours", "score")),
+        )
+    }
+)
 """faiss and torch crash in one process on macOS (faiss#3401): these run where torch is not loaded."""
 FILES = {path.relative_to(ROOT).as_posix(): path for top in TOP for path in sorted((ROOT / top).rglob("*.py"))}
 EVERY = FILES | {

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.atlas.layout import place
 from ssl_models.errors import NeedsSamples, NeedsTruth, NoSuchLayer
 from ssl_models.protocols._common.drawing import PALETTE, TEXT, figure, pixels
 from ssl_models.protocols._common.intervals import bootstrap
@@ -29,7 +30,6 @@ UNITS = {"trustworthiness": "number", "neighbour_agreement": "number"}
 TRUSTED, AGREEING = 5, 10
 """Neighbours in the map that `trustworthiness` and `neighbour_agreement` are computed from."""
 SMALLEST = 2 * AGREEING
-COMPONENTS = 50
 ROWS = 512
 PANELS = 4
 FACTORS = ["hue", "background_brightness", "light", "orientation"]
@@ -108,19 +108,6 @@ def refuse(*, layer: str, samples: int, perplexity: float, factors: list[str], t
         raise ValueError(f"factors = {factors!r} must be a list of at most {PANELS} names")
     if there and layer not in there:
         raise NoSuchLayer(f"layer = {layer!r} must be one of {', '.join(there)}")
-
-
-def place(features: ndarray, seed: int, perplexity: float) -> ndarray:
-    """(N, D) float32 -> (N, 2): each sample's place in the map."""
-    from sklearn.manifold import TSNE
-
-    centred = features - features.mean(0)
-    left, lengths, _ = np.linalg.svd(centred, full_matrices=False)
-    components = (left * lengths)[:, :COMPONENTS]
-    # Constant features have no principal components. Their map starts at random, so that it looks like noise.
-    start = "pca" if components.shape[1] > 1 and lengths[1] > 1e-6 * np.abs(features).max() else "random"
-    settings: dict[str, Any] = {"init": start, "random_state": seed, "perplexity": min(perplexity, len(features) / 3)}
-    return np.asarray(TSNE(**settings).fit_transform(components))
 
 
 def trust(features: ndarray, points: ndarray, neighbours: int = TRUSTED) -> ndarray:

@@ -105,6 +105,7 @@ def run(
 def verdict(*, project: Place = ".") -> Verdict:
     """The verdict on the selected data set, by the records that are there. Raises Mistake where there is no report."""
     from tasks.reporting import advice, records, verdict
+    from tasks.reporting.ranking import ranking
     from tasks.selection import scope
 
     with _inside(project) as found:
@@ -112,10 +113,11 @@ def verdict(*, project: Place = ".") -> Verdict:
         if not page.exists():
             raise Mistake(f"there is no report yet ({page}); `covey.run()` writes it.")
         (data,) = records.collect(found, scope.narrowed(found.parameters), {})
-        winner = verdict.winner(data)
+        winner = next((run for run, _, _ in ranking(data)), None)
         answer, *sure = verdict.verdict(data)
         cost, steps = (advice.cost(data, winner), advice.next_steps(data, winner)) if winner else ("", [])
-        return Verdict(data.name, winner and winner.name, answer, tuple(sure), cost, tuple(steps), page)
+        name = winner.name if winner else None
+        return Verdict(data.name, name, answer, tuple(sure), cost, tuple(steps), page)
 
 
 def scores(*, project: Place = ".") -> list[dict[str, Any]]:

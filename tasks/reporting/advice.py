@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ssl_models.protocols._common.score import Score
 from tasks.process.duration import duration
+from tasks.reporting.ranking import ranking
 from tasks.reporting.runs import PRETRAINED, Run
-from tasks.reporting.tables import DataSet, best, difference, headline_measures
+from tasks.reporting.tables import DataSet, difference
 
 GIB = 2**30
 FALLING = 0.02
@@ -47,14 +47,9 @@ def next_steps(data: DataSet, winner: Run) -> list[str]:
 
 
 def _more_seeds(data: DataSet, winner: Run) -> Iterator[str]:
-    shown = next(iter(headline_measures(data)), None)
-    top = best(winner, shown) if shown else None
-    if shown is None or top is None:
-        return
-    rivals: list[tuple[Run, Score]] = [
-        (run, score) for run in data.runs if run.ranked and run is not winner and (score := best(run, shown))
-    ]
-    close = [run.name for run, score in rivals if difference(score, top)[1] <= 0]
+    scores = {run.name: score for run, score, _ in ranking(data)}
+    top = scores.pop(winner.name, None)
+    close = [name for name, score in scores.items() if top and difference(score, top)[1] <= 0]
     if close:
         yield (
             f"Other seeds, since {', '.join(close[:3])}{' and others' if len(close) > 3 else ''} cannot be told from "

@@ -16,8 +16,9 @@ from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.paths import Places
 from tasks.project.project import Project
-from tasks.reporting import graph, headline, plots, regressions, sections, tables, verdict
+from tasks.reporting import advice, graph, headline, plots, regressions, sections, tables, verdict
 from tasks.reporting.imprint import Imprint, lacking
+from tasks.reporting.ranking import ranking
 from tasks.reporting.runs import Run
 from tasks.reporting.tables import DataSet
 
@@ -64,10 +65,12 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
     shown = tables.headline_measures(data)
     ours, controls = headline.headline(data)
     layered = [measure for measure in shown if len(tables.layers(data, measure)) > 1]
-    name = data.name
+    name, winner = data.name, next((run for run, _, _ in ranking(data)), None)
     return {
         "data": data,
         "verdict": verdict.verdict(data),
+        "cost": advice.cost(data, winner) if winner else "",
+        "next_steps": advice.next_steps(data, winner) if winner else [],
         "measures": [(tables.metric_name(measure), measure.unit.strip()) for measure in shown],
         "rows": ours,
         "controls": controls,

@@ -8,7 +8,10 @@ from ssl_models.protocols._common.score import Score
 from tasks.reporting.imprint import NOT_APPLICABLE, lacking
 from tasks.reporting.ranking import ranking
 from tasks.reporting.runs import Run
-from tasks.reporting.tables import DataSet, Measure, best, difference, gains, layers, metric_name
+from tasks.reporting.tables import DataSet, Measure, best, difference, gains, layers, metric_name, stated
+
+LABEL_FREE = "label_free"
+"""The protocol that ranks runs where there are no labels."""
 
 
 def verdict(data: DataSet) -> list[str]:
@@ -20,18 +23,42 @@ def verdict(data: DataSet) -> list[str]:
     others = [(run, score) for run, score, _ in ranked[1:]]
     where = f" at {top.layer}" if len(layers(data, shown)) > 1 else ""
     close = sum(difference(score, top)[1] <= 0 for _, score in others)
-    alike = f"leads, not told apart from {close} other{'s' if close > 1 else ''}" if close else "transfers best"
+    first = "ranks first" if _estimated(data, shown) else "transfers best"
+    alike = f"leads, not told apart from {close} other{'s' if close > 1 else ''}" if close else first
     alike = alike if others else "is the only representation with a score"
     text = f"On {data.name}, {winner.name} {alike}: {shown.number(top.value)}{shown.unit} "
     text += f"({shown.interval(top.low, top.high)}) {metric_name(shown)}{where}"
     text += "".join(_against(data, shown, top, role) for role in ("supervised", "untrained")) + "."
     return [
         text,
+        *_rule(data, shown),
+        *_collapsed(data),
         *_elsewhere(data, winner),
         *_budget(data, winner),
         *_rivals(data, shown, top, others),
         *_clusterfit(data, shown),
     ]
+
+
+def _estimated(data: DataSet, shown: Measure) -> bool:
+    """Whether runs are ranked by a measure that needs no labels, and only stands for how well they transfer."""
+    return stated(data, shown.protocol).name == LABEL_FREE
+
+
+def _rule(data: DataSet, shown: Measure) -> list[str]:
+    """By which rule runs are ranked where there are no labels."""
+    if not _estimated(data, shown):
+        return []
+    return [
+        f"There are no labels, so the rule is: the higher the {metric_name(shown)}, the better. It is an estimate of "
+        "how well a representation transfers, and no measurement of it."
+    ]
+
+
+def _collapsed(data: DataSet) -> list[str]:
+    """The runs whose training has collapsed."""
+    names = [run.name for run in data.runs if run.training.get("collapsed")]
+    return [f"Collapsed in training: {', '.join(names)}."] if names else []
 
 
 def _elsewhere(data: DataSet, winner: Run) -> list[str]:

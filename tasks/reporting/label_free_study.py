@@ -15,7 +15,7 @@ from tasks.project.project import Project
 STUDY = "label_free"
 PROTOCOL = "label_free"
 """The protocol whose scores the study is of."""
-IN_WORDS = {"knn": "k-NN"}
+IN_WORDS = {"linear": "linear accuracy", "knn": "k-NN accuracy"}
 CAUTION = (
     "Rho is Spearman's rank correlation: 1 is the same order, 0 no relation. Intervals are 95 % over families of"
     " encoders; on other data or with other encoders a score may order them in another way."
@@ -51,14 +51,14 @@ def _read(project: Project) -> _Found:
         return _Found([], [])
     try:
         content = read_json(path)
-        rules = [rule["association"] for rule in content["rules"] if "association" in rule]
-        return _Found(rules, [entry["association"] for entry in content.get("beside", [])])
+        rules = [dict(rule["association"]) for rule in content["rules"] if "association" in rule]
+        return _Found(rules, [dict(entry["association"]) for entry in content.get("beside", [])])
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no outcome of a study ({error}); delete it and run the study again") from error
 
 
 def _sentence(found: _Found, score: str) -> str:
-    """ "Over 50 encoders on cifar10, crop agreement orders them as k-NN does with rho +0.35 (+0.12 to +0.55)."."""
+    """ "Over 50 encoders on cifar10, crop agreement orders them as k-NN accuracy does with rho +0.35 (+0.12 to +0.55)."."""
     own = [one for one in found.judged if one["score"] == score and one["rho"] is not None]
     parts = []
     for place in dict.fromkeys(one["place"] for one in own):

@@ -58,7 +58,7 @@ def _read(project: Project) -> _Found:
 
 
 def _sentence(found: _Found, score: str) -> str:
-    """ "Over 50 encoders on cifar10, crop agreement orders them as k-NN accuracy does with rho +0.35 (+0.12 to +0.55)."."""
+    """ "Over 50 encoders on cifar10, rankme orders them as k-NN accuracy does with rho +0.35 (+0.12 to +0.55)."."""
     own = [one for one in found.judged if one["score"] == score and one["rho"] is not None]
     parts = []
     for place in dict.fromkeys(one["place"] for one in own):

@@ -87,10 +87,11 @@ def _ranks(part: Any, outcome: Mapping[str, Any], pairs: Sequence[Mapping[str, A
     """A panel a score: the encoders by their rank in both measures, pretrainings as squares and refits as discs."""
     grid = part.subplots(rows, max(len(pairs), 1) if rows == 1 else COLUMNS, squeeze=False)
     for axes, one in zip(grid.flat, pairs, strict=False):
-        table = outcome["encoders"][one["place"]]
-        runs = [run for run in table if run not in (*one["without"], *one["left_out"])]
+        tables = [outcome["encoders"][place] for place in one["places"]]
+        runs = [run for run in tables[0] if run not in (*one["without"], *one["left_out"])]
         across, up = (
-            _order([table[run][m] for run in runs], outcome["better"][m]) for m in (one["score"], one["with"])
+            _order([table[run][name] for run in runs], outcome["better"][name])
+            for table, name in zip(tables, (one["score"], one["with"]), strict=True)
         )
         for is_refit, marker in ((False, "s"), (True, "o")):
             own = [place for place, run in enumerate(runs) if (outcome["families"][run] != run) == is_refit]

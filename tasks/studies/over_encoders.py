@@ -105,7 +105,8 @@ def text(rule: Mapping[str, Any]) -> str:
 def found(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
     """The association of a rule's two measures, as an outcome keeps it.
 
-    left_out: encoders that have no number of one of them. Raises ParameterError where fewer than FEWEST have both.
+    place: of the axis; places: of each of the two, "" where a measure has none. left_out: encoders without a number of
+    one of them. Raises ParameterError where fewer than FEWEST have both.
     """
     terms = [rule[side] for side in ("correlation", "with")]
     sides = [values(study, term, records) for term in terms]
@@ -123,7 +124,8 @@ def found(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) -> d
     )
     families = [family(run, study.sweep.parameters["clusterfit"]) for run in kept]
     (score, _, place), (against, _, second) = (term.partition("@") for term in terms)
-    told = {"score": score, "with": against, "place": place or second, "without": list(rule.get("without", ()))}
+    told = {"score": score, "with": against, "place": place or second, "places": [place, second]}
+    told["without"] = list(rule.get("without", ()))
     return {**told, **associate(one, other, families)._asdict(), "left_out": left_out}
 
 

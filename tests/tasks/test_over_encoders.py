@@ -121,6 +121,20 @@ def test_a_rule_stands_for_every_pair_at_every_place(root: Path) -> None:  # noq
     assert (one["correlation"], one["with"]) == ("score@other", "accuracy@world")
 
 
+def test_measures_of_different_places_can_be_compared(root: Path) -> None:  # noqa: F811
+    """Accuracy is the same on both, and the loss goes against it: what is @ counts, and what is `at`."""
+    own = {name: CONTENT["measures"][name] for name in ("loss", "accuracy")}
+    own["x"] = {**own["accuracy"], "at": {"data": "world"}}
+    for rule, places in (
+        ({"correlation": "loss@other", "with": "accuracy@world"}, ["other", "world"]),
+        ({"correlation": "loss@other", "with": "x"}, ["other", ""]),
+    ):
+        found = studies.judge(load(root, measures=own, rules=[{**RULE, **rule}]), made(ORDER))
+        one = found["rules"][0]["association"]
+        assert (one["rho"], one["place"], one["places"]) == (pytest.approx(1), "other", places)
+        assert "loss +1.00" in association_plots.figure(found, "s")
+
+
 @pytest.mark.parametrize(
     ("value", "better", "expected"),
     [(0.4, "more", 0.4), (0.4, "less", -0.4), (0.4, 1.0, -0.6), (1.5, 1.0, -0.5), (1.0, 1.0, 0.0)],
@@ -234,56 +248,3 @@ def test_the_figure_has_a_row_a_score_and_a_panel_a_score_and_place(root: Path) 
     words = re.sub(r"<[^>]+>", " ", association_plots.figure(studies.judge(load(root), made(ORDER)), "s"))
     assert all(text in words for text in ("with accuracy", "by chance alone, 95 %", "world, accuracy", "loss +1.00"))
     assert "score −0.94" in words
-
-
-REFUSED: list[tuple[dict[str, Any], str]] = [
-    (with_measure(runs="everything"), r"measures\.x\.runs is 'everything'; it must be a list of runs, or 'all'"),
-    (with_measure(runs=["all", "rotation"]), r"measures\.x\.runs: 'all' stands alone"),
-    (with_measure(runs="all", run="rotation"), r"measures\.x: give either 'run' or 'runs'"),
-    (with_measure(runs="all", without=["ramdom"]), r"measures\.x\.without: unknown run 'ramdom'.*'random'\?"),
-    (with_measure(runs=["random"], without=["random"]), r"measures\.x\.without leaves no run"),
-    (with_measure(runs=["random", "random"]), r"measures\.x\.runs has a run twice"),
-    (with_measure(runs=["rotatoin"]), r"unknown run 'rotatoin'.*'rotation'\?"),
-    (with_measure(runs="all", better="fewer"), r"measures\.x\.better is 'fewer'; it must be 'more' or 'less'"),
-    (with_measure(runs="all", better="less"), r"measures\.x: name the layer"),
-    (with_measure(runs="all", near=1), r"measures\.x: name the layer"),
-    (with_measure(runs="all", near=1, better="less", layer="pooled"), r"measures\.x: give either 'better' or 'near'"),
-    (with_measure(runs="all", near="one", layer="pooled"), r"measures\.x\.near: 'one' is not of type float"),
-    (with_measure(runs="all"), r"measures\.x is of several runs or layers; say which data by 'at'"),
-    ({"shown": ["score"]}, r"measures\.score is of several runs or layers; say which data by 'at'"),
-    (with_rule(over="seeds"), r"rule 1\.over is 'seeds'; it must be 'encoders'"),
-    (with_rule(above=None), r"rule 1: 'above' is missing"),
-    (with_rule(correlation=[]), r"rule 1\.correlation is empty"),
-    (with_rule(correlation=3), r"rule 1\.correlation: 3 is not of type"),
-    (with_rule(correlation="scores"), r"rule 1: unknown measure 'scores'.*'score'\?"),
-    (with_rule(correlation="score@sea"), r"rule 1: 'score@sea': the quick grid has no data sea"),
-    (with_rule(without=["rotation_fc"]), r"rule 1\.without: unknown run 'rotation_fc'.*'rotation_cf'\?"),
-    (with_rule(without=["rotation", "random", "supervised"]), "3 encoders; a rule over encoders needs at least 4"),
-    (
-        {**with_measure(run="rotation"), **with_rule(correlation="x")},
-        r"rule 1: x@world with accuracy@world: they are of different runs; only one has random, random_cf,",
-    ),
-    (
-        {**with_measure(run="rotation", layers=["res4", "res5"]), **with_rule(correlation="x")},
-        "'x@world' is of several layers; over encoders it must be of several runs",
-    ),
-    (
-        {**with_measure(run="rotation"), "rules": [{"correlation": "x@world", "with": "x@world", "above": 0}]},
-        "rule 1: 'x' is one number; a correlation needs measures of several runs",
-    ),
-    ({"beside": [RULE]}, r"beside 1: unknown setting 'above'"),
-    ({"beside": ["score"]}, r"beside 1 must be a mapping such as"),
-    ({"quick": {**QUICK, "base": {**QUICK["base"], "data.train": 64}}}, r"quick: grid\.data puts a whole data set"),
-    ({"quick": {**QUICK, "base": 3}}, r"quick\.base: 3 is not of type dict"),
-    ({"quick": {**QUICK, "targets": ["rotation-knn"]}}, r"measures\.accuracy: unknown target 'random-knn'"),
-]
-
-
-@pytest.mark.parametrize(("changes", "message"), REFUSED)
-def test_what_cannot_be_judged_is_refused_before_anything_runs(
-    root: Path,  # noqa: F811
-    changes: dict[str, Any],
-    message: str,
-) -> None:
-    with pytest.raises(ParameterError, match=message):
-        load(root, **changes)

@@ -70,7 +70,7 @@ def markdown(outcomes: list[dict[str, Any]]) -> str:
 
 
 def _row(outcome: Mapping[str, Any]) -> list[str]:
-    rules = "<br>".join(f"{_text(rule['rule'])}: {board.rule_text(rule)}" for rule in outcome["rules"])
+    rules = "<br>".join(f"{_text(rule)}: {text}" for rule, text in board.told(outcome))
     seeds = f"{len(outcome['seeds'])}, {outcome['setting']}"
     return [_text(outcome["claim"]), f"**{outcome['verdict']}**", rules, seeds, duration(outcome["seconds"])]
 

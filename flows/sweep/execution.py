@@ -153,7 +153,7 @@ def tell_verdicts(project: Project, names: Sequence[str]) -> None:
     colours = {"reproduced": "green", "not reproduced": "red", "undecided": "yellow"}
     for outcome in board.outcomes(project):
         if outcome["name"] in names:
-            rules = "; ".join(board.rule_text(rule) for rule in outcome["rules"])
+            rules = "; ".join(text for _, text in board.told(outcome))
             shown = f"[{colours[outcome['verdict']]}]{outcome['verdict']}[/]"
             table.add_row(outcome["name"], shown, str(len(outcome["seeds"])), rules)
     Console(width=None if sys.stdout.isatty() else 200).print(table)

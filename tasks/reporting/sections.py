@@ -9,7 +9,7 @@ from typing import Any
 from tasks.process.files import read_json
 from tasks.project.paths import CURVES, TABLES, Places
 from tasks.project.project import Project
-from tasks.reporting import protocol_plots, tables
+from tasks.reporting import label_free_study, protocol_plots, tables
 from tasks.reporting.imprint import lacking
 from tasks.reporting.runs import Run
 from tasks.reporting.tables import DataSet, best
@@ -58,9 +58,10 @@ def sections(
         other = other_data(data, protocol)
         plots = [(svg, caption) for svg, caption in plots if svg]
         written = list(_tables(project, data, protocol))
-        if plots or own or other or written:
+        quoted = label_free_study.quoted(project) if protocol == label_free_study.PROTOCOL else []
+        if plots or own or other or written or quoted:
             told = {"name": tables.label(protocol), "reading": stated.reading, "data": other}
-            found.append({**told, "plots": plots, "pictures": own, "tables": written})
+            found.append({**told, "plots": plots, "pictures": own, "tables": written, "quoted": quoted})
     return found
 
 

@@ -15,7 +15,7 @@ from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.project import Project
 from tasks.settings.stage_kinds import STUDY_FILES
-from tasks.studies import study
+from tasks.studies import numbers, study
 from tasks.sweeps import sweep
 
 PAGE = Path(paths.REPORT).with_name("studies.html")
@@ -27,6 +27,9 @@ SAYS = {
     study.FAILS: "It fails: the interval lies below zero.",
     study.OPEN: "It is open: the interval holds zero.",
 }
+MOST_TOLD = 6
+"""Rules that the board lists one by one."""
+COUNTED = {study.HOLDS: "hold", study.FAILS: "fail", study.OPEN: "open"}
 ONE_SEED = "It is open: one seed gives no interval."
 NO_NUMBER = "It is open: the difference is no number."
 
@@ -54,7 +57,18 @@ def rule_text(rule: dict[str, Any]) -> str:
     """ "+0.031 (+0.012 to +0.050) holds"."""
     if rule["difference"] is None:
         return f"no number, {rule['outcome']}"
-    return f"{_number(rule['difference'])} ({_ends(rule) or 'one seed'}) {rule['outcome']}"
+    alone = "no interval" if "association" in rule else "one seed"
+    return f"{_number(rule['difference'])} ({_ends(rule) or alone}) {rule['outcome']}"
+
+
+def told(outcome: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each rule and its result; where there are more than MOST_TOLD, one line that counts them."""
+    rules = outcome["rules"]
+    if len(rules) <= MOST_TOLD:
+        return [(rule["rule"], rule_text(rule)) for rule in rules]
+    counts = Counter(rule["outcome"] for rule in rules)
+    results = ", ".join(f"{counts[outcome]} {word}" for outcome, word in COUNTED.items() if counts[outcome])
+    return [(f"{len(rules)} rules, such as {rules[0]['rule']}", results)]
 
 
 def write(project: Project) -> Path:
@@ -112,26 +126,49 @@ def in_words(rule: Mapping[str, Any]) -> str:
     if rule["difference"] is None:
         return NO_NUMBER
     ends = _ends(rule)
-    told = f"The difference is {_number(rule['difference'])}" + (f", 95 % interval {ends}" if ends else "")
-    return f"{told}. {SAYS[rule['outcome']] if ends else ONE_SEED}"
+    words = f"The difference is {_number(rule['difference'])}" + (f", 95 % interval {ends}" if ends else "")
+    return f"{words}. {SAYS[rule['outcome']] if ends else ONE_SEED}"
+
+
+def associations(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The rows of a table of rank correlations, of those rules that are over encoders."""
+    return [
+        {
+            **{key: numbers.label(one[key]) for key in ("place", "score", "with")},
+            "without": ", ".join(one["without"]),
+            "rho": _number(one["rho"]),
+            "ends": _ends(one),
+            "chance": _ends({"low": one["chance"][0], "high": one["chance"][1]}),
+            "tau": _number(one["tau"]),
+            "p": "" if one["p"] is None else f"{one['p']:.4f}",
+            "encoders": f"{one['encoders']} in {one['families']} families",
+            "left_out": ", ".join(one["left_out"]),
+            "outcome": rule.get("outcome", ""),
+        }
+        for rule in rules
+        if (one := rule.get("association"))
+    ]
 
 
 def _shown(place: int, entry: dict[str, Any]) -> dict[str, Any]:
     """An entry with its place on the board and, where it has been run, its figure and its rules in words."""
     if entry["verdict"] == NOT_RUN:
-        return {**entry, "place": place, "figure": "", "rules": []}
-    from tasks.studies import plots
+        return {**entry, "place": place, "figure": "", "told": [], "rules": []}
+    from tasks.studies import association_plots, plots
 
-    rules = [{**rule, "text": rule_text(rule), "words": in_words(rule)} for rule in entry["rules"]]
-    return {**entry, "place": place, "figure": plots.figure(entry, f"study-{place}"), "rules": rules}
+    rules = [{**rule, "words": in_words(rule)} for rule in entry["rules"] if "association" not in rule]
+    draw = plots.figure if len(rules) == len(entry["rules"]) else association_plots.figure
+    figure = draw(entry, f"study-{place}")
+    tables = {"associations": associations(entry["rules"]), "beside": associations(entry.get("beside", ()))}
+    return {**entry, **tables, "place": place, "figure": figure, "told": told(entry), "rules": rules}
 
 
 def _ends(rule: Mapping[str, Any]) -> str:
     return "" if rule["low"] is None else f"{_number(rule['low'])} to {_number(rule['high'])}"
 
 
-def _number(value: float) -> str:
-    return f"{value:+.3f}"
+def _number(value: float | None) -> str:
+    return "no number" if value is None else f"{value:+.3f}"
 
 
 def _without_nan(content: Any) -> Any:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.settings.schema import Field, ParameterError, check_block, unknown
 from tasks.settings.values import shown
+from tasks.studies import over_encoders
 from tasks.sweeps.settings import short
 
 if TYPE_CHECKING:
-    from tasks.studies.study import Named, Study
+    from tasks.studies.measures import Named
+    from tasks.studies.study import Study
 
 TERM = re.compile(r"\s*([+-]?)\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w@.])|[A-Za-z_]\w*(?:@-?[\w.]+)?)\s*")
 CORRELATION = {"correlation": Field("str", True), "with": Field("str", True), "above": Field("float", True)}
@@ -61,18 +63,27 @@ def check_study(study: Study, where: str) -> None:
     if not study.content["rules"]:
         raise ParameterError(f"{where}: without a rule there is no verdict.")
     for number, rule in enumerate(study.content["rules"], start=1):
-        _check_rule(study, rule, f"{where}: rule {number}", grid)
+        if over_encoders.is_over_encoders(rule):
+            over_encoders.check(study, rule, f"{where}: rule {number}")
+        else:
+            _check_rule(study, rule, f"{where}: rule {number}", grid)
+    for number, rule in enumerate(study.content.get("beside") or (), start=1):
+        over_encoders.check(study, rule, f"{where}: beside {number}", judged=False)
+    spread = set(over_encoders.used(study)) - set(study.content.get("shown") or ())
+    for name, named in study.measures.items():
+        if len(named.measures) > 1 and study.axis and study.axis not in named.at and name not in spread:
+            raise ParameterError(
+                f"{where}: measures.{name} is of several runs or layers; say which {study.axis} by 'at'."
+            )
 
 
 def _check_places(study: Study, named: Named, grid: Mapping[str, list[str]], where: str) -> None:
-    """A measure stands for one point, or for one at each place of the axis."""
+    """A measure stands for a point, or for one at each place of the axis."""
     for key, value in named.at.items():
         if key not in grid or str(value) not in grid[key]:
             raise ParameterError(f"{where}.at: the {study.setting} grid has no {key} {value}.")
     if left := set(grid) - set(named.at) - {study.axis}:
         raise ParameterError(f"{where} leaves {', '.join(sorted(left))} open; say which by 'at'.")
-    if len(named.measures) > 1 and study.axis and study.axis not in named.at:
-        raise ParameterError(f"{where} is of several runs or layers; say which {study.axis} by 'at'.")
 
 
 def _check_rule(study: Study, rule: Any, where: str, grid: Mapping[str, list[str]]) -> None:
@@ -93,3 +104,5 @@ def _check_rule(study: Study, rule: Any, where: str, grid: Mapping[str, list[str
             raise ParameterError(f"{where}: the {study.setting} grid has no {study.axis or 'axis'} {place}.")
         if free - ({study.axis} if place else set()):
             raise ParameterError(f"{where}: '{name}' stands for several points; say which by 'at' or by @.")
+        if correlated and len(study.measures[name].measures) < 2:
+            raise ParameterError(f"{where}: '{name}' is one number; a correlation needs measures of several runs.")

@@ -9,24 +9,30 @@ studies/NAME.yaml holds the claim, its source and published numbers, the measure
 
 A rule's two sides are sums and differences of measures and numbers. It is judged by the paired difference over seeds
 and its 95 % interval by Student's t: it holds where the interval lies above zero, it fails where it lies below, and is
-open where it holds zero. A claim is reproduced where all rules hold, not reproduced where one fails, else undecided.
+open where it holds zero. A rule over encoders (over_encoders.py) is judged by an interval over these. A claim is
+reproduced where all rules hold, not reproduced where one fails, else undecided.
+
+A setting without targets runs what the measures need.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tasks.project.project import Project
+from tasks.selection.scope import RUNS, members
 from tasks.settings.schema import Field, ParameterError, check_block
 from tasks.settings.stage_kinds import STUDY_FILES
+from tasks.studies import over_encoders
 from tasks.studies.checks import check_numbers, check_study, terms
+from tasks.studies.measures import Named, named, targets
 from tasks.sweeps import results
 from tasks.sweeps import sweep as sweeps
 from tasks.sweeps.results import Mean, Record
-from tasks.sweeps.settings import BEST, Measure, Sweep, short
+from tasks.sweeps.settings import Measure, Sweep, short
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 HOLDS, FAILS, OPEN = "holds", "fails", "open"
@@ -41,30 +47,11 @@ FIELDS = {
     "axis": Field("str", False),
     "shown": Field("list[str]", False),
     "rules": Field("list", True),
+    "beside": Field("list", False),
     "remark": Field("str", False),
     **{setting: Field("dict", True) for setting in SETTINGS},
 }
 PUBLISHED = {"measure": Field("str", True), "numbers": Field("dict", True)}
-MEASURE = {
-    "run": Field("str", False),
-    "runs": Field("list[str]", False),
-    "protocol": Field("str", True),
-    "metric": Field("str", False),
-    "layer": Field("str", False),
-    "layers": Field("list[str]", False),
-    "at": Field("dict", False),
-}
-
-
-@dataclass(frozen=True)
-class Named:
-    """A measure of a study: of one run, or of several, or of several layers, in their order.
-
-    at: settings of the grid, by their last names.
-    """
-
-    measures: tuple[Measure, ...]
-    at: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +68,21 @@ class Study:
     def axis(self) -> str:
         return str(self.content.get("axis", ""))
 
+    @property
+    def places(self) -> list[str]:
+        """The values of the grid that the axis has."""
+        return [str(v) for key, values in self.sweep.grid.items() if short(key) == self.axis for v in values]
+
+    def record(self, term: str, records: Sequence[Record], seed: int) -> Record:
+        """The point that "MEASURE" or "MEASURE@PLACE" stands for. Raises ParameterError where there is none."""
+        name, _, place = term.partition("@")
+        at = {**self.measures[name].at, **({self.axis: place} if place else {})}
+        for record in records:
+            settings = {short(key): value for key, value in record["settings"].items()}
+            if record["seed"] == seed and all(str(settings.get(key)) == str(value) for key, value in at.items()):
+                return record
+        raise ParameterError(f"study {self.name}: no point has {at} and seed {seed}.")
+
 
 def known(project: Project) -> list[str]:
     """The names of the studies there are."""
@@ -94,9 +96,12 @@ def load(project: Project, name: str, setting: str = "quick") -> Study:
     check_block(content, FIELDS, where)
     check_block(content["published"], PUBLISHED, f"{where}: published")
     check_numbers(content["published"]["numbers"], f"{where}: published.numbers")
-    measures = {key: _measure(block, f"{where}: measures.{key}") for key, block in content["measures"].items()}
     for other in SETTINGS:  # the one that is not asked for must not rot
-        own = content[other] | ({"kind": content["kind"]} if "kind" in content else {})
+        own = {"targets": []} | content[other] | ({"kind": content["kind"]} if "kind" in content else {})
+        every = members(sweeps.settled(project, own, f"{where}: {other}"), RUNS)
+        measures = {key: named(block, every, f"{where}: measures.{key}") for key, block in content["measures"].items()}
+        if "targets" not in content[other]:
+            own["targets"] = targets(measures.values())
         sweep = sweeps.build(project, f"{name}_{other}", own, f"{where}: {other}")
         study = Study(name, other, content, sweep, measures)
         check_study(study, where)
@@ -107,7 +112,8 @@ def load(project: Project, name: str, setting: str = "quick") -> Study:
 
 def judge(study: Study, records: Sequence[Record]) -> dict[str, Any]:
     """The study's outcome, as results/studies/NAME.json keeps it; records: those of all points of its sweep."""
-    rules = [{**_text(rule), **_judged(study, rule, records)} for rule in study.content["rules"]]
+    rules = [judged for rule in study.content["rules"] for judged in _judged(study, rule, records)]
+    shown = study.content.get("shown") or [name for name in study.measures if name not in over_encoders.used(study)]
     return {
         "name": study.name,
         "setting": study.setting,
@@ -119,7 +125,8 @@ def judge(study: Study, records: Sequence[Record]) -> dict[str, Any]:
         "seconds": sum(float(record["seconds"]) for record in records),
         "verdict": verdict([rule["outcome"] for rule in rules]),
         "rules": rules,
-        "ours": {name: dict(_values(study, name, records)) for name in study.content.get("shown") or study.measures},
+        "ours": {name: dict(_values(study, name, records)) for name in shown},
+        **over_encoders.outcome(study, records),
     }
 
 
@@ -137,17 +144,28 @@ def outcome(difference: Mean) -> str:
     return FAILS if difference.high < 0 else OPEN
 
 
-def _judged(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+def _judged(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) -> Iterator[dict[str, Any]]:
+    """A rule with its outcome; of a rule over encoders, one for each pair of measures that it names."""
+    if over_encoders.is_over_encoders(rule):
+        for one in over_encoders.expanded(study, rule):
+            found = over_encoders.found(study, one, records)
+            above = float(one["above"])
+            ends = Mean(found["rho"] - above, found["low"] - above, found["high"] - above, found["encoders"])
+            yield {"rule": over_encoders.text(one), **_told(ends), "association": found}
+        return
     differences = [_difference(study, rule, records, seed) for seed in study.sweep.seeds]
-    mean = results.mean(differences)
-    ends = (None, None) if math.isnan(mean.low) else (mean.low, mean.high)
-    return {"difference": mean.value, "low": ends[0], "high": ends[1], "outcome": outcome(mean)}
+    yield {"rule": _text(rule), **_told(results.mean(differences))}
 
 
-def _text(rule: Mapping[str, Any]) -> dict[str, str]:
+def _told(difference: Mean) -> dict[str, Any]:
+    ends = (None, None) if math.isnan(difference.low) else (difference.low, difference.high)
+    return {"difference": difference.value, "low": ends[0], "high": ends[1], "outcome": outcome(difference)}
+
+
+def _text(rule: Mapping[str, Any]) -> str:
     if "correlation" in rule:
-        return {"rule": f"rank correlation of {rule['correlation']} with {rule['with']} > {rule['above']:g}"}
-    return {"rule": f"{rule['greater']} > {rule['than']}"}
+        return f"rank correlation of {rule['correlation']} with {rule['with']} > {rule['above']:g}"
+    return f"{rule['greater']} > {rule['than']}"
 
 
 def _difference(study: Study, rule: Mapping[str, Any], records: Sequence[Record], seed: int) -> float:
@@ -168,51 +186,26 @@ def _side(study: Study, side: str | float, records: Sequence[Record], seed: int)
 
 def _several(study: Study, term: str, records: Sequence[Record], seed: int) -> list[float]:
     """The values of a measure at a point, one for each of its runs."""
-    name, _, place = term.partition("@")
-    named = study.measures[name]
-    at = {**named.at, **({study.axis: place} if place else {})}
-    for record in records:
-        settings = {short(key): value for key, value in record["settings"].items()}
-        if record["seed"] == seed and all(str(settings.get(key)) == str(value) for key, value in at.items()):
-            return [results.value(record, measure) for measure in named.measures]
-    raise ParameterError(f"study {study.name}: no point has {at} and seed {seed}.")
+    own = study.measures[term.partition("@")[0]]
+    record = study.record(term, records, seed)
+    return [own.value(record, measure) for measure in own.measures]
 
 
 def _values(study: Study, name: str, records: Sequence[Record]) -> Iterator[tuple[str, Any]]:
     """Place on the axis, or run, or layer, or "" -> the mean over seeds and its interval's ends."""
-    named = study.measures[name]
-    places = _places(study) if study.axis and study.axis not in named.at else [""]
+    own = study.measures[name]
+    places = study.places if study.axis and study.axis not in own.at else [""]
     for place in places:
         term = f"{name}@{place}" if place else name
         found = [_several(study, term, records, seed) for seed in study.sweep.seeds]
-        for number, measure in enumerate(named.measures):
+        for number, measure in enumerate(own.measures):
             mean = results.mean([values[number] for values in found])
             ends = [None if math.isnan(end) else end for end in (mean.low, mean.high)]
-            yield _word(named, measure, place), [mean.value, *ends]
+            yield _word(own, measure, place), [mean.value, *ends]
 
 
-def _word(named: Named, measure: Measure, place: str) -> str:
+def _word(own: Named, measure: Measure, place: str) -> str:
     """What tells one of several values from the others: the run, the layer or the place on the axis."""
-    if len({one.run for one in named.measures}) > 1:
+    if len(set(own.runs)) > 1:
         return measure.run
-    return measure.layer if len(named.measures) > 1 else place
-
-
-def _places(study: Study) -> list[str]:
-    return [str(v) for key, values in study.sweep.grid.items() if short(key) == study.axis for v in values]
-
-
-def _measure(block: Any, where: str) -> Named:
-    if not isinstance(block, dict):
-        raise ParameterError(f"{where} must be a mapping such as {{run: rotation, protocol: linear}}.")
-    check_block(block, MEASURE, where)
-    if ("run" in block) == ("runs" in block):
-        raise ParameterError(f"{where}: give either 'run' or 'runs'.")
-    layers = block.get("layers") or [block.get("layer", BEST)]
-    runs = block["runs"] if "runs" in block else [block["run"]]
-    if not runs:
-        raise ParameterError(f"{where}.runs is empty; name at least one run.")
-    if len(runs) > 1 and len(layers) > 1:
-        raise ParameterError(f"{where}: give several runs or several layers, not both.")
-    measures = [Measure(run, block["protocol"], block.get("metric", ""), layer) for run in runs for layer in layers]
-    return Named(tuple(measures), block.get("at") or {})
+    return measure.layer if len(own.measures) > 1 else place

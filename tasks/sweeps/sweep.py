@@ -70,22 +70,12 @@ def read(project: Project, folder: str, name: str, kind: str) -> dict[str, Any]:
 def build(project: Project, name: str, content: Mapping[str, Any], where: str = "") -> Sweep:
     """A checked sweep of a file's content. where: what errors call the place."""
     where = where or f"{SWEEP_FILES}/{name}.yaml"
-    check_block(content, FIELDS, where)
+    every = settled(project, content, where)
     seeds, targets = _seeds(content["seeds"], where), _texts(content["targets"], f"{where}: targets")
     grid = content.get("grid") or {}
     _check_grid(grid, len(seeds), where)
     if "search" in content and grid:
         raise ParameterError(f"{where}: it has both a grid and a search; give one of them.")
-    if "data" in grid and (lost := [key for key in content.get("base") or {} if str(key).startswith("data.")]):
-        raise ParameterError(
-            f"{where}: grid.data puts a whole data set in place of base's {lost[0]}; set it per data set:"
-            f" datasets.NAME.{lost[0].removeprefix('data.')}."
-        )
-    parameters = project.parameters
-    if "kind" in content:
-        parameters = with_kind(parameters, content["kind"], f"{where}: kind")
-    every = changed(parameters, content.get("base") or {}, f"{where}: base")
-    _check_base(every, where)
     parameters = narrowed(every, targets, where)
     _check_needed(grid, every, parameters, where)
     try:
@@ -99,6 +89,23 @@ def build(project: Project, name: str, content: Mapping[str, Any], where: str = 
     for settings in sweep.settings():
         point(project, sweep, settings, seeds[0], where)
     return sweep
+
+
+def settled(project: Project, content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The parameters of a sweep's kind with its `base` in them, and with every run and protocol."""
+    check_block(content, FIELDS, where)
+    base = content.get("base") or {}
+    if "data" in (content.get("grid") or {}) and (lost := [key for key in base if str(key).startswith("data.")]):
+        raise ParameterError(
+            f"{where}: grid.data puts a whole data set in place of base's {lost[0]}; set it per data set:"
+            f" datasets.NAME.{lost[0].removeprefix('data.')}."
+        )
+    parameters = project.parameters
+    if "kind" in content:
+        parameters = with_kind(parameters, content["kind"], f"{where}: kind")
+    every = changed(parameters, base, f"{where}: base")
+    _check_base(every, where)
+    return every
 
 
 def _check_grid(grid: Mapping[str, Any], seeds: int, where: str) -> None:

@@ -14,7 +14,8 @@ from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.studies import checks
 from tasks.studies import study as studies
-from tasks.studies.study import Named, Study
+from tasks.studies.measures import Named
+from tasks.studies.study import Study
 from tasks.sweeps import results
 from tasks.sweeps.results import Mean
 from tasks.sweeps.settings import Measure, Sweep

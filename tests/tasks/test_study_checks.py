@@ -58,7 +58,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"full": {**QUICK, "targets": ["rotation-knn", "rotation_cf-knn"]}}, r"measures\.loss: unknown target 'rotation'"),
     ({"full": {**QUICK, "grid": {"clusterfit.rotation_cf.clusters": [4]}}}, "the full grid has no clusters 8"),
     ({"measures": {"small": {"runs": [], "protocol": "knn"}}}, "measures.small.runs is empty"),
-    ({"measures": {"small": {"runs": [["rotation"]], "protocol": "knn"}}}, r"runs: .* is not of type list\[str\]"),
+    ({"measures": {"small": {"runs": [["rotation"]], "protocol": "knn"}}}, r"runs: .* is not of type str\|list\[str\]"),
     ({"shown": [["small"]]}, r"shown: .* is not of type list\[str\]"),
     ({"published": {"measure": "m", "numbers": {"a": True}}}, "published.numbers.a is True; it must be a number"),
 ]

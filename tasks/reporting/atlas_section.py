@@ -19,14 +19,14 @@ from tasks.process.files import read_json
 from tasks.project.paths import NOT_APPLICABLE, Places
 from tasks.project.project import Project
 from tasks.reporting import atlas_pack
-from tasks.reporting.atlas_sheets import Sheets, embedded
+from tasks.reporting.atlas_sheets import embedded
 from tasks.reporting.tables import DataSet
 
 STAGE = "atlas"
 PAGE_BYTES = 12_500_000
 """What all maps of a page may take: with the rest of the report the page stays under 15 MB."""
-RUN_SHARE = 0.3
-"""Of a map's bytes, what thumbnails leave to the runs and names."""
+RUN_SHARE = 0.5
+"""Of a map's bytes, the most that the runs after the first may take; thumbnails are made smaller instead."""
 ANGLES = ("angle", "hue", "orientation", "direction", "azimuth", "rotation")
 """In the name of a factor whose values lie in a turn: it is an angle, unless maps.json lists the angles."""
 NOT_FACTORS = {"split", "row", "file", "label", "group"}
@@ -42,11 +42,12 @@ def section(project: Project, data: DataSet, allowance: int) -> dict[str, Any]:
     if why:
         return {"why": why}
     known = read_json(folder / "maps.json")
-    sheets = embedded(folder, known.get("thumbnails") or {}, int(allowance * (1 - RUN_SHARE)))
     columns = _table(folder / "samples.parquet", int(known["samples"]))
-    head = _samples(columns, known, sheets, data)
-    left = allowance - len(head) - sum(map(len, sheets.texts))
-    runs, left_out = _runs(folder, known, left)
+    runs, left_out = _runs(folder, known, int(allowance * RUN_SHARE))
+    header, arrays = _samples(columns, known, data)
+    taken = len(atlas_pack.pack(header, arrays)) + sum(len(packet) for _, packet in runs)
+    sheets = embedded(folder, known.get("thumbnails") or {}, allowance - taken)
+    head = atlas_pack.pack(header | {"thumbnails": sheets.layout}, arrays)
     return {
         "why": "",
         "samples": known["samples"],
@@ -81,8 +82,10 @@ def absent(folder: Path, data: DataSet) -> str:
     return ""
 
 
-def _samples(columns: Mapping[str, list[Any]], known: Mapping[str, Any], sheets: Sheets, data: DataSet) -> str:
-    """The packet of what all runs share: names, labels, factors, and how the thumbnails lie."""
+def _samples(
+    columns: Mapping[str, list[Any]], known: Mapping[str, Any], data: DataSet
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What all runs share, as header and arrays: names, labels and factors."""
     listed: list[dict[str, Any]] = []
     arrays: dict[str, np.ndarray] = {}
     for name, values in columns.items():
@@ -104,10 +107,9 @@ def _samples(columns: Mapping[str, list[Any]], known: Mapping[str, Any], sheets:
         "columns": listed,
         "files": [file or "" for file in columns.get("file", [])],
         "rows": list(columns["row"]),
-        "thumbnails": sheets.layout,
         "palette": PALETTE,
     }
-    return atlas_pack.pack(header, arrays)
+    return header, arrays
 
 
 def _is_angle(name: str, low: float, high: float, known: Mapping[str, Any]) -> bool:

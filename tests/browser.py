@@ -22,7 +22,7 @@ class Browser:
     def __init__(self, width: int = 1300, height: int = 1000) -> None:
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         (commands, self.to), (self.answers, answers) = os.pipe(), os.pipe()
-        program = f'exec {PROGRAM} {" ".join(FLAGS)} --window-size={width},{height} --user-data-dir={self.folder.name}'
+        program = f"exec {PROGRAM} {' '.join(FLAGS)} --window-size={width},{height} --user-data-dir={self.folder.name}"
         # The protocol wants file descriptors 3 and 4.
         line = f"{program} about:blank 3<&{commands} 4>&{answers}"
         self.process = subprocess.Popen(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-TYPES = {"u2": np.dtype("<u2"), "u4": np.dtype("<u4")}
+TYPES: dict[str, np.dtype[Any]] = {"u2": np.dtype("<u2"), "u4": np.dtype("<u4")}
 UNKNOWN = {"u2": 2**16 - 1, "u4": 2**32 - 1}
 """What stands for a value that is not known: the largest of the type."""
 STEPS = 2**16 - 2

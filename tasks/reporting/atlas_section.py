@@ -5,8 +5,6 @@ The script of the page (templates/atlas*.js.j2) unpacks it; nothing is fetched.
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from tasks.project.paths import NOT_APPLICABLE, Places
 from tasks.project.project import Project
 from tasks.reporting import atlas_pack
 from tasks.reporting.atlas_sheets import embedded
+from tasks.reporting.imprint import SKIPPED
 from tasks.reporting.tables import DataSet
 
 STAGE = "atlas"
@@ -27,8 +26,8 @@ PAGE_BYTES = 12_500_000
 """What all maps of a page may take: with the rest of the report the page stays under 15 MB."""
 RUN_SHARE = 0.5
 """Of a map's bytes, the most that the runs after the first may take; thumbnails are made smaller instead."""
-ANGLES = ("angle", "hue", "orientation", "direction", "azimuth", "rotation")
-"""In the name of a factor whose values lie in a turn: it is an angle, unless maps.json lists the angles."""
+TURN, NEARLY_A_TURN = 360, 330
+"""Degrees: a factor from 0 to a turn whose values span nearly all of it is taken for an angle."""
 NOT_FACTORS = {"split", "row", "file", "label", "group"}
 
 
@@ -42,6 +41,14 @@ def section(project: Project, data: DataSet, allowance: int) -> dict[str, Any]:
     if why:
         return {"why": why}
     known = read_json(folder / "maps.json")
+    try:
+        return _packed(folder, known, data, allowance)
+    except KeyError as error:
+        raise ValueError(f"{folder / 'maps.json'} lacks {error}; run the stage {STAGE} again") from error
+
+
+def _packed(folder: Path, known: Mapping[str, Any], data: DataSet, allowance: int) -> dict[str, Any]:
+    """The packets and the facts."""
     columns = _table(folder / "samples.parquet", int(known["samples"]))
     runs, left_out = _runs(folder, known, int(allowance * RUN_SHARE))
     header, arrays = _samples(columns, known, data)
@@ -55,6 +62,7 @@ def section(project: Project, data: DataSet, allowance: int) -> dict[str, Any]:
         "sheets": sheets.texts,
         "runs": runs,
         "left_out": left_out,
+        "lacking": sorted((known.get("left_out") or {}).items()),
         "winner": known.get("winner"),
         "rule": known.get("rule") or "",
         "layer": known.get("layer") or "",
@@ -73,12 +81,12 @@ def absent(folder: Path, data: DataSet) -> str:
     """Why there is no map, in a sentence; empty where there is one."""
     for gap in data.gaps:
         if any(stage.partition("@")[0] == STAGE for stage in gap.stages):
-            return f"There is no map: the stage {STAGE} is {gap.state} ({gap.why})."
+            return f"There is no map: the stage {STAGE} {'was ' * (gap.state == SKIPPED)}{gap.state} ({gap.why})."
     marked = folder / NOT_APPLICABLE
     if marked.exists():
         return f"There is no map of {data.name}: {marked.read_text(encoding='utf-8').strip().rstrip('.')}."
     if not (folder / "maps.json").exists():
-        return f"There is no map yet: maps/{data.name}/maps.json was not found. The stage {STAGE} makes it."
+        return f"There is no map yet: maps/{data.name}/maps.json was not found. covey run makes it."
     return ""
 
 
@@ -103,7 +111,6 @@ def _samples(
         "data": data.name,
         "samples": known["samples"],
         "neighbours": known["neighbours"],
-        "below": known.get("duplicates_below"),
         "columns": listed,
         "files": [file or "" for file in columns.get("file", [])],
         "rows": list(columns["row"]),
@@ -116,7 +123,7 @@ def _is_angle(name: str, low: float, high: float, known: Mapping[str, Any]) -> b
     """Whether a factor comes round to its beginning after 360."""
     if "angles" in known:
         return name in known["angles"]
-    return any(word in name.lower() for word in ANGLES) and -360 <= low < high <= 360 and high - low > 180
+    return low >= 0 and high <= TURN and high - low > NEARLY_A_TURN
 
 
 def _runs(folder: Path, known: Mapping[str, Any], left: int) -> tuple[list[tuple[str, str]], list[str]]:
@@ -155,6 +162,7 @@ def _run(folder: Path, name: str, known: Mapping[str, Any]) -> str:
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is not what the stage {STAGE} writes ({error}); run it again") from error
     header = {"name": name, "tightness": _finite(own.get("tightness") or []), "clusters": own["clusters"]}
+    header["below"] = own.get("duplicates_below", known.get("duplicates_below"))
     ranges = {"distance": [0, reach], "neighbour_distances": [0, farthest], "outlier": [low, high]}
     return atlas_pack.pack({**header, "ranges": ranges}, arrays)
 

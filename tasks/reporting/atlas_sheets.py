@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SMALLER = ((1, 60), (1, 40), (2, 60), (2, 40), (4, 40))
-"""By how much the sides are divided, and the quality as WebP, tried one after another."""
+SMALLER = ((1, 60), (1, 40), (3 / 4, 50), (1 / 2, 60), (1 / 2, 40), (1 / 4, 40))
+"""What the sides are multiplied by, and the quality as WebP, tried one after another."""
 
 
 @dataclass(frozen=True)
 class Sheets:
-    """texts: a sheet each. layout: {"width", "height", "columns", "rows", "count"} of thumbnails, pixels and numbers."""
+    """texts: a sheet each. layout: width and height of a thumbnail, columns and rows of a sheet, count of all."""
 
     texts: list[str]
     layout: dict[str, int]
@@ -34,23 +34,23 @@ def embedded(folder: Path, told: Mapping[str, Any], allowance: int) -> Sheets:
         return Sheets([], {"width": 0, "height": 0, "columns": 1, "rows": 1, "count": 0})
     layout = {name: int(told[name]) for name in ("width", "height", "columns", "rows", "count")}
     texts = [base64.b64encode(path.read_bytes()).decode() for path in paths]
-    for divided, quality in SMALLER:
+    for share, quality in SMALLER:
         if sum(map(len, texts)) <= allowance:
             break
-        side = (max(1, int(told["width"]) // divided), max(1, int(told["height"]) // divided))
-        texts = [_smaller(path, layout["columns"], int(told["rows"]), side, int(told["height"]), quality) for path in paths]
-        layout |= {"width": side[0], "height": side[1]}
+        smaller = layout | {side: max(1, round(int(told[side]) * share)) for side in ("width", "height")}
+        texts = [_smaller(path, told, smaller, quality) for path in paths]
+        layout = smaller
     return Sheets(texts, layout)
 
 
-def _smaller(path: Path, columns: int, rows: int, side: tuple[int, int], height: int, quality: int) -> str:
-    """A sheet with thumbnails of another side. The last sheet may have fewer rows than `rows`."""
+def _smaller(path: Path, told: Mapping[str, Any], layout: Mapping[str, int], quality: int) -> str:
+    """A sheet with thumbnails of another size. It may have fewer rows than maps.json tells: the last one has."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
-            lines = min(rows, image.height // height)
-            small = image.convert("RGB").resize((columns * side[0], lines * side[1]), Image.Resampling.BOX)
+            size = (layout["columns"] * layout["width"], image.height // int(told["height"]) * layout["height"])
+            small = image.convert("RGB").resize(size, Image.Resampling.BOX)
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is no picture; run the stage atlas again") from error
     buffer = io.BytesIO()

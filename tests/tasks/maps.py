@@ -53,7 +53,7 @@ def make_map(
         **{"runs": list(runs), "winner": runs[-1], "rule": "The run with the best top-1 of linear", "layer": "pooled"},
         **{"samples": samples, "neighbours": neighbours, "duplicates_below": DUPLICATES_BELOW},
         "thumbnails": write_sheets(folder, pictures, quality),
-        "per_run": {name: method for name in runs},
+        "per_run": dict.fromkeys(runs, method),
     }
     (folder / "maps.json").write_text(json.dumps(known))
     return folder
@@ -96,7 +96,9 @@ def a_run(own: np.ndarray, clusters: int, neighbours: int, generator: np.random.
 
 def some_pictures(own: np.ndarray, generator: np.random.Generator, side: int = 24) -> np.ndarray:
     """(N, side, side, 3) uint8, each smooth, alike within a cluster."""
-    coarse = generator.integers(40, 215, (own.max() + 1, 3, 3, 3))[own] + generator.integers(-25, 25, (len(own), 3, 3, 3))
+    coarse = generator.integers(40, 215, (own.max() + 1, 3, 3, 3))[own] + generator.integers(
+        -25, 25, (len(own), 3, 3, 3)
+    )
     return np.kron(coarse.astype(np.uint8), np.ones((1, side // 3, side // 3, 1), np.uint8))
 
 

@@ -100,6 +100,26 @@ def test_a_click_lists_the_neighbours_by_both_runs(opened: Browser) -> None:
     assert opened.value("document.querySelectorAll('.query .shared').length") == 2 * shared
 
 
+def test_a_sample_of_a_gallery_is_selected_and_its_neighbours_come_into_the_window(opened: Browser) -> None:
+    last = "[...document.querySelectorAll('.cluster')].at(-1)"
+    opened.value(f"{last}.scrollIntoView()")
+    sample = opened.value(
+        f"(() => {{ const one = {last}.querySelector('.strip button'); one.click(); return +one.dataset.pin }})()"
+    )
+    assert opened.value(f"{ATLAS}.query") == sample
+    below = "document.querySelector('[data-part=query]').getBoundingClientRect().bottom"
+    opened.wait(f"{below} > 0 && {below} <= innerHeight + 1")
+
+
+def test_on_paper_the_counts_of_the_clusters_stand_alone(opened: Browser) -> None:
+    opened.send("Emulation.setEmulatedMedia", media="print")
+    seen = "[...document.querySelectorAll('{}')].filter((one) => one.checkVisibility()).length"
+    assert opened.value(seen.format(".atlas canvas")) == opened.value(seen.format(".atlas .strip")) == 0
+    assert opened.value(seen.format(".atlas .names")) == 6
+    assert opened.value(seen.format(".atlas .on-paper")) == 1
+    opened.send("Emulation.setEmulatedMedia", media="")
+
+
 def test_names_are_text(opened: Browser) -> None:
     opened.value(f"{ATLAS}.pin(0, true)")
     assert HOSTILE[0] in text(opened, "query")

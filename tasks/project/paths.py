@@ -60,6 +60,11 @@ class Places:
     def clusters(self, run: str) -> Path:
         return self.root / "runs" / self.data / run / "clusters"
 
+    @property
+    def maps(self) -> Path:
+        """The folder of the maps of the data set: coordinates, clusters, neighbours and thumbnails."""
+        return self.root / "maps" / self.data
+
     def metric(self, run: str, name: str) -> Path:
         return self.metrics / run / name
 

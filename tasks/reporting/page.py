@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import os
 import platform
@@ -16,7 +17,7 @@ from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.paths import Places
 from tasks.project.project import Project
-from tasks.reporting import advice, graph, headline, plots, regressions, sections, tables, verdict
+from tasks.reporting import advice, atlas_section, graph, headline, plots, regressions, sections, tables, verdict
 from tasks.reporting.imprint import Imprint, lacking
 from tasks.reporting.ranking import ranking
 from tasks.reporting.runs import Run
@@ -42,12 +43,21 @@ def render(project: Project, parameters: Mapping[str, Any], datasets: list[DataS
     hue = plots.hues([run for data in datasets for run in data.runs])
     runs = {run.name: hue[run.method] for data in datasets for run in data.runs}
     stated = {name: tables.stated(data, name) for data in datasets for name in data.protocols}
+    room = atlas_section.shares(project, datasets)
+    shown = [
+        _section(project, data, hue, allowance)
+        | {
+            "alarm": regressions.against_published(project, parameters, data),
+            "map": atlas_section.section(project, data, room),
+        }
+        for data in datasets
+    ]
+    mapped = any(not section["map"]["why"] for section in shown)
+    script = environment.get_template("atlas.js.j2").render() if mapped else ""
     return environment.get_template("report.html.j2").render(
-        sections=[
-            _section(project, data, hue, allowance)
-            | {"alarm": regressions.against_published(project, parameters, data)}
-            for data in datasets
-        ],
+        sections=shown,
+        script=script,
+        policy=_policy(script),
         studies=any((project.root / paths.STUDIES).glob("*.json")),
         hue=runs,
         dag=graph.draw(parameters, runs),
@@ -57,6 +67,13 @@ def render(project: Project, parameters: Mapping[str, Any], datasets: list[DataS
         imprint=own,
         seed=parameters.get("seed"),
     )
+
+
+def _policy(script: str) -> str:
+    """What a browser lets the page do: show what is in it, run this script, and fetch nothing."""
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    scripts = f"; script-src 'sha256-{allowed}'" if script else ""
+    return f"default-src 'none'; img-src data: blob:; media-src data:; style-src 'unsafe-inline'{scripts}"
 
 
 def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.project import paths
@@ -59,9 +59,10 @@ def make(project: Project, targets: Sequence[str] = (), *, force: bool = False) 
     Raises:
         ParameterError: a target that names no stage.
     """
-    scope = selected(project.parameters)
-    graph = narrow(pipeline.graph(project), scope)
+    scope, every = selected(project.parameters), pipeline.graph(project)
+    graph = narrow(every, scope)
     wanted = resolve(graph, targets, scope) or tuple(name for name in graph if in_scope(name, scope))
+    graph = narrow(every, scope, with_ancestors(graph, wanted))
     forced = frozenset(wanted) if force else frozenset()
     if REPORT in wanted and without_page(project):
         forced |= {REPORT}
@@ -108,14 +109,16 @@ def in_scope(name: str, scope: Scope) -> bool:
     return all(not part or parts is None or part in parts for part, parts in selected)
 
 
-def narrow(graph: Graph, scope: Scope) -> dict[str, Stage]:
-    """The graph, in which stages without a run, such as the report, only depend on selected stages."""
-    return {
-        name: stage
-        if any(belongs(name))
-        else replace(stage, parents=tuple(parent for parent in stage.parents if in_scope(parent, scope)))
-        for name, stage in graph.items()
-    }
+def narrow(graph: Graph, scope: Scope, named: Collection[str] = ()) -> dict[str, Stage]:
+    """The graph, in which stages without a run, such as the report, only depend on selected stages.
+
+    They also wait for the `named` ones: what these write would change under their hands.
+    """
+    found: dict[str, Stage] = {}
+    for name, stage in graph.items():
+        kept = tuple(parent for parent in stage.parents if parent in named or in_scope(parent, scope))
+        found[name] = stage if any(belongs(name)) else replace(stage, parents=kept)
+    return found
 
 
 def resolve(graph: Graph, words: Iterable[str], scope: Scope = EVERYTHING) -> tuple[str, ...]:

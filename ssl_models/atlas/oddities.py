@@ -12,6 +12,21 @@ MEDIAN_DEVIATION, MEAN_DEVIATION = 1.4826, 1.2533
 """A normal distribution's standard deviation over its median and its mean absolute deviation from the median."""
 
 
+NEAR = 0.75
+"""Near-duplicates are nearer than this share of the distance that is usual here."""
+
+
+def threshold(distances: ndarray) -> float:
+    """Distances to the k nearest (N, k) -> the distance below which two samples may be near-duplicates.
+
+    Three quarters of the median distance to the k-th nearest, about the usual distance to the nearest: encoders differ
+    in how close they put different samples, so no fixed distance will do. It is the k-th, since the nearest is itself a
+    copy where each sample is there twice. Much is nearer than that without being the same, so `alike` has to agree
+    (ssl_models/atlas/looks.py).
+    """
+    return float(NEAR * np.median(distances[:, -1])) if distances.size else 0.0
+
+
 def near_duplicates(rows: ndarray, distances: ndarray, threshold: float, alike: ndarray | None = None) -> ndarray:
     """Neighbours (N, k) and their distances (N, k) -> (N,) int32: the group of each sample, -1 for those of none.
 

@@ -51,6 +51,11 @@ class Places:
     def metrics(self) -> Path:
         return self.root / "metrics" / self.data
 
+    @property
+    def maps(self) -> Path:
+        """The folder of maps of the samples, see tasks/artifacts/maps.py."""
+        return self.root / "maps" / self.data
+
     def encoder(self, run: str) -> Path:
         return self.root / "runs" / self.data / run / "encoder"
 

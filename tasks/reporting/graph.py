@@ -8,9 +8,9 @@ from typing import Any
 
 from tasks.settings.refits import WEIGHTS, continues
 
-COLUMNS = ("prepare", "pretrain", "extract", "cluster", "clusterfit", "extract", "transfer", "report")
-LEFT = (0, 112, 262, 376, 500, 676, 790, 980)
-WIDTH = (84, 122, 86, 96, 148, 86, 154, 80)
+COLUMNS = ("prepare", "pretrain", "extract", "cluster", "clusterfit", "extract", "transfer", "atlas", "report")
+LEFT = (0, 108, 252, 360, 478, 648, 756, 932, 1010)
+WIDTH = (84, 122, 86, 96, 148, 86, 148, 50, 80)
 LANE, BOX, HEAD = 25, 19, 30
 LINE = "#B5B5B5"
 
@@ -37,7 +37,9 @@ def draw(parameters: Mapping[str, Any], hue: Mapping[str, str]) -> str:
             boxes += [_box(4, y, name, colour, full=True), _box(5, y, "features", colour)]
         boxes.append(_box(6, y, protocols, colour))
         wires.append(_bus(LEFT[6] + WIDTH[6], y, LEFT[7], middle))
-    boxes += [_box(0, middle, str(_data(parameters)), "#444444", full=True), _box(7, middle, "this page", "#444444")]
+    wires.append(_wire(7, 8, middle))
+    boxes += [_box(0, middle, str(_data(parameters)), "#444444", full=True)]
+    boxes += [_box(7, middle, "maps", "#444444"), _box(8, middle, "this page", "#444444")]
     total = LEFT[-1] + WIDTH[-1] + 2
     return (
         f'<svg role="img" aria-label="The pipeline as a graph" viewBox="-1 0 {total} {height}">'

@@ -9,7 +9,7 @@ from ssl_models.protocols._common.score import Score
 from tasks.settings.refits import WEIGHTS
 
 Record = dict[str, Any]
-SUPERVISED, PRETRAINED = "supervised", "pretrained"
+SUPERVISED, PRETRAINED, SELF_SUPERVISED = "supervised", "pretrained", "self-supervised"
 CONTROLS = ("untrained", SUPERVISED)
 """The roles of runs that others are held against, in the order of the table."""
 
@@ -39,7 +39,7 @@ class Run:
             return PRETRAINED
         if self.method in ("random", "untrained") or (self.source is None and self.training.get("trained") is False):
             return "untrained"
-        return SUPERVISED if self.method == SUPERVISED else "self-supervised"
+        return SUPERVISED if self.method == SUPERVISED else SELF_SUPERVISED
 
     @property
     def continued(self) -> bool:

@@ -17,6 +17,7 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.settings.maps import of_any_runs
 from tasks.settings.schema import CODE, ParameterError, constant, unknown
 from tasks.settings.values import is_name, shown
 
@@ -50,7 +51,8 @@ def with_kind(parameters: Mapping[str, Any], kind: str, where: str) -> dict[str,
     own = [block for block in parameters["datasets"].values() if of_reader(block["reader"]) == kind]
     if not own:
         raise ParameterError(f"{where}: no data set of params.yaml is of the kind '{kind}'; add one under datasets.")
-    return {**parameters, **kinds[kind], "data": dict(own[0]), "runs": "all", "protocols": "all"}
+    selected = {"data": dict(own[0]), "runs": "all", "protocols": "all"}
+    return {**parameters, **kinds[kind], **selected, **of_any_runs(parameters)}
 
 
 def check_kinds(parameters: Mapping[str, Any]) -> None:

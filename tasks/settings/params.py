@@ -9,7 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.settings import data_kinds, dvc_file, encoder_checks, retries, schedules, sets, source_places, yaml_files
+from tasks.settings import (
+    data_kinds,
+    dvc_file,
+    encoder_checks,
+    maps,
+    retries,
+    schedules,
+    sets,
+    source_places,
+    yaml_files,
+)
 from tasks.settings.machine import MACHINE
 from tasks.settings.refits import CLASSES, CLUSTERS, WEIGHTS, method_of
 from tasks.settings.schema import (
@@ -44,6 +54,7 @@ BLOCKS = (
     "suites",
     "kinds",
     "kind",
+    "maps",
     "orchestration",
     "schedules",
 )
@@ -94,6 +105,7 @@ def check_parameters(parameters: Mapping[str, Any], root: Path) -> None:
     _check_clusterfit(parameters)
     encoder_checks.check_runs(parameters, root)
     sets.check_sets(parameters)
+    maps.check_maps(parameters)
     for name, block in parameters["transfer"].items():
         _check_protocol(name, block, {}, f"transfer.{name}")
     for name, block in parameters["targets"].items():

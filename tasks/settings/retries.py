@@ -35,6 +35,7 @@ DEFAULTS: Mapping[str, Policy] = {
     "extract": Policy(retries=2, retry_delay=5.0, timeout=6 * HOUR, weight=2.0),
     "cluster": Policy(retries=1, retry_delay=5.0, timeout=12 * HOUR, weight=2.0),
     "transfer": Policy(retries=1, retry_delay=5.0, timeout=24 * HOUR, weight=4.0),
+    "atlas": Policy(retries=1, retry_delay=5.0, timeout=6 * HOUR, weight=2.0),
     "report": Policy(retries=1, retry_delay=2.0, timeout=HOUR / 2, weight=1.0),
 }
 

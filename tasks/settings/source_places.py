@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.settings.schema import ParameterError
 
-WRITTEN = ("data", "runs", "metrics")
+WRITTEN = ("data", "runs", "metrics", "maps")
 """The folders of a project that stages write into."""
 
 

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 SWEEP_FILES, STUDY_FILES = "sweeps", "studies"
 """The folders of the files that `covey sweep` and `covey study` run."""
 
-Kind = Literal["prepare", "train", "extract", "cluster", "transfer", "report"]
+Kind = Literal["prepare", "train", "extract", "cluster", "transfer", "atlas", "report"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 OTHER_WORDS: dict[str, Kind] = {"code": "prepare", "pretrain": "train", "clusterfit": "train"}
 

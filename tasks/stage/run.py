@@ -140,7 +140,12 @@ def _set_threads(threads: int) -> None:
 
 
 def _refuse_unfit(project: Project, stage: Stage) -> None:
-    """Passes on what an input says of itself: where a parent had nothing to do, this stage has nothing either."""
+    """Passes on what an input says of itself: where a parent had nothing to do, this stage has nothing either.
+
+    The report tells it instead.
+    """
+    if stage.kind == "report":
+        return
     for path in stage.paths:
         mark = project.root / path / paths.NOT_APPLICABLE
         if mark.is_file():

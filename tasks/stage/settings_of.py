@@ -23,4 +23,6 @@ def settings_of(stage: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         shown[protocol] = (parameters["transfer"] | parameters["targets"])[protocol]
     if kind == "prepare_target":
         shown[run] = parameters["targets"][run]
+    if kind == "atlas":
+        shown["maps"] = parameters["maps"]
     return shown

@@ -16,7 +16,7 @@ from tasks.settings.refits import method_of
 from tasks.staleness import code_hash, dvc_internals
 from tasks.staleness.graph import CODE_STAGE
 
-STAGES = ("prepare", "pretrain", "extract", "cluster", "clusterfit", "transfer", "report")
+STAGES = ("prepare", "pretrain", "extract", "cluster", "clusterfit", "transfer", "atlas", "report")
 
 
 def up(project: Project) -> None:

@@ -133,6 +133,7 @@ def _stages(sources: Sources, parameters: Mapping[str, Any]) -> Iterator[tuple[t
                 )
     for run in refits:
         yield ("cluster", run), partial(_module_and, "tasks/cluster.py")
+    yield ("atlas",), partial(_module_and, "tasks/atlas.py", partial(_protocols, sources))
     yield ("report",), partial(_module_and, "tasks/report.py", partial(_protocols, sources))
 
 
@@ -182,5 +183,5 @@ def _measured(sources: Sources, module: str, protocol: str, network: Files) -> l
 
 
 def _protocols(sources: Sources) -> list[str]:
-    """What the report says of every protocol stands in the protocol's file, which it reads and does not import."""
+    """What every protocol states of itself: the report shows it, and it decides who ranks first. Read, not imported."""
     return [f"={file.relative_to(sources.root)}" for file in (sources.root / "ssl_models/protocols").glob("[!_]*.py")]

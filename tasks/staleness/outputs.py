@@ -56,7 +56,7 @@ def foreign(project: Project, path: str, stage: str) -> list[str]:
 def occupied(project: Project, name: str) -> bool:
     """Whether the folders of a new data set of this name hold files that are not ours."""
     places = Places(project.root, name)
-    folders = (places.dataset, places.metrics, places.encoder("x").parents[1])
+    folders = (places.dataset, places.metrics, places.maps, places.encoder("x").parents[1])
     return any(foreign(project, folder.relative_to(project.root).as_posix(), "prepare") for folder in folders)
 
 

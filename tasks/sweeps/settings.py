@@ -12,6 +12,7 @@ from tasks.project.paths import TRAINING
 from tasks.project.project import Project
 from tasks.selection.scope import with_sources
 from tasks.settings import params
+from tasks.settings.maps import of_any_runs
 from tasks.settings.schema import ParameterError, unknown
 from tasks.settings.stage_kinds import SWEEP_FILES
 
@@ -120,7 +121,7 @@ def narrowed(parameters: Mapping[str, Any], targets: tuple[str, ...], where: str
     for blocks, wanted in ((("pretrain", "clusterfit"), needed), (("transfer", "targets"), set(protocols))):
         for block in blocks:
             kept[block] = {name: content for name, content in parameters[block].items() if name in wanted}
-    return kept | {"sets": {}, "suites": {}, "runs": "all", "protocols": "all"}
+    return kept | of_any_runs(parameters) | {"sets": {}, "suites": {}, "runs": "all", "protocols": "all"}
 
 
 def _data_set(parameters: Mapping[str, Any], name: str, where: str) -> Any:

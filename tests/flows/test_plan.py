@@ -110,3 +110,16 @@ def test_the_report_runs_again_where_its_page_is_incomplete(make, monkeypatch, t
         (tmp_path / "results" / "report.html").write_text(f'<meta name="covey" content="{own}">\n')
         assert make().names == names
         assert plan.standing(Project.given(tmp_path, {}))["report"].state == ("stale" if names else "fresh")
+
+
+def test_the_map_and_the_report_wait_for_selected_runs_and_for_those_that_run_beside_them(make, monkeypatch):
+    measured = tuple(name for name in GRAPH if name.startswith("transfer"))
+    graph = {name: one for name, one in GRAPH.items() if name != "report"}
+    graph |= {"atlas": stage("atlas", "atlas", measured), "report": stage("report", "report", (*measured, "atlas"))}
+    monkeypatch.setattr(pipeline, "graph", lambda _: graph)
+    monkeypatch.setattr(plan, "stale", lambda *_: {name: ["changed"] for name in graph})
+    alone, beside = make(scope=Scope(("rotation",))), make(["moco-linear", "report"], scope=Scope(("rotation",)))
+    assert alone.names[-2:] == ("atlas", "report")
+    assert alone.graph["atlas"].parents == ("transfer@rotation-linear",)
+    assert beside.graph["atlas"].parents == ("transfer@rotation-linear", "transfer@moco-linear")
+    assert "transfer_clusterfit@moco_cf-linear" not in beside.names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ssl_models.atlas import groups, layout, neighbours, oddities
+from ssl_models.atlas import groups, layout, looks, neighbours, oddities
 
 
 def features(samples: int = 60, size: int = 8, seed: int = 0) -> np.ndarray:
@@ -92,23 +92,28 @@ def test_features_that_are_all_alike_stand_at_one_place(samples):
     assert "alike" in found.method
 
 
-@pytest.mark.parametrize("many", [False, True], ids=["scikit-learn", "openTSNE"])
-@pytest.mark.parametrize("size", [1, 2, 8])
-def test_maps_are_finite_and_repeat(size, many, monkeypatch):
-    monkeypatch.setattr(layout, "EXACT", 30 if many else 10_000)
-    points = features(120, size)
-    first, again = (layout.lay_out(points, seed=3) for _ in range(2))
-    assert first.method == ("t-SNE (openTSNE)" if many else "t-SNE (scikit-learn)")
-    assert np.isfinite(first.points).all()
-    assert first.points.tobytes() == again.points.tobytes()
+@pytest.fixture(params=[False, True], ids=["scikit-learn", "openTSNE"])
+def method(request, monkeypatch):
+    """Both ways to a map; the second is for more samples than a test can wait for."""
+    monkeypatch.setattr(layout, "EXACT", 30 if request.param else 10_000)
+    return "t-SNE (openTSNE)" if request.param else "t-SNE (scikit-learn)"
 
 
-@pytest.mark.parametrize("many", [False, True], ids=["scikit-learn", "openTSNE"])
-def test_a_map_keeps_groups_apart_whatever_the_lengths(many, monkeypatch):
-    monkeypatch.setattr(layout, "EXACT", 30 if many else 10_000)
+@pytest.mark.parametrize("size", [1, 2])
+def test_maps_of_few_features_are_finite(size, method):
+    found = layout.lay_out(features(40, size), seed=3)
+    assert found.method == method
+    assert np.isfinite(found.points).all()
+
+
+def test_a_map_keeps_groups_apart_whatever_the_lengths_and_repeats(method):
     samples = 150
     lengths = np.random.default_rng(1).uniform(0.5, 5, (samples, 1)).astype(np.float32)
-    points = layout.coordinates(features(samples).astype(np.float32) * lengths, seed=0).astype(np.float64)
+    stored = features(samples).astype(np.float32) * lengths
+    found, again = (layout.lay_out(stored, seed=0) for _ in range(2))
+    assert found.method == method
+    assert found.points.tobytes() == again.points.tobytes()
+    points = found.points.astype(np.float64)
     distance = np.square(points[:, None] - points[None]).sum(-1)
     np.fill_diagonal(distance, np.inf)
     assert (distance.argmin(1) % 3 == np.arange(samples) % 3).mean() > 0.98
@@ -182,3 +187,29 @@ def test_outliers_where_most_are_as_far():
     assert not oddities.outliers(distances).any()
     distances[4] = 0.7  # the median deviation is 0, the mean one 0.1
     np.testing.assert_allclose(oddities.outliers(distances), [0, 0, 0, 0, 0.5 / (1.2533 * 0.1)], rtol=1e-5)
+
+
+def test_the_threshold_goes_by_what_is_usual():
+    distances = np.array([[0.1, 0.2], [0.1, 0.4], [0.0, 0.6]])
+    assert oddities.threshold(distances) == pytest.approx(0.75 * 0.4)
+    assert oddities.threshold(np.empty((1, 0))) == 0
+
+
+def test_looks_do_not_change_with_light_and_do_with_content():
+    generator = np.random.default_rng(0)
+    picture = generator.integers(40, 160, (24, 24, 3), dtype=np.uint8)
+    other = generator.integers(40, 160, (24, 24, 3), dtype=np.uint8)
+    grey = np.full((24, 24, 3), 90, np.uint8)
+    found = looks.of_pictures([picture, (picture * 1.5).astype(np.uint8), other, grey, grey // 2])
+    rows = np.array([[1, 2, 3], [0, 2, 4], [0, 1, 3], [4, 0, 1], [3, 0, 1]], np.int32)
+    alike = looks.agreement(found, rows)
+    assert alike[0, 0] > 0.99
+    assert alike[0, 1] < 0.5
+    assert alike[3].tolist() == [1, 0, 0]
+
+
+def test_texts_look_alike_by_their_words():
+    tokens = np.array([[4, 5, 6, 7, 0], [7, 6, 5, 4, 0], [8, 9, 10, 11, 12]])
+    alike = looks.agreement(looks.of_words(tokens), np.array([[1, 2], [0, 2], [0, 1]], np.int32))
+    assert alike[0, 0] == pytest.approx(1)
+    assert alike[0, 1] < 0.1

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tasks.project.project import Project
+from tasks.settings.stage_kinds import KINDS
 from tasks.staleness import code_hash, declaration, pipeline
 from tasks.staleness.dvc_errors import PipelineError
 from tasks.staleness.status import stale
@@ -66,9 +67,14 @@ def test_parents_come_first_and_every_way_ends_in_the_report(stages):
     assert set(stages) - inner == {"report"}
 
 
-def test_the_kinds_are_the_six(stages):
-    kinds = {stage.kind for stage in stages.values()}
-    assert kinds == {"prepare", "train", "extract", "cluster", "transfer", "report"}
+def test_the_stages_are_of_every_kind(stages):
+    assert {stage.kind for stage in stages.values()} == set(KINDS)
+
+
+def test_the_map_waits_for_all_that_is_measured_and_the_report_for_the_map(stages):
+    ends = {name for name in stages if name.startswith(("transfer", "extract"))}
+    assert ends <= set(stages["atlas"].parents)
+    assert "atlas" in stages["report"].parents
 
 
 def test_a_new_block_adds_its_stages(tmp_path):

@@ -25,6 +25,7 @@ STAGES = [
     ("cluster", "rotation_cf"),
     ("clusterfit", "rotation_cf"),
     ("transfer", "rotation", "knn"),
+    ("atlas",),
     ("report",),
 ]
 CARRIED = {

@@ -10,22 +10,25 @@ folders, also of several versions of Covey, whichever folder this file comes fro
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+NOTE = "covey_encoder.json"
+"""Beside the package: its name."""
+
 
 def load(folder: str | os.PathLike[str]) -> Any:
     """The encoder in `folder`, a torch.nn.Module on the CPU in evaluation mode: (B, ...) -> (B, dim).
 
-    Raises FileNotFoundError where the folder does not hold the code of one encoder.
+    Raises FileNotFoundError where the folder holds no code.
     """
     place = Path(folder).absolute()
-    inits = [path for code in (place, place / "code") for path in code.glob("covey_encoder_*/__init__.py")]
-    found = [path.parent for path in inits]
-    if len(found) != 1:
-        raise FileNotFoundError(f"{place} holds {len(found)} packages covey_encoder_*, and an encoder has one")
-    sys.path.append(str(found[0].parent))  # and not by a path alone, so that processes that this one spawns find it
-    return import_module(found[0].name).load(place)
+    code = next((one for one in (place, place / "code") if (one / NOTE).exists()), None)
+    if code is None:
+        raise FileNotFoundError(f"{place} holds no {NOTE}: it is not the folder of an encoder with its code")
+    sys.path.append(str(code))  # and not by a path alone, so that processes that this one spawns find it
+    return import_module(json.loads((code / NOTE).read_text())["package"]).load(place)

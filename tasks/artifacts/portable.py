@@ -8,6 +8,7 @@ the other's place, and neither do copies of two versions.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import sys
@@ -26,7 +27,7 @@ ALWAYS = ("torch", "numpy", "safetensors")
 
 
 def write_code(folder: Path, encoder: str) -> list[str]:
-    """Writes the code of the encoder `encoder` ("resnet") into `folder`: the package and covey_encoder.py beside it.
+    """Writes the code of the encoder `encoder` ("resnet") into `folder`: the package, and covey_encoder.py beside it.
 
     With the weights and encoder.json there too, `covey_encoder.load(folder)` gives the encoder. The same sources leave
     the same bytes. A package that an earlier call wrote is replaced.
@@ -45,10 +46,16 @@ def write_code(folder: Path, encoder: str) -> list[str]:
         '__all__ = ["_load_pyfunc", "load"]\n'
     )
     written["covey_encoder.py"] = Path(covey_encoder.__file__).read_text(encoding="utf-8")
+    written[covey_encoder.NOTE] = json.dumps({"package": package}) + "\n"
     for path, text in written.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8", newline="\n")
     return requirements(texts.values())
+
+
+def package_in(folder: Path) -> str:
+    """The name of the package that `write_code` has written into a folder."""
+    return str(json.loads((folder / covey_encoder.NOTE).read_text())["package"])
 
 
 def code(encoder: str) -> dict[str, str]:

@@ -6,17 +6,18 @@ from statistics import median
 
 from ssl_models.protocols._common.score import Score
 from tasks.reporting.imprint import NOT_APPLICABLE, lacking
+from tasks.reporting.ranking import ranking
 from tasks.reporting.runs import Run
-from tasks.reporting.tables import DataSet, Measure, best, difference, gains, headline_measures, layers, metric_name
+from tasks.reporting.tables import DataSet, Measure, best, difference, gains, layers, metric_name
 
 
 def verdict(data: DataSet) -> list[str]:
     """The answer in one sentence (who transfers best, how far from ceiling and floor), then what qualifies it."""
-    shown = next(iter(headline_measures(data)), None)
-    ranked = _ranking(data, shown) if shown else []
-    if not shown or not ranked:
+    ranked = ranking(data)
+    if not ranked:
         return [f"On {data.name}, no representation could be scored: {unscored(data)}."]
-    (winner, top), *others = ranked
+    winner, top, shown = ranked[0]
+    others = [(run, score) for run, score, _ in ranked[1:]]
     where = f" at {top.layer}" if len(layers(data, shown)) > 1 else ""
     close = sum(difference(score, top)[1] <= 0 for _, score in others)
     alike = f"leads, not told apart from {close} other{'s' if close > 1 else ''}" if close else "transfers best"
@@ -56,11 +57,6 @@ def _budget(data: DataSet, winner: Run) -> list[str]:
     if not usual or not own or own <= 1.1 * usual:
         return []
     return [f"It was shown {own / usual:.1f} times as many samples as most others."]
-
-
-def _ranking(data: DataSet, shown: Measure) -> list[tuple[Run, Score]]:
-    scored = [(run, best(run, shown)) for run in data.runs if run.ranked]
-    return sorted(((run, s) for run, s in scored if s), key=lambda pair: -pair[1].value)
 
 
 def _against(data: DataSet, shown: Measure, top: Score, role: str) -> str:

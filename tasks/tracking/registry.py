@@ -5,6 +5,7 @@ A model works where this project is not installed (tasks/artifacts/portable.py).
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import tempfile
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.process.files import is_temporary
 from tasks.project.paths import PIPELINE
 from tasks.project.project import Project
 from tasks.tracking.server import call, choose_uri, connect, database, local_uri, locked
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 ARTIFACT = "encoder"
 CODE = "code"
+FILES_TAG = "covey.files"
+"""The tag of a version with `files_hash` of its encoder."""
 
 
 def register_encoder(
@@ -42,14 +46,26 @@ def register_encoder(
     with locked(project):
         found = call(client.search_model_versions, f"name = '{name}' and run_id = '{run_id}'", max_results=1)
         if not found:
-            _ensure_name(client, name)
+            ensure_name(client, name)
             source = f"{call(client.get_run, run_id).info.artifact_uri}/{ARTIFACT}"
             found = [call(client.create_model_version, name, source, run_id)]
+        call(client.set_model_version_tag, name, found[0].version, FILES_TAG, files_hash(folder))
     return int(found[0].version)
+
+
+def files_hash(folder: Path) -> str:
+    """64 hexadecimal digits of the files of an encoder: its weights, its description, its classifier."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file() and not is_temporary(path)):
+        with open(path, "rb") as file:
+            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
+    return digest.hexdigest()
 
 
 def load_encoder(name: str, version: int | None = None, root: Path | None = None) -> Encoder:
     """The registered encoder `name` ("world.rotation"), the newest or a given version; root: the project's folder.
+
+    "world@champion" is the encoder that leads on the data set `world` (tasks/tracking/champion.py).
 
     It maps (B, ...) to (B, dim); pictures are floats in [0, 1], see ssl_models/modalities/inputs.py.
     """
@@ -59,7 +75,8 @@ def load_encoder(name: str, version: int | None = None, root: Path | None = None
     client = connect(project, choose_uri(project))
     try:
         if version is None:
-            chosen = call(client.get_model_version_by_alias, name, "latest")
+            model, _, alias = name.partition("@")
+            chosen = call(client.get_model_version_by_alias, model, alias or "latest")
         else:
             chosen = call(client.get_model_version, name, str(version))
     except MlflowException as error:
@@ -133,7 +150,7 @@ def _holder(project: Project, run_id: str) -> Any:
     return client
 
 
-def _ensure_name(client: Any, name: str) -> None:
+def ensure_name(client: Any, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from tasks.process.files import whole_file
 from tasks.process.said import say_once
 from tasks.project import paths
-from tasks.project.paths import COST_TABLE, INCOMPLETE_SCORES, REPORT, RUNS, SCORES, Places
+from tasks.project.paths import COST_TABLE, INCOMPLETE_SCORES, MODELS, REPORT, RUNS, SCORES, Places
 from tasks.project.project import Project
-from tasks.reporting import csv_files, records
+from tasks.reporting import csv_files, models_file, records
 from tasks.reporting.imprint import Absent, Imprint
 from tasks.reporting.page import render
 from tasks.reporting.ranking import ranking
@@ -29,7 +29,8 @@ from tasks.tracking import champion
 def report(context: Context) -> Result:
     """metrics/<data> -> results/scores.csv, results/runs.csv, and results/report.html, results/costs.csv beside them.
 
-    The page and the costs hold times, which differ from run to run: they are no outputs of DVC.
+    The page and the costs hold times, which differ from run to run: they are no outputs of DVC, and neither
+    is results/dvc.yaml, which DVC itself reads.
     """
     for data in write(context.project):
         if paths.WORK not in os.environ:  # a point of a sweep registers nothing
@@ -44,6 +45,8 @@ def write(project: Project) -> list[DataSet]:
     """
     tables = {SCORES: csv_files.scores_csv, RUNS: csv_files.runs_csv, COST_TABLE: csv_files.costs_csv}
     datasets = _write(project, {}, tables)
+    with whole_file(project.root / MODELS) as temporary:
+        temporary.write_text(models_file.text(project, datasets), encoding="utf-8")
     (project.state / INCOMPLETE_SCORES).unlink(missing_ok=True)
     return datasets
 

@@ -21,6 +21,7 @@ REPORT = "results/report.html"
 SCORES = "results/scores.csv"
 RUNS = "results/runs.csv"
 COST_TABLE = "results/costs.csv"
+MODELS = "results/dvc.yaml"
 INCOMPLETE_SCORES = "incomplete_scores.csv"
 """The scores of a report of what there is, in the folder of everything that is not an output."""
 

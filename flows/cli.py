@@ -11,11 +11,11 @@ from flows.commands.results import report
 from flows.commands.run import run
 from flows.commands.standing import dag, status
 from flows.commands.vectors import vectors
+from flows.commands.version import options
 from flows.sweep.commands import study, sweep
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     help="""Finds out, on your own data, which self-supervised representation transfers best.
 
@@ -32,5 +32,6 @@ measured). Edit it, then:
 """,
 )
 
+app.callback()(options)
 for each in (run, status, dag, report, ui, serve, sweep, study, embed, atlas, vectors):
     app.command()(each)

@@ -6,36 +6,49 @@ stays stale, and results/scores.csv and results/runs.csv stay as they are.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from tasks.process.files import whole_file
-from tasks.project.paths import COST_TABLE, INCOMPLETE_SCORES, REPORT, RUNS, SCORES
+from tasks.process.said import say_once
+from tasks.project import paths
+from tasks.project.paths import COST_TABLE, INCOMPLETE_SCORES, MODELS, REPORT, RUNS, SCORES, Places
 from tasks.project.project import Project
-from tasks.reporting import csv_files, records
+from tasks.reporting import csv_files, models_file, records
 from tasks.reporting.imprint import Absent, Imprint
 from tasks.reporting.page import render
+from tasks.reporting.ranking import ranking
 from tasks.reporting.tables import DataSet
+from tasks.reporting.verdict import verdict
 from tasks.selection import scope
 from tasks.stage.context import Context, Result
+from tasks.tracking import champion
 
 
 def report(context: Context) -> Result:
     """metrics/<data> -> results/scores.csv, results/runs.csv, and results/report.html, results/costs.csv beside them.
 
-    The page and the costs hold times, which differ from run to run: they are no outputs of DVC.
+    The page and the costs hold times, which differ from run to run: they are no outputs of DVC, and neither
+    is results/dvc.yaml, which DVC itself reads.
     """
-    write(context.project)
+    for data in write(context.project):
+        if paths.WORK not in os.environ:  # a point of a sweep registers nothing
+            _tell_registry(context.project, data)
     return Result(artifacts=[context.project.root / name for name in (REPORT, SCORES, RUNS)])
 
 
-def write(project: Project) -> None:
-    """Writes the results of the selected runs.
+def write(project: Project) -> list[DataSet]:
+    """Writes the results of the selected runs, and gives their records.
 
     Absent records are listed; one that cannot be read raises ValueError naming its file.
     """
-    _write(project, {}, {SCORES: csv_files.scores_csv, RUNS: csv_files.runs_csv, COST_TABLE: csv_files.costs_csv})
+    tables = {SCORES: csv_files.scores_csv, RUNS: csv_files.runs_csv, COST_TABLE: csv_files.costs_csv}
+    datasets = _write(project, {}, tables)
+    with whole_file(project.root / MODELS) as temporary:
+        temporary.write_text(models_file.text(project, datasets), encoding="utf-8")
     (project.state / INCOMPLETE_SCORES).unlink(missing_ok=True)
+    return datasets
 
 
 def write_incomplete(project: Project, absent: Absent) -> None:
@@ -47,8 +60,8 @@ def write_incomplete(project: Project, absent: Absent) -> None:
     _write(project, {stage: (state, why) for stage, (state, why) in absent.items()}, {scores: csv_files.scores_csv})
 
 
-def _write(project: Project, absent: Absent, tables: Mapping[str, Callable[[list[DataSet]], str]]) -> None:
-    """Writes tables and, when they are there, the page."""
+def _write(project: Project, absent: Absent, tables: Mapping[str, Callable[[list[DataSet]], str]]) -> list[DataSet]:
+    """Writes tables and, when they are there, the page; gives the records that they are made of."""
     parameters = scope.narrowed(project.parameters)
     datasets = records.collect(project, parameters, absent)
     made_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -58,3 +71,20 @@ def _write(project: Project, absent: Absent, tables: Mapping[str, Callable[[list
     for name, text in texts.items():
         with whole_file(project.root / name) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
+    return datasets
+
+
+def _tell_registry(project: Project, data: DataSet) -> None:
+    """Has the alias `champion` of MLflow's registry follow the verdict; where that fails, the report stands."""
+    best = ranking(data)
+    try:
+        if best:
+            run = best[0][0].name
+            folder = Places(project.root, data.name).encoder(run)
+            told = champion.crown(project, data.name, run, folder, verdict(data)[0])
+        else:
+            told = champion.depose(project, data.name)
+    except Exception as error:
+        told = f"MLflow was not told which run leads on {data.name} ({error})."
+    if told:
+        say_once(told)

@@ -37,7 +37,19 @@ ROOMS = {
         *("process", "selection", "settings", "project", "staleness", "artifacts", "tracking", "stage", "training"),
         *("measuring", "checks", "targets", "reporting", "exporting", "", "sweeps", "studies", "remote"),
     ),
-    "flows": ("errors", "opening", "prefect_server", "run", "dask", "command", "sweep", "serve", "commands", "cli"),
+    "flows": (
+        "errors",
+        "completion",
+        "opening",
+        "prefect_server",
+        "run",
+        "dask",
+        "command",
+        "sweep",
+        "serve",
+        "commands",
+        "cli",
+    ),
 }
 """The order of rooms: each may import itself and those before it. "" stands for the modules of the stages."""
 LONG_BODIES: set[str] = set()

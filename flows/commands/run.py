@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows import command
+from flows import command, completion
 from flows.errors import refusals, run_lock
 from flows.opening import opened
 from tasks.selection import scope
@@ -23,6 +23,7 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="[TARGET]...",
+            autocompletion=completion.targets,
             help="What to bring up to date, together with the stages that it depends on: a stage "
             "(`transfer@rotation-linear`), a run (`rotation`), a protocol (`linear`) or a command (`pretrain`). "
             "Default: everything that is selected.",
@@ -32,6 +33,7 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME|FOLDER|FILE",
+            autocompletion=completion.data_sets,
             help="Use this data set of params.yaml, or this folder of images, sounds or text, from now on; or a text "
             "(.txt), a list of images (.txt), a table (.parquet) or tars (NAME-{000..007}.tar) of images.",
         ),
@@ -64,11 +66,20 @@ def run(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Run the targets even if nothing has changed.")] = False,
     runs: Annotated[
-        str | None, typer.Option(metavar="SET", help="Use this set of runs of params.yaml, or `all`, from now on.")
+        str | None,
+        typer.Option(
+            metavar="SET",
+            autocompletion=completion.sets,
+            help="Use this set of runs of params.yaml, or `all`, from now on.",
+        ),
     ] = None,
     protocols: Annotated[
         str | None,
-        typer.Option(metavar="SUITE", help="Use this suite of protocols of params.yaml, or `all`, from now on."),
+        typer.Option(
+            metavar="SUITE",
+            autocompletion=completion.suites,
+            help="Use this suite of protocols of params.yaml, or `all`, from now on.",
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="The same as `--runs all`.")] = False,
     engine: Annotated[

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows import command
+from flows import command, completion
 from flows.errors import refusals
 from flows.opening import opened
 from flows.run import dag as graph_of
@@ -53,7 +53,12 @@ def status(
 
 def dag(
     targets: Annotated[
-        list[str] | None, typer.Argument(metavar="[TARGET]...", help="As for `covey run`. Default: what is selected.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[TARGET]...",
+            autocompletion=completion.targets,
+            help="As for `covey run`. Default: what is selected.",
+        ),
     ] = None,
     as_dot: Annotated[bool, typer.Option("--dot", help="Print the graph in Graphviz's language.")] = False,
 ) -> None:

@@ -7,13 +7,20 @@ from typing import Annotated
 
 import typer
 
+from flows import completion
 from flows.errors import refusals
 from flows.opening import opened
 from tasks.stage.apart import call
 
 
 def vectors(
-    run: Annotated[str, typer.Argument(help="A run of params.yaml whose encoder has vectors of words, as `bag` has.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completion.runs,
+            help="A run of params.yaml whose encoder has vectors of words, as `bag` has.",
+        ),
+    ],
     file: Annotated[Path, typer.Argument(help="Binary for .bin, text for .txt or .vec; compressed with .gz after it.")],
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:

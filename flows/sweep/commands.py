@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flows import completion
 from flows.errors import FAILED, refusals, run_lock
 from flows.opening import opened
 from flows.sweep import execution
@@ -29,7 +30,9 @@ Jobs = Annotated[
 
 
 def sweep(
-    name: Annotated[str, typer.Argument(help="The name of a file in `sweeps/`, without .yaml.")],
+    name: Annotated[
+        str, typer.Argument(autocompletion=completion.sweeps, help="The name of a file in `sweeps/`, without .yaml.")
+    ],
     dry_run: DryRun = False,
     jobs: Jobs = None,
 ) -> None:
@@ -60,7 +63,10 @@ def run_sweep(project: Project, name: str, *, dry_run: bool, jobs: int | None) -
 
 
 def study(
-    names: Annotated[list[str] | None, typer.Argument(help="Names of files in `studies/`, without .yaml.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(autocompletion=completion.studies, help="Names of files in `studies/`, without .yaml."),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All studies.")] = False,
     full: Annotated[bool, typer.Option("--full", help="At full size, which needs a GPU and real data.")] = False,
     dry_run: DryRun = False,

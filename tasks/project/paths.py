@@ -21,6 +21,7 @@ REPORT = "results/report.html"
 SCORES = "results/scores.csv"
 RUNS = "results/runs.csv"
 COST_TABLE = "results/costs.csv"
+MODELS = "results/dvc.yaml"
 INCOMPLETE_SCORES = "incomplete_scores.csv"
 """The scores of a report of what there is, in the folder of everything that is not an output."""
 
@@ -50,11 +51,6 @@ class Places:
     @property
     def metrics(self) -> Path:
         return self.root / "metrics" / self.data
-
-    @property
-    def maps(self) -> Path:
-        """The folder of maps of the samples, see tasks/artifacts/maps.py."""
-        return self.root / "maps" / self.data
 
     def encoder(self, run: str) -> Path:
         return self.root / "runs" / self.data / run / "encoder"

@@ -49,7 +49,7 @@ def finish(project: Project, run_id: str, status: str) -> str:
     """
     if status != "FINISHED":
         close_dead(project)
-    for uri in _places(project):
+    for uri in places(project):
         client = connect(project, uri)
         if active(client, run_id) is not None:
             call(client.set_terminated, run_id, status)
@@ -69,7 +69,7 @@ def close_dead(project: Project) -> list[str]:
     Cheap where nothing is RUNNING in a local file: MLflow is then not even imported.
     """
     closed: list[str] = []
-    for uri in _places(project):
+    for uri in places(project):
         if uri == local_uri(project) and not running(project):
             continue
         client = connect(project, uri)
@@ -86,11 +86,11 @@ def refuse_unusable(project: Project) -> None:
     Raises:
         ParameterError: they are in a place, a file or a schema that MLflow cannot use; the text says what to do.
     """
-    for uri in _places(project):
+    for uri in places(project):
         server.refuse_unusable(project, uri)
 
 
-def _places(project: Project) -> list[str]:
+def places(project: Project) -> list[str]:
     """Every address that may hold runs of this project: the one in use, and the local file where there is one."""
     chosen, local = choose_uri(project), local_uri(project)
     return [chosen] if chosen == local or not database(project).exists() else [chosen, local]

@@ -1,7 +1,11 @@
-"""Encoders in MLflow's model registry: safetensors and a JSON file, no pickles. Torch is imported when one is read."""
+"""Encoders in MLflow's model registry: safetensors, a JSON file and their code, no pickles.
+
+A model works where this project is not installed (tasks/artifacts/portable.py). Torch is imported when one is read.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import tempfile
 from collections.abc import Mapping
@@ -9,17 +13,19 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.process.files import is_temporary
 from tasks.project.paths import PIPELINE
 from tasks.project.project import Project
 from tasks.tracking.server import call, choose_uri, connect, database, local_uri, locked
 
 if TYPE_CHECKING:
-    import numpy
-
     from ssl_models.encoders.encoder import Encoder
+    from ssl_models.standalone import Predictor
 
 ARTIFACT = "encoder"
-REQUIREMENTS = ("torch", "numpy", "safetensors")
+CODE = "code"
+FILES_TAG = "covey.files"
+"""The tag of a version with `files_hash` of its encoder."""
 
 
 def register_encoder(
@@ -32,22 +38,34 @@ def register_encoder(
     {"images": (3, 32, 32)}; where one is given, the model has a signature.
     """
     client = _holder(project, run_id)
-    dim = _read(folder).dim  # also shows, before anything is stored, that the files can be read
+    encoder = _read(folder)  # also shows, before anything is stored, that the files can be read
     call(client.log_artifacts, run_id, str(folder), ARTIFACT)
     with tempfile.TemporaryDirectory() as model:
-        _write_model(Path(model), run_id, dim, shapes or {})
+        _write_model(Path(model), run_id, encoder, shapes or {})
         call(client.log_artifacts, run_id, model, ARTIFACT)
     with locked(project):
         found = call(client.search_model_versions, f"name = '{name}' and run_id = '{run_id}'", max_results=1)
         if not found:
-            _ensure_name(client, name)
+            ensure_name(client, name)
             source = f"{call(client.get_run, run_id).info.artifact_uri}/{ARTIFACT}"
             found = [call(client.create_model_version, name, source, run_id)]
+        call(client.set_model_version_tag, name, found[0].version, FILES_TAG, files_hash(folder))
     return int(found[0].version)
+
+
+def files_hash(folder: Path) -> str:
+    """64 hexadecimal digits of the files of an encoder: its weights, its description, its classifier."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file() and not is_temporary(path)):
+        with open(path, "rb") as file:
+            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
+    return digest.hexdigest()
 
 
 def load_encoder(name: str, version: int | None = None, root: Path | None = None) -> Encoder:
     """The registered encoder `name` ("world.rotation"), the newest or a given version; root: the project's folder.
+
+    "world@champion" is the encoder that leads on the data set `world` (tasks/tracking/champion.py).
 
     It maps (B, ...) to (B, dim); pictures are floats in [0, 1], see ssl_models/modalities/inputs.py.
     """
@@ -57,7 +75,8 @@ def load_encoder(name: str, version: int | None = None, root: Path | None = None
     client = connect(project, choose_uri(project))
     try:
         if version is None:
-            chosen = call(client.get_model_version_by_alias, name, "latest")
+            model, _, alias = name.partition("@")
+            chosen = call(client.get_model_version_by_alias, model, alias or "latest")
         else:
             chosen = call(client.get_model_version, name, str(version))
     except MlflowException as error:
@@ -68,43 +87,35 @@ def load_encoder(name: str, version: int | None = None, root: Path | None = None
         return _read(Path(call(client.download_artifacts, chosen.run_id, ARTIFACT, folder)))
 
 
-class _Predictor:
-    """What mlflow.pyfunc wants of a model: arrays in, arrays out."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self.encoder = encoder
-
-    def predict(self, given: numpy.ndarray, params: dict[str, Any] | None = None) -> numpy.ndarray:  # noqa: ARG002
-        """(B, C, H, W) floats in [0, 1], sound (B, S) in [-1, 1], or int64 ids of words (B, L) -> (B, dim)."""
-        import torch
-
-        with torch.inference_mode():
-            inputs = torch.from_numpy(given)
-            features: numpy.ndarray = self.encoder(inputs if inputs.dtype == torch.int64 else inputs.float()).numpy()
-        return features
-
-
 def _read(folder: Path) -> Encoder:
     from tasks.artifacts.encoders import read_encoder  # 0.1 s for numpy, which few who track need
 
     return read_encoder(folder)
 
 
-def _load_pyfunc(path: str) -> _Predictor:
-    """Called by mlflow.pyfunc.load_model, which finds this module's name in the file MLmodel."""
-    return _Predictor(_read(Path(path)))
+def _load_pyfunc(path: str) -> Predictor:
+    """Called by mlflow.pyfunc.load_model for models without code of their own, as earlier ones are."""
+    from ssl_models.standalone import Predictor
+
+    return Predictor(_read(Path(path)))
 
 
-def _write_model(folder: Path, run_id: str, dim: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _write_model(folder: Path, run_id: str, encoder: Encoder, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """The files that make an artifact an MLflow model; requirements are given, since inferring them takes a minute."""
     from mlflow import pyfunc
     from mlflow.models import Model
 
-    model = Model(artifact_path=ARTIFACT, run_id=run_id, signature=_signature(dim, shapes))
-    pyfunc.add_to_model(model, loader_module="tasks.tracking.registry", data=".", python_env="python_env.yaml")
+    from tasks.artifacts import portable
+
+    needed = portable.write_code(folder / CODE, encoder.name)
+    model = Model(artifact_path=ARTIFACT, run_id=run_id, signature=_signature(encoder.dim, shapes))
+    package = portable.package_in(folder / CODE)
+    pyfunc.add_to_model(model, loader_module=package, data=".", code=CODE, python_env="python_env.yaml")
     model.save(str(folder / "MLmodel"))
-    requirements = "".join(f"{package}=={installed(package)}\n" for package in REQUIREMENTS)
-    (folder / "requirements.txt").write_text(requirements)
+    versions = {
+        name: installed(name).partition("+")[0] for name in needed
+    }  # of "2.13.0+cpu" no index but torch's knows
+    (folder / "requirements.txt").write_text("".join(f"{name}=={version}\n" for name, version in versions.items()))
     (folder / "python_env.yaml").write_text(
         f"python: {platform.python_version()}\nbuild_dependencies: [pip]\ndependencies: [-r requirements.txt]\n"
     )
@@ -139,7 +150,7 @@ def _holder(project: Project, run_id: str) -> Any:
     return client
 
 
-def _ensure_name(client: Any, name: str) -> None:
+def ensure_name(client: Any, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:

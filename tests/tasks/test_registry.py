@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from ssl_models.encoders import build_encoder
+from tasks.artifacts import covey_encoder, portable
 from tasks.artifacts.encoders import read_encoder
 from tasks.process.files import UnreadableFile
 from tasks.project.project import Project
 from tasks.tracking import load_encoder, registry
 from tasks.tracking.server import connect, local_uri
+from tests.tasks.elsewhere import BLOCKED
 from tests.tasks.records import opened
 
 torch.set_num_threads(1)
@@ -69,6 +73,66 @@ def test_it_is_an_mlflow_model_too(root: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not [file for file in files if file.endswith(("pkl", "pt", "pth"))]
     with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
         model.predict(images.numpy()[:, :1])
+
+
+def test_a_model_works_where_this_project_is_not_installed(root: Path) -> None:
+    images = torch.rand(3, 3, 16, 16)
+    encoder = trained(root / "encoder", 0)
+    shapes = {"images": (3, 16, 16)}
+    registry.register_encoder(Project(root), "world.rotation", root / "encoder", opened(root).run_id, shapes=shapes)
+    save_file({"images": images}, root / "images")
+    words = f"""{BLOCKED}
+import mlflow
+from safetensors.numpy import load_file, save_file
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/world.rotation@latest")
+save_file({{"features": model.predict(load_file("images")["images"])}}, "features")
+assert not [name for name in sys.modules if name.partition(".")[0] in ("ssl_models", "tasks")]
+"""
+    subprocess.run([sys.executable, "-c", words, local_uri(Project(root))], cwd=root, check=True, timeout=120)
+    torch.testing.assert_close(load_file(root / "features")["features"], encoder(images))
+
+
+def test_what_a_model_needs_is_listed_and_its_code_is_that_of_the_last_call(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same run is registered again after an edit, as after a restart: two packages are stored, and one is named."""
+    trained(root / "encoder", 0)
+    run, shapes = opened(root), {"images": (3, 16, 16)}
+    first = portable.package_name(portable.code("resnet"))
+    for _ in range(2):
+        registry.register_encoder(Project(root), "world.rotation", root / "encoder", run.run_id, shapes=shapes)
+        code = {path: f"{text}\n# edited\n" for path, text in portable.code("resnet").items()}
+        monkeypatch.setattr(portable, "code", lambda _, code=code: code)
+    model = Path(run.client.download_artifacts(run.run_id, "encoder", str(root)))
+    package = portable.package_in(model / "code")
+    assert {path.name for path in (model / "code").iterdir()} == {
+        *(first, package),
+        *("covey_encoder.py", "covey_encoder.json"),
+    }
+    assert first != package
+    assert f"loader_module: {package}\n" in (model / "MLmodel").read_text()
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert type(covey_encoder.load(model)).__module__ == f"{package}.encoders.resnet"
+    lines = (model / "requirements.txt").read_text().splitlines()
+    assert [line.partition("==")[0] for line in lines] == ["torch", "numpy", "safetensors"]
+    assert not [line for line in lines if "+" in line]
+    monkeypatch.setattr(registry, "installed", {"torch": "9.8.7+cpu", "numpy": "1", "safetensors": "2"}.__getitem__)
+    registry.register_encoder(Project(root), "world.rotation", root / "encoder", run.run_id, shapes=shapes)
+    found = Path(run.client.download_artifacts(run.run_id, "encoder/requirements.txt", str(root / "encoder")))
+    assert found.read_text() == "torch==9.8.7\nnumpy==1\nsafetensors==2\n"
+
+
+def test_an_earlier_model_which_has_no_code_is_loaded_by_this_project(root: Path) -> None:
+    import mlflow
+
+    images, encoder = torch.rand(3, 3, 16, 16), trained(root / "encoder", 0)
+    (root / "encoder" / "MLmodel").write_text(
+        "artifact_path: encoder\nflavors:\n  python_function:\n    data: .\n"
+        "    loader_module: tasks.tracking.registry\n    python_version: 3.11.1\n"
+    )
+    model = mlflow.pyfunc.load_model(str(root / "encoder"), suppress_warnings=True)
+    assert torch.equal(torch.from_numpy(model.predict(images.numpy())), encoder(images))
 
 
 @pytest.mark.parametrize(

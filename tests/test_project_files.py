@@ -1,0 +1,78 @@
+"""What the files beside the code say of the code is true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_to_files_that_there_are(name: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / name).read_text())
+    assert links
+    assert not [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()]
+
+
+def test_folders_that_contributions_go_to_are_there() -> None:
+    folders = set(re.findall(r"`((?:ssl_models|tests|flows|tasks|studies)/[a-z_/]*)", CONTRIBUTING))
+    assert {"ssl_models/methods/", "ssl_models/protocols/", "ssl_models/datasets/", "ssl_models/encoders/"} <= folders
+    assert not [folder for folder in folders if not (ROOT / folder.rpartition("/")[0]).is_dir()]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("ssl_models/methods/rotation.py", ("METHOD", "family", "reference", "views", "loss")),
+        ("ssl_models/method.py", ("class Method", "after_step", "by_rows", "chance")),
+        ("ssl_models/protocols/knn.py", ("NEEDS", "TITLE", "READING", "HEADLINE", "UNITS", "evaluate", "Findings")),
+        ("ssl_models/datasets/cifar10.py", ("def load", "def count", "def files")),
+        ("ssl_models/encoders/bag.py", ("FROM_DATA", "ENCODER", "standardise", "blocks", "pool", "modalities")),
+        ("ssl_models/encoders/encoder.py", ("class Encoder", "represent")),
+        ("tests/tasks/test_portable.py", ("INPUTS",)),
+        ("tests/ssl_models/test_any_encoder.py", ("ENCODERS",)),
+        ("studies/label_noise.yaml", ("claim", "source", "published", "measures", "rules", "quick", "full")),
+    ],
+)
+def test_names_that_contributions_use_are_in_the_files_that_they_copy(path: str, words: tuple[str, ...]) -> None:
+    text = (ROOT / path).read_text()
+    for word in words:
+        assert word in text
+        assert word.removeprefix("class ").removeprefix("def ") in CONTRIBUTING
+
+
+def test_the_versions_agree() -> None:
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == VERSION
+    assert re.findall(r"(?m)^## \[([^]]+)\]", (ROOT / "CHANGELOG.md").read_text())[:2] == ["Unreleased", VERSION]
+
+
+def test_the_citation_has_what_its_format_asks_for() -> None:
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert found["cff-version"] == "1.2.0"
+    assert found["authors"] == [{"name": "The Covey developers"}]
+    assert found["type"] == "software"
+    assert {"message", "title"} <= found.keys()
+
+
+def test_the_image_copies_files_that_there_are_and_leaves_out_what_is_made() -> None:
+    copied = [
+        word
+        for line in re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text()).splitlines()
+        if line.startswith("COPY")
+        for word in line.split()[2:-1]
+    ]
+    assert {"Makefile", "requirements.txt", "."} <= set(copied)
+    assert not [name for name in copied if not (ROOT / name).exists()]
+    left_out = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {".git", ".venv", ".covey", "data", "runs", "metrics"} <= set(left_out)
+    tracked = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True, check=True).stdout
+    lines = [line for line in left_out if line and not line.startswith(("#", ".ci", "*"))]
+    assert not [file for file in tracked.splitlines() if file.startswith(tuple(f"{line}/" for line in lines))]

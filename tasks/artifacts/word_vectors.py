@@ -12,31 +12,20 @@ import numpy as np
 
 from ssl_models import word_vectors
 from tasks.artifacts.dataset import Stored
-from tasks.artifacts.encoders import DESCRIPTION, read_encoder
+from tasks.artifacts.encoders import read_encoder
+from tasks.artifacts.trained import require_run, require_same_words, require_trained
 from tasks.process import disks, user
 from tasks.process.files import whole_file
-from tasks.project import paths
 from tasks.project.project import Project
-from tasks.selection import scope
-from tasks.settings.schema import ParameterError, parse_yaml, unknown
+from tasks.settings.schema import ParameterError
 from tasks.settings.values import shown
-from tasks.staleness import lock_file
 
 
 def refuse(project: Project, run: str, file: Path, *, force: bool) -> None:
     """Raises ParameterError for a run without an encoder of the selected data, and a file that cannot be written."""
-    if run not in (runs := scope.members(project.parameters, scope.RUNS)):
-        raise unknown("run", run, runs, "covey vectors")
-    folder, data = project.places.encoder(run), project.places.data
-    if (mark := folder / paths.NOT_APPLICABLE).is_file():
-        raise ParameterError(f"the run '{run}' has no encoder on the data set '{data}': {mark.read_text().strip()}")
-    if not (folder / DESCRIPTION).is_file() or not Stored(project.places.dataset).prepared:
-        raise ParameterError(f"the run '{run}' is not trained on the data set '{data}' yet; `covey run {run}` does.")
-    if not _agree(project, run):
-        raise ParameterError(
-            f"the data set '{data}' was prepared anew since '{run}' was trained, and its words may be others; "
-            f"`covey run {run}` trains it again."
-        )
+    require_run(project, run, "covey vectors")
+    require_trained(project, run)
+    require_same_words(project, run)
     try:
         word_vectors.format_of(file)
         _refuse_place(file, force)
@@ -68,21 +57,6 @@ def export(project: Project, run: str, name: str) -> list[int]:
             raise
         raise _cannot(file, error) from None
     return [len(words) - 1, vectors.shape[1]]
-
-
-def _agree(project: Project, run: str) -> bool:
-    """Whether the data that the run was trained on are those that lie there, as far as dvc.lock tells."""
-    training = f"{'clusterfit' if run in project.parameters['clusterfit'] else 'pretrain'}@{run}"
-    path = project.places.dataset.relative_to(project.root).as_posix()
-    try:
-        entries = lock_file.read(project.root / paths.LOCK, ["prepare", training])
-    except lock_file.OddLockFile:
-        return True
-    found = set()
-    for name, kind in (("prepare", "outs"), (training, "deps")):
-        entry = parse_yaml(entries.get(name, f"{name}: {{}}"))[name]
-        found |= {each["md5"] for each in entry.get(kind) or () if each.get("path") == path and "md5" in each}
-    return len(found) < 2
 
 
 def _write(file: Path, words: Sequence[str], vectors: np.ndarray) -> None:

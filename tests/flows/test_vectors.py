@@ -16,8 +16,8 @@ from gensim.models import KeyedVectors
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from flows import vectors as command
 from flows.cli import app
+from flows.commands import vectors as command
 from ssl_models.encoders import build_encoder
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.modalities import words

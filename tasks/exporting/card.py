@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tasks.exporting.form import Form, Loading, Sample
-from tasks.exporting.origin import Origin
+from tasks.exporting.origin import Origin, without_folders
 from tasks.process.duration import duration
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def render(origin: Origin, form: Form, encoder: Encoder, sample: Sample, loading
         front=_yaml(_front(origin, form, sample)),
         origin=origin,
         run=origin.run,
-        training=origin.run.training,
+        reference=origin.run.training.get("reference", ""),
         encoder=encoder,
         sample=sample,
         shape=", ".join(map(str, sample.shape)),
@@ -43,7 +43,7 @@ def render(origin: Origin, form: Form, encoder: Encoder, sample: Sample, loading
         difference=f"{difference:.1g}",
         data=_data(origin),
         budget=_budget(origin),
-        settings=_yaml(origin.settings),
+        settings=_yaml(without_folders({"encoder": {"name": encoder.name, **encoder.settings}}) | origin.settings),
         channels=_channels(sample),
     )
 
@@ -71,9 +71,9 @@ def _installed(name: str) -> str:
 
 def _channels(sample: Sample) -> str:
     """What the channels of pictures are, where their number tells."""
-    return (
-        {1: "grey", 3: "red, green, blue"}.get(sample.shape[0], "as in the data") if sample.given == "pictures" else ""
-    )
+    if sample.given != "pictures":
+        return ""
+    return {1: "grey", 3: "red, green, blue"}.get(sample.shape[0], "as in the data")
 
 
 def _data(origin: Origin) -> str:
@@ -81,7 +81,8 @@ def _data(origin: Origin) -> str:
     known = origin.prepare
     if "train" not in known:
         return f"`{origin.data}`. How many samples it had is not recorded here."
-    skipped = f"; {len(known['skipped']):,} files could not be read" if known.get("skipped") else ""
+    left = len(known.get("skipped") or ())
+    skipped = f"; {left:,} file{'s' * (left > 1)} could not be read" if left else ""
     parts = " and ".join(f"{part} ({', '.join(map(str, shape))})" for part, shape in known.get("shapes", {}).items())
     labels = f"{len(known['classes'])} classes" if known.get("labelled") else "no labels"
     return (
@@ -93,12 +94,14 @@ def _data(origin: Origin) -> str:
 def _budget(origin: Origin) -> str:
     """What the training took, in a sentence."""
     known = origin.run.training
-    if not known.get("trained", "epochs" in known):
-        return "None: the weights were taken as they are." if origin.run.taken else "None: the weights are random."
+    if origin.run.taken:
+        return "It was not trained here: the weights were taken as they are."
+    if known.get("trained") is False:
+        return "It was not trained: the weights are random."
     if "epochs" not in known:
-        return "Not recorded here."
+        return "What its training took is not recorded here."
     took = f", {duration(known['training_seconds'])}" if "training_seconds" in known else ""
     return (
-        f"{known['epochs']} epochs, {known['samples_seen']:,} samples seen{took}, on {known.get('device')} in "
-        f"{known.get('precision')}."
+        f"Its training took {known['epochs']} epochs, {known['samples_seen']:,} samples seen{took}, on "
+        f"{known.get('device')} in {known.get('precision')}."
     )

@@ -14,7 +14,7 @@ from tasks.project.project import Project
 from tasks.reporting import records, tables
 from tasks.reporting.runs import Run
 from tasks.selection.scope import with_sources
-from tasks.settings.encoders import ENCODER, block_of, encoder_of, starting_weights
+from tasks.settings.encoders import block_of, starting_weights
 from tasks.settings.refits import CLASSES, CLUSTERS, continues, method_of
 from tasks.settings.schema import CODE, ParameterError
 from tasks.staleness.recorded import recorded, training_stage
@@ -60,7 +60,7 @@ def origin(project: Project, run: str) -> Origin:
         found,
         data.prepare,
         tuple(_told(parameters, each) for each in lineage),
-        tuple(filter(None, (_name(starting_weights(block_of(parameters, each.name))) for each in lineage))),
+        tuple(filter(None, (_weights(parameters, each) for each in lineage))),
         _settings(project, run),
         tuple(_scores(data, found, old)),
         old,
@@ -85,6 +85,12 @@ def _told(parameters: Mapping[str, Any], run: Run) -> str:
     )
 
 
+def _weights(parameters: Mapping[str, Any], run: Run) -> str:
+    """The name of the weights from elsewhere that a run started from; "" where there are none."""
+    told = run.training.get("weights") or starting_weights(block_of(parameters, run.name))
+    return "" if run.continued else _name(told)
+
+
 def _about(method: str) -> str:
     """The first line of a method's file, which says what it is and where from."""
     stated = ast.get_docstring(ast.parse((CODE / "methods" / f"{method}.py").read_text())) or ""
@@ -95,11 +101,9 @@ def _settings(project: Project, run: str) -> dict[str, Any]:
     """As dvc.lock tells that the training had them; as params.yaml does, where it was not run here."""
     parameters, stage = project.parameters, training_stage(project, run)
     block = f"{stage.partition('@')[0]}.{run}"
-    now = {block: block_of(parameters, run), **{name: parameters.get(name) for name in GENERAL}}
+    now: dict[str, Any] = {block: block_of(parameters, run), **{name: parameters.get(name) for name in GENERAL}}
     found = recorded(project, [stage])[stage].settings or now
-    shown = {ENCODER: encoder_of(parameters, block_of(parameters, run))}
-    shown |= {name: found[name] for name in (block, *GENERAL) if name in found}
-    return {name: without_folders(value) for name, value in shown.items()}
+    return {name: without_folders(found[name]) for name in (block, *GENERAL) if name in found}
 
 
 def without_folders(value: Any) -> Any:

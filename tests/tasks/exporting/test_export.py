@@ -9,6 +9,7 @@ import torch
 
 from tasks.exporting import check, export, formats
 from tests.tasks.exporting import trained
+from tests.tasks.exporting.foreign import SIZES, blocks, exported, require_equal
 
 EXPORTS = {
     ("small", "timm"): (3, 32, 32),

@@ -175,11 +175,12 @@ def encoder(run: str, *, project: Place = ".") -> Encoder:
 
     It maps pictures (B, 3, H, W), floats in [0, 1], to vectors (B, dim). Raises Mistake for a run that is not trained.
     """
-    from tasks.artifacts.asked import require_trained
+    from tasks.artifacts import trained
     from tasks.artifacts.encoders import read_encoder
 
     with _inside(project) as found:
-        require_trained(found, run, "covey.encoder")
+        trained.require_run(found, run, "covey.encoder")
+        trained.require_trained(found, run)
         return read_encoder(found.places.encoder(run))
 
 

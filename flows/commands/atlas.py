@@ -37,11 +37,13 @@ def atlas(
     listens on 127.0.0.1 only. It reads the parquet file that `covey embed` writes, with small pictures in it.
     """
     with refusals():
-        from tasks.artifacts import asked  # numpy comes with it
+        from tasks.artifacts import trained  # numpy comes with it
 
         project = opened()
-        asked.require_trained(project, run, COMMAND)
-        asked.require_layer(project, run, layer, COMMAND)
+        trained.require_run(project, run, COMMAND)
+        trained.require_trained(project, run)
+        trained.require_same_samples(project, run)
+        trained.require_layer(project, run, layer, COMMAND)
         program = _program()
         file = _table(project, run, layer)
         words = [program, str(file), "--x", "x", "--y", "y", "--neighbors", "neighbors", "--disable-projection"]

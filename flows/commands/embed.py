@@ -55,12 +55,14 @@ def embed(
     known. Distances are 1 - cosine. Clusters are those of the data set's training rows, for new pictures too.
     """
     with refusals():
-        from tasks.artifacts import asked  # numpy comes with it
+        from tasks.artifacts import trained, writable  # numpy comes with it
 
         project, path = opened(writes=False), output.expanduser().absolute()
-        asked.require_trained(project, run, COMMAND)
-        layers = asked.require_layer(project, run, layer, COMMAND)
-        asked.require_place(path, force=force)
+        trained.require_run(project, run, COMMAND)
+        trained.require_trained(project, run)
+        trained.require_same_samples(project, run)
+        layers = trained.require_layer(project, run, layer, COMMAND)
+        writable.require_writable(path, force=force)
         rows, size = write(project, run, path, sources or [], Options(layer, clusters, neighbours, coordinates))
         print(f"{rows:,} rows, vectors of {size} numbers ({layer}; there are {', '.join(layers)}): {path}")
 

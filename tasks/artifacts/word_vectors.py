@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ssl_models import word_vectors
-from tasks.artifacts import asked
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.encoders import read_encoder
+from tasks.artifacts.trained import require_run, require_same_samples, require_trained
+from tasks.artifacts.writable import cannot, require_writable
 from tasks.process import disks
 from tasks.process.files import whole_file
 from tasks.project.project import Project
@@ -21,12 +22,14 @@ from tasks.settings.schema import ParameterError
 
 def refuse(project: Project, run: str, file: Path, *, force: bool) -> None:
     """Raises ParameterError for a run without an encoder of the selected data, and a file that cannot be written."""
-    asked.require_trained(project, run, "covey vectors")
+    require_run(project, run, "covey vectors")
+    require_trained(project, run)
+    require_same_samples(project, run, "words")
     try:
         word_vectors.format_of(file)
     except ValueError as error:
-        raise asked.cannot(file, error) from None
-    asked.require_place(file, force=force)
+        raise cannot(file, error) from None
+    require_writable(file, force=force)
 
 
 def export(project: Project, run: str, name: str) -> list[int]:
@@ -51,7 +54,7 @@ def export(project: Project, run: str, name: str) -> list[int]:
     except (ValueError, OSError) as error:
         if disks.is_full(error):
             raise
-        raise asked.cannot(file, error) from None
+        raise cannot(file, error) from None
     return [len(words) - 1, vectors.shape[1]]
 
 

@@ -60,6 +60,10 @@ class Places:
     def clusters(self, run: str) -> Path:
         return self.root / "runs" / self.data / run / "clusters"
 
+    def curves(self, run: str) -> Path:
+        """The folder of what was measured during a training, for `dvc plots`."""
+        return self.root / "runs" / self.data / run / "curves"
+
     def metric(self, run: str, name: str) -> Path:
         return self.metrics / run / name
 

@@ -15,7 +15,7 @@ def verdict(data: DataSet) -> list[str]:
     shown = next(iter(headline_measures(data)), None)
     ranked = _ranking(data, shown) if shown else []
     if not shown or not ranked:
-        return [f"On {data.name}, no representation could be scored: {unscored(data)}."]
+        return [f"On {data.name}, no representation could be scored: {unscored(data)}.", *_collapsed(data)]
     (winner, top), *others = ranked
     where = f" at {top.layer}" if len(layers(data, shown)) > 1 else ""
     close = sum(difference(score, top)[1] <= 0 for _, score in others)
@@ -30,7 +30,15 @@ def verdict(data: DataSet) -> list[str]:
         *_budget(data, winner),
         *_rivals(data, shown, top, others),
         *_clusterfit(data, shown),
+        *_collapsed(data),
     ]
+
+
+def _collapsed(data: DataSet) -> list[str]:
+    """A sentence that names the runs whose representation had collapsed when their training ended."""
+    found = [(run.name, run.training.get("collapsed")) for run in data.runs]
+    named = [f"{name} (epoch {epoch:.0f})" for name, epoch in found if epoch]
+    return [f"Collapsed while training: {', '.join(named)}."] if named else []
 
 
 def _elsewhere(data: DataSet, winner: Run) -> list[str]:

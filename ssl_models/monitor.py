@@ -5,10 +5,10 @@ that is computed here changes the training: no random number is drawn, statistic
 the encoder's functions are those that are neither compiled nor divided among processes. What is measured depends on the
 weights alone, so that a resumed training tells the same.
 
-Cost: a step takes about three forward passes (Kaplan et al. 2020, arXiv:2001.08361, section 2.1: the backward pass costs
-twice the forward one), and the piece one. So the numbers that the encoder is given of the piece are at most one part in
-16 of those that it is trained on meanwhile, which is 2 % of the computing; smaller sets are measured after every n-th
-epoch. Legend: M samples of the piece, D numbers of a vector, K classes.
+Cost: a step takes about three forward passes (Kaplan et al. 2020, arXiv:2001.08361, section 2.1: the backward pass
+costs twice the forward one), and the piece one. So the numbers that the encoder is given of the piece are at most one
+part in 16 of those that it is trained on meanwhile, which is 2 % of the computing; smaller sets are measured after
+every n-th epoch. Legend: M samples of the piece, D numbers of a vector, K classes.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Monitor:
 
 
 def drawn(count: int, seed: int) -> ndarray:
-    """(M,) numbers of the samples of the piece, in the order in which they are drawn; half of all at most, and 2 at least."""
+    """(M,) numbers of the samples of the piece, in the order in which they are drawn; at most half of all samples."""
     size = max(min(2, count), min(count // 2, max(FEWEST, min(MOST, count // SHARE))))
     generator = torch.Generator().manual_seed(seed)
     return torch.randperm(count, generator=generator)[:size].numpy()

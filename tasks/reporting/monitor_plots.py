@@ -15,6 +15,12 @@ ACROSS = 6
 """Names in a line of the key."""
 
 
+def both(runs: list[Run], hue: dict[str, str], name: str) -> list[str]:
+    """The figure of the pretrained runs, and that of the refits; empty where none was measured."""
+    apart = ([run for run in runs if not run.source], [run for run in runs if run.source])
+    return [monitored(some, hue, f"{name}-monitored-{place}") for place, some in enumerate(apart)]
+
+
 def monitored(runs: list[Run], hue: dict[str, str], name: str) -> str:
     """Each measure against the epoch; runs of one method have its hue, and dashes tell them apart."""
     runs = [run for run in runs if any(series(run, term)[0] for term in PANELS)]

@@ -80,12 +80,7 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
         "added": plots.added(data, shown, hue, f"{name}-added"),
         "training": plots.training([r for r in data.runs if not r.source], hue, f"{name}-pretrain"),
         "refits": plots.training([r for r in data.runs if r.source], hue, f"{name}-refit"),
-        "monitored": [
-            monitor_plots.monitored(
-                [r for r in data.runs if bool(r.source) is refits], hue, f"{name}-monitored-{refits}"
-            )
-            for refits in (False, True)
-        ],
+        "monitored": monitor_plots.both(data.runs, hue, name),
         "rule": RULE,
         "samples": _picture(place.metrics / "pictures" / "samples.png", allowance),
         "sounds": _sounds(place.metrics / "pictures", data.samples.get("sounds") or {}),

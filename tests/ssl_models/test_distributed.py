@@ -12,7 +12,6 @@ from torch import nn
 from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
 from ssl_models.method import method_class
-from ssl_models.monitor import Monitor
 from ssl_models.parallel import processes
 from ssl_models.parallel.encoder_shards import sharing
 from ssl_models.trainer import Settings, Training, TrainingDivergedError
@@ -64,7 +63,7 @@ class Follower(Keeper):
         self.curve.append(loss)
 
 
-def training(case, observer=None, *, precision="float32", seed=5, watched=False, **settings):
+def training(case, observer=None, *, precision="float32", seed=5, **settings):
     torch.manual_seed(3)
     if case == "cpc_speech":
         sound, length, _ = voices(SAMPLES, 12)
@@ -85,9 +84,7 @@ def training(case, observer=None, *, precision="float32", seed=5, watched=False,
         views = method.views
         method.double().views = lambda *given: tuple(v.double() if v.is_floating_point() else v for v in views(*given))
     chosen = Settings(**({"epochs": 2, "batch_size": BATCH, "learning_rate": 0.2, "warmup_epochs": 0} | settings))
-    monitor = Monitor({"images": images.numpy()}, None, seed=0) if watched else None
-    more = {"checkpoint_steps": 1, "observer": observer, "monitor": monitor}
-    return Training(method, images, chosen, seed=seed, precision=precision, **more)
+    return Training(method, images, chosen, seed=seed, precision=precision, checkpoint_steps=1, observer=observer)
 
 
 def trained(case, content=None, stop_after=None, **settings):
@@ -150,7 +147,7 @@ def as_rank(rank, port, folder, cases, edges):
             while rank == 0 and not (folder / "moco.ready").exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
             found["resumed"] = trained("moco", (folder / "moco").read_bytes() if rank == 0 else None)
-            found["bf16"] = trained("simclr", precision="bf16", epochs=1, watched=True)
+            found["bf16"] = trained("simclr", precision="bf16", epochs=1)
             found["odd batch"] = refused(training, "rotation", batch_size=15)
             found["other seed"] = refused(lambda: training("rotation", seed=rank).run())
             found["no number"] = refused(without_number, rank=1)
@@ -188,9 +185,7 @@ def runs(tmp_path_factory):
     stopped = trained("moco", stop_after=STOP)
     (folder / "moco").write_bytes(stopped["content"])
     (folder / "moco.ready").touch()
-    one = {case: trained(case) for case in CASES} | {
-        "bf16": trained("simclr", precision="bf16", epochs=1, watched=True)
-    }
+    one = {case: trained(case) for case in CASES} | {"bf16": trained("simclr", precision="bf16", epochs=1)}
     first, second = ended(ranks, folder)
     one["resumed"] = trained("moco", first["stopped"]["content"])
     return first, second, one
@@ -248,14 +243,6 @@ def test_in_half_precision_too_all_ranks_stay_the_same(runs):
     first, second, one = runs
     assert first["bf16"]["curve"] == pytest.approx(one["bf16"]["curve"], rel=0.02)
     assert same_bytes(first["bf16"], second["bf16"])
-
-
-def test_the_first_rank_measures_what_one_process_does_and_the_other_waits(runs):
-    first, second, one = runs
-    (_, found), (_, expected) = first["bf16"]["epochs"][-1], one["bf16"]["epochs"][-1]
-    for name in ("rankme", "deviation"):
-        assert found[name] == pytest.approx(expected[name], rel=0.05)
-    assert second["bf16"]["epochs"] == []
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(runs):

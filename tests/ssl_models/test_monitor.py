@@ -154,7 +154,7 @@ def test_an_encoder_is_measured_as_it_is_written_in_evaluation_mode_and_left_as_
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     replaced = encoder.layers
 
-    def compiled(*given):
+    def compiled(*given):  # noqa: ARG001
         raise AssertionError("it would be compiled again, for another batch")
 
     vars(encoder)["layers"] = compiled
@@ -178,10 +178,16 @@ def test_an_encoder_is_measured_as_it_is_written_in_evaluation_mode_and_left_as_
 def test_modes_and_functions_come_back_after_an_error_too():
     encoder = build_encoder("resnet", depth=10, width=4).train()
     vars(encoder)["layers"] = own = encoder.layers
-    with pytest.raises(KeyError), as_written(encoder), evaluating(encoder):
-        assert not encoder.training
-        assert "layers" not in vars(encoder)
-        raise KeyError
+    seen = []
+
+    def fails():
+        with as_written(encoder), evaluating(encoder):
+            seen.extend((encoder.training, "layers" in vars(encoder)))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+    assert seen == [False, False]
     assert all(part.training for part in encoder.modules())
     assert vars(encoder)["layers"] is own
 

@@ -27,7 +27,7 @@ def monitored(runs: list[Run], hue: dict[str, str], name: str) -> str:
     panels = [term for term in PANELS if any(series(run, term)[0] for run in runs)]
     if not panels:
         return ""
-    below = 0.3 + 0.16 * math.ceil(len(runs) / ACROSS)
+    below = 0.1 + 0.16 * math.ceil(len(runs) / ACROSS)
     with figure_in_style(2.1 + below) as (figure, drawn):
         grid = figure.subplots(1, max(3, len(panels)), squeeze=False)[0]
         for axes, term in zip(grid, panels, strict=False):

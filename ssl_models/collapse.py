@@ -16,7 +16,8 @@ SPREAD, WAYS, FEWEST = 0.05, 0.05, 3.0
 
 RULE = (
     f"A representation has collapsed where two measurements in a row find a deviation below {SPREAD} and a RankMe "
-    f"below {WAYS:.0%} of the largest possible (at least {FEWEST:g}), and the second deviation is not above the first"
+    f"below {100 * WAYS:g} % of the largest possible (at least {FEWEST:g}), and the second deviation is "
+    "not above the first"
 )
 """Chen & He 2021 (arXiv:2011.10566, section 4.1) take a deviation near 0 for collapse, and Garrido et al. 2023
 (arXiv:2210.02885) a low RankMe for that of dimensions. Both are asked, since either alone is found in sound networks:

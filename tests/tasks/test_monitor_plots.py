@@ -68,5 +68,5 @@ def test_the_page_says_what_is_measured_and_on_what(tmp_path, probed):
         path.with_suffix(".csv").write_text("\n".join([f"epoch,step,loss,rankme,deviation{probe}", *lines]))
     text = text_of(written(tmp_path, content)[0])
     assert "on a fixed piece of the training samples" in text
-    assert "two measurements in a row find a deviation below 0.05 and a RankMe below 5%" in text
+    assert "two measurements in a row find a deviation below 0.05 and a RankMe below 5 %" in text
     assert ("supervised on these labels" in text) is probed

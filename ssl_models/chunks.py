@@ -70,6 +70,17 @@ def divisible(method: nn.Module) -> list[tuple[nn.Module, str]]:
     ]
 
 
+@contextmanager
+def as_written(module: nn.Module) -> Iterator[None]:
+    """Within this context, encoders and decoders compute as their code says: not compiled, shared or in chunks."""
+    replaced = [(part, name, vars(part).pop(name)) for part, name in divisible(module) if name in vars(part)]
+    try:
+        yield
+    finally:
+        for part, name, own in replaced:
+            vars(part)[name] = own
+
+
 def inexact(method: nn.Module) -> str:
     """What in a method's encoders and decoders makes chunks differ from the whole batch; empty where nothing does."""
     inside = {part for module, _ in divisible(method) for part in module.modules()}

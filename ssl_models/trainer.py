@@ -25,6 +25,7 @@ from ssl_models import chunks, compiling
 from ssl_models.feeding import Source, batches, held
 from ssl_models.hardware import autocast, place, resolve_channels_last, resolve_precision
 from ssl_models.method import Method, scored_by
+from ssl_models.monitor import Monitor
 from ssl_models.observer import Observer, Silent
 from ssl_models.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
 from ssl_models.parallel import processes
@@ -47,6 +48,7 @@ class Settings:
     momentum: of SGD and LARS, and beta 1 of AdamW.
     weight_decay: of weights; biases and norms are not decayed.
     warmup_epochs: epochs of linear warm-up before the cosine.
+    monitor: whether the representation is measured after an epoch, see monitor.py.
     """
 
     epochs: int = 12
@@ -56,6 +58,7 @@ class Settings:
     momentum: float = 0.9
     weight_decay: float = 0.0005
     warmup_epochs: float = 1.0
+    monitor: bool = True
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -86,7 +89,8 @@ class Training:
 
     checkpoint_steps: number of steps between two checkpoints (default: an epoch); there is one at the end too.
     chunk: rows that an encoder takes at once, see chunks.py; 0: all. channels_last: True, False, or "auto", see
-    `hardware.resolve_channels_last`. compiled: True, False or "auto", see compiling.py.
+    `hardware.resolve_channels_last`. compiled: True, False or "auto", see compiling.py. monitor: what measures the
+    representation in the first process after an epoch; the others then wait.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Training:
         compiled: bool | str = False,
         checkpoint_steps: int | None = None,
         observer: Observer | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         parts = samples if isinstance(samples, list | tuple) else (samples,)
         if len(parts) != len(method.parts):
@@ -122,6 +127,7 @@ class Training:
         self.steps = self.steps_per_epoch * settings.epochs
         self.checkpoint_steps = checkpoint_steps or self.steps_per_epoch
         self.observer: Observer = Silent() if observer is None or processes.rank() else observer
+        self.monitor = monitor if settings.monitor and not processes.rank() else None
         self.optimizer = build_optimizer(
             self.method,
             settings.optimizer,
@@ -131,7 +137,7 @@ class Training:
         )
         self.step = 0
         self.sums: dict[str, Tensor] = {}
-        self.views_seen = 0
+        self.views_seen = self.numbers_seen = 0
         self._start_clock()
 
     def run(self, stop_after: int | None = None) -> None:
@@ -176,6 +182,7 @@ class Training:
         return {
             "step": self.step,
             "views_seen": self.views_seen,
+            "numbers_seen": self.numbers_seen,
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "sums": self.sums,
@@ -188,6 +195,7 @@ class Training:
         self.method.load_state_dict(checkpoint["method"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.step, self.views_seen = checkpoint["step"], checkpoint["views_seen"]
+        self.numbers_seen = checkpoint["numbers_seen"]
         self.sums = {name: value.to(self.device) for name, value in checkpoint["sums"].items()}
 
     def _resume(self, checkpoint: dict[str, Any]) -> None:
@@ -221,7 +229,9 @@ class Training:
         self.optimizer.step()
         self.step += 1
         self.method.after_step(scored.handed_over, self.step / self.steps)
-        self.views_seen += sum(len(view) for view in views if view.is_floating_point())
+        pictured = [view for view in views if view.is_floating_point()]
+        self.views_seen += sum(map(len, pictured))
+        self.numbers_seen += sum(math.prod(view.shape) for view in pictured or views)
         self._account({"loss": loss, **terms, "gradient_norm": gradient_norm}, rate)
         return self.method.chance if scored.chance is None else scored.chance
 
@@ -259,9 +269,20 @@ class Training:
         means["samples_per_second"] = self._samples_per_second()
         if chance is not None:
             means["chance"] = chance
+        means |= self._measured()
         self.observer.epoch(self.step, means)
         self.sums = {}
         self._start_clock()
+
+    def _measured(self) -> dict[str, float]:
+        """What the monitor finds where it is due, and the seconds that it takes; the clock of the rate stands still."""
+        epoch, started = self.step // self.steps_per_epoch, time.perf_counter()
+        trained_on = self.numbers_seen / epoch
+        if self.monitor is None or not self.monitor.due(self.method.encoder, epoch, self.settings.epochs, trained_on):
+            return {}
+        rows = self.chunk or self.settings.batch_size // processes.world()
+        found = self.monitor.measure(self.method.encoder, self.device, self.precision, rows)
+        return found | {"monitor_seconds": time.perf_counter() - started}
 
     def _start_clock(self) -> None:
         self._clock = (self.step, time.perf_counter())

@@ -66,6 +66,10 @@ class Places:
         """The folder of the maps of the data set: coordinates, clusters, neighbours and thumbnails."""
         return self.root / "maps" / self.data
 
+    def curves(self, run: str) -> Path:
+        """The folder of what was measured during a training, for `dvc plots`."""
+        return self.root / "runs" / self.data / run / "curves"
+
     def metric(self, run: str, name: str) -> Path:
         return self.metrics / run / name
 

@@ -16,7 +16,9 @@ RUN_COLUMNS = (
     *("data", "run", "source", "method", "family", "reference", "epochs", "samples_seen", "views_seen", "chance"),
     *("loss", "accuracy", "device", "precision", "threads", "seed"),
 )
-COST_COLUMNS = ("data", "run", "stage", "seconds", "training_seconds", "samples_per_second", "peak_memory")
+COST_COLUMNS = (
+    *("data", "run", "stage", "seconds", "training_seconds", "monitor_seconds", "samples_per_second", "peak_memory"),
+)
 
 
 def scores_csv(datasets: list[DataSet]) -> str:

@@ -13,11 +13,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ssl_models.collapse import RULE
 from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.paths import Places
 from tasks.project.project import Project
-from tasks.reporting import advice, atlas_section, graph, headline, plots, regressions, sections, tables, verdict
+from tasks.reporting import (
+    advice,
+    atlas_section,
+    graph,
+    headline,
+    monitor_plots,
+    plots,
+    regressions,
+    sections,
+    tables,
+    verdict,
+)
 from tasks.reporting.imprint import Imprint, lacking
 from tasks.reporting.ranking import ranking
 from tasks.reporting.runs import Run
@@ -99,6 +111,8 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
         "added": plots.added(data, shown, hue, f"{name}-added"),
         "training": plots.training([r for r in data.runs if not r.source], hue, f"{name}-pretrain"),
         "refits": plots.training([r for r in data.runs if r.source], hue, f"{name}-refit"),
+        "monitored": monitor_plots.both(data.runs, hue, name),
+        "rule": RULE,
         "samples": _picture(place.metrics / "pictures" / "samples.png", allowance),
         "sounds": _sounds(place.metrics / "pictures", data.samples.get("sounds") or {}),
         "sweeps": _picture(place.metrics / "pictures" / "sweeps.png", allowance),

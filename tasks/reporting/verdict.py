@@ -18,7 +18,7 @@ def verdict(data: DataSet) -> list[str]:
     """The answer in one sentence (who transfers best, how far from ceiling and floor), then what qualifies it."""
     ranked = ranking(data)
     if not ranked:
-        return [f"On {data.name}, no representation could be scored: {unscored(data)}."]
+        return [f"On {data.name}, no representation could be scored: {unscored(data)}.", *_collapsed(data)]
     winner, top, shown = ranked[0]
     others = [(run, score) for run, score, _ in ranked[1:]]
     where = f" at {top.layer}" if len(layers(data, shown)) > 1 else ""
@@ -32,11 +32,11 @@ def verdict(data: DataSet) -> list[str]:
     return [
         text,
         *_rule(data, shown),
-        *_collapsed(data),
         *_elsewhere(data, winner),
         *_budget(data, winner),
         *_rivals(data, shown, top, others),
         *_clusterfit(data, shown),
+        *_collapsed(data),
     ]
 
 
@@ -56,9 +56,10 @@ def _rule(data: DataSet, shown: Measure) -> list[str]:
 
 
 def _collapsed(data: DataSet) -> list[str]:
-    """The runs whose training has collapsed."""
-    names = [run.name for run in data.runs if run.training.get("collapsed")]
-    return [f"Collapsed in training: {', '.join(names)}."] if names else []
+    """A sentence that names the runs whose representation had collapsed when their training ended."""
+    found = [(run.name, run.training.get("collapsed")) for run in data.runs]
+    named = [f"{name} (epoch {epoch:.0f})" for name, epoch in found if epoch]
+    return [f"Collapsed while training: {', '.join(named)}."] if named else []
 
 
 def _elsewhere(data: DataSet, winner: Run) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ssl_models.collapse import collapses, sentence
 from tasks.process import kill_points
 from tasks.process.files import UnreadableFile, whole_file
 from tasks.stage import torchrun
@@ -27,11 +28,13 @@ class Recorder:
     kill leaves in the journal after the last checkpoint is cut off on resuming and written anew.
     """
 
-    def __init__(self, context: Context, journal: Journal, steps_per_epoch: int) -> None:
-        self.context, self.journal, self.steps_per_epoch = context, journal, steps_per_epoch
+    def __init__(self, context: Context, journal: Journal, steps_per_epoch: int, rank: int = 0) -> None:
+        """rank: the largest that the RankMe of a measured representation can be."""
+        self.context, self.journal, self.steps_per_epoch, self.rank = context, journal, steps_per_epoch, rank
         self.path = context.work / torchrun.CHECKPOINT
         self.shown = self.started = time.monotonic()
         self.first_step: int | None = None
+        self.collapsed = False
 
     def load(self) -> dict[str, Any] | None:
         try:
@@ -69,6 +72,16 @@ class Recorder:
         kill_points.point("before-metric")
         self.journal.append(step, values)
         kill_points.point("after-metric")
+        self._tell_of_collapse(values)
+
+    def _tell_of_collapse(self, values: dict[str, float]) -> None:
+        """Says once that the representation has collapsed, after the epoch at which this is found."""
+        rows = self.journal.rows()
+        found = collapses(rows, self.rank)
+        self.collapsed = bool(found)
+        if found == [len(rows)]:
+            start = "\r" if sys.stdout.isatty() else ""
+            print(f"{start}{sentence(len(rows), values, self.rank)}", flush=True)
 
     def save(self, step: int, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         kill_points.point("before-checkpoint")
@@ -89,4 +102,5 @@ class Recorder:
             f"{100 * step // steps:3d} % · step {step} of {steps} · loss {loss:.4f} · "
             f"{samples_per_second:,.0f} samples/s · {int(left) // 60}:{int(left) % 60:02d} left"
         )
+        line += " · collapsed" if self.collapsed else ""
         print(f"\r{line}   " if terminal else line, end="" if terminal and step < steps else "\n", flush=True)

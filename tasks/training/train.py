@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import resource
 import sys
 from collections.abc import Mapping
@@ -15,26 +14,28 @@ import numpy as np
 import torch
 
 from ssl_models import chunks
+from ssl_models.collapse import collapsed
 from ssl_models.data import DataSpec
 from ssl_models.hardware import pick_device
 from ssl_models.method import Method
+from ssl_models.monitor import Monitor
 from ssl_models.parallel import processes
 from ssl_models.rows import Samples
 from ssl_models.trainer import Settings, Training, derive_seed
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.encoders import write_encoder
 from tasks.process import kill_points
-from tasks.process.files import whole_file, write_json
+from tasks.process.files import write_json
 from tasks.stage import torchrun
 from tasks.stage.context import Context, Result
 from tasks.tracking.journal import Journal
-from tasks.training import computing
+from tasks.training import computing, curves
 from tasks.training.building import build_method, loaded, starting
 from tasks.training.checkpoint import read_checkpoint
+from tasks.training.curves import MONITORING, RATE
 from tasks.training.recorder import Recorder
 
-RATE = "samples_per_second"
-COURSE = ("loss", "accuracy", "chance", "learning_rate", "samples_per_second", "gradient_norm")
+COURSE = ("loss", "accuracy", "chance", "learning_rate", RATE, MONITORING, "gradient_norm")
 """What an epoch logs that a training's record has already, or has no use for; a method's own terms come after it."""
 
 
@@ -125,21 +126,32 @@ def _train_here(
     device, journal = pick_device(), Journal(context.work / torchrun.JOURNAL)
     samples = _samples(stored, method)
     parts = [samples[part] for part in method.parts]
+    seed = derive_seed(context.parameters["seed"], "train", run)
+    monitor = _monitor(stored, context.parameters["seed"])
+    rank = monitor.rank(method.encoder)
     training = Training(
         method,
         parts,
         settings,
-        seed=derive_seed(context.parameters["seed"], "train", run),
+        seed=seed,
         device=device,
         **computing.arguments(context.parameters["machine"]),
-        observer=Recorder(context, journal, len(parts[0]) // settings.batch_size),
+        observer=Recorder(context, journal, len(parts[0]) // settings.batch_size, rank),
+        monitor=monitor,
     )
     if training.chunk and processes.rank() == 0 and (inexact := chunks.inexact(method)):
         print(f"machine.chunk {training.chunk}: {inexact} takes its statistics of a chunk, and not of the batch")
     training.run()
     if processes.rank() != 0:
         return {}, {}
-    return _summary(training, settings, journal), _costs(training, settings, journal)
+    fallen = collapsed(journal.rows(), rank)
+    summary = _summary(training, settings, journal) | ({} if fallen is None else {"collapsed": fallen})
+    return summary, _costs(training, settings, journal)
+
+
+def _monitor(stored: Stored, seed: int) -> Monitor:
+    """What measures the runs of a data set: all of them on the same piece, by the labels of the data."""
+    return Monitor(stored.samples("train"), stored.labels_or_none("train"), seed=derive_seed(seed, "monitor"))
 
 
 def _write(
@@ -150,21 +162,12 @@ def _write(
     kill_points.point("before-output")
     encoder, curve = context.places.encoder(run), context.places.metric(run, "training.csv")
     write_encoder(encoder, method, data.shapes)
-    write_curve(curve, Journal(context.work / torchrun.JOURNAL))
+    journal = Journal(context.work / torchrun.JOURNAL)
+    curves.write_all(curve, journal)
+    curves.write_measured(context.places.curves(run), journal)
     write_json(context.places.metric(run, "training.json"), summary)
     numbers = {name: float(value) for name, value in summary.items() if isinstance(value, (int, float))}
     return Result(numbers, costs, [curve], (f"{context.places.data}.{run}", encoder))
-
-
-def write_curve(path: Path, journal: Journal) -> None:
-    """The journal as a table without rates, one row an epoch, for `dvc plots` and the report."""
-    rows = [{name: value for name, value in row.items() if name != RATE} for row in journal.rows()]
-    names = ["epoch", "step", "loss", *sorted({name for row in rows for name in row} - {"step", "loss"})]
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, names, restval="")
-        writer.writeheader()
-        for epoch, row in enumerate(rows, start=1):
-            writer.writerow({"epoch": epoch, **row})
 
 
 def _train_together(
@@ -200,11 +203,12 @@ def _summary(training: Training, settings: Settings, journal: Journal) -> dict[s
 
 
 def _costs(training: Training, settings: Settings, journal: Journal) -> dict[str, float]:
-    """Seconds of training alone over all starts of it, samples a second, and peak memory in bytes."""
-    samples = training.steps_per_epoch * settings.batch_size
-    seconds = sum(samples / entry.values[RATE] for entry in journal.read())
+    """Seconds of training alone and of monitoring over all starts of it, samples a second, peak memory in bytes."""
+    samples, entries = training.steps_per_epoch * settings.batch_size, journal.read()
+    seconds = sum(samples / entry.values[RATE] for entry in entries)
     return {
         "training_seconds": seconds,
+        MONITORING: sum(entry.values.get(MONITORING, 0.0) for entry in entries),
         RATE: training.steps * settings.batch_size / seconds,
         "peak_memory": _peak_memory(training.device),
     }

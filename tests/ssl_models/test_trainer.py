@@ -21,6 +21,7 @@ METHODS = sorted(
 )
 """Those of pictures; others are resumed in their own file."""
 STEPS = 6
+TIMES = ("samples_per_second", "monitor_seconds")
 
 
 class Keeper(Silent):
@@ -38,7 +39,7 @@ class Keeper(Silent):
         self.content = buffer.getvalue()
 
     def epoch(self, step, values):
-        self.epochs.append((step, {name: value for name, value in values.items() if name != "samples_per_second"}))
+        self.epochs.append((step, {name: value for name, value in values.items() if name not in TIMES}))
 
 
 def images(samples=48, seed=0):

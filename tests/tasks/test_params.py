@@ -84,6 +84,8 @@ def test_the_projects_own_file_is_accepted(project):
         ("pretrain", "mine", {"method": "rotation", "encoder": "group"}, "'group' is not of type dict"),
         ("encoder", "dept", 18, "encoder: unknown setting 'dept'.*'depth'"),
         ("training", "epochs", None, "training.epochs: None is not of type int"),
+        ("training", "monitor", "often", "training.monitor: 'often' is not of type bool"),
+        ("training", "monitor", 0, "training.monitor: 0 is not of type bool"),
         ("machine", "threads", 0, "machine.threads is 0; it must be at least 1"),
         ("data", "name", "worl", "'data' must be one of the blocks under 'datasets'.*world"),
     ],

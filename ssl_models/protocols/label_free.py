@@ -46,8 +46,10 @@ UNITS = {
     "alignment": "number",
     "cluster_stability": "number",
 }
-SMALLEST = 20
-"""The least number of test samples."""
+SMALLEST, LARGEST = 20, 4096
+"""Test samples: the fewest, and the most, of which all pairs are held in memory."""
+NORMAL = 1.96
+"""Standard errors to either side of a 95 % interval."""
 LEFT_OUT = {
     "alpha_req": "alpha_req is left out: the spectrum has too few eigenvalues for a fit, which needs 20",
     "lidar": "lidar is left out: there are fewer views of all samples than it needs, which is one for each feature",
@@ -72,6 +74,8 @@ class Settings:
         for name, least in (("samples", SMALLEST), ("views", 2), ("neighbours", 1), ("clusters", 2), ("draws", 2)):
             if (value := getattr(self, name)) < least:
                 raise ValueError(f"{name} = {value} must be at least {least}")
+        if self.samples > LARGEST:
+            raise ValueError(f"samples = {self.samples} must be at most {LARGEST}")
         require_positive(smallest_crop=self.smallest_crop)
         require_fraction(smallest_crop=self.smallest_crop, flip=self.flip)
 
@@ -96,12 +100,13 @@ def evaluate(
     uniformity and cluster_stability: of the samples as they are. The nearest, uniformity, alignment and clusters go by
     the directions of features, as the protocol k-NN does; the ranks go by features as they are.
 
-    samples: the most test samples, drawn with `seed`. views: mild ones, V, of every sample: crops and flips of
-    pictures, shifts and loudness of sound, words left out of text. smallest_crop, flip: of pictures, as in `finetune`.
+    samples: the most test samples, drawn with `seed`; up to 4096. views: mild ones, V, of every sample: crops and flips
+    of pictures, shifts and loudness of sound, words left out of text. smallest_crop, flip: of pictures, as in finetune.
     neighbours: k, at most a quarter of the samples. clusters, draws: of cluster_stability; clusters are at most an
     eighth of the samples.
-    Intervals are by jackknife over samples, that of cluster_stability over its draws. Where there are no views, and
-    where a rank cannot be measured, the metric is left out and a note says so.
+    Intervals are for other samples of the same number: by jackknife, for crop_agreement by the variance of means over
+    pairs, for cluster_stability over its draws. Where there are no views, and where a rank cannot be measured, the
+    metric is left out and a note says so.
     Raises NeedsSamples for fewer than 20 test samples, ValueError for settings out of range and features that are not
     finite.
     """
@@ -159,15 +164,11 @@ def _of_views(layer: str, seen: dict[str, ndarray], settings: Settings, seed: in
     if layer not in seen:
         return
     views = seen[layer]
-    samples, nearest = views.shape[1], min(settings.neighbours, views.shape[1] // 4)
+    samples = views.shape[1]
     first, second = (geometry.directions(view) for view in views[:2])
-    apart = geometry.squared_distances(first), geometry.squared_distances(second)
-
-    def agreement(rows: ndarray) -> float:
-        first, second = (distances[np.ix_(rows, rows)] for distances in apart)
-        return geometry.agreement(first, second, nearest)
-
-    yield score(layer, "crop_agreement", agreement, samples, seed=seed, within=(-1, 1))
+    apart, other = (geometry.squared_distances(view) for view in (first, second))
+    value, error = geometry.agreement(apart, other, min(settings.neighbours, samples // 4))
+    yield Score(layer, "crop_agreement", value, max(-1.0, value - NORMAL * error), min(1.0, value + NORMAL * error))
 
     def lidar(rows: ndarray) -> float:
         return spectra.lidar(views[:, rows])

@@ -41,6 +41,7 @@ def measure(
     kill_points.point("before-output")
     record: dict[str, Any] = {"protocol": protocol, "scores": [asdict(score) for score in findings.scores]}
     record |= {"data": dict(data)} if data else {}
+    record |= {"notes": list(findings.notes)} if findings.notes else {}
     for score in findings.scores:  # once more by name, for `dvc metrics show`, which passes over lists
         record.setdefault(score.metric, {})[score.layer or "all"] = score.value
     folder = context.places.findings(run, name)

@@ -1,4 +1,4 @@
-"""The report's section of each protocol: how to read it, its curves, and the pictures and tables that it left."""
+"""The report's section of each protocol: how to read it, its notes and curves, and the pictures and tables it left."""
 
 from __future__ import annotations
 
@@ -59,10 +59,16 @@ def sections(
         plots = [(svg, caption) for svg, caption in plots if svg]
         written = list(_tables(project, data, protocol))
         quoted = label_free_study.quoted(project) if protocol == label_free_study.PROTOCOL else []
-        if plots or own or other or written or quoted:
-            told = {"name": tables.label(protocol), "reading": stated.reading, "data": other}
+        noted = notes(data, protocol)
+        if plots or own or other or written or noted or quoted:
+            told = {"name": tables.label(protocol), "reading": stated.reading, "data": other, "notes": noted}
             found.append({**told, "plots": plots, "pictures": own, "tables": written, "quoted": quoted})
     return found
+
+
+def notes(data: DataSet, protocol: str) -> list[tuple[Run, str]]:
+    """What the protocol notes on each run, and on which."""
+    return [(run, note) for run in data.runs for note in run.protocols.get(protocol, {}).get("notes", ())]
 
 
 def _tables(project: Project, data: DataSet, protocol: str) -> Iterator[tuple[Run, str, list[str], list[list[Any]]]]:

@@ -87,3 +87,41 @@ def test_a_protocol_that_left_nothing_has_no_section(tmp_path: Path) -> None:
     (data,) = records.collect(Project.given(tmp_path, content), content, {})
     assert sections.sections(Project(tmp_path), data, {}, str) == []
     assert '<h3 id="data-1-protocols">' not in written(tmp_path, content)[0]
+
+
+@pytest.fixture
+def unlabelled(tmp_path: Path) -> tuple[Path, dict[str, object]]:
+    """A study of data without labels: of every run what label_free found, and a note on one of them."""
+    content = parameters(["random", "rotation", "simclr"], ["photos"])
+    make(tmp_path, "photos", content, pictures=False)
+    content["transfer"]["label_free"] = {}
+    for place, path in enumerate(sorted(tmp_path.glob("metrics/photos/*/knn.json"))):
+        for other in ("knn", "linear"):
+            path.with_name(f"{other}.json").write_text(json.dumps({"protocol": other, "not_applicable": "no labels"}))
+        found = [
+            score("pooled", metric, value) for metric, value in (("rankme", 30.5 + place), ("crop_agreement", 0.25))
+        ]
+        record = {"protocol": "label_free", "scores": found, "seconds": 3}
+        notes = {"notes": ["It has collapsed to a <point>."]} if path.parent.name == "simclr" else {}
+        path.with_name("label_free.json").write_text(json.dumps(record | notes))
+    return tmp_path, content
+
+
+def test_without_labels_the_agreement_of_crops_ranks(unlabelled: tuple[Path, dict[str, object]]) -> None:
+    (data,) = records.collect(Project.given(*unlabelled), unlabelled[1], {})
+    (shown,) = tables.headline_measures(data)
+    assert (shown.protocol, shown.metric, shown.share) == ("label_free", "crop_agreement", True)
+    page, rows = written(*unlabelled)
+    assert "label-free crop agreement" in page
+    assert {row["metric"] for row in rows} == {"rankme", "crop_agreement"}
+
+
+def test_notes_stand_with_their_runs(unlabelled: tuple[Path, dict[str, object]]) -> None:
+    page, _ = written(*unlabelled)
+    (noted,) = re.findall(r'<li><span class="run[^"]*">.*?</span> (.*?)</li>', page)
+    assert noted == "It has collapsed to a &lt;point&gt;."
+    (data,) = records.collect(Project.given(*unlabelled), unlabelled[1], {})
+    assert [(run.name, note) for run, note in sections.notes(data, "label_free")] == [
+        ("simclr", "It has collapsed to a <point>.")
+    ]
+    assert sections.notes(data, "knn") == []

@@ -186,3 +186,17 @@ def test_clusters_of_a_collapsed_encoder_do_not_apply(context: Context) -> None:
     context.parameters["clusterfit"]["random_cf"]["clusters"] = 1
     with pytest.raises(ValueError, match="clusters = 1 must be at least 2"):
         cluster(context, "random_cf")
+
+
+def test_what_a_protocol_notes_is_in_its_record(context: Context) -> None:
+    with_encoder(context)
+    context.parameters["transfer"]["label_free"] = {}
+    transfer(context, "random", "label_free")
+    place = context.places.metric("random", "label_free.json")
+    notes = files.read_json(place).get("notes", [])
+    assert not any("collapsed" in note for note in notes)
+    numpy.save(context.places.features("random") / "test.pooled.npy", numpy.ones((48, 16), numpy.float16))
+    transfer(context, "random", "label_free")
+    assert any("collapsed to a point" in note for note in files.read_json(place)["notes"])
+    transfer(context, "random", "knn")
+    assert "notes" not in files.read_json(context.places.metric("random", "knn.json"))

@@ -57,12 +57,14 @@ class Findings:
     scores: each (layer, metric) once. pictures: name -> (H, W, 3) uint8, shown in the report.
     tables: name -> column -> values, all columns of the same length; the report shows them as they are.
     curves: name -> column -> values, all columns of the same length. The report draws the second against the first.
+    notes: sentences on this representation that its numbers do not say, such as that it has collapsed.
     """
 
     scores: list[Score]
     pictures: dict[str, ndarray] = field(default_factory=dict)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     tables: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""results/dvc.yaml, in which DVC's model registry finds the encoders of a report, each under a name of its own.
+"""The models of a report, named for DVC: results/dvc.yaml, where its model registry finds each encoder under a name.
 
 The pipeline's own dvc.yaml cannot name them. DVC fills in parameters in `artifacts`, in names too, but knows no
 `foreach` there (treeverse/dvc#8696), and no parameter says which run leads. A file beside the results can, as DVCLive

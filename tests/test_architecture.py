@@ -31,7 +31,7 @@ EVERY = FILES | {
 ROOMS = {
     "tasks": (
         *("process", "selection", "settings", "project", "staleness", "artifacts", "tracking", "stage", "training"),
-        *("measuring", "checks", "targets", "reporting", "", "sweeps", "studies", "remote"),
+        *("measuring", "checks", "estimates", "targets", "reporting", "", "sweeps", "studies", "upkeep", "remote"),
     ),
     "flows": ("errors", "opening", "prefect_server", "run", "dask", "command", "sweep", "serve", "commands", "cli"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from flows.commands.gc import gc
 from flows.commands.pages import serve, ui
 from flows.commands.results import report
 from flows.commands.run import run
@@ -30,5 +31,5 @@ measured). Edit it, then:
 """,
 )
 
-for each in (run, status, dag, report, ui, serve, sweep, study, vectors):
+for each in (run, status, dag, report, ui, serve, sweep, study, vectors, gc):
     app.command()(each)

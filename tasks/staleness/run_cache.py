@@ -56,11 +56,37 @@ def outputs_in(text: str) -> Digests:
 
 def of_lock(root: Path) -> Digests:
     """Path -> hash of every output that dvc.lock lists; none where it cannot be read."""
-    try:
-        texts = lock_file.entry_texts(root / paths.LOCK)
-    except lock_file.OddLockFile:
-        return {}
-    return {path: digest for text in texts.values() for path, digest in outputs_in(text).items()}
+    path = root / paths.LOCK
+    return in_lock(path.read_text(errors="replace")) if path.is_file() else {}
+
+
+def in_lock(text: str) -> Digests:
+    """Path -> hash of every output that the text of a dvc.lock lists."""
+    found: Digests = {}
+    for entry in lock_file.ENTRY.finditer(text):
+        found |= outputs_in(entry["body"])
+    return found
+
+
+def drop_broken(cache: Path, going: Collection[Path] = ()) -> int:
+    """Removes entries of which the cache lacks an output, with folders that become empty, at which DVC fails.
+
+    going: objects that are about to be removed; they count as lacking.
+
+    DVC takes the newest entry of a key: one that it cannot restore would hide those that it can (dvc#9420). Returns how
+    many there were.
+    """
+
+    def stays(digest: str) -> bool:
+        objects = [digest, *dvc_cache.members(cache, digest).values()]
+        return all((path := dvc_cache.place(cache, each)).is_file() and path not in going for each in objects)
+
+    broken = [entry for entry in entries(cache) if not all(map(stays, entry.outputs.values()))]
+    for entry in broken:
+        entry.file.unlink(missing_ok=True)
+        if not any(entry.file.parent.iterdir()):
+            entry.file.parent.rmdir()
+    return len(broken)
 
 
 def restorable(

@@ -20,7 +20,7 @@ from tasks.stage import costs
 from tasks.staleness import code_hash, dvc_internals, run_cache
 from tasks.staleness.graph import CODE_STAGE
 
-RESTORED_SECONDS = 1.0
+RESTORED_SECONDS = 2.0
 """What a stage takes that comes from DVC's cache, about."""
 START_SECONDS = 10.0
 """What a run takes before its first stage starts, where no earlier one tells."""

@@ -77,7 +77,8 @@ def _shape(parameters: Mapping[str, Any]) -> dict[str, Any]:
         "clusterfit": {name: {"source": block["source"]} for name, block in parameters["clusterfit"].items()},
         "transfer": {name: {} for name in parameters["transfer"]},
         "targets": {
-            name: {"data": {"source": block["data"]["source"]}} for name, block in parameters["targets"].items()
+            name: {"data": {key: block["data"][key] for key in ("name", "source")}}
+            for name, block in parameters["targets"].items()
         },
     }
 

@@ -109,7 +109,7 @@ def test_a_dry_run_lists_what_would_run_tries_trainings_and_changes_no_file(
     assert "(trial)" in lines["pretrain@rotation"]
     assert "(trial)" in lines["clusterfit@rotation_cf"]
     assert "not known" in lines["transfer@rotation-knn"]
-    assert "9 of 9 stages to run: about" in done.stdout
+    assert "9 of 10 stages to run: about" in done.stdout
     # 288 samples of 3 x 32 x 32 bytes, and 16 beside each
     assert size(288 * (3 * 32 * 32 + 16)) in lines["prepare"]
     edit(root, pretrain={"rotation": {"method": "rotation", "epochs": "ten"}})

@@ -152,7 +152,7 @@ def states(graph: Graph, stale: Mapping[str, Sequence[str]]) -> dict[str, Standi
     """The state of each stage, in the graph's order."""
     table: dict[str, Standing] = {}
     for name, stage in graph.items():
-        first = [parent for parent in stage.parents if table[parent].state != "fresh"]
+        first = [parent for parent in stage.parents if parent in table and table[parent].state != "fresh"]
         if name in stale:
             table[name] = Standing("stale", list(stale[name]))
         elif first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from tasks.process.amounts import size
 from tasks.process.duration import duration
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
+from tasks.stage import fork_server
 from tasks.stage.apart import CallFailed, call
 from tasks.staleness import code_hash, pipeline, status
 from tasks.staleness.declaration import value
@@ -41,11 +43,16 @@ def rehearse(project: Project, targets: Sequence[str] = (), jobs: int | None = N
     if not work.names:
         print(f"Nothing is stale: {work.scope} stages are up to date.")
         return
-    fresh = "prepare" in work.names
-    sizes = _asked(project, "tasks.checks.dry_run:sizes_under", project.parameters, list(work.names), fresh)
-    first = estimate.forecast(project, work, jobs, code=code, sizes=sizes)
-    trials = _tried(project, first, fresh)
-    found = estimate.forecast(project, work, jobs, code=code, sizes=sizes, trials=trials) if trials else first
+    sizes: dict[str, float] = {}
+    trials: dict[str, Estimate] = {}
+    found = estimate.forecast(project, work, jobs, code=code)
+    if found.unknown:
+        fresh = "prepare" in work.names
+        with fork_server.running(project) as environment:
+            os.environ.update(environment)
+            sizes = _asked(project, "tasks.checks.dry_run:sizes_under", project.parameters, found.unknown, fresh)
+            trials = _tried(project, found, fresh)
+        found = estimate.forecast(project, work, jobs, code=code, sizes=sizes, trials=trials)
     _show(work, reasons, found, sizes, trials)
     print(f"{len(work.names)} of {work.scope} stages to run: {found}")
 

@@ -10,11 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.run import estimate
+from flows.run import estimate, rehearsal
 from flows.run.estimate import Forecast, schedule
 from flows.run.plan import Plan
 from tasks.estimates.earlier import Estimate
 from tasks.process.amounts import size
+from tasks.project.project import Project
 from tests.graphs import stage
 from tests.tasks.conftest import edit, make_project
 
@@ -95,12 +96,13 @@ def contents(root: Path) -> dict[str, str]:
 
 
 def test_a_dry_run_lists_what_would_run_tries_trainings_and_changes_no_file(
-    tmp_path, monkeypatch, fork: dict[str, str]
+    tmp_path,
+    monkeypatch,
+    shared_servers: str,  # noqa: ARG001
 ):
-    root = make_project(tmp_path / "project") if (tmp_path / "project").mkdir() is None else tmp_path
+    (tmp_path / "project").mkdir()
+    root = make_project(tmp_path / "project")
     monkeypatch.chdir(root)
-    for name, value in fork.items():
-        monkeypatch.setenv(name, value)
     before = contents(root)
     done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["run", "--dry-run"])
     assert done.exit_code == 0, done.output
@@ -112,5 +114,12 @@ def test_a_dry_run_lists_what_would_run_tries_trainings_and_changes_no_file(
     assert "9 of 10 stages to run: about" in done.stdout
     # 288 samples of 3 x 32 x 32 bytes, and 16 beside each
     assert size(288 * (3 * 32 * 32 + 16)) in lines["prepare"]
+    parameters = Project(root).parameters
+    other = {**parameters, "data": {**parameters["data"], "name": "other", "train": 128}}
+    rehearsal.rehearse(Project.given(root, other), ["extract"])
+    told = capsys.readouterr().out
+    assert "another data set is selected" in told
+    assert size(224 * (3 * 32 * 32 + 16)) in told
+    assert contents(root) == before
     edit(root, pretrain={"rotation": {"method": "rotation", "epochs": "ten"}})
     assert CliRunner().invoke(app, ["run", "--dry-run"]).exit_code == 2

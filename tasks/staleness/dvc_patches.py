@@ -71,9 +71,8 @@ def hash_of_run(cache: dict[str, Any], key: bool = False) -> str:
     Entries without such a parameter have the hash that DVC gives them.
     """
     from dvc.utils import dict_filter, dict_sha256
-    from dvc_data.hashfile.meta import Meta
 
     if key:
         cache["outs"] = [out["path"] for out in cache.get("outs", [])]
     parameters = {"params": cache["params"]} if "params" in cache else {}
-    return str(dict_sha256(dict_filter(cache, [Meta.PARAM_SIZE, Meta.PARAM_NFILES]) | parameters))
+    return str(dict_sha256(dict_filter(cache, ["size", "nfiles"]) | parameters))

@@ -23,6 +23,7 @@ from tasks.staleness.graph import Graph, Stage
 OUTPUTS = re.compile(r"(?ms)^(?:    |  )?outs:\n(.*)\Z")
 OUTPUT = re.compile(r"- path: (?P<path>[^\n]+)\n(?:\s+hash: md5\n)?\s+md5: (?P<digest>[0-9a-f]{32}(?:\.dir)?)\n")
 COMMAND = re.compile(r"(?m)^cmd: (.+)$")
+RUNS = "runs"
 Digests = dict[str, str]
 
 
@@ -38,7 +39,7 @@ class Entry:
 
 def folder(cache: Path) -> Path:
     """The folder of entries. cache: the folder of objects, CACHE/files/md5."""
-    return cache.parents[1] / "runs"
+    return cache.parents[1] / RUNS
 
 
 def entries(cache: Path) -> Iterator[Entry]:

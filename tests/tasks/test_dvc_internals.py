@@ -4,14 +4,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from importlib.metadata import version
 
 import psutil
 import pytest
 from dvc.exceptions import DvcException
 
-from tasks.process.parent_death import PATCHED
 from tasks.staleness import dvc_internals, dvc_patches, lock_file, pipeline
 from tasks.staleness.dvc_errors import StageFailed
 from tasks.staleness.reproduce import reproduce as bring
@@ -277,25 +275,3 @@ def test_a_new_hash_of_code_is_taken_over_without_computing_anew(root):
     assert stale(project, graph, list(graph)) == {}
     assert {**left(root), "dvc.lock": before["dvc.lock"]} == before
     assert reproduce(root, "report") == ("unchanged", [])
-
-
-@pytest.mark.parametrize("by_command", [False, True])
-def test_a_setting_called_size_is_part_of_what_is_restored(tmp_path, monkeypatch, by_command):
-    """DVC leaves the word out of its run cache's keys, wherever it stands."""
-    root = tmp_path / "project"
-    (root / ".dvc").mkdir(parents=True)
-    (root / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
-    stage = {"cmd": "cp params.yaml out.txt", "params": ["data"], "outs": ["out.txt"]}
-    (root / "dvc.yaml").write_text(json.dumps({"stages": {"prepare": stage}}))
-    monkeypatch.chdir(root)
-    outcomes = []
-    for size in (32, 48, 32):
-        (root / "params.yaml").write_text(json.dumps({"data": {"size": size}}))
-        if by_command:
-            subprocess.run(
-                [sys.executable, "-m", PATCHED, "repro", "-q"], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
-            )
-        else:
-            outcomes.append(reproduce(root, "prepare")[0])
-        assert json.loads((root / "out.txt").read_text()) == {"data": {"size": size}}
-    assert outcomes in ([], ["ran", "ran", "restored"])

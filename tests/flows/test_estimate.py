@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 
+import dvc.repo  # noqa: F401 - its logger keeps the stream that it finds on import
 import pytest
 from typer.testing import CliRunner
 
@@ -98,6 +99,7 @@ def contents(root: Path) -> dict[str, str]:
 def test_a_dry_run_lists_what_would_run_tries_trainings_and_changes_no_file(
     tmp_path,
     monkeypatch,
+    capsys,
     shared_servers: str,  # noqa: ARG001
 ):
     (tmp_path / "project").mkdir()

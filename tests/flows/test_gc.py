@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import dvc.repo  # noqa: F401 - its logger keeps the stream that it finds on import
 import pytest
 from typer.testing import CliRunner
 

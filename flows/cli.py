@@ -7,6 +7,7 @@ import typer
 from flows.commands.atlas import atlas
 from flows.commands.embed import embed
 from flows.commands.export import export
+from flows.commands.gc import gc
 from flows.commands.pages import serve, ui
 from flows.commands.results import report
 from flows.commands.run import run
@@ -34,5 +35,5 @@ measured). Edit it, then:
 )
 
 app.callback()(options)
-for each in (run, status, dag, report, ui, serve, sweep, study, embed, atlas, export, vectors):
+for each in (run, status, dag, report, ui, serve, sweep, study, embed, atlas, export, vectors, gc):
     app.command()(each)

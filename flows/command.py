@@ -12,7 +12,7 @@ from typing import Any
 
 from flows.errors import FAILED, REGRESSED
 from flows.prefect_server import loss, server
-from flows.run import plan, report
+from flows.run import estimate, plan, report
 from flows.run.engine import Engine, Local
 from flows.run.jobs import Outcome
 from tasks.process import collector, disks
@@ -90,7 +90,7 @@ def run(project: Project, asked: Asked) -> Ending | None:
         lock_file.require_form(project.root / paths.LOCK)
     disks.require_room(project.root, project.state)
     begin = time.monotonic()
-    outcome = _bring_up_to_date(project, asked, work)
+    outcome = _bring_up_to_date(project, asked, work, begin)
     compared = []
     if plan.REPORT in outcome.ended:
         from tasks.reporting import regressions
@@ -117,7 +117,7 @@ def others(parameters: Mapping[str, Any]) -> str:
     return found
 
 
-def _bring_up_to_date(project: Project, asked: Asked, work: plan.Plan) -> Outcome:
+def _bring_up_to_date(project: Project, asked: Asked, work: plan.Plan, begin: float) -> Outcome:
     """Checks the settings of all planned stages, then runs the flow with a Prefect server and a fork server.
 
     The servers start while Prefect is imported.
@@ -128,10 +128,12 @@ def _bring_up_to_date(project: Project, asked: Asked, work: plan.Plan) -> Outcom
         with collector.importing():
             from flows.run.flow import PipelineFailed, bring_up_to_date
 
-        call(project, "tasks.checks.dry_run:check_stages", list(work.names))
-        print(f"{len(work.names)} of {_stages(work.scope)} to run.", flush=True)
+        sizes = call(project, "tasks.checks.dry_run:check_stages", list(work.names))
+        expected = estimate.of_run(project, work, asked.jobs, sizes or {})
+        print(f"{len(work.names)} of {_stages(work.scope)} to run{expected}", flush=True)
         with _engine(project, asked, work) as engine:
             prefect.wait_until_up()
+            estimate.note_start(project, time.monotonic() - begin)
             try:
                 with loss.watched(prefect):
                     outcome: Outcome = bring_up_to_date(project, work, asked.jobs, engine)

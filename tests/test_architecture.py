@@ -35,7 +35,8 @@ EVERY = FILES | {
 ROOMS = {
     "tasks": (
         *("process", "selection", "settings", "project", "staleness", "artifacts", "tracking", "stage", "training"),
-        *("measuring", "checks", "targets", "reporting", "exporting", "", "sweeps", "studies", "remote"),
+        *("measuring", "checks", "estimates", "targets", "reporting", "exporting", "", "sweeps", "studies", "upkeep"),
+        "remote",
     ),
     "flows": (
         "errors",

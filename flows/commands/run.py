@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from flows import command, completion
 from flows.errors import refusals, run_lock
 from flows.opening import opened
+from flows.run import rehearsal
+from tasks.project.project import Project
 from tasks.selection import scope
 from tasks.settings import edit
 from tasks.settings.own_data import Options
@@ -82,6 +84,10 @@ def run(
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="The same as `--runs all`.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only list the stages that would run, with time, memory and disk."),
+    ] = False,
     engine: Annotated[
         str, typer.Option(metavar="local|dask", help="Where stages run: on this machine, or on a Dask cluster.")
     ] = "local",
@@ -112,9 +118,14 @@ def run(
 
         covey run linear --jobs 1        one protocol, one stage at a time
 
+        covey run --data ~/photos --dry-run   what it would take; nothing is run or written
+
         covey run report --force         one stage again, even if nothing has changed
 
         covey run --engine dask --scheduler tcp://10.0.0.1:8786
+
+    Before it starts, it says how many stages there are and what they take, by earlier runs. `--dry-run` lists them, and
+    tries two batches of each training that never ran.
 
     A stage that fails is retried. If it fails for good, the stages that depend on it are skipped and all others still
     run; the report is then made of what there is. Ctrl-C stops all stages; the next `covey run` continues from their
@@ -130,20 +141,31 @@ def run(
         project = opened()
         command.scheduler_of(engine, scheduler)
         asked = command.Asked(tuple(targets or ()), jobs, force, engine, scheduler)
-        with (
-            run_lock(project),
-            edit.selecting(
-                project.root,
-                data,
-                scope.ALL if everything else runs,
-                protocols,
-                occupied=partial(outputs.occupied, project),
-                options=Options(labels, size, group),
-            ) as name,
-        ):
+        selection = (project.root, data, scope.ALL if everything else runs, protocols)
+        further: edit.Further = {
+            "occupied": partial(outputs.occupied, project),
+            "options": Options(labels, size, group),
+        }
+        if dry_run:
+            proposed = _proposed(project, edit.proposed(*selection, **further))
+            rehearsal.rehearse(proposed, asked.targets, jobs, force=force)
+            return
+        with run_lock(project), edit.selecting(*selection, **further) as name:
             if name is not None:
                 print(f"Data set: {name}")
                 command.tell_of_data(project)
             ending = command.run(project, asked)
     if ending is not None and ending.code:
         raise typer.Exit(ending.code)
+
+
+def _proposed(project: Project, proposed: tuple[str | None, dict[str, Any]]) -> Project:
+    """The project with what params.yaml would hold; what the data are taken for is printed if they would be others."""
+    name, parameters = proposed
+    if parameters == project.parameters:
+        return project
+    found = Project.given(project.root, parameters)
+    if name is not None:
+        print(f"Data set: {name}")
+        command.tell_of_data(found)
+    return found

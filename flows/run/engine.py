@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from flows.run.jobs import Ended
 from flows.run.slots import Slots, of_machine
 from tasks.process import disks
 from tasks.project.project import Project
+from tasks.stage import costs
 from tasks.staleness.dvc_errors import StageFailed
 from tasks.staleness.reproduce import reproduce
 
@@ -45,11 +47,14 @@ class Local:
         return of_machine(machine, jobs)
 
     def reproduce(self, name: str, *, timeout: float | None, environment: Mapping[str, str], force: bool) -> Ended:
+        begun = time.monotonic()
         try:
             outcome = reproduce(self._project, name, timeout=timeout, environment=environment, force=force)
         except StageFailed as error:
             raise _blamed(self._project, error) from None
         if outcome == "restored":
             records.restored(self._project, name)
+        elif outcome == "ran":
+            costs.add_elapsed(self._project, name, time.monotonic() - begun)
         self._project.forget_work(name, only_done=True)  # a stage that has ended needs no checkpoints
         return Ended(outcome)

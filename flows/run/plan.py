@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.project import paths
@@ -18,6 +18,8 @@ from tasks.staleness.status import stale
 
 REPORT = "report"
 EVERYTHING = Scope()
+Changed = Callable[[Project, Graph, Collection[str]], Mapping[str, Sequence[str]]]
+"""Stages, by name -> why they are stale."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +51,28 @@ class Standing:
     reasons: list[str]
 
 
-def make(project: Project, targets: Sequence[str] = (), *, force: bool = False) -> Plan:
+def make(
+    project: Project,
+    targets: Sequence[str] = (),
+    *,
+    force: bool = False,
+    graph: Graph | None = None,
+    changed: Changed | None = None,
+) -> Plan:
     """The stale stages among the targets and their ancestors, and the descendants of those stages among them.
 
     Runs and protocols that are not selected are included only if a target names nothing else. `force` applies to the
     targets, or to everything if there are none, but not to ancestors of the targets. The report is also forced if its
     page is missing or incomplete, because DVC does not track the page.
 
+    graph, changed: of a run that is only planned, what stages there are and which of them are stale; by default what
+    dvc.yaml and DVC say.
+
     Raises:
         ParameterError: a target that names no stage.
     """
-    scope, every = selected(project.parameters), pipeline.graph(project)
+    scope = selected(project.parameters)
+    every = pipeline.graph(project) if graph is None else graph
     graph = narrow(every, scope)
     wanted = resolve(graph, targets, scope) or tuple(name for name in graph if in_scope(name, scope))
     graph = narrow(every, scope, with_ancestors(graph, wanted))
@@ -68,8 +81,8 @@ def make(project: Project, targets: Sequence[str] = (), *, force: bool = False) 
         forced |= {REPORT}
     ancestors = with_ancestors(graph, wanted)
     everything = [name for name in graph if name in ancestors]
-    changed = {*stale(project, graph, everything), *forced}
-    names = tuple(affected(graph, changed, wanted))
+    behind = {*(changed or stale)(project, graph, everything), *forced}
+    names = tuple(affected(graph, behind, wanted))
     on_device = frozenset(name for name in names if runs_encoder(name))
     return Plan(graph, names, forced, len(everything), tuple(targets), on_device)
 
@@ -143,7 +156,7 @@ def states(graph: Graph, stale: Mapping[str, Sequence[str]]) -> dict[str, Standi
     """The state of each stage, in the graph's order."""
     table: dict[str, Standing] = {}
     for name, stage in graph.items():
-        first = [parent for parent in stage.parents if table[parent].state != "fresh"]
+        first = [parent for parent in stage.parents if parent in table and table[parent].state != "fresh"]
         if name in stale:
             table[name] = Standing("stale", list(stale[name]))
         elif first:

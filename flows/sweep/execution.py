@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.prefect_server import loss, server
+from tasks.estimates import earlier
 from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.project import Project
@@ -49,7 +50,8 @@ def show_plan(project: Project, every: Sequence[Point]) -> None:
         names += new
         table.add_row(str(point), "[red]new[/]", ", ".join(new) or "none: all are in the cache")
     Console(width=None if sys.stdout.isatty() else 240).print(table)
-    seconds, unknown = results.estimate(names, known)
+    before = [earlier.Earlier(costs) for costs in (earlier.of_sweeps(known), earlier.of_project(project))]
+    seconds, unknown = earlier.total(names, *before)
     rest = f", without {unknown} that have never run" if unknown else ""
     print(f"{len(names)} stages to run: about {duration(seconds)}, estimated from earlier runs{rest}.")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl_models.errors import NeedsParts
 from tasks.artifacts.dataset import Stored
+from tasks.checks import sizes
 from tasks.checks.protocols import Layers, check_transfer
 from tasks.checks.weights_seen import WeightsSeen
 from tasks.process import faults
@@ -29,9 +30,20 @@ if TYPE_CHECKING:
     from ssl_models.weights.fitting import Fit
 
 
-def check_stages(project: Project, stages: list[str]) -> None:
-    """Raises ParameterError for a setting that the method, the protocol, k-means or the trainer would refuse."""
-    _check_each(project, stages, measure(project, "prepare" in stages), WeightsSeen(), Layers())
+def check_stages(project: Project, stages: list[str]) -> dict[str, float]:
+    """Stage -> bytes that it will write, as far as shapes tell (tasks/checks/sizes.py).
+
+    Raises ParameterError for a setting that the method, the protocol, k-means or the trainer would refuse.
+    """
+    data = measure(project, "prepare" in stages)
+    _check_each(project, stages, data, WeightsSeen(), Layers())
+    return sizes.of_stages(project, stages, data)
+
+
+def sizes_under(project: Project, parameters: dict[str, Any], stages: list[str], fresh: bool) -> dict[str, float]:
+    """The same bytes under parameters that params.yaml does not hold; nothing is checked. fresh: as for `measure`."""
+    project = Project.given(project.root, parameters)
+    return sizes.of_stages(project, stages, measure(project, fresh))
 
 
 def check_points(project: Project, points: list[tuple[str, dict[str, Any], list[str]]]) -> None:
@@ -141,10 +153,10 @@ def _check_training(project: Project, method: str, block: dict[str, Any], data: 
         raise ValueError(f"batch_size {settings.batch_size} is over the {data.samples} training samples there are")
     require_shares(settings.batch_size, machine.get("processes", 1))
     with suppress(NeedsParts):  # which the stage itself says
-        chunks.refuse(_built(project, method, block, data, seen), machine.get("chunk", 0))
+        chunks.refuse(built(project, method, block, data, seen), machine.get("chunk", 0))
 
 
-def _built(project: Project, name: str, block: dict[str, Any], data: DataSpec, seen: WeightsSeen) -> Method:
+def built(project: Project, name: str, block: dict[str, Any], data: DataSpec, seen: WeightsSeen) -> Method:
     """The method of a run as its stage will build it, with the weights that it starts from."""
     from tasks.training.building import build_method, starting
 
@@ -158,7 +170,7 @@ def _built(project: Project, name: str, block: dict[str, Any], data: DataSpec, s
 def _source(project: Project, run: str, data: DataSpec, seen: WeightsSeen) -> Method:
     """The method of a refit's source."""
     block = block_of(project.parameters, run)
-    return _built(project, method_of(block), block, data, seen)
+    return built(project, method_of(block), block, data, seen)
 
 
 def _go_on(encoder: Encoder, *, source: Encoder, name: str) -> Fit:

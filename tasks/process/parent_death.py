@@ -25,6 +25,10 @@ CLIENT = "COVEY_CLIENT_PID"
 DVC = "COVEY_DVC_PID"
 """Environment variable of a stage whose DVC runs in a fork: the process id of that fork."""
 
+PATCHED = "tasks.staleness.patched_dvc"
+DVCS = ("dvc", PATCHED)
+"""How a command line names DVC: its own command, and the module that starts it with Covey's changes."""
+
 ENDING_SECONDS = 5.0
 """From TERM to KILL. The next start of the stage waits longer than this (WAIT_SECONDS in tasks/stage/run.py)."""
 
@@ -44,7 +48,7 @@ def _chain() -> list[psutil.Process]:
             words = process.cmdline()
         except psutil.Error:
             continue
-        if any(os.path.basename(word) == "dvc" for word in words[:3]):
+        if any(os.path.basename(word) in DVCS for word in words[:3]):
             return ancestors[: position + 1]
     return []
 

@@ -19,6 +19,7 @@ from tasks.reporting.imprint import NOT_APPLICABLE, SKIPPED, STALE, Absent
 from tasks.reporting.runs import SUPERVISED, Record, Run
 from tasks.reporting.tables import DataSet
 from tasks.settings.refits import continues, method_of
+from tasks.stage.costs import DESCRIBING
 
 PREPARE = "prepare"
 """The stage that every other follows from: where it failed, nothing is known of the data."""
@@ -132,7 +133,7 @@ def _method(parameters: Mapping[str, Any], name: str) -> str:
 def _costs(project: Project, data: str, stage: str) -> Record:
     """Seconds, rates and bytes of a stage's last run here; empty where it was not run here, but restored."""
     content = remembered(project.costs(stage, data))
-    return {name: value for name, value in content.items() if name != "key"}
+    return {name: value for name, value in content.items() if name not in DESCRIBING}
 
 
 def _with_scores(path: Path, record: Record) -> Record:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import yaml
 
@@ -23,6 +23,13 @@ Occupied = Callable[[str], bool]
 NO_OPTIONS = own_data.Options()
 
 
+class Further(TypedDict, total=False):
+    """What `selecting` and `proposed` take by name."""
+
+    occupied: Occupied
+    options: own_data.Options
+
+
 def _nothing(_name: str) -> bool:
     return False
 
@@ -32,6 +39,21 @@ def select_data(
 ) -> str:
     """Selects a data set of params.yaml, or a folder or file of one's own, for the pipeline; returns its name.
 
+    As `with_data`, whose text is written.
+    """
+    path = root / "params.yaml"
+    read(root)  # says what is wrong with the file
+    before = path.read_text()
+    name, text = with_data(root, before, wanted, occupied, options)
+    _write(path, before, text)
+    return name
+
+
+def with_data(
+    root: Path, before: str, wanted: str | None, occupied: Occupied = _nothing, options: own_data.Options = NO_OPTIONS
+) -> tuple[str, str]:
+    """The name of a selected data set, and the text of params.yaml that selects it.
+
     wanted: None for the one that is selected. options: settings that its block gets, on its line.
 
     The line `data: *name` changes, and where the data are of another kind also `<<: *of_kind`, and a selection of runs
@@ -39,12 +61,12 @@ def select_data(
     `datasets`. The rest of the file and its comments stay the same. occupied: whether a name's outputs would lie on
     files of somebody else.
     """
-    path, before = root / "params.yaml", read(root)
-    datasets: Any = before.get("datasets")
+    content = yaml_files.parse(before.encode(), "params.yaml")
+    datasets: Any = content.get("datasets")
     check_names(datasets, "datasets")
     settings = options.settings(root)
-    name = _selected(before) if wanted is None else wanted
-    text, asked = path.read_text(), f"--data {plain(name)}"
+    name, text = _selected(content) if wanted is None else wanted, before
+    asked = f"--data {plain(name)}"
     if name not in datasets:
         name, text = _add_own(root, text, datasets, own_data.found(name, datasets), settings, occupied)
     if options.size is not None:
@@ -56,11 +78,15 @@ def select_data(
     content = yaml_files.parse(text.encode(), "params.yaml")
     if content["data"] != content["datasets"][name]:
         raise ParameterError(f"{asked}: the anchor &{name} must stand at the block datasets.{name}.")
-    if text != path.read_text():
+    if text != before:
         check_parameters(content, root)
+    return name, text
+
+
+def _write(path: Path, before: str, text: str) -> None:
+    if text != before:
         with whole_file(path) as temporary:
             temporary.write_text(text)
-    return name
 
 
 def _selected(parameters: Mapping[str, Any]) -> str:
@@ -90,13 +116,35 @@ def _with_kind(text: str, reader: str, asked: str) -> str:
 def select(root: Path, axis: Axis, wanted: str) -> None:
     """Selects a set of params.yaml, or `all`, for the pipeline: changes the line `runs: NAME` or `protocols: NAME`."""
     path = root / "params.yaml"
-    content = read(root)
-    sets.check_sets({**content, axis.line: wanted})
+    read(root)  # says what is wrong with the file
     before = path.read_text()
-    text = _with_line(before, axis.line, wanted if is_name(wanted) else json.dumps(wanted), f"--{axis.line} {wanted}")
-    if text != before:
-        with whole_file(path) as temporary:
-            temporary.write_text(text)
+    _write(path, before, with_set(before, axis, wanted))
+
+
+def with_set(text: str, axis: Axis, wanted: str) -> str:
+    """The text of params.yaml that selects a set, or `all`."""
+    sets.check_sets({**yaml_files.parse(text.encode(), "params.yaml"), axis.line: wanted})
+    return _with_line(text, axis.line, wanted if is_name(wanted) else json.dumps(wanted), f"--{axis.line} {wanted}")
+
+
+def proposed(
+    root: Path,
+    data: str | None,
+    runs: str | None = None,
+    protocols: str | None = None,
+    *,
+    occupied: Occupied = _nothing,
+    options: own_data.Options = NO_OPTIONS,
+) -> tuple[str | None, dict[str, Any]]:
+    """What `selecting` would yield, and what params.yaml would then hold; nothing is written."""
+    read(root)  # says what is wrong with the file
+    name, text = None, (root / "params.yaml").read_text()
+    if data is not None or options != NO_OPTIONS:
+        name, text = with_data(root, text, data, occupied, options)
+    for axis, wanted in ((scope.RUNS, runs), (scope.PROTOCOLS, protocols)):
+        text = text if wanted is None else with_set(text, axis, wanted)
+    content: dict[str, Any] = yaml_files.parse(text.encode(), "params.yaml")
+    return name, content
 
 
 def _with_line(text: str, name: str, value: str, asked: str) -> str:

@@ -17,6 +17,7 @@ from tasks.process import files, kill_points, locks, stopping
 from tasks.project import paths
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
+from tasks.stage import costs as costs_of
 from tasks.stage import telling
 from tasks.stage.context import Context, NotApplicable, Result, Work
 from tasks.stage.settings_of import settings_of
@@ -89,7 +90,7 @@ def _run(project: Project, name: str, arguments: list[str]) -> None:
         kill_points.point("after-output")
         _refuse_changed(project, stage, inputs)
         costs = {**result.costs, "seconds": time.perf_counter() - started}
-        files.write_json(project.costs(name), {"key": key, **costs})
+        files.write_json(project.costs(name), costs_of.record(project, stage, key, costs))
         kill_points.point("before-record")
         record.finish({**result.summary, **costs}, result.artifacts)
         if result.encoder is not None and paths.WORK not in os.environ:  # a point of a sweep registers nothing

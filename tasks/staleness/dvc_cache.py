@@ -73,6 +73,13 @@ def place(cache: Path, digest: str) -> Path:
     return cache / digest[:2] / digest[2:]
 
 
+def holds(cache: Path, digest: str) -> bool:
+    """Whether the cache has an object; of a folder, also the objects of the files in it."""
+    return place(cache, digest).is_file() and all(
+        place(cache, member).is_file() for member in members(cache, digest).values()
+    )
+
+
 def _is_whole(path: Path) -> bool:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest() == path.parent.name + path.stem

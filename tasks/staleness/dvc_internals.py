@@ -59,6 +59,7 @@ def _has_what_is_used() -> bool:
         from dvc.repo.reproduce import _reproduce_stage  # noqa: F401
         from dvc.rwlock import _edit_rwlock
         from dvc.stage import PipelineStage
+        from dvc.stage import cache as run_cache
         from dvc.stage import run as stage_run
         from dvc.utils.serialize import _yaml
         from dvc_objects.fs import system
@@ -71,6 +72,7 @@ def _has_what_is_used() -> bool:
             list(inspect.signature(stage_run._run).parameters)[:2] == ["executable", "cmd"],
             list(inspect.signature(system.reflink).parameters) == ["src", "dst"],
             list(inspect.signature(_edit_rwlock).parameters) == ["lock_dir", "fs", "hardlink"],
+            list(inspect.signature(run_cache._get_cache_hash).parameters) == ["cache", "key"],
             list(inspect.signature(_yaml.parse_yaml).parameters) == ["text", "path", "typ"],
         )
     except (ImportError, AttributeError):
@@ -225,6 +227,7 @@ def _stages(repo: Any, names: Collection[str]) -> list[Any]:
     """DVC's own objects of some stages, each with its entry of dvc.lock, which it also writes back alone."""
     from dvc.utils.serialize import parse_yaml
 
+    usable()  # puts what is replaced in DVC, on which keys of the run cache depend
     file = _project_file(repo)
     lock = Path(repo.root_dir) / paths.LOCK
     entries = lock_file.read(lock, names)

@@ -1,4 +1,5 @@
-"""Two functions of DVC's that this process replaces: one is slow, one can empty another stage's output."""
+"""Functions of DVC's that this process replaces: one is slow, one can empty another stage's output, one restores what
+was made of other settings."""
 
 from __future__ import annotations
 
@@ -12,12 +13,14 @@ from typing import Any
 
 
 def put() -> None:
-    """Replaces both; call it once a process."""
+    """Replaces them; call it once a process."""
+    from dvc.stage import cache as run_cache
     from dvc.utils.serialize import _yaml
     from dvc_objects.fs import system
 
     _yaml.parse_yaml = _parse_once(_yaml.parse_yaml)
     system.reflink = reflink_whole(system.reflink)
+    run_cache._get_cache_hash = hash_of_run
 
 
 def _parse_once(parse: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,3 +61,18 @@ def reflink_whole(reflink: Callable[[str, str], None]) -> Callable[[str, str], N
                 os.unlink(own)
 
     return whole
+
+
+def hash_of_run(cache: dict[str, Any], key: bool = False) -> str:
+    """DVC's hash of an entry of its run cache, with all parameters in it.
+
+    DVC leaves out whatever is called `size` or `nfiles`, which it means for files; but it leaves it out of parameters
+    too. Where `data.size` or `extract.size` alone had changed, it would restore what was made with another size.
+    Entries without such a parameter have the hash that DVC gives them.
+    """
+    from dvc.utils import dict_filter, dict_sha256
+
+    if key:
+        cache["outs"] = [out["path"] for out in cache.get("outs", [])]
+    parameters = {"params": cache["params"]} if "params" in cache else {}
+    return str(dict_sha256(dict_filter(cache, ["size", "nfiles"]) | parameters))

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tasks.process import files
 from tasks.project import paths
 from tasks.project.project import Project
 from tasks.settings.stage_kinds import kind_of
 from tasks.staleness import dvc_errors, dvc_internals
-from tasks.staleness.graph import Stage, ordered, parents_of
+from tasks.staleness.graph import CODE_STAGE, Stage, ordered, parents_of
 
 FORMAT = 2
 """Raise it when what is remembered of a stage changes."""
@@ -57,6 +62,40 @@ def resolved(root: Path) -> dict[str, Stage]:
     return {
         name: Stage(**{**vars(found[name]), "parents": parents[name]}) for name in ordered(parents) if name in found
     }
+
+
+def under(root: Path, parameters: Mapping[str, Any]) -> dict[str, Stage]:
+    """Every stage but `code` as it would be with these parameters in params.yaml, parents before children."""
+    return _under(root, json.dumps(_shape(parameters), sort_keys=True), (root / paths.PIPELINE).read_text())
+
+
+def _shape(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with what dvc.yaml looks at, and no other value: points of one shape have one graph."""
+    return {
+        "data": {name: parameters["data"][name] for name in ("name", "source")},
+        "pretrain": {name: {} for name in parameters["pretrain"]},
+        "clusterfit": {name: {"source": block["source"]} for name, block in parameters["clusterfit"].items()},
+        "transfer": {name: {} for name in parameters["transfer"]},
+        "targets": {
+            name: {"data": {key: block["data"][key] for key in ("name", "source")}}
+            for name, block in parameters["targets"].items()
+        },
+    }
+
+
+@cache
+def _under(root: Path, shape: str, _pipeline: str) -> dict[str, Stage]:
+    """DVC's own reading of dvc.yaml for parameters of a shape, in a folder where nothing else is.
+
+    _pipeline: its text, part of the key."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder).resolve()
+        (place / ".dvc").mkdir()
+        (place / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+        shutil.copy(root / paths.PIPELINE, place / paths.PIPELINE)
+        (place / paths.PARAMETERS).write_text(yaml.safe_dump(json.loads(shape)))
+        found = resolved(place)
+    return {name: stage for name, stage in found.items() if name != CODE_STAGE}
 
 
 @lru_cache(maxsize=64)

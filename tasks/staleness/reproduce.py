@@ -19,7 +19,7 @@ from typing import Any
 from tasks.process import memory_kills
 from tasks.process.command import command_environment, run_command
 from tasks.process.fork_client import Fork, fork_server, tell
-from tasks.process.parent_death import DVC
+from tasks.process.parent_death import DVC, PATCHED
 from tasks.process.stopping import Relay
 from tasks.project.project import Project
 from tasks.settings import memory_advice
@@ -103,7 +103,7 @@ def _by_command(
         return REFUSED
     began = time.time()
     outputs.claim(project, stage)
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", name, *(["--force"] if force else [])]
+    command = [sys.executable, "-m", PATCHED, "repro", "--single-item", name, *(["--force"] if force else [])]
     if code := run_command(command, project.root, output, environment, timeout):
         return code
     outcome = _outcome(project.log(name).read_text(errors="replace"))

@@ -23,6 +23,7 @@ from tasks.process import files, memory_kills
 from tasks.process.command import command_environment, run_command
 from tasks.process.git import GitError
 from tasks.process.git import git as run_git
+from tasks.process.parent_death import PATCHED
 from tasks.project import paths
 from tasks.project.project import Project
 from tasks.settings import encoders, memory_advice, readers
@@ -121,7 +122,18 @@ def run(
     if revision(place, point.name) is None:
         log = project.log(log_name(point))
         settings = [word for override in point.overrides for word in ("--set-param", override)]
-        command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", point.name, *settings, *point.targets]
+        command = [
+            sys.executable,
+            "-m",
+            PATCHED,
+            "exp",
+            "run",
+            "--temp",
+            "--name",
+            point.name,
+            *settings,
+            *point.targets,
+        ]
         costs = str(costs_folder(project, point).resolve())
         kills = memory_kills.count()
         with open(log, "wb") as output:

@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tasks.process import files
-from tasks.project import paths
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError, unknown
 from tasks.staleness import code_hash, declaration, pipeline
@@ -82,7 +76,7 @@ def _point(
 ) -> Point:
     """codes: what is known of the code, by the settings that decide which it is."""
     parameters = sweep_settings.point(project, sweep, settings, seed)
-    stages = _stages(project, json.dumps(_shape(parameters), sort_keys=True))
+    stages = pipeline.under(project.root, parameters)
     now = _code(project, parameters, settings, codes)
     targets = tuple(_stage(target, stages) for target in sweep.targets)
     wanted = with_ancestors(stages, targets)
@@ -143,32 +137,6 @@ def _identity(
             [known[parent] for parent in parents],
         ]
     )
-
-
-def _shape(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with what dvc.yaml looks at, and no other value: points of one shape have one graph."""
-    return {
-        "data": {name: parameters["data"][name] for name in ("name", "source")},
-        "pretrain": {name: {} for name in parameters["pretrain"]},
-        "clusterfit": {name: {"source": block["source"]} for name, block in parameters["clusterfit"].items()},
-        "transfer": {name: {} for name in parameters["transfer"]},
-        "targets": {
-            name: {"data": {"source": block["data"]["source"]}} for name, block in parameters["targets"].items()
-        },
-    }
-
-
-@cache
-def _stages(project: Project, shape: str) -> dict[str, Stage]:
-    """DVC's own reading of dvc.yaml for parameters of a shape, in a folder where nothing else is."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder).resolve()
-        (place / ".dvc").mkdir()
-        (place / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
-        shutil.copy(project.root / paths.PIPELINE, place / paths.PIPELINE)
-        (place / paths.PARAMETERS).write_text(yaml.safe_dump(json.loads(shape)))
-        found = pipeline.resolved(place)
-    return {name: stage for name, stage in found.items() if name != CODE_STAGE}
 
 
 def _differences(before: Any, after: Any, prefix: str = "") -> list[str]:

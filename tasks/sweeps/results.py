@@ -166,20 +166,3 @@ def draw(project: Project, sweep: Sweep, records: Sequence[Record]) -> Path | No
     with files.whole_file(path) as temporary:
         temporary.write_text(drawn[0])
     return path
-
-
-def estimate(names: Iterable[str], earlier: Mapping[str, Mapping[str, float]]) -> tuple[float, int]:
-    """Seconds that stages will take, by the median of the same stage's or command's earlier times, and how many of
-    them nothing is known of. earlier: as `points.known_stages` gives it."""
-    by_name: dict[str, list[float]] = {}
-    for times in earlier.values():
-        for name, seconds in times.items():
-            if seconds > 0:
-                by_name.setdefault(name, []).append(seconds)
-                by_name.setdefault(name.partition("@")[0], []).append(seconds)
-    total, unknown = 0.0, 0
-    for name in names:
-        known = by_name.get(name) or by_name.get(name.partition("@")[0])
-        total += statistics.median(known) if known else 0.0
-        unknown += not known
-    return total, unknown

@@ -80,7 +80,7 @@ def test_a_run_brings_every_stage_up_to_date_and_is_recorded(make, capsys):
     assert sorted(begun) == sorted(graph)
     assert all(begun.index(parent) < begun.index(name) for name in graph for parent in graph[name].parents)
     out = capsys.readouterr().out
-    assert f"{len(graph)} of {len(graph)} stages to run." in out
+    assert f"{len(graph)} of {len(graph)} stages to run" in out
     assert f"{len(graph)} stages done in " in out
     assert f"Report: {project.root}/results/report.html" in out
     assert execute(project.root, "SELECT name, status FROM runs") == [("everything", "FINISHED")]

@@ -140,4 +140,4 @@ def test_missed_times_are_made_good_once_and_a_killed_service_leaves_nothing_beh
     assert states["Completed"] == 2  # of the schedule, and of the pipeline within
     assert "Running" not in states
     assert states["Crashed"] == 2
-    assert "8 of 8 stages to run." in told
+    assert "8 of 8 stages to run" in told

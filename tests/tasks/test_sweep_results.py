@@ -79,12 +79,6 @@ def test_time_is_shared_among_the_stages_that_ran() -> None:
     assert spent == {"pretrain@rotation": 12.0, "extract@rotation": 2.0, "transfer@rotation-linear": 6.0}
 
 
-def test_the_estimate_takes_the_same_stage_s_times_or_its_command_s() -> None:
-    earlier = {"a": {"pretrain@rotation": 10.0}, "b": {"pretrain@rotation": 14.0}, "c": {"pretrain@simclr": 30.0}}
-    assert results.estimate(["pretrain@rotation"], earlier) == (12.0, 0)
-    assert results.estimate(["pretrain@pirl", "extract@pirl"], earlier) == (14.0, 1)
-
-
 def test_the_table_and_the_figure_hold_every_point(tmp_path: Path) -> None:
     sweep = Sweep("try", {}, {"clusterfit.a.clusters": [4, 5]}, (0, 1), ("rotation-linear",), LINEAR)
     records = [record(k, s, {"res5": 0.1 * k + 0.01 * s}) for k in (4, 5) for s in (0, 1)]

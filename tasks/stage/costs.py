@@ -1,0 +1,130 @@
+"""What a stage's run cost, and of how much work: what later runs are estimated by.
+
+    {"key": ..., "what": "rotation", "like": "3f...", "amount": 65536, "seconds": 21.4, "elapsed": 22.9,
+     "peak_memory": 774696960, "bytes": 2827279, ...}
+
+`what` is the method, the protocol or the reader. Stages of one kind with the same `what` and `like` differ in their
+amount of work alone: the samples that a training sees in all its epochs, or the samples of both splits. `elapsed` is
+`seconds` with what DVC and MLflow took around them; it is added by whoever has started the stage. `bytes` are those of
+its outputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.process import files
+from tasks.project.project import Project
+from tasks.settings.encoders import TRAININGS, block_of, encoder_of
+from tasks.settings.refits import method_of
+from tasks.settings.stage_kinds import kind_of
+from tasks.staleness.graph import Stage
+
+OF_MACHINE = ("threads", "processes", "precision", "chunk", "compile")
+DESCRIBING = ("key", "what", "like", "amount", "elapsed", "bytes")
+"""What a record holds for estimates and no report shows."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set: samples of each split, and shapes of the parts of one; None where it is not."""
+
+    train: int | None = None
+    test: int | None = None
+    shapes: Mapping[str, Any] | None = None
+
+    @property
+    def samples(self) -> int | None:
+        return None if self.train is None else self.train + (self.test or 0)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage's time depends on, as the record of its cost says."""
+
+    what: str = ""
+    like: str = ""
+    amount: float | None = None
+
+
+def facts(project: Project, *, fresh: bool = False) -> Facts:
+    """Of the selected data set, as its preparation recorded it. fresh: it will be prepared again, as its block says."""
+    content = files.remembered(project.places.preparation)
+    found = Facts(*(content.get(name) for name in ("train", "test", "shapes")))
+    if not fresh:
+        return found
+    block = project.parameters["data"]
+    train, test = (block.get(name, before) for name, before in (("train", found.train), ("test", found.test)))
+    shapes, size = dict(found.shapes or {"images": [3, 0, 0]}), block.get("size")
+    if "images" in shapes and size is not None:
+        shapes["images"] = [shapes["images"][0], size, size]
+    elif not found.shapes:
+        shapes = {}
+    return Facts(train, test, shapes or None)
+
+
+def work(parameters: Mapping[str, Any], stage: str, data: Facts) -> Work:
+    """Of a stage under these parameters, on data of which so much is known."""
+    kind, (_, _, names) = kind_of(stage), stage.partition("@")
+    run, _, protocol = names.partition("-")
+    if kind in ("report", "prepare"):
+        block = parameters["targets"][run]["data"] if run else parameters["data"]
+        shape, reader = (block.get("size"), str(block.get("reader"))) if kind == "prepare" else (None, "")
+        return Work(reader, _hash([kind, shape]), data.samples)
+    own = block_of(dict(parameters), run)
+    encoder = encoder_of(parameters, block_of(dict(parameters), own["source"]) if kind == "cluster" else own)
+    machine = {name: parameters["machine"].get(name) for name in OF_MACHINE}
+    like = _hash([kind, encoder, data.shapes, machine, parameters.get("extract") if kind == "extract" else None])
+    if kind != "train":
+        return Work(protocol, like, data.samples)
+    settings = {**parameters["training"], **own}
+    method = str(own["method"]) if run in parameters[TRAININGS[0]] else method_of(own)
+    return Work(method, like, _seen(settings, data.train))
+
+
+def record(project: Project, stage: Stage, key: str, costs: Mapping[str, float]) -> dict[str, Any]:
+    """What is kept of a run that has just ended in this process. costs: as the stage measured them."""
+    own = work(project.parameters, stage.name, facts(project))
+    described = {"what": own.what, "like": own.like, "amount": own.amount}
+    return {"key": key, **described, "peak_memory": _most_held(), "bytes": _bytes(project.root, stage.outputs), **costs}
+
+
+def add_elapsed(project: Project, stage: str, seconds: float) -> None:
+    """Adds how long a stage took from its start to its record in dvc.lock."""
+    path = project.costs(stage)
+    if content := files.remembered(path):
+        files.write_json(path, {**content, "elapsed": seconds})
+
+
+def _seen(settings: Mapping[str, Any], samples: int | None) -> float | None:
+    """The samples that a training takes steps on; the last batch of an epoch is left out where it is not full."""
+    if samples is None or "epochs" not in settings:
+        return None
+    batch = settings.get("batch_size")
+    whole = samples // batch * batch if isinstance(batch, int) and batch <= samples else samples
+    return float(settings["epochs"] * whole)
+
+
+def _most_held() -> int:
+    """Bytes: the most that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _bytes(root: Path, outputs: Iterable[str]) -> int:
+    total = 0
+    for path in (root / output for output in outputs):
+        members = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+        total += sum(file.stat().st_size for file in ([path] if path.is_file() else members))
+    return total
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]

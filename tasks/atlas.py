@@ -69,6 +69,7 @@ def atlas(context: Context) -> Result:
     maps = Maps(places.maps)
     facts["per_run"] = {run: told for run, (_, told) in found.items()}
     facts["duplicates_below"] = facts["per_run"][choice.runs[0]]["duplicates_below"]
+    maps.clear()
     maps.write_samples(sample_columns(data, rows))
     for run, (columns, _) in found.items():
         maps.write_run(run, columns)

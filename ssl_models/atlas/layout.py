@@ -97,15 +97,15 @@ def _place_many(components: ndarray, seed: int, threads: int) -> ndarray:
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
-    count = int(3 * PERPLEXITY)
+    count = min(int(3 * PERPLEXITY), len(components) - 1)
+    perplexity = min(PERPLEXITY, count / 3)
     components = np.ascontiguousarray(components, np.float32)
     squares, rows = faiss.knn(components, components, count + 1)
     # The first is the sample itself, or another one at its place.
     index = PrecomputedNeighbors(rows[:, 1:], np.sqrt(np.maximum(squares[:, 1:], 0)).astype(np.float64))
-    affinities = PerplexityBasedNN(knn_index=index, perplexity=PERPLEXITY, n_jobs=threads, random_state=seed)
+    affinities = PerplexityBasedNN(knn_index=index, perplexity=perplexity, n_jobs=threads, random_state=seed)
     start = _two(components).astype(np.float64)
     start *= START / start[:, 0].std()
-    found = TSNE(
-        perplexity=PERPLEXITY, negative_gradient_method="fft", n_jobs=threads, random_state=seed
-    ).fit(affinities=affinities, initialization=start)  # fmt: skip
+    method = TSNE(perplexity=perplexity, negative_gradient_method="fft", n_jobs=threads, random_state=seed)
+    found = method.fit(affinities=affinities, initialization=start)
     return np.asarray(found, np.float32)

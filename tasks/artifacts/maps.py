@@ -8,6 +8,7 @@ sheet-000.webp   thumbnails of the samples in their order
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,11 @@ class Maps:
     """The maps in a folder."""
 
     folder: Path
+
+    def clear(self) -> None:
+        """Removes earlier maps: those of runs that have none now would stay."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
 
     def write(self, facts: Mapping[str, Any]) -> None:
         write_json(self.folder / "maps.json", facts)

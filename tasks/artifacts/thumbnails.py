@@ -25,7 +25,8 @@ LADDER = (
     *((256, 80), (160, 80), (128, 80), (96, 80), (88, 74), (80, 70), (72, 66), (64, 62)),
     *((56, 58), (52, 54), (48, 50), (44, 46), (40, 42), (36, 40), (32, 40), (28, 36), (24, 36)),
 )
-"""Longer side in pixels and quality, from the best; the last is taken where none keeps to the budget."""
+"""Longer side in pixels and quality, from the best. The last is taken where none keeps to the budget, as for more than
+some 45,000 photographs."""
 Picture = Callable[[int], numpy.ndarray]
 """The number of a sample -> (H, W, 3) uint8, of one size for all."""
 

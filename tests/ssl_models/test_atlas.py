@@ -99,9 +99,8 @@ def method(request, monkeypatch):
     return "t-SNE (openTSNE)" if request.param else "t-SNE (scikit-learn)"
 
 
-@pytest.mark.parametrize("size", [1, 2])
-def test_maps_of_few_features_are_finite(size, method):
-    found = layout.lay_out(features(40, size), seed=3)
+def test_maps_of_one_feature_are_finite(method):
+    found = layout.lay_out(features(40, 1) - 2, seed=3)  # two directions
     assert found.method == method
     assert np.isfinite(found.points).all()
 

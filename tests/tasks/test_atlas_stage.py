@@ -276,3 +276,11 @@ def test_fewer_than_twenty_samples_have_no_map_and_the_report_goes_on(tmp_path):
         else:
             with pytest.raises(NotApplicable, match="takes 20 samples"):
                 _refuse_unfit(project, reader)
+
+
+def test_maps_of_runs_that_are_no_longer_asked_for_are_gone(tmp_path):
+    project = make(tmp_path, runs=["random", "rotation"])
+    run(project)
+    project.parameters["maps"]["runs"] = ["simclr"]
+    _, tables = run(project)
+    assert set(tables) == {"samples", "simclr"}

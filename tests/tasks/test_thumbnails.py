@@ -22,13 +22,13 @@ def flat(number: int) -> np.ndarray:
     return np.full((24, 40, 3), number % 256, np.uint8)
 
 
-@pytest.mark.parametrize("count", [100, 1100])
-def test_the_sheets_stay_below_the_budget(count, monkeypatch):
+@pytest.mark.parametrize(("count", "budget"), [(100, 60_000), (1100, 400_000)])
+def test_the_sheets_stay_below_the_budget(count, budget, monkeypatch):
     monkeypatch.setattr(thumbnails, "PROBE", 64)
-    monkeypatch.setattr(thumbnails, "BUDGET", 150_000)
+    monkeypatch.setattr(thumbnails, "BUDGET", budget)
     found = thumbnails.plan(noise, count)
     sheets = [thumbnails.encoded(one, found) for one in thumbnails.drawn(noise, count, found)]
-    assert 40_000 < sum(map(len, sheets)) <= 150_000
+    assert budget / 3 < sum(map(len, sheets)) <= budget
     assert max(found.size) < 48
     assert len(sheets) == -(-count // found.of_sheet)
 

@@ -58,6 +58,8 @@ LONG_BODIES: set[str] = set()
 NOT_IMPORTED = {
     "fastapi": "prefect's server",
     "cloudpickle": "imported by name, where functions are sent to workers",
+    "embedding-atlas": "a program that `covey atlas` starts",
+    "onnxruntime": "loads ONNX exports by the lines of their card",
     "ipykernel": "the kernel of the notebook in docs/",
     "onnxscript": "what torch.onnx writes with",
     "pytest-xdist": "tests in several processes",

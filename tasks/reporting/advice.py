@@ -8,7 +8,7 @@ from typing import Any
 from tasks.process.duration import duration
 from tasks.reporting.ranking import ranking
 from tasks.reporting.runs import PRETRAINED, Run
-from tasks.reporting.tables import DataSet, difference
+from tasks.reporting.tables import DataSet, best, difference
 
 GIB = 2**30
 FALLING = 0.02
@@ -75,17 +75,35 @@ def _refit(data: DataSet, winner: Run) -> Iterator[str]:
 
 
 def _longer(data: DataSet, winner: Run) -> Iterator[str]:  # noqa: ARG001
-    """By the loss over the last quarter of the epochs."""
-    losses = [row["loss"] for row in winner.curve if "loss" in row]
+    """By the loss over the last quarter of the epochs, and by the untrained floor."""
     epochs = winner.training.get("epochs")
-    if winner.taken or not epochs or len(losses) < 4 or losses[-1 - len(losses) // 4] <= 0:
+    if winner.taken or not epochs:
         return
-    fallen = 1 - losses[-1] / losses[-1 - len(losses) // 4]
+    fallen = _fallen([row["loss"] for row in winner.curve if "loss" in row])
     if fallen > FALLING:
-        yield (
-            f"A longer training: its loss still fell by {100 * fallen:.0f} % in the last quarter of its {epochs} "
-            f"epochs. `epochs: {2 * epochs}` in its block costs twice the time."
-        )
+        because = f"its loss still fell by {100 * fallen:.0f} % in the last quarter of its {epochs} epochs"
+    elif _at_the_floor(data, winner):
+        because = "it does not pass an untrained network beyond the interval"
+    else:
+        return
+    yield f"A longer training: {because}. `epochs: {2 * epochs}` in its block costs twice the time."
+
+
+def _fallen(losses: list[float]) -> float:
+    """By what share of itself a loss fell in the last quarter of its epochs; 0 where there are fewer than four."""
+    if len(losses) < 4 or (before := losses[-1 - len(losses) // 4]) <= 0:
+        return 0.0
+    return 1 - losses[-1] / before
+
+
+def _at_the_floor(data: DataSet, winner: Run) -> bool:
+    """Whether the winner cannot be told from an untrained network, or is worse."""
+    ranked = ranking(data)
+    if not ranked or ranked[0][0] is not winner:
+        return False
+    _, top, shown = ranked[0]
+    floors = [best(run, shown) for run in data.runs if run.role == "untrained" and run.source is None]
+    return any(difference(floor, top)[1] <= 0 for floor in floors if floor)
 
 
 def _larger(data: DataSet, winner: Run) -> Iterator[str]:

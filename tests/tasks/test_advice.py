@@ -69,6 +69,13 @@ def test_a_longer_training_is_advised_while_the_loss_still_falls():
     assert not steps(DataSet("photos", [short]), short, "longer")
 
 
+def test_a_longer_training_is_advised_to_what_does_not_pass_the_floor():
+    winner = scored("a", training={"epochs": 2})
+    floor, low = scored("random", 0.49, method="random"), scored("random", 0.3, method="random")
+    assert "untrained network" in steps(DataSet("photos", [winner, floor]), winner, "longer")[0]
+    assert not steps(DataSet("photos", [winner, low]), winner, "longer")
+
+
 def test_a_larger_size_is_advised_where_the_pictures_have_it():
     def data(size, side):
         return DataSet(

@@ -74,7 +74,7 @@ def _refit(data: DataSet, winner: Run) -> Iterator[str]:
     )
 
 
-def _longer(data: DataSet, winner: Run) -> Iterator[str]:  # noqa: ARG001
+def _longer(data: DataSet, winner: Run) -> Iterator[str]:
     """By the loss over the last quarter of the epochs, and by the untrained floor."""
     epochs = winner.training.get("epochs")
     if winner.taken or not epochs:

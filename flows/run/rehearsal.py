@@ -91,7 +91,7 @@ def _as_dvc_says(
 ) -> dict[str, list[str]]:
     """What DVC holds for changed, and what the code that has changed since code.json was written concerns."""
     noted = code_hash.read(project.root)
-    found = status.stale(project.reread(), graph, names, bring_code=lambda _: None)
+    found = status.stale(project.reread(), graph, names, bring_code=None)
     for name in names:
         changed = [key for key in graph[name].code if value(noted, key) != value(code, key)]
         if changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from flows.run.plan import Plan
 from tasks.estimates.earlier import Estimate
 from tasks.process.amounts import size
 from tasks.project.project import Project
+from tasks.staleness import code_hash, pipeline, status
 from tests.graphs import stage
 from tests.tasks.conftest import edit, make_project
 
@@ -125,3 +127,44 @@ def test_a_dry_run_lists_what_would_run_tries_trainings_and_changes_no_file(
     assert contents(root) == before
     edit(root, pretrain={"rotation": {"method": "rotation", "epochs": "ten"}})
     assert CliRunner().invoke(app, ["run", "--dry-run"]).exit_code == 2
+
+
+def rehearsed(root: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a dry run of one training says, of which nothing is tried."""
+    capsys.readouterr()
+    rehearsal.rehearse(Project(root), ["pretrain"])
+    return capsys.readouterr().out
+
+
+def stale(root: Path) -> dict[str, list[str]]:
+    """What a run would do, with code.json written as the stage `code` does."""
+    graph = pipeline.graph(Project(root))
+    return status.stale(Project(root), graph, list(graph), bring_code=lambda project: code_hash.write(project.root))
+
+
+@pytest.fixture
+def untried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project in which a dry run tries nothing."""
+    monkeypatch.setattr(rehearsal, "_asked", lambda *_: {})
+    monkeypatch.setattr(rehearsal.fork_server, "running", lambda _: nullcontext({}))
+    return make_project(tmp_path)
+
+
+def test_after_a_dry_run_edited_code_is_still_stale(untried, capsys):
+    """The dry run says so itself, and so does what asks after it."""
+    stale(untried)
+    method = untried / "ssl_models" / "methods" / "rotation.py"
+    method.write_text(method.read_text() + "\nMORE = 1\n")
+    noted = code_hash.read(untried)
+    assert "code.json pretrain.rotation modified" in rehearsed(untried, capsys)
+    assert code_hash.read(untried) == noted
+    stale(untried)
+    assert code_hash.read(untried) == code_hash.fingerprints(untried) != noted
+
+
+def test_after_a_dry_run_in_a_fresh_clone_the_code_is_written(untried, capsys):
+    (untried / "code.json").unlink()
+    assert "pretrain@rotation" in rehearsed(untried, capsys)
+    assert not (untried / "code.json").exists()
+    stale(untried)
+    assert code_hash.read(untried) == code_hash.fingerprints(untried)

@@ -25,7 +25,7 @@ def stale(
     """Stage -> why DVC holds it for changed, for those of the named stages: "params.yaml pretrain.rotation.epochs ...".
 
     Where code has changed, code.json is brought up to date first (`bring_code`): only then does DVC know whom that
-    concerns. bring_code: None leaves code.json as it is, and remembers nothing of the code; what the code changes is not
+    concerns. bring_code: None leaves code.json as it is and remembers nothing of the code. What code has changed is not
     in the answer then.
 
     Raises:

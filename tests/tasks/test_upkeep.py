@@ -242,9 +242,10 @@ def test_old_runs_are_listed_with_what_would_be_lost_and_stay(with_old_runs):
     assert item.going == ()
     assert item.held == disk.used([with_old_runs / "runs/a/gone", with_old_runs / "metrics/b/cached"])
     assert found.note == (
-        "Old runs, which params.yaml no longer has: cached on b, gone on a. Not all of gone on a is in DVC's cache: "
-        "what is removed of it is lost and must be computed again. DVC's cache has cached on b too. `covey gc --old-runs` "
-        "removes their folders; the next run makes maps and report anew."
+        "Old runs, which params.yaml no longer has: cached on b, gone on a. "
+        "Not all of gone on a is in DVC's cache: what is removed of it is lost and must be computed again. "
+        "DVC's cache has cached on b too. "
+        "`covey gc --old-runs` removes their folders; the next run makes maps and report anew."
     )
     assert (with_old_runs / "runs/a/gone/encoder/file").exists()
 

@@ -76,3 +76,11 @@ def test_the_image_copies_files_that_there_are_and_leaves_out_what_is_made() -> 
     tracked = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True, check=True).stdout
     lines = [line for line in left_out if line and not line.startswith(("#", ".ci", "*"))]
     assert not [file for file in tracked.splitlines() if file.startswith(tuple(f"{line}/" for line in lines))]
+
+
+def test_make_clean_forgets_what_runs_write_and_git_does_not_have() -> None:
+    done = subprocess.run(["make", "-n", "clean"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    ignored = (ROOT / ".gitignore").read_text().split()
+    results = [line.strip("/") for line in ignored if line.startswith("/results/")]
+    assert {"results/costs.csv", "results/report.html"} <= set(results)
+    assert not [path for path in [*results, "data", "runs", "metrics", "maps", ".covey"] if path not in done]

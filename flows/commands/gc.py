@@ -42,8 +42,21 @@ def gc(
             help="Whether what points of sweeps and studies have made goes too. Their tables and verdicts stay.",
         ),
     ] = False,
+    old_runs: Annotated[
+        bool,
+        typer.Option(
+            "--old-runs/--keep-old-runs",
+            help="Whether the folders in runs/ and metrics/ of runs that params.yaml no longer has go too. It is said "
+            "of which of them DVC's cache has no copy.",
+        ),
+    ] = False,
     older_than: Annotated[
-        str | None, typer.Option(metavar="DAYS", help="Free only what was last written so long ago: `30d`.")
+        str | None,
+        typer.Option(
+            metavar="DAYS",
+            help="Free only what was last written so long ago, such as `7d`. What is kept for 30 days is kept for 30 "
+            "days at the least.",
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what is held and what would be freed.")] = False,
@@ -60,15 +73,17 @@ def gc(
 
         covey gc --all-data-sets --experiments
 
-    Kept are: the workspace; all that `covey run` would restore, now or after `--data NAME`, `--runs` or `--protocols`;
-    what points of sweeps and studies have made; checkpoints of interrupted stages for 30 days; the newest version of
-    each model and every version with an alias. Freed are earlier results, what finished stages have left behind, and
-    working copies of sweeps.
+        covey gc --old-runs        also the folders of runs that were taken out of params.yaml
+
+    Kept are: the workspace, unless with `--old-runs`; all that `covey run` would restore, now or after `--data NAME`,
+    `--runs` or `--protocols`; what points of sweeps and studies have made; checkpoints of interrupted stages, and of
+    points that failed, for 30 days; the newest version of each model and every version with an alias. Freed are earlier
+    results, what finished stages have left behind, working copies of sweeps, and tables that `covey atlas` makes again.
 
     Exit codes: 0 success, or "no" was answered; 2 a mistake on the command line; 3 a `covey run` is on.
     """
     with refusals():
-        choice = Choice(other_data, experiments, None if older_than is None else days(older_than))
+        choice = Choice(other_data, experiments, old_runs, 0.0 if older_than is None else days(older_than))
         project = opened(writes=not dry_run)
         with nullcontext() if dry_run else run_lock(project):
             _gc(project, choice, ask=not yes, dry_run=dry_run)

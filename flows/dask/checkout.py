@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.process.git import GitError, git
+from tasks.project import paths
 from tasks.project.project import Project
 from tasks.settings.encoders import TRAININGS
 from tasks.settings.schema import ParameterError
@@ -15,6 +16,9 @@ from tasks.staleness.graph import CODE_STAGE, Graph, outputs_of
 
 SENT = ("params.yaml", "dvc.lock")
 """Files that may differ from the commit, because the parent sends their text to the workers."""
+
+OF_REPORTS = (paths.REPORT, paths.COST_TABLE, paths.MODELS)
+"""What reports write beside their outputs. No stage reads it, so that it may differ too."""
 
 CODE = ("ssl_models", "tasks", "dvc.yaml")
 """The workers need these exactly as they are here. Other untracked files do not matter."""
@@ -71,7 +75,7 @@ def read(project: Project, written: Collection[str]) -> Source:
     commit = _git(project, "rev-parse", "--verify", "HEAD").strip()
     prefix = _git(project, "rev-parse", "--show-prefix").strip()
     edited, loose = _unclean(project, prefix)
-    amiss = [path for path in edited if path not in SENT and not below(path, written)]
+    amiss = [path for path in edited if path not in (*SENT, *OF_REPORTS) and not below(path, written)]
     amiss += [path for path in loose if below(path, CODE)]
     if amiss:
         more = f" and {len(amiss) - 5} more" if len(amiss) > 5 else ""

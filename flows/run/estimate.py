@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from flows.run import plan
@@ -39,6 +42,7 @@ class Forecast:
         memory: bytes that stages hold at once, at the most; None where no stage tells.
         disk: bytes that will be written. free: bytes that are free where DVC's cache and the project lie.
         places: the slots, in words.
+        faults: stages -> the error at which their estimates ended; they are among those of which nothing is known.
     """
 
     stages: Mapping[str, Estimate | None]
@@ -48,6 +52,7 @@ class Forecast:
     disk: float | None
     free: int
     places: str
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unknown(self) -> list[str]:
@@ -56,7 +61,8 @@ class Forecast:
 
     def __str__(self) -> str:
         """ "about 6 min on 2 cores, without 12 stages that never ran; at most 0.9 GB of memory, 310 MB of disk."."""
-        unknown, known = len(self.unknown), len(self.stages) - len(self.unknown)
+        unknown = len(self.unknown) - len(self.faults)
+        known = len(self.stages) - len(self.unknown)
         words = f"about {_rounded(self.seconds)} on {self.places}" if known else "no earlier run tells for how long"
         if known and unknown:
             words += f", without {unknown} stage{'s' * (unknown > 1)} that never ran with these settings"
@@ -67,6 +73,8 @@ class Forecast:
         words += f"; {', '.join(amounts)}." if amounts else "."
         if self.disk and self.disk > self.free:
             words += f" The disk has only {size(self.free)} free: it will not fit; `covey gc` frees what is not needed."
+        for name, error in self.faults.items():
+            words += f" {name} could not be estimated ({error})."
         return words
 
 
@@ -84,14 +92,19 @@ def forecast(
     code: what code.json will hold, by default what it holds. sizes: stage -> bytes of outputs, of those that never ran.
     trials: what trials of stages say.
     """
-    data, known = costs.facts(project, fresh="prepare" in work.names), Earlier(earlier.of_project(project))
     held = frozenset(_restored(project, work, code_hash.read(project.root) if code is None else code))
+    known, data = Earlier(earlier.of_project(project)), _facts(project, work)
     found: dict[str, Estimate | None] = {}
+    faults: dict[str, str] = {}
     for name in work.names:
         if name in held or name == CODE_STAGE:
             found[name] = Estimate(RESTORED_SECONDS, None, 0.0)
             continue
-        own = known.estimate(name, costs.work(project.parameters, name, data)) or (trials or {}).get(name)
+        try:
+            own = known.estimate(name, costs.work(project.parameters, name, data(costs.target_of(name))))
+        except Exception as error:
+            own, faults[name] = None, _noted(project, error)
+        own = own or (trials or {}).get(name)
         bytes_of_shapes = (sizes or {}).get(name)
         if own is not None and own.disk is None:
             own = Estimate(own.seconds, own.memory, bytes_of_shapes)
@@ -101,7 +114,9 @@ def forecast(
     seconds, memory = schedule(work, found, _weights(project, work), cpu, len(devices), jobs)
     disk = sum(each for each in written if each is not None) if any(each is not None for each in written) else None
     room = min(disks.free(place) for place in (project.root, *_caches(project)))
-    return Forecast(found, held, seconds + _start(project), memory, disk, room, _told(cpu, len(devices), jobs))
+    faults = {name: error for name, error in faults.items() if found[name] is None}
+    slots = _told(cpu, len(devices), jobs)
+    return Forecast(found, held, seconds + _start(project), memory, disk, room, slots, faults)
 
 
 def schedule(
@@ -143,11 +158,31 @@ def note_start(project: Project, seconds: float) -> None:
 
 
 def of_run(project: Project, work: plan.Plan, jobs: int | None, sizes: Mapping[str, float]) -> str:
-    """The forecast in words, with a space first; empty where it fails, since no run may fail by its estimate."""
+    """The forecast in words, with a colon first; where it fails the error: no run may fail by its estimate."""
     try:
         return f": {forecast(project, work, jobs, sizes=sizes)}"
-    except Exception:
-        return "."
+    except Exception as error:
+        return f". What they take could not be estimated ({_noted(project, error)})."
+
+
+def _noted(project: Project, error: Exception) -> str:
+    """An error in words; its trace is in the log `estimate`."""
+    with suppress(Exception):
+        log = project.log("estimate")
+        log.write_text("".join(traceback.format_exception(error)))
+        return f"{type(error).__name__}: {error}; {log.relative_to(project.root)} has the trace"
+    return f"{type(error).__name__}: {error}"
+
+
+def _facts(project: Project, work: plan.Plan) -> Callable[[str], costs.Facts]:
+    """What gives the facts of a target's data, or of the selected data set's for ""; each file is read once."""
+
+    @cache
+    def found(target: str) -> costs.Facts:
+        prepared = f"prepare_target@{target}" if target else "prepare"
+        return costs.facts(project, target=target, fresh=prepared in work.names)
+
+    return found
 
 
 def _restored(project: Project, work: plan.Plan, code: Mapping[str, Any]) -> Collection[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -66,32 +65,51 @@ def _planned(
 
     def changed(_project: Project, graph: Graph, names: Collection[str]) -> dict[str, list[str]]:
         asked = [name for name in names if name in graph]
-        if project.parameters["data"] != written["data"] or _blocks(project.parameters) != _blocks(written):
-            reasons.update({name: [OTHER_DATA] for name in asked})
-        else:
-            reasons.update(_as_dvc_says(project, graph, asked, code))
-            differs = [key for key in graph["report"].parameters if project.parameters.get(key) != written.get(key)]
-            if differs and "report" in asked:
-                reasons["report"] = [f"params.yaml {key} modified" for key in differs]
+        selected, before = (content["data"]["name"] for content in (project.parameters, written))
+        if selected != before:
+            reasons.update({name: [f"{OTHER_DATA}: {selected}"] for name in asked})
+            return reasons
+        known = pipeline.graph(project.reread())
+        reasons.update(_as_dvc_says(project, graph, known, asked, code))
+        for name in asked:
+            own = [words for key in graph[name].parameters for words in _differing(key, written, project.parameters)]
+            own = ["new"] if name not in known else own
+            if own:
+                reasons[name] = [*own, *reasons.get(name, [])]
         return reasons
 
-    graph = pipeline.graph(project) if _blocks(project.parameters) == _blocks(written) else None
+    graph = pipeline.graph(project) if _shape(project.parameters) == _shape(written) else None
     stages = pipeline.under(project.root, project.parameters) if graph is None else graph
     work = plan.make(project, targets, force=force, graph=stages, changed=changed)
     return replace(work, names=tuple(name for name in work.names if name != "code")), reasons
 
 
-def _blocks(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What shapes the graph and its inputs, but for the selection of runs and protocols."""
+def _shape(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What shapes the graph, but for the selection of runs and protocols."""
     return {name: content for name, content in parameters.items() if name not in ("runs", "protocols", "datasets")}
 
 
+def _differing(key: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What differs of a parameter, in DVC's words: "params.yaml data.size modified"."""
+    old, new = (value(content, key) for content in (before, now))
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name):
+                how = "modified" if name in old and name in new else "deleted" if name in old else "new"
+                yield f"params.yaml {key}.{name} {how}"
+    elif old != new:
+        yield f"params.yaml {key} {'new' if old is None else 'deleted' if new is None else 'modified'}"
+
+
 def _as_dvc_says(
-    project: Project, graph: Graph, names: Collection[str], code: Mapping[str, Any]
+    project: Project, graph: Graph, known: Graph, names: Collection[str], code: Mapping[str, Any]
 ) -> dict[str, list[str]]:
-    """What DVC holds for changed, and what the code that has changed since code.json was written concerns."""
+    """What DVC holds for changed, and what the code that has changed since code.json was written concerns.
+
+    known: the stages that params.yaml has now, of which alone DVC can be asked.
+    """
     noted = code_hash.read(project.root)
-    found = status.stale(project.reread(), graph, names, bring_code=lambda _: None)
+    found = status.stale(project.reread(), known, [name for name in names if name in known], bring_code=None)
     for name in names:
         changed = [key for key in graph[name].code if value(noted, key) != value(code, key)]
         if changed:
@@ -112,10 +130,12 @@ def _tried(project: Project, found: Forecast, fresh: bool) -> dict[str, Estimate
 
 
 def _asked(project: Project, function: str, *arguments: Any) -> dict[str, float]:
-    """What a function apart answers; nothing where it fails."""
-    with suppress(ParameterError, CallFailed, PipelineError):
+    """What a function apart answers; nothing where it fails, which is said."""
+    try:
         return dict(call(project, function, *arguments) or {})
-    return {}
+    except (ParameterError, CallFailed, PipelineError) as error:
+        print(f"this could not be estimated: {error}", file=sys.stderr, flush=True)
+        return {}
 
 
 def _show(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tasks.process.amounts import size
 from tasks.process.duration import duration
 from tasks.reporting.ranking import ranking
 from tasks.reporting.runs import PRETRAINED, Run
 from tasks.reporting.tables import DataSet, best, difference
 
-GIB = 2**30
 FALLING = 0.02
 """By what share of itself a loss must fall in the last quarter of a training for more of it to be advised."""
 COARSE = 2.0
@@ -33,7 +33,7 @@ def cost(data: DataSet, winner: Run) -> str:
         return "What it cost is not known here: its outputs, or those that it was made from, came from the cache."
     memory = max((float(run.training.get("peak_memory") or 0) for run in learnt), default=0.0)
     told = f"It took {duration(sum(value or 0.0 for value in spent))}"
-    told += f" and {memory / GIB:.1f} GiB of memory" if memory else ""
+    told += f" and {size(memory)} of memory" if memory else ""
     machine = ", ".join(str(winner.training[key]) for key in ("device", "precision") if winner.training.get(key))
     told += f" ({machine})" if machine else ""
     others = [run.name for run in learnt[1:]]
@@ -111,10 +111,10 @@ def _larger(data: DataSet, winner: Run) -> Iterator[str]:
     shape, side = _pictures(data), data.prepare.get("side")
     if not shape or not side or winner.taken or shape[-1] >= LARGEST or side < COARSE * shape[-1]:
         return
-    size = min(LARGEST, 2 * shape[-1], side)
+    larger = min(LARGEST, 2 * shape[-1], side)
     yield (
         f"A larger size: pictures are used at {shape[-1]} pixels, and their usual short side is {side:,}. "
-        f"`covey run --size {size}` costs some {(size / shape[-1]) ** 2:.0f} times the time."
+        f"`covey run --size {larger}` costs some {(larger / shape[-1]) ** 2:.0f} times the time."
     )
 
 

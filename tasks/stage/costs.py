@@ -17,6 +17,7 @@ import os
 import resource
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,24 @@ class Work:
     amount: float | None = None
 
 
-def facts(project: Project, *, fresh: bool = False) -> Facts:
-    """Of the selected data set, as its preparation recorded it. fresh: it will be prepared again, as its block says."""
-    content = files.remembered(project.places.preparation)
+def target_of(stage: str) -> str:
+    """The target whose data a stage works on; empty for a stage on the selected data set."""
+    word, _, names = stage.partition("@")
+    if word == "prepare_target":
+        return names
+    return names.partition("-")[2] if word.startswith("transfer_target") else ""
+
+
+def facts(project: Project, *, target: str = "", fresh: bool = False) -> Facts:
+    """Of the selected data set or of a target's, as its preparation recorded it.
+
+    fresh: it will be prepared again, as its block says.
+    """
+    content = _described(project.target(target)) if target else files.remembered(project.places.preparation)
     found = Facts(*(content.get(name) for name in ("train", "test", "shapes")))
     if not fresh:
         return found
-    block = project.parameters["data"]
+    block = project.parameters["targets"][target]["data"] if target else project.parameters["data"]
     train, test = (block.get(name, before) for name, before in (("train", found.train), ("test", found.test)))
     shapes, size = dict(found.shapes or {"images": [3, 0, 0]}), block.get("size")
     if "images" in shapes and size is not None:
@@ -71,8 +83,17 @@ def facts(project: Project, *, fresh: bool = False) -> Facts:
     return Facts(train, test, shapes or None)
 
 
+def _described(folder: Path) -> dict[str, Any]:
+    """What the data set in a folder says of itself; nothing where there is none that can be read."""
+    from tasks.artifacts.dataset import Stored
+
+    with suppress(FileNotFoundError, files.UnreadableFile):
+        return Stored(folder).description
+    return {}
+
+
 def work(parameters: Mapping[str, Any], stage: str, data: Facts) -> Work:
-    """Of a stage under these parameters, on data of which so much is known."""
+    """Of a stage under these parameters. data: what is known of the data that it works on (`target_of`)."""
     kind, (_, _, names) = kind_of(stage), stage.partition("@")
     run, _, protocol = names.partition("-")
     if kind in ("report", "prepare"):
@@ -94,8 +115,12 @@ def work(parameters: Mapping[str, Any], stage: str, data: Facts) -> Work:
 
 def record(project: Project, stage: Stage, key: str, costs: Mapping[str, float]) -> dict[str, Any]:
     """What is kept of a run that has just ended in this process. costs: as the stage measured them."""
-    own = work(project.parameters, stage.name, facts(project))
-    described = {"what": own.what, "like": own.like, "amount": own.amount}
+    described: dict[str, Any] = {}
+    try:
+        own = work(project.parameters, stage.name, facts(project, target=target_of(stage.name)))
+        described = {"what": own.what, "like": own.like, "amount": own.amount}
+    except Exception as error:  # the work itself is done
+        print(f"warning: later runs cannot be estimated by this one ({type(error).__name__}: {error})")
     return {"key": key, **described, "peak_memory": _most_held(), "bytes": _bytes(project.root, stage.outputs), **costs}
 
 

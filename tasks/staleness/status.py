@@ -20,18 +20,19 @@ def stale(
     stages: Graph,
     names: Collection[str],
     *,
-    bring_code: Callable[[Project], Any] = lambda project: reproduce(project, CODE_STAGE),
+    bring_code: Callable[[Project], Any] | None = lambda project: reproduce(project, CODE_STAGE),
 ) -> dict[str, list[str]]:
     """Stage -> why DVC holds it for changed, for those of the named stages: "params.yaml pretrain.rotation.epochs ...".
 
     Where code has changed, code.json is brought up to date first (`bring_code`): only then does DVC know whom that
-    concerns.
+    concerns. bring_code: None leaves code.json as it is and remembers nothing of the code. What code has changed is not
+    in the answer then.
 
     Raises:
         PipelineError: DVC cannot work here. ParameterError: dvc.yaml or params.yaml cannot be used.
     """
     known = unchanged.remembered(project)
-    if CODE_STAGE in stages:
+    if CODE_STAGE in stages and bring_code is not None:
         known[CODE_STAGE] = _current_code(project, known.get(CODE_STAGE), bring_code)
     looker = unchanged.Looker(project, code_hash.read(project.root))
     signatures = {name: looker.signature(stages[name]) for name in names if name != CODE_STAGE}

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.project import paths
 from tasks.project.project import Project
 from tasks.staleness import dvc_internals, run_cache
-from tasks.upkeep import disk, models, needs
+from tasks.upkeep import disk, models, needs, old_runs
 from tasks.upkeep.models import Version
 
 UNFINISHED_DAYS = 30.0
-"""How old the checkpoints of a stage that never ended must be, unless the user says otherwise."""
+"""How old the checkpoints of a stage that never ended must be, or older if the user says so."""
 
 
 @dataclass(frozen=True)
 class Choice:
     """What the user lets go beside what nothing needs.
 
-    other_data: results of data sets that are not selected. experiments: of sweeps and studies. older_than: days since
-    something was written; None: any, but for what an interrupted stage has left.
+    other_data: results of data sets that are not selected. experiments: of sweeps and studies. old_runs: the folders of
+    runs that params.yaml no longer has. older_than: nothing that was written fewer days ago goes.
     """
 
     other_data: bool = False
     experiments: bool = False
-    older_than: float | None = None
+    old_runs: bool = False
+    older_than: float = 0.0
 
     def old(self, path: Path, least: float = 0.0) -> bool:
-        return disk.age(path) >= (least if self.older_than is None else self.older_than)
+        """Whether something was written so long ago that it may go. least: days that it is kept in any case."""
+        return disk.age(path) >= max(least, self.older_than)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Holdings:
-    """All parts, and the bytes that removing what would go frees; note: what is left alone, and why."""
+    """All parts, and the bytes that removing what would go frees; note: what is left alone, and what would be lost."""
 
     items: tuple[Item, ...]
     freed: int
@@ -65,11 +67,14 @@ def look(project: Project, stages: Collection[str], choice: Choice) -> Holdings:
     cache = dvc_internals.cache_folder(project.root)
     shared = not cache.resolve().is_relative_to(project.root.resolve())
     items = [*_of_cache(project, cache, choice, shared=shared), *_of_state(project, stages, choice)]
-    note = f"DVC's cache {cache} is outside of this project and may be another's too: it is left alone."
-    found = Holdings(tuple(items), 0, note if shared else "")
-    return Holdings(
-        found.items, disk.freed([*found.going, *(version.folder for version in found.versions)]), found.note
-    )
+    objects = [path for item in items for path in item.going if path.is_relative_to(cache)]
+    old = old_runs.folders(project)
+    going = tuple(path for path in old if choice.old_runs and choice.old(path))
+    items.append(Item("old runs in the workspace", disk.used(old), going))
+    notes = [f"DVC's cache {cache} is outside of this project and may be another's too: it is left alone."] * shared
+    notes += [words] if (words := old_runs.said(project, cache, old, objects)) else []
+    found = Holdings(tuple(items), 0, "\n".join(notes))
+    return replace(found, freed=disk.freed([*found.going, *(version.folder for version in found.versions)]))
 
 
 def remove(project: Project, found: Holdings, forget: Callable[[list[Version]], None]) -> None:
@@ -132,8 +137,10 @@ def _of_state(project: Project, stages: Collection[str], choice: Choice) -> Iter
     logs = list((state / "logs").glob("*.log"))
     gone = [path for path in logs if path.stem not in stages and choice.old(path, UNFINISHED_DAYS)]
     yield Item("logs", disk.used(logs), tuple(gone))
+    tables = [path for path in (state / "atlas").rglob("*") if path.is_file()]
+    yield Item("tables of covey atlas", disk.used(tables), tuple(path for path in tables if choice.old(path)))
     yield Item("downloaded data", disk.used([state / "downloads"]))
-    named = {"work", "sweeps", "logs", "downloads"}
+    named = {"work", "sweeps", "logs", "atlas", "downloads"}
     others = [path for path in state.glob("*") if path.name not in named]
     models_held = disk.used(one.folder for one in versions)
     yield Item("records of runs, and all else in .covey", max(0, disk.used(others) - models_held))

@@ -16,6 +16,7 @@ import yaml
 from flows.command import scheduler_of
 from flows.dask import checkout, worker
 from flows.dask.engine import WorkerSlots, _self_contained
+from tasks.project import paths
 from tasks.project.project import Project
 from tasks.remote import dvc_remote
 from tasks.settings.schema import ParameterError
@@ -204,6 +205,23 @@ def test_stages_that_read_what_is_not_in_git_stay(tiny):
     folder = replace(stage("report"), paths=("metrics/world",), outputs=("page",))
     score = replace(stage("transfer"), outputs=("metrics/world/rotation.json",))
     assert not checkout.travels({"transfer": score, "report": folder}, "report", origin)
+
+
+def test_what_a_report_writes_beside_its_outputs_may_differ(tiny):
+    """A page, the table of costs and the list of models, committed once and written anew by the next report."""
+    for path in (paths.REPORT, paths.COST_TABLE, paths.MODELS):
+        (tiny / path).parent.mkdir(exist_ok=True)
+        (tiny / path).write_text("artifacts: {}\n")
+    git(tiny, "add", "--force", "results")
+    git(tiny, "commit", "--quiet", "--message", "results")
+    assert checkout.read(Project(tiny), ()).holds(paths.MODELS)
+    for path in (paths.REPORT, paths.COST_TABLE, paths.MODELS):
+        (tiny / path).write_text("artifacts: {a: {path: runs/a}}\n")
+    checkout.read(Project(tiny), ())
+    (tiny / "results" / "other.csv").write_text("a\n")
+    git(tiny, "add", "--force", "results/other.csv")
+    with pytest.raises(ParameterError, match=r"differ from it: results/other.csv. Commit"):
+        checkout.read(Project(tiny), ())
 
 
 def test_edits_that_git_does_not_have_are_refused_by_name(tiny):

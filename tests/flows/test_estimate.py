@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import dvc.repo  # noqa: F401 - its logger keeps the stream that it finds on import
 import pytest
@@ -17,6 +18,9 @@ from flows.run.plan import Plan
 from tasks.estimates.earlier import Estimate
 from tasks.process.amounts import size
 from tasks.project.project import Project
+from tasks.stage import costs
+from tasks.stage.apart import CallFailed
+from tasks.staleness import code_hash, pipeline, status
 from tests.graphs import stage
 from tests.tasks.conftest import edit, make_project
 
@@ -85,8 +89,18 @@ def test_sizes_as_text(count, words):
     assert size(count) == words
 
 
-def test_no_run_fails_by_its_estimate():
-    assert estimate.of_run(SimpleNamespace(), WORK, None, {}) == "."
+def test_no_run_fails_by_its_estimate_and_the_error_is_said(tmp_path, monkeypatch):
+    """Of a whole forecast; the trace is in a log."""
+
+    def fail(*_, **__):
+        raise KeyError("seconds")
+
+    monkeypatch.setattr(estimate, "forecast", fail)
+    told = estimate.of_run(Project(tmp_path), WORK, None, {})
+    assert told == (
+        ". What they take could not be estimated (KeyError: 'seconds'; .covey/logs/estimate.log has the trace)."
+    )
+    assert "Traceback" in (tmp_path / ".covey" / "logs" / "estimate.log").read_text()
 
 
 def contents(root: Path) -> dict[str, str]:
@@ -113,7 +127,7 @@ def test_a_dry_run_lists_what_would_run_tries_trainings_and_changes_no_file(
     assert "(trial)" in lines["pretrain@rotation"]
     assert "(trial)" in lines["clusterfit@rotation_cf"]
     assert "not known" in lines["transfer@rotation-knn"]
-    assert "9 of 10 stages to run: about" in done.stdout
+    assert "10 of 11 stages to run: about" in done.stdout
     # 288 samples of 3 x 32 x 32 bytes, and 16 beside each
     assert size(288 * (3 * 32 * 32 + 16)) in lines["prepare"]
     parameters = Project(root).parameters
@@ -125,3 +139,94 @@ def test_a_dry_run_lists_what_would_run_tries_trainings_and_changes_no_file(
     assert contents(root) == before
     edit(root, pretrain={"rotation": {"method": "rotation", "epochs": "ten"}})
     assert CliRunner().invoke(app, ["run", "--dry-run"]).exit_code == 2
+
+
+def rehearsed(root: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a dry run of one training says, of which nothing is tried."""
+    capsys.readouterr()
+    rehearsal.rehearse(Project(root), ["pretrain"])
+    return capsys.readouterr().out
+
+
+def stale(root: Path) -> dict[str, list[str]]:
+    """What a run would do, with code.json written as the stage `code` does."""
+    graph = pipeline.graph(Project(root))
+    return status.stale(Project(root), graph, list(graph), bring_code=lambda project: code_hash.write(project.root))
+
+
+@pytest.fixture
+def untried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project in which a dry run tries nothing."""
+    monkeypatch.setattr(rehearsal, "_asked", lambda *_: {})
+    monkeypatch.setattr(rehearsal.fork_server, "running", lambda _: nullcontext({}))
+    return make_project(tmp_path)
+
+
+def test_a_stage_whose_cost_cannot_be_told_is_named_and_the_others_are_estimated(untried, capsys, monkeypatch):
+    own = costs.work
+
+    def work(parameters, stage, data):
+        if stage.startswith("extract@"):
+            raise StopIteration
+        return own(parameters, stage, data)
+
+    monkeypatch.setattr(costs, "work", work)
+    capsys.readouterr()
+    rehearsal.rehearse(Project(untried), ["transfer"])
+    told = capsys.readouterr().out
+    assert "extract@rotation could not be estimated (StopIteration: ; .covey/logs/estimate.log has the trace)." in told
+    assert "prepare could not be" not in told
+    assert "pretrain@rotation" in told
+
+
+def test_a_trial_that_fails_is_said(tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise CallFailed("no weights")
+
+    monkeypatch.setattr(rehearsal, "call", fail)
+    assert rehearsal._asked(Project(tmp_path), "tasks.checks.trial:of_training") == {}
+    assert "this could not be estimated: no weights" in capsys.readouterr().err
+
+
+def reasons(root: Path, parameters: dict[str, Any]) -> dict[str, list[str]]:
+    """Stage -> why a run with these parameters would do it, of a project of which DVC finds nothing changed."""
+    project = Project.given(root, parameters)
+    return rehearsal._planned(project, (), False, code_hash.fingerprints(root, parameters))[1]
+
+
+def test_a_dry_run_says_what_was_changed(untried, monkeypatch):
+    monkeypatch.setattr(status, "_ask", lambda *_: {})
+    plain = Project(untried).parameters
+    assert set(reasons(untried, plain)) <= {"report"}
+    larger = reasons(untried, {**plain, "data": {**plain["data"], "size": 64, "train": 128}})
+    assert larger.pop("report") == ["params.yaml data.size new", "params.yaml data.train modified"]
+    assert larger == {"prepare": ["params.yaml data.size new", "params.yaml data.train modified"]}
+    block = {"rotation": {"method": "rotation", "epochs": 2}, "other": {"method": "simclr"}}
+    changed = reasons(untried, {**plain, "pretrain": block})
+    assert changed["pretrain@rotation"] == ["params.yaml pretrain.rotation.epochs new"]
+    assert changed["extract@other"][0] == "new"
+    assert {"prepare", "extract@rotation", "transfer@rotation-knn"}.isdisjoint(changed)
+    chosen = reasons(untried, {**plain, "runs": "few", "sets": {"few": ["rotation"]}})
+    assert chosen["atlas"] == chosen["report"] == ["params.yaml runs modified", "params.yaml sets.few new"]
+    other = reasons(untried, {**plain, "data": {**plain["data"], "name": "photos"}})
+    assert set(map(tuple, other.values())) == {("another data set is selected: photos",)}
+
+
+def test_after_a_dry_run_edited_code_is_still_stale(untried, capsys):
+    """The dry run says so itself, and so does what asks after it."""
+    stale(untried)
+    method = untried / "ssl_models" / "methods" / "rotation.py"
+    method.write_text(method.read_text() + "\nMORE = 1\n")
+    noted = code_hash.read(untried)
+    assert "code.json pretrain.rotation modified" in rehearsed(untried, capsys)
+    assert code_hash.read(untried) == noted
+    stale(untried)
+    assert code_hash.read(untried) == code_hash.fingerprints(untried) != noted
+
+
+def test_after_a_dry_run_in_a_fresh_clone_the_code_is_written(untried, capsys):
+    (untried / "code.json").unlink()
+    assert "pretrain@rotation" in rehearsed(untried, capsys)
+    assert not (untried / "code.json").exists()
+    stale(untried)
+    assert code_hash.read(untried) == code_hash.fingerprints(untried)

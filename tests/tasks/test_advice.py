@@ -32,8 +32,8 @@ def test_the_cost_counts_what_it_was_made_from():
         cluster={"seconds": 5.0},
     )
     data = DataSet("photos", [source, refit])
-    assert advice.cost(data, source) == "It took 1 min 00 s and 1.0 GiB of memory (cpu)."
-    told = "It took 1 min 35 s and 1.0 GiB of memory (cpu, float32), with a, which it was made from."
+    assert advice.cost(data, source) == "It took 1 min 00 s and 1.1 GB of memory (cpu)."  # 1,073,741,824 bytes
+    told = "It took 1 min 35 s and 1.1 GB of memory (cpu, float32), with a, which it was made from."
     assert advice.cost(data, refit) == told
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from tasks.process import files
 from tasks.project.project import Project
 from tasks.settings import data_kinds, params
 from tasks.settings.stage_kinds import KINDS, kind_of
-from tasks.stage.costs import Facts, work
+from tasks.stage.costs import Facts, facts, record, target_of, work
 from tasks.staleness import pipeline
+from tests import graphs
 
 ROOT = Path(__file__).parents[2]
 MADE = Facts(8192, 2048, {"images": [3, 32, 32]})
@@ -52,3 +54,46 @@ def test_a_map_has_no_more_samples_than_it_is_given(most, amount):
     assert work(fewer, "atlas", MADE).like == found.like
     others = {"maps": {**given["maps"], "runs": "all"}}
     assert work(others, "atlas", MADE).like != found.like
+
+
+@pytest.mark.parametrize(
+    ("stage", "target"),
+    [
+        ("prepare_target@scenes_voc_map", "scenes_voc_map"),
+        ("transfer_target@rotation-scenes_voc_map", "scenes_voc_map"),
+        ("transfer_target_clusterfit@rotation_cf-cells_detection", "cells_detection"),
+        ("transfer@rotation-linear", ""),
+        ("prepare", ""),
+        ("report", ""),
+    ],
+)
+def test_the_data_that_a_stage_works_on(stage, target):
+    assert target_of(stage) == target
+
+
+def test_a_target_s_data_are_its_own(tmp_path):
+    """800 samples of its own, of 8,192 + 2,048 of the selected data set; 500 training samples once it is made anew."""
+    parameters = {
+        "data": {"name": "world", "reader": "world"},
+        "targets": {"objects": {"protocol": "keypoints", "data": {"reader": "world_scenes", "train": 500}}},
+    }
+    own = Project.given(tmp_path, parameters)
+    files.write_json(own.places.preparation, {"train": 8192, "test": 2048, "shapes": {"images": [3, 32, 32]}})
+    assert facts(own, target="objects") == Facts()
+    described = {"train": 600, "test": 200, "shapes": {"images": [3, 64, 64]}}
+    files.write_json(own.target("objects") / "dataset.json", described)
+    assert facts(own).samples == 10_240
+    found = facts(own, target="objects")
+    assert (found.samples, found.shapes) == (800, described["shapes"])
+    assert facts(own, target="objects", fresh=True).samples == 700
+    stage = graphs.stage("prepare_target@objects", "prepare")
+    assert record(own, stage, "key", {"seconds": 1.0})["amount"] == 800
+
+
+def test_a_stage_does_not_fail_at_the_record_of_its_cost(tmp_path, capsys):
+    """Its work is done by then."""
+    own = Project.given(tmp_path, {"data": {"name": "world"}, "pretrain": {}, "clusterfit": {}})
+    found = record(own, graphs.stage("pretrain@gone"), "key", {"seconds": 1.0})
+    assert found["seconds"] == 1.0
+    assert "amount" not in found
+    assert "warning: later runs cannot be estimated by this one (StopIteration" in capsys.readouterr().out

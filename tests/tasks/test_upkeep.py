@@ -13,7 +13,7 @@ import yaml
 
 from tasks.project.project import Project
 from tasks.staleness import dvc_internals, pipeline, run_cache
-from tasks.upkeep import disk, holdings
+from tasks.upkeep import disk, holdings, old_runs
 from tasks.upkeep.holdings import Choice, Holdings
 
 STAGES = {
@@ -179,7 +179,93 @@ def test_work_folders(root):
     assert set(found.going) == {done, old, gone}
     holdings.remove(own, found, lambda _: None)
     assert [folder.exists() for folder in (done, young, old, gone)] == [False, True, False, False]
-    assert set(holdings.look(own, ["pretrain@x"], Choice(older_than=0.0)).going) == {young}
+
+
+@pytest.mark.parametrize(
+    ("days", "asked", "goes"), [(31, 7.0, True), (31, 32.0, False), (8, 7.0, False), (8, 0.0, False)]
+)
+def test_what_is_kept_for_thirty_days_is_kept_so_long_whatever_else_is_asked(root, days, asked, goes):
+    """`--older-than` frees no more than plain `covey gc`: 8 days are fewer than 30, 31 are fewer than 32."""
+    own = project(root, "a", 1)
+    places = (own.work("pretrain@x", "a" * 16), own.state / "sweeps" / "work" / "point" / "stage")
+    log = own.state / "logs" / "pretrain@no_more.log"
+    for path in (*(folder / "checkpoint" for folder in places), log):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * 5000)
+        for each in (path, path.parent):
+            past = each.stat().st_mtime - days * disk.DAY
+            os.utime(each, (past, past))
+    found = holdings.look(own, ["pretrain@x"], Choice(older_than=asked))
+    assert set(found.going) == ({*places, log} if goes else set())
+
+
+def test_tables_of_covey_atlas_are_freed(root):
+    own = project(root, "a", 1)
+    folder = own.state / "atlas" / "a"
+    folder.mkdir(parents=True)
+    for name in ("simclr.pooled.parquet", "simclr.pooled.json"):
+        (folder / name).write_bytes(b"x" * 5000)
+    found = {item.title: item for item in holdings.look(own, [], Choice()).items}
+    assert set(found["tables of covey atlas"].going) == set(folder.iterdir())
+    assert found["records of runs, and all else in .covey"].held == 0
+    assert set(holdings.look(own, [], Choice(older_than=1.0)).going) == set()
+
+
+@pytest.fixture
+def with_old_runs(worked: Path) -> Path:
+    """The run `x`, a run of another kind of data, and two that params.yaml has not: one in DVC's cache, one not."""
+    for path in (
+        "runs/a/x/encoder",
+        "runs/a/words/encoder",
+        "runs/a/gone/encoder",
+        "metrics/b/cached",
+        "metrics/a/pictures",
+    ):
+        (worked / path).mkdir(parents=True)
+        (worked / path / "file").write_bytes(b"x" * 5000)
+    text = (worked / "dvc.lock").read_text()
+    digest = run_cache.in_lock(text)["data/a"]
+    output = f"    - path: metrics/b/cached\n      hash: md5\n      md5: {digest}\n"
+    (worked / "dvc.lock").write_text(f"{text}  pretrain@cached:\n    cmd: x\n    outs:\n{output}")
+    return worked
+
+
+def of_runs(root: Path) -> Project:
+    found = project(root, "a", 2).parameters
+    kinds = {"text": {"pretrain": {"words": {}}}, "speech": {"clusterfit": None}}
+    return Project.given(root, {**found, "pretrain": {"x": {}}, "kinds": kinds})
+
+
+def test_old_runs_are_listed_with_what_would_be_lost_and_stay(with_old_runs):
+    found = gc(of_runs(with_old_runs))
+    item = next(item for item in found.items if item.title == "old runs in the workspace")
+    assert item.going == ()
+    assert item.held == disk.used([with_old_runs / "runs/a/gone", with_old_runs / "metrics/b/cached"])
+    assert found.note == (
+        "Old runs, which params.yaml no longer has: cached on b, gone on a. "
+        "Not all of gone on a is in DVC's cache: what is removed of it is lost and must be computed again. "
+        "DVC's cache has cached on b too. "
+        "`covey gc --old-runs` removes their folders; the next run makes maps and report anew."
+    )
+    assert (with_old_runs / "runs/a/gone/encoder/file").exists()
+
+
+def test_old_runs_go_if_the_user_says_so_and_nothing_else_of_the_workspace(with_old_runs):
+    assert set(holdings.look(of_runs(with_old_runs), [], Choice(old_runs=True, older_than=1.0)).going) == set()
+    gc(of_runs(with_old_runs), old_runs=True)
+    left = ("runs/a/x", "runs/a/words", "metrics/a/pictures", "metrics/a/sum.txt", "data/a")
+    assert all((with_old_runs / path).exists() for path in left)
+    assert not (with_old_runs / "runs/a/gone").exists()
+    assert not (with_old_runs / "metrics/b/cached").exists()
+
+
+def test_what_leaves_the_cache_with_an_old_run_is_lost(with_old_runs):
+    """Its object is there, but the same `covey gc` frees it."""
+    own = of_runs(with_old_runs)
+    cache, old = dvc_internals.cache_folder(with_old_runs), [with_old_runs / "metrics/b/cached"]
+    digest = run_cache.of_lock(with_old_runs)["metrics/b/cached"]
+    assert "DVC's cache has cached on b" in old_runs.said(own, cache, old, ())
+    assert "Not all of cached on b" in old_runs.said(own, cache, old, [cache / digest[:2] / digest[2:]])
 
 
 def test_links_count_once_and_a_file_with_a_link_elsewhere_frees_nothing(tmp_path):

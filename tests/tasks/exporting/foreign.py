@@ -23,13 +23,7 @@ FOREIGN = """
 import os, sys
 import numpy, torch
 
-class Barred:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("ssl_models", "tasks", "flows"):
-            raise ModuleNotFoundError(f"No module named {name!r}")
-
-sys.meta_path.insert(0, Barred())
-for name in ("ssl_models", "tasks", "flows"):
+for name in OWN:
     try:
         __import__(name)
     except ModuleNotFoundError:
@@ -86,8 +80,12 @@ def exported(root: Path, out: Path, exports: Mapping[tuple[str, str], tuple[int,
                 with torch.inference_mode():
                     np.save(out / f"{name}.{size}.own.npy", encoder(torch.from_numpy(given)).numpy())
             cases.append((name, GIVEN.get(run, "pictures"), to == "onnx"))
-    code = FOREIGN.replace("CASES", repr(cases)).replace("SIZES", repr(SIZES))
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=out, capture_output=True, text=True, check=False)
+    code = FOREIGN
+    for word, value in (("OWN", check.OWN), ("CASES", cases), ("SIZES", SIZES)):
+        code = code.replace(word, repr(value))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", check.BAR + code], cwd=out, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return project
 

@@ -15,6 +15,7 @@ from flows import completion
 from flows.cli import app
 from flows.commands import version
 from tasks.artifacts.features import Features
+from tasks.tracking import release
 
 PARAMETERS = """
 data: {name: photos}
@@ -102,16 +103,16 @@ def test_nothing_heavy_is_imported_for_a_completion() -> None:
 
 def test_the_version_names_the_commit_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "version", lambda _: "1.2.3")
-    monkeypatch.setattr(version, "CODE", tmp_path / "ssl_models")
+    monkeypatch.setattr(release, "CODE", tmp_path / "ssl_models")
     assert CliRunner().invoke(app, ["--version"]).stdout == "covey 1.2.3\n"
     (tmp_path / ".git").mkdir()
     for commit, shown in (
         ("0123456789abcdef" * 2, "0123456789ab"),
         ("0123456789abcdef-dirty", "0123456789ab-dirty"),
     ):
-        monkeypatch.setattr(version, "source_commit", lambda _, commit=commit: commit)
+        monkeypatch.setattr(release, "source_commit", lambda _, commit=commit: commit)
         assert CliRunner().invoke(app, ["--version"]).stdout == f"covey 1.2.3 ({shown})\n"
-    monkeypatch.setattr(version, "source_commit", lambda _: "none")
+    monkeypatch.setattr(release, "source_commit", lambda _: "none")
     assert version.text() == "covey 1.2.3"
 
 

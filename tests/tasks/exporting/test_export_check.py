@@ -94,6 +94,8 @@ def test_force_replaces_an_earlier_export_and_nothing_else(tmp_path):
     with pytest.raises(ParameterError, match="it is not empty; --force replaces an earlier export"):
         place.refuse(folder, force=False)
     place.refuse(folder, force=True)
+    (folder / "__pycache__").mkdir()  # as after the code of an export was loaded
+    place.refuse(folder, force=True)
     (folder / "thesis.tex").touch()
     with pytest.raises(ParameterError, match=r"it holds 'thesis\.tex', which is of no earlier export"):
         place.refuse(folder, force=True)

@@ -154,6 +154,7 @@ def embed(
     """
     from pyarrow import parquet
 
+    _require_name(run)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "vectors.parquet" if output is None else Path(output).expanduser().absolute()
         words = ["embed", run, *(str(Path(source).expanduser().absolute()) for source in sources), "--force"]
@@ -168,6 +169,7 @@ def export(run: str, *, to: str, folder: Place, force: bool = False, project: Pl
     to: "torchvision", "timm", "onnx" or "safetensors". folder: is made. force: whether it may be there already.
     Raises Mistake for an encoder that the format cannot hold, and a run that is not trained.
     """
+    _require_name(run)
     place = Path(folder).expanduser().absolute()
     _command(project, "export", run, "--to", to, "--output", str(place), *(["--force"] if force else []))
     return place
@@ -181,10 +183,19 @@ def encoder(run: str, *, project: Place = ".") -> Encoder:
     from tasks.artifacts import trained
     from tasks.artifacts.encoders import read_encoder
 
+    _require_name(run)
     with _inside(project) as found:
         trained.require_run(found, run, "covey.encoder")
         trained.require_trained(found, run)
         return read_encoder(found.places.encoder(run))
+
+
+def _require_name(run: Any) -> None:
+    if not isinstance(run, str):
+        raise Mistake(
+            f"run: {run!r} is no name of a run. The winner of a verdict is None where no run could be scored; its text "
+            "says why."
+        )
 
 
 def _source(project: Place, data: Place | None) -> Place | None:

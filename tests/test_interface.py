@@ -150,6 +150,16 @@ def test_options_that_the_command_line_does_not_know_are_mistakes():
         covey.run(size=0, project=ROOT)
 
 
+def test_a_verdict_without_a_winner_gives_no_run_to_take(tmp_path):
+    for function in (
+        lambda: covey.embed(None, project=ROOT),
+        lambda: covey.export(None, to="onnx", folder=tmp_path / "model", project=ROOT),
+        lambda: covey.encoder(None, project=ROOT),
+    ):
+        with pytest.raises(covey.Mistake, match="run: None is no name of a run. The winner of a verdict is None where"):
+            function()
+
+
 def test_places_that_are_no_project(tmp_path):
     with pytest.raises(covey.Mistake, match=r"no dvc\.yaml"):
         covey.verdict(project=tmp_path)

@@ -156,7 +156,7 @@ def test_a_verdict_without_a_winner_gives_no_run_to_take(tmp_path):
         lambda: covey.export(None, to="onnx", folder=tmp_path / "model", project=ROOT),
         lambda: covey.encoder(None, project=ROOT),
     ):
-        with pytest.raises(covey.Mistake, match="run: None is no name of a run. The winner of a verdict is None where"):
+        with pytest.raises(covey.Mistake, match=r"run: None is no name of a run\. The winner of a verdict is None"):
             function()
 
 

@@ -69,7 +69,7 @@ def test_the_notebook_runs_from_a_folder_to_an_export(tmp_path, monkeypatch):
     assert "There are no labels" in told[2]
     assert f"Report: {project / 'results' / 'report.html'}" in told[2]
     assert "rotation" in told[3]
-    assert told[4].startswith("120 pictures: split, file")
+    assert "\n120 pictures: split, file" in told[4]
     assert "trip" in told[6]
     assert "120 pictures," in told[7]
     assert (tmp_path / "model" / "README.md").read_text().strip() in told[8]

@@ -19,7 +19,7 @@ USER covey
 WORKDIR /covey
 
 # What the environment is made of comes first: an edit of a method does not fetch torch again.
-COPY --chown=covey:covey Makefile pyproject.toml requirements.txt requirements.in requirements-heic.in ./
+COPY --chown=covey:covey Makefile pyproject.toml covey.py requirements*.txt requirements*.in ./
 COPY --chown=covey:covey flows flows
 COPY --chown=covey:covey tasks tasks
 COPY --chown=covey:covey ssl_models ssl_models

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from tasks.exporting.options import USUAL
 from tasks.process.command import command_environment
 from tasks.project import paths
 from tasks.project.project import Project
+from tasks.settings import own_data, params, source_places
 from tasks.settings.schema import ParameterError
 
 if TYPE_CHECKING:
@@ -88,13 +89,15 @@ def run(
     """Brings the pipeline up to date, as `covey run`, and gives the verdict on the selected data set.
 
     data: a data set of params.yaml, or a folder, a list, a table or tars of pictures, a folder of sounds, a text.
+    Relative paths count from the working folder, and from the project where nothing lies there.
     labels: "auto", "folders", "none", or a table. size: of pictures, in pixels. group: "folder", "day", or a table.
     runs, protocols: a set and a suite of params.yaml, or "all". These five stay selected afterwards.
     targets: stages, runs or protocols; all that is selected where there are none. jobs: how many stages at once.
     Raises Mistake for what params.yaml cannot hold, Busy, and Failed where a stage failed: `verdict` then tells what
     could be measured.
     """
-    options = {"data": data, "labels": labels, "size": size, "group": group, "runs": runs, "protocols": protocols}
+    options: dict[str, Any] = {"data": _source(project, data), "labels": _table(labels), "size": size}
+    options |= {"group": _table(group), "runs": runs, "protocols": protocols}
     words = [str(target) for target in targets]
     for name, value in (options | {"jobs": jobs}).items():
         words += [] if value is None else [f"--{name}", str(value)]
@@ -151,6 +154,7 @@ def embed(
     """
     from pyarrow import parquet
 
+    _require_name(run)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "vectors.parquet" if output is None else Path(output).expanduser().absolute()
         words = ["embed", run, *(str(Path(source).expanduser().absolute()) for source in sources), "--force"]
@@ -165,6 +169,7 @@ def export(run: str, *, to: str, folder: Place, force: bool = False, project: Pl
     to: "torchvision", "timm", "onnx" or "safetensors". folder: is made. force: whether it may be there already.
     Raises Mistake for an encoder that the format cannot hold, and a run that is not trained.
     """
+    _require_name(run)
     place = Path(folder).expanduser().absolute()
     _command(project, "export", run, "--to", to, "--output", str(place), *(["--force"] if force else []))
     return place
@@ -178,10 +183,40 @@ def encoder(run: str, *, project: Place = ".") -> Encoder:
     from tasks.artifacts import trained
     from tasks.artifacts.encoders import read_encoder
 
+    _require_name(run)
     with _inside(project) as found:
         trained.require_run(found, run, "covey.encoder")
         trained.require_trained(found, run)
         return read_encoder(found.places.encoder(run))
+
+
+def _require_name(run: Any) -> None:
+    if not isinstance(run, str):
+        raise Mistake(
+            f"run: {run!r} is no name of a run. The winner of a verdict is None where no run could be scored; its text "
+            "says why."
+        )
+
+
+def _source(project: Place, data: Place | None) -> Place | None:
+    """`data` as the project reads it: a name of one of its data sets, or what lies in the caller's working folder."""
+    with _inside(project) as found:
+        known = params.read(found.root).get("datasets") or {}
+    if data is None or data in known:
+        return data
+    with suppress(OSError, RuntimeError, ValueError):  # what can be no path is refused by the command
+        if source_places.missing(Path(), str(data)) is None:
+            return Path(data).expanduser().absolute()
+    return data
+
+
+def _table(value: Place | None) -> Place | None:
+    """`labels` or `group`: a keyword, or a table in the caller's working folder."""
+    if value is not None and str(value).lower().endswith(own_data.TABLE):
+        with suppress(OSError, RuntimeError, ValueError):
+            if (path := Path(value).expanduser()).is_file():
+                return path.absolute()
+    return value
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+import typer
+
+from tasks.exporting.options import FORMS
 from tasks.project import paths
 from tasks.project.project import Project
 from tasks.selection.scope import ALL, PROTOCOLS, RUNS, members
@@ -45,6 +48,19 @@ def _files(folder: str, project: Project) -> Iterable[str]:
     return sorted(path.stem for path in (project.root / folder).glob("*.yaml"))
 
 
+def layers(context: typer.Context, incomplete: str) -> list[str]:
+    """The layers of the features of the run that the line names."""
+
+    def names(project: Project) -> Iterable[str]:
+        from tasks.artifacts.features import Features  # numpy comes with it
+
+        data = str(_parameters(project)["data"]["name"])
+        run = context.params["run"] or context.args[0]  # where the option has no value yet, words are left unread
+        return Features(paths.Places(project.root, data).features(run)).layers
+
+    return _completed(names)(incomplete)
+
+
 targets = _completed(_targets)
 runs = _completed(lambda project: members(_parameters(project), RUNS))
 data_sets = _completed(lambda project: _parameters(project)["datasets"])
@@ -53,3 +69,4 @@ sets = _completed(lambda project: [ALL, *(_parameters(project).get(RUNS.sets) or
 suites = _completed(lambda project: [ALL, *(_parameters(project).get(PROTOCOLS.sets) or {})])
 sweeps = _completed(partial(_files, SWEEP_FILES))
 studies = _completed(partial(_files, STUDY_FILES))
+forms = _completed(lambda _: FORMS)

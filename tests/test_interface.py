@@ -79,6 +79,40 @@ def test_what_is_asked_for_becomes_the_options_of_the_command(project, asked):
     assert asked == [tuple(words.split())]
 
 
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working folder that is not the project's."""
+    (folder := tmp_path / "here").mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_paths_count_from_the_callers_folder(project, asked, here):
+    (here / "photos").mkdir()
+    for name in ("a.csv", "b.CSV", "set-000.tar", "set-001.tar"):
+        (here / name).touch()
+    covey.run("photos", labels="a.csv", group=Path("b.CSV"), project=project)
+    covey.run("../here/photos", project=project)
+    covey.run("set-{000..001}.tar", project=project)
+    assert asked == [
+        ("run", "--data", f"{here}/photos", "--labels", f"{here}/a.csv", "--group", f"{here}/b.CSV"),
+        ("run", "--data", f"{here}/../here/photos"),
+        ("run", "--data", f"{here}/set-{{000..001}}.tar"),
+    ]
+
+
+def test_names_keywords_and_what_is_not_there_are_passed_on(project, done, asked, here, monkeypatch):
+    monkeypatch.setattr(params, "read", lambda *_: done[1] | {"datasets": {"world": {}}})
+    for name in ("world", "none", "folder"):
+        (here / name).mkdir()
+    (project / "inside").mkdir(exist_ok=True)
+    covey.run("world", labels="none", group="folder", project=project)
+    for data in ("inside", "set-{0..}", "", "a\0b", "~nobody-of-this-name/x"):
+        covey.run(data, labels="gone.csv", project=project)
+        assert asked.pop() == ("run", "--data", data, "--labels", "gone.csv")
+    assert asked == [("run", "--data", "world", "--labels", "none", "--group", "folder")]
+
+
 def test_a_run_without_options_has_none(project, asked):
     covey.run(project=project)
     assert asked == [("run",)]
@@ -114,6 +148,16 @@ def test_a_mistake_is_raised_in_the_words_of_the_command(capfd):
 def test_options_that_the_command_line_does_not_know_are_mistakes():
     with pytest.raises(covey.Mistake, match="size"):
         covey.run(size=0, project=ROOT)
+
+
+def test_a_verdict_without_a_winner_gives_no_run_to_take(tmp_path):
+    for function in (
+        lambda: covey.embed(None, project=ROOT),
+        lambda: covey.export(None, to="onnx", folder=tmp_path / "model", project=ROOT),
+        lambda: covey.encoder(None, project=ROOT),
+    ):
+        with pytest.raises(covey.Mistake, match=r"run: None is no name of a run\. The winner of a verdict is None"):
+            function()
 
 
 def test_places_that_are_no_project(tmp_path):

@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks.project.paths import MODELS
+from tasks.settings.source_places import WRITTEN
+
 ROOT = Path(__file__).parents[1]
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+VERSION = PROJECT["project"]["version"]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 
@@ -62,17 +66,40 @@ def test_the_citation_has_what_its_format_asks_for() -> None:
     assert {"message", "title"} <= found.keys()
 
 
-def test_the_image_copies_files_that_there_are_and_leaves_out_what_is_made() -> None:
-    copied = [
-        word
-        for line in re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text()).splitlines()
-        if line.startswith("COPY")
-        for word in line.split()[2:-1]
-    ]
-    assert {"Makefile", "requirements.txt", "."} <= set(copied)
-    assert not [name for name in copied if not (ROOT / name).exists()]
+def copied(dockerfile: str) -> set[str]:
+    """What is copied from the project, patterns as the names that they stand for."""
+    lines = re.sub(r"\\\n", " ", dockerfile).splitlines()
+    words = [word for line in lines if line.startswith("COPY") for word in line.split()[2:-1]]
+    found = {word: {"."} if word == "." else {path.name for path in ROOT.glob(word)} for word in words}
+    assert all(found.values()), found
+    return set().union(*found.values())
+
+
+def test_the_image_has_what_its_environment_is_made_of_before_it_is_made() -> None:
+    before, made, after = (ROOT / "Dockerfile").read_text().partition("RUN make .venv/.ready\n")
+    assert made
+    assert "." in copied(after)
+    tools = PROJECT["tool"]["setuptools"]
+    needed = {f"{name}.py" for name in tools["py-modules"]}
+    needed |= {name.rstrip("*") for name in tools["packages"]["find"]["include"]}
+    dynamic = tools["dynamic"]
+    needed |= {*dynamic["dependencies"]["file"]}.union(
+        *(each["file"] for each in dynamic["optional-dependencies"].values())
+    )
+    needed |= {name for name in PROJECT["project"].values() if isinstance(name, str) and (ROOT / name).is_file()}
+    rule = re.search(r"(?m)^\$\(READY\): (.*)\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text())
+    assert rule
+    needed |= {*rule[1].split(), *(word for word in re.findall(r"[\w.-]+", rule[2]) if (ROOT / word).exists())}
+    needed -= {".", ".venv"}
+    assert {"covey.py", "requirements-atlas.in", "requirements.txt", "tasks"} <= needed
+    assert needed - copied(before) == set()
+
+
+def test_the_image_leaves_out_what_is_made() -> None:
     left_out = (ROOT / ".dockerignore").read_text().splitlines()
-    assert {".git", ".venv", ".covey", "data", "runs", "metrics"} <= set(left_out)
+    made = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
+    assert not [name for name in made if name not in left_out and f"**/{name}" not in left_out]
+    assert {".git", *WRITTEN, MODELS} <= {*left_out}
     tracked = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True, check=True).stdout
     lines = [line for line in left_out if line and not line.startswith(("#", ".ci", "*"))]
     assert not [file for file in tracked.splitlines() if file.startswith(tuple(f"{line}/" for line in lines))]

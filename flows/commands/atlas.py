@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.embed import write
+from flows import completion
+from flows.commands.embed import Trained, write
 from flows.errors import refusals
 from flows.opening import opened
 from tasks.exporting.options import USUAL, Options
@@ -23,8 +24,10 @@ COMMAND, PROGRAM = "covey atlas", "embedding-atlas"
 
 
 def atlas(
-    run: Annotated[str, typer.Argument(help="A run of params.yaml that has been trained on the selected data set.")],
-    layer: Annotated[str, typer.Option(help="The layer whose vectors are shown.")] = USUAL.layer,
+    run: Trained,
+    layer: Annotated[
+        str, typer.Option(autocompletion=completion.layers, help="The layer whose vectors are shown.")
+    ] = USUAL.layer,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The page's port; the next free one from there.")] = 5055,
 ) -> None:
     """Opens a run's data in embedding-atlas: a map with thumbnails, search, and tables of all that is known.

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from flows import completion
 from flows.errors import refusals
 from flows.opening import opened
 from tasks.exporting.options import USUAL, Options
@@ -18,10 +19,16 @@ from tasks.settings.values import plain
 from tasks.stage.apart import call
 
 COMMAND = "covey embed"
+Trained = Annotated[
+    str,
+    typer.Argument(
+        autocompletion=completion.runs, help="A run of params.yaml that has been trained on the selected data set."
+    ),
+]
 
 
 def embed(
-    run: Annotated[str, typer.Argument(help="A run of params.yaml that has been trained on the selected data set.")],
+    run: Trained,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -30,7 +37,9 @@ def embed(
         ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The parquet file.")] = Path("vectors.parquet"),
-    layer: Annotated[str, typer.Option(help="The layer whose vectors are written.")] = USUAL.layer,
+    layer: Annotated[
+        str, typer.Option(autocompletion=completion.layers, help="The layer whose vectors are written.")
+    ] = USUAL.layer,
     clusters: Annotated[int, typer.Option(min=2, help="How many clusters.")] = USUAL.clusters,
     neighbours: Annotated[
         int, typer.Option(min=1, max=100, help="How many neighbours of each row.")

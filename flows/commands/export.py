@@ -7,14 +7,19 @@ from typing import Annotated
 
 import typer
 
+from flows import completion
+from flows.commands.embed import Trained
 from flows.errors import refusals
 from flows.opening import opened
 from tasks.stage.apart import call
 
 
 def export(
-    run: Annotated[str, typer.Argument(help="A trained run of params.yaml.")],
-    to: Annotated[str, typer.Option("--to", help="torchvision, timm, onnx or safetensors.")],
+    run: Trained,
+    to: Annotated[
+        str,
+        typer.Option("--to", autocompletion=completion.forms, help="torchvision, timm, onnx or safetensors."),
+    ],
     folder: Annotated[Path, typer.Option("--output", "-o", help="A folder that is not there, or empty.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:

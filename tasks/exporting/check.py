@@ -1,4 +1,4 @@
-"""Whether what was written gives the encoder's vectors: the card's own lines, run in a process of their own."""
+"""Whether what was written gives the encoder's vectors: the card's lines, in a process that cannot import Covey."""
 
 from __future__ import annotations
 
@@ -14,10 +14,20 @@ from tasks.process.command import command_environment, run_command
 CLOSE = 1e-4
 """Difference that is allowed, as a share of the largest number of all vectors. Libraries add in different orders."""
 LAST = 12
+OWN = ("covey", "flows", "tasks", "ssl_models")
+"""What is importable where this project is installed."""
+BAR = f"""import sys
+class Barred:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {OWN}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}: an export needs no Covey", name=name)
+sys.meta_path.insert(0, Barred())
+"""
+"""Lines of Python after which none of OWN can be imported, installed or not."""
 
 
 def program(loading: Loading, sample: Sample, read: Path, write: Path) -> str:
-    """The card's lines between those that read a batch and write its vectors."""
+    """The card's lines between those that read a batch and write its vectors; before all, this project is barred."""
     given, found = ("", "vectors") if loading.arrays else (f"torch.from_numpy({sample.given})", "vectors.numpy()")
     lines = [
         *("import numpy", *loading.imports, *loading.load),
@@ -26,7 +36,7 @@ def program(loading: Loading, sample: Sample, read: Path, write: Path) -> str:
         *loading.use,
         f"numpy.save({str(write)!r}, {found})",
     ]
-    return "\n".join(lines)
+    return BAR + "\n".join(lines)
 
 
 def difference(folder: Path, loading: Loading, sample: Sample, batch: np.ndarray, vectors: np.ndarray) -> float:

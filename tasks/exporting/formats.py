@@ -11,11 +11,10 @@ from tasks.artifacts.encoders import DESCRIPTION
 from tasks.artifacts.trained import require_run, require_same_samples, require_trained
 from tasks.exporting import place
 from tasks.exporting.form import Form
+from tasks.exporting.options import FORMS
 from tasks.process.files import legible, read_json
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError, unknown
-
-FORMS = ("torchvision", "timm", "onnx", "safetensors")
 
 
 def form_of(name: str) -> Form:

@@ -1,4 +1,4 @@
-"""What `covey embed` may be asked for. It imports nothing, so that the command line starts at once."""
+"""What `covey embed` and `covey export` may be asked for. Nothing is imported, so that both start at once."""
 
 from __future__ import annotations
 
@@ -17,3 +17,5 @@ class Options:
 
 
 USUAL = Options()
+FORMS = ("torchvision", "timm", "onnx", "safetensors")
+"""The forms that an encoder is exported in."""

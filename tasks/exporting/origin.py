@@ -5,11 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tasks.process.git import GitError, git
 from tasks.project.project import Project
 from tasks.reporting import records, tables
 from tasks.reporting.runs import Run
@@ -18,6 +16,7 @@ from tasks.settings.encoders import block_of, starting_weights
 from tasks.settings.refits import CLASSES, CLUSTERS, continues, method_of
 from tasks.settings.schema import CODE, ParameterError
 from tasks.staleness.recorded import recorded, training_stage
+from tasks.tracking import release
 
 GENERAL = ("training", "seed", "machine")
 """Blocks of params.yaml that every training depends on, besides its own."""
@@ -64,8 +63,8 @@ def origin(project: Project, run: str) -> Origin:
         _settings(project, run),
         tuple(_scores(data, found, old)),
         old,
-        _version(),
-        _commit(project),
+        release.number() or "of an unknown version",
+        release.commit(),
     )
 
 
@@ -140,20 +139,3 @@ def _scores(data: tables.DataSet, run: Run, old: tuple[str, ...]) -> list[tuple[
             value = f"{shown.number(score.value)}{shown.unit}"
             rows.append((tables.metric_name(shown), value.replace("\u00a0", " "), interval, score.layer or "–"))
     return rows
-
-
-def _version() -> str:
-    try:
-        return version("covey")
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _commit(project: Project) -> str:
-    """The commit that is checked out, and whether files differ from it; "" outside of a repository."""
-    try:
-        commit = git(project.root, "rev-parse", "--short=12", "HEAD")
-        changed = git(project.root, "status", "--porcelain", "--untracked-files=no")
-    except GitError:
-        return ""
-    return f"{commit}{' with changes' if changed else ''}"

@@ -15,6 +15,8 @@ from tasks.settings.values import shown
 
 MARK = "export.json"
 """It says what the folder holds: a folder is replaced only where it holds nothing else."""
+COMPILED = "__pycache__"
+"""Python leaves it where an export's code was loaded."""
 
 
 def refuse(folder: Path, *, force: bool) -> None:
@@ -63,7 +65,7 @@ def _refuse(folder: Path, force: bool) -> None:
     found = set(os.listdir(folder)) if folder.is_dir() else set()
     if found and not force:
         raise ValueError("it is not empty; --force replaces an earlier export")
-    if other := sorted(found - set(remembered(folder / MARK).get("files") or ())):
+    if other := sorted(found - {COMPILED} - set(remembered(folder / MARK).get("files") or ())):
         raise ValueError(f"it holds {shown(other[0])}, which is of no earlier export; name another folder")
     if closed := user.not_writable([folder.parent, folder]):
         raise ValueError(f"user {os.getuid()} may not write {'it' if folder in closed else 'into its folder'}")

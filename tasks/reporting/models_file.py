@@ -16,8 +16,8 @@ from tasks.project.project import Project
 from tasks.reporting.ranking import ranking
 from tasks.reporting.tables import DataSet
 from tasks.reporting.verdict import verdict
+from tasks.tracking.champion import ALIAS as CHAMPION
 
-CHAMPION = "champion"
 GAPS = {"absent", "not_applicable"}
 """What the record of a training holds instead of numbers where there is no encoder."""
 HEAD = """# Written by `covey run report`: the models of the last report, for DVC's model registry.

@@ -7,14 +7,18 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from flows import completion
 from flows.cli import app
 from flows.commands import version
+from tasks.artifacts.features import Features
+from tasks.tracking import release
 
 PARAMETERS = """
+data: {name: photos}
 datasets: {photos: {}, cifar10: {}}
 sets: {small: [random]}
 suites: {quick: [linear]}
@@ -23,6 +27,7 @@ clusterfit: {rotation_cf: {source: rotation}}
 transfer: {linear: {}}
 targets: {cells: {}}
 """
+LAYERS = {name: np.zeros((1, 2), np.float16) for name in ("conv1", "res2", "pooled")}
 
 
 @pytest.fixture
@@ -33,6 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / f"{name}.yaml").touch()
     (tmp_path / "below").mkdir()
+    Features(tmp_path / "runs" / "photos" / "rotation" / "features").write("train", [LAYERS], 1)
     monkeypatch.chdir(tmp_path / "below")
     return tmp_path
 
@@ -55,6 +61,16 @@ def offered(line: str) -> list[str]:
         ("covey run --runs ", ["all", "small"]),
         ("covey run --protocols q", ["quick"]),
         ("covey vectors rotation", ["rotation", "rotation_cf"]),
+        ("covey embed rot", ["rotation", "rotation_cf"]),
+        ("covey atlas ra", ["random"]),
+        ("covey export rotation_", ["rotation_cf"]),
+        ("covey export rotation --to t", ["torchvision", "timm"]),
+        ("covey export rotation --to ", ["torchvision", "timm", "onnx", "safetensors"]),
+        ("covey embed rotation --layer ", ["conv1", "res2", "pooled"]),
+        ("covey atlas rotation --layer r", ["res2"]),
+        ("covey embed rotation_cf --layer ", []),
+        ("covey embed nothing --layer ", []),
+        ("covey embed --layer ", []),
         ("covey sweep ", ["clusters"]),
         ("covey study l", ["label_noise"]),
         ("covey ve", ["vectors"]),
@@ -87,16 +103,16 @@ def test_nothing_heavy_is_imported_for_a_completion() -> None:
 
 def test_the_version_names_the_commit_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "version", lambda _: "1.2.3")
-    monkeypatch.setattr(version, "CODE", tmp_path / "ssl_models")
+    monkeypatch.setattr(release, "CODE", tmp_path / "ssl_models")
     assert CliRunner().invoke(app, ["--version"]).stdout == "covey 1.2.3\n"
     (tmp_path / ".git").mkdir()
     for commit, shown in (
         ("0123456789abcdef" * 2, "0123456789ab"),
         ("0123456789abcdef-dirty", "0123456789ab-dirty"),
     ):
-        monkeypatch.setattr(version, "source_commit", lambda _, commit=commit: commit)
+        monkeypatch.setattr(release, "source_commit", lambda _, commit=commit: commit)
         assert CliRunner().invoke(app, ["--version"]).stdout == f"covey 1.2.3 ({shown})\n"
-    monkeypatch.setattr(version, "source_commit", lambda _: "none")
+    monkeypatch.setattr(release, "source_commit", lambda _: "none")
     assert version.text() == "covey 1.2.3"
 
 

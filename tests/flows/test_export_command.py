@@ -124,10 +124,10 @@ def test_a_refusal_does_not_wait_for_torch(project, tmp_path):  # noqa: ARG001
 import sys
 from pathlib import Path
 import flows.cli
-from tasks.exporting import formats
+from tasks.exporting import formats, options
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
-for to in formats.FORMS:
+for to in options.FORMS:
     try:
         formats.refuse(Project.given(Path("."), {PARAMETERS}), "small", to, Path("dvc.yaml"), force=False)
     except ParameterError as error:

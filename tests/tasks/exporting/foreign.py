@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -23,13 +24,7 @@ FOREIGN = """
 import os, sys
 import numpy, torch
 
-class Barred:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("ssl_models", "tasks", "flows"):
-            raise ModuleNotFoundError(f"No module named {name!r}")
-
-sys.meta_path.insert(0, Barred())
-for name in ("ssl_models", "tasks", "flows"):
+for name in OWN:
     try:
         __import__(name)
     except ModuleNotFoundError:
@@ -69,6 +64,8 @@ def exported(root: Path, out: Path, exports: Mapping[tuple[str, str], tuple[int,
 
     Beside it lie out/RUN-FORM.SIZE.vectors.npy, what the card's lines gave, and ... .own.npy, what the encoder gives.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads that wait for each other take the time of others
     project = trained.make(root, *{run for run, _ in exports})
     cases = []
     with pytest.MonkeyPatch.context() as patch:
@@ -86,8 +83,12 @@ def exported(root: Path, out: Path, exports: Mapping[tuple[str, str], tuple[int,
                 with torch.inference_mode():
                     np.save(out / f"{name}.{size}.own.npy", encoder(torch.from_numpy(given)).numpy())
             cases.append((name, GIVEN.get(run, "pictures"), to == "onnx"))
-    code = FOREIGN.replace("CASES", repr(cases)).replace("SIZES", repr(SIZES))
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=out, capture_output=True, text=True, check=False)
+    torch.set_num_threads(threads)
+    code = FOREIGN
+    for word, value in (("OWN", check.OWN), ("CASES", cases), ("SIZES", SIZES)):
+        code = code.replace(word, repr(value))
+    command, environment = [sys.executable, "-I", "-c", check.BAR + code], {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=out, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return project
 

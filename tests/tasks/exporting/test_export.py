@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
@@ -20,6 +21,9 @@ EXPORTS = {
     ("grey", "torchvision"): (1, 32, 32),
     ("token", "timm"): (3, 32, 32),
     ("halves", "safetensors"): (3, 32, 32),
+    ("small", "onnx"): (3, 32, 32),
+    ("heard", "onnx"): (480,),
+    ("texts", "onnx"): (9,),
 }
 """Run and form -> the shape of one input."""
 
@@ -57,6 +61,24 @@ model.load_state_dict(load_file("model.safetensors"))
     assert "\nmodel = models.resnet18().eval()\n" in blocks(loaded[1] / "paper-torchvision")[0]
     assert "interpolate(pictures, (64, 64), mode=" in blocks(loaded[1] / "grey-torchvision")[1]
     assert "mean = torch.tensor([0.485, 0.456, 0.406])" in blocks(loaded[1] / "grey-torchvision")[1]
+
+
+def test_onnx_states_its_opset_and_names_no_file(loaded):
+    path = loaded[1] / "small-onnx" / "model.onnx"
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert [each.version for each in model.opset_import if not each.domain] == [18]
+    assert "Opset 18" in (path.parent / "README.md").read_text()
+    assert b".py" not in path.read_bytes()
+    (batch_axis, *others) = model.graph.input[0].type.tensor_type.shape.dim
+    assert batch_axis.dim_param
+    assert [axis.dim_value for axis in others] == [3, 32, 32]
+
+
+def test_words_go_along_in_the_order_of_their_ids(loaded):
+    folder = loaded[1] / "texts-onnx"
+    assert (folder / "words.txt").read_text(encoding="utf-8").split("\n") == [*trained.WORDS, ""]
+    assert "words.txt" in (folder / "README.md").read_text()
 
 
 def test_nothing_tells_of_this_machine(loaded):

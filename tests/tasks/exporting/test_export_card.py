@@ -11,6 +11,7 @@ from tasks.exporting.form import Loading, Sample
 from tasks.process.files import write_json
 from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
+from tasks.tracking import release
 
 PARAMETERS = {
     "data": {"name": "photos", "source": "/home/someone/photos"},
@@ -97,6 +98,16 @@ def test_it_states_data_method_settings_budget_and_scores(project):
         assert told in found
     assert "Weights of others" not in found
     assert "secret-name" not in found
+
+
+def test_it_ends_with_the_covey_that_made_it(project, monkeypatch):
+    for number, commit, told in (
+        ("1.2", "0123456789ab-dirty", "Exported by Covey 1.2, commit 0123456789ab-dirty.\n"),
+        ("", "", "Exported by Covey of an unknown version.\n"),
+    ):
+        monkeypatch.setattr(release, "number", lambda number=number: number)
+        monkeypatch.setattr(release, "commit", lambda commit=commit: commit)
+        assert text(project, "rotation").endswith(told)
 
 
 def test_the_lines_for_the_hub_state_no_licence(project):

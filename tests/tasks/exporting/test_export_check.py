@@ -1,5 +1,9 @@
 """The check of an export: lines that fail, and vectors that differ, are errors; a folder appears whole."""
 
+import importlib
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -35,6 +39,21 @@ def test_the_difference_is_the_largest_distance(tmp_path):
 def test_another_network_is_an_error(tmp_path, loading, told):
     with pytest.raises(RuntimeError, match=told):
         check.difference(tmp_path, loading, SOUND, BATCH, BATCH * 2)
+
+
+def test_the_lines_run_where_this_project_cannot_be_imported(tmp_path):
+    for name in check.OWN:
+        importlib.import_module(name)  # here it can
+        with pytest.raises(RuntimeError, match=f"No module named '{name}': an export needs no Covey"):
+            check.difference(tmp_path, doubled(load=f"import {name}; model = 2"), SOUND, BATCH, BATCH * 2)
+    top = tomllib.loads((Path(check.__file__).parents[2] / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert {*top["py-modules"], *(name.rstrip("*") for name in top["packages"]["find"]["include"])} == {*check.OWN}
+
+
+def test_a_module_of_the_export_with_a_like_name_is_imported(tmp_path):
+    (tmp_path / "covey_encoder.py").write_text("model = 2\n")
+    own = doubled(load="sys.path.append('.'); from covey_encoder import model")
+    assert check.difference(tmp_path, own, SOUND, BATCH, BATCH * 2) == 0
 
 
 def test_an_export_that_fails_its_check_leaves_nothing(tmp_path, monkeypatch):
@@ -74,6 +93,8 @@ def test_force_replaces_an_earlier_export_and_nothing_else(tmp_path):
         (new / "a").touch()
     with pytest.raises(ParameterError, match="it is not empty; --force replaces an earlier export"):
         place.refuse(folder, force=False)
+    place.refuse(folder, force=True)
+    (folder / "__pycache__").mkdir()  # as after the code of an export was loaded
     place.refuse(folder, force=True)
     (folder / "thesis.tex").touch()
     with pytest.raises(ParameterError, match=r"it holds 'thesis\.tex', which is of no earlier export"):

@@ -24,7 +24,7 @@ RUNS = {
     "grey": ("torchvision", {"model": "squeezenet1_1", "channels": 1, "size": 64}, None),
     "token": ("timm", {"model": "test_vit", "size": 32, "options": {"global_pool": "avg"}}, PICTURES),
     "halves": ("split", {"depth": 10, "width": 4}, {"frames": (5, 3, 32, 32)}),
-    "heard": ("speech", {"width": 4, "hidden": 6}, {"sound": (800,)}),
+    "heard": ("speech", {"width": 4, "hidden": 6}, {"sound": (480,)}),
     "texts": ("bag", {"vocabulary": len(WORDS), "width": 5}, {"tokens": (9,)}),
 }
 """Run -> its encoder, the settings, and the shapes of a sample; None for 32 px of the encoder's channels."""

@@ -10,9 +10,10 @@ from tasks.settings.schema import ParameterError
 
 
 def report() -> None:
-    """Prints the table of scores, what it says, what to try next, and the path of the full report, a single HTML page that works offline.
+    """Prints the table of scores, what it says, what to try next, and the path of the full report.
 
-    It says first whose scores these are, whether they are up to date, and which are missing and why.
+    The report is a single HTML page that works offline. What is printed says first whose scores these are, whether
+    they are up to date, and which are missing and why.
 
     Examples:
 

@@ -67,12 +67,13 @@ def _labels(data: DataSet, winner: Run) -> Iterator[str]:  # noqa: ARG001
     """As a target, a data set of its own: a table for all pictures would leave out those without a row."""
     if data.prepare.get("labelled") is False and _pictures(data) and LABELLED not in data.protocols:
         block = data.block | {"name": LABELLED, "labels": "labels.csv"}
-        target = yaml.safe_dump(
-            {LABELLED: {"protocol": "knn", "data": block}}, default_flow_style=True, sort_keys=False, width=100_000
-        ).strip()[1:-1]
+        line = yaml.safe_dump(
+            block, default_flow_style=True, sort_keys=False, width=100_000, allow_unicode=True
+        ).strip()
         yield (
             "Labels for some hundred pictures, a table `file,label`: they measure what is only estimated here, and "
-            f"nothing is trained again. Under `targets` of the kind in params.yaml: `{target}`."
+            f"nothing is trained again. Under `datasets` in params.yaml `{LABELLED}: &{LABELLED} {line}`, and under "
+            f"`targets` of its kind `{LABELLED}: {{protocol: knn, data: *{LABELLED}}}`."
         )
 
 

@@ -66,7 +66,9 @@ def test_a_file_that_is_no_outcome_is_named(project: Project, text: str) -> None
 
 
 def test_the_report_quotes_it_beside_the_protocol(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    outcome = (project.root / "results" / "studies" / "label_free.json").rename(project.root / "results/studies/knn.json")
+    outcome = (project.root / "results" / "studies" / "label_free.json").rename(
+        project.root / "results/studies/knn.json"
+    )
     monkeypatch.setattr(label_free_study, "STUDY", "knn")
     content = parameters(["random", "rotation"], {"name": "world", "reader": "world", "source": "world.py", "size": 32})
     make(project.root, "world", content)

@@ -28,7 +28,7 @@ methods: $(READY)  ## files a run of all methods (make run RUNS=all) and writes 
 	@$(ACTIVE) python -m benchmarks.methods
 
 tables: $(READY)  ## keeps this data set's scores in results/ and writes the README's tables from them
-	@$(ACTIVE) python -m benchmarks.tables && $(ACTIVE) python -m benchmarks.studies
+	@$(ACTIVE) python -m benchmarks.tables && $(ACTIVE) python -m benchmarks.studies && $(ACTIVE) python -m benchmarks.label_free
 
 lock:  ## resolves requirements*.in into requirements.txt (versions only)
 	@$(BIN)/uv pip compile --no-header --no-annotate --universal --python-version 3.11 -q requirements.in requirements-heic.in -o requirements.txt

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import ceil, inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -31,13 +31,15 @@ from ssl_models.protocols._label_free.views import encoded
 NEEDS = ("features", "encoder", "samples")
 TITLE = "label-free"
 READING = (
-    "No labels are used. Crop agreement: how far two mild views of a sample (crops of a picture) have the same nearest "
-    "other samples; 0 by chance and for a collapsed representation, more is better. It says that neighbours are "
-    "stable, and not that they are right. RankMe and LiDAR count the dimensions that features fill, more is better. "
-    "Alpha-ReQ: how steeply the spectrum falls; near 1 is said to be good, more is too steep. Uniformity and alignment "
-    "are losses, less is better. Cluster stability: whether halves of the samples give the same clusters, 1 at best."
+    "No labels are used. LiDAR counts the dimensions in which samples differ more than mild views of one sample do "
+    "(crops of a picture); 1 for a collapsed representation, more is better. Runs are ranked by it where there are no "
+    "labels. RankMe counts the dimensions that features fill, more is better. Crop agreement: how far two views of a "
+    "sample have the same nearest other samples; 0 by chance, more is better. It says that neighbours are stable, and "
+    "not that they are right. Alpha-ReQ: how steeply the spectrum falls; near 1 is said to be good, more is too steep. "
+    "Uniformity and alignment are losses, less is better. Cluster stability: whether halves of the samples give the "
+    "same clusters, 1 at best."
 )
-HEADLINE = "crop_agreement"
+HEADLINE = "lidar"
 ESTIMATES = True
 UNITS = {
     "crop_agreement": "share",
@@ -50,6 +52,8 @@ UNITS = {
 }
 SMALLEST, LARGEST = 20, 4096
 """Test samples: the fewest, and the most, of which all pairs are held in memory."""
+MOST_VIEWS = 50
+"""Views of a sample at most; as many as LiDAR's authors take."""
 NORMAL = 1.96
 """Standard errors to either side of a 95 % interval."""
 LEFT_OUT = {
@@ -103,7 +107,8 @@ def evaluate(
     the directions of features, as the protocol k-NN does; the ranks go by features as they are.
 
     samples: the most test samples, drawn with `seed`; up to 4096. views: mild ones, V, of every sample: crops and flips
-    of pictures, shifts and loudness of sound, words left out of text. smallest_crop, flip: of pictures, as in finetune.
+    of pictures, shifts and loudness of sound, words left out of text. More of them, up to 50, where there are few
+    samples: V - 1 is at least 2 D / N, as lidar asks for. smallest_crop, flip: of pictures, as in finetune.
     neighbours: k, at most a quarter of the samples. clusters, draws: of cluster_stability; clusters are at most an
     eighth of the samples.
     Intervals are for other samples of the same number: by jackknife, for crop_agreement by the variance of means over
@@ -150,8 +155,10 @@ def _encoded(
     representation: Representation, rows: ndarray, layers: list[str], settings: Settings, seed: int
 ) -> dict[str, ndarray]:
     """Layer -> (V, N, D) float64."""
+    size = max(representation.features("test", layer).shape[1] for layer in layers)
+    count = max(settings.views, min(MOST_VIEWS, 1 + ceil(2 * size / len(rows))))
     crops = {"smallest_crop": settings.smallest_crop, "flip": settings.flip}
-    found = encoded(representation, rows, layers, count=settings.views, seed=seed, **crops)
+    found = encoded(representation, rows, layers, count=count, seed=seed, **crops)
     return {layer: _finite(layer, views.astype(np.float64)) for layer, views in found.items()}
 
 

@@ -102,7 +102,8 @@ def _against(data: DataSet, shown: Measure, top: Score, role: str) -> str:
     if control is None:
         return f"; there is no {role} control to compare with"
     value, low, high = difference(control, top)
-    distance = f"{shown.number(abs(value))} points {'above' if value >= 0 else 'below'}"
+    points = " points" if shown.share else ""
+    distance = f"{shown.number(abs(value))}{points} {'above' if value >= 0 else 'below'}"
     name = {"supervised": "the supervised ceiling", "untrained": "the untrained floor"}[role]
     within = ", within the interval" if low <= 0 <= high else ""
     found = f"{distance} {name} ({shown.number(control.value)}{within})"

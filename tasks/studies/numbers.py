@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ssl_models.protocols._common.drawing import PALETTE
 from tasks.settings.schema import ParameterError
 
 
@@ -60,6 +59,8 @@ def label(name: str) -> str:
 
 def colours(labels: Iterable[str]) -> dict[str, str]:
     """A colour for each label; those that differ in case, blanks and signs alone have the same."""
+    from ssl_models.protocols._common.drawing import PALETTE  # and numpy with it, which the command line waits for
+
     keys = {name: re.sub(r"[\W_]+", " ", name).strip().casefold() or name for name in labels}
     order = list(dict.fromkeys(keys.values()))
     return {name: PALETTE[order.index(key) % len(PALETTE)] for name, key in keys.items()}

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from tasks.settings.schema import Field, ParameterError, check_block, unknown
 from tasks.settings.values import shown
 from tasks.studies import measures
-from tasks.studies.association import associate
 from tasks.sweeps import results
 from tasks.sweeps.results import Record
 from tasks.sweeps.settings import Measure
@@ -108,6 +107,8 @@ def found(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) -> d
     place: of the axis; places: of each of the two, "" where a measure has none. left_out: encoders without a number of
     one of them. Raises ParameterError where fewer than FEWEST have both.
     """
+    from tasks.studies.association import associate  # and numpy with it
+
     terms = [rule[side] for side in ("correlation", "with")]
     sides = [values(study, term, records) for term in terms]
     runs = [run for run in sides[0] if run not in rule.get("without", ())]

@@ -135,10 +135,11 @@ def test_where_a_stage_fails_the_report_is_made_of_what_there_is(make, capsys):
     ending = command.run(project, Asked(jobs=2))
     assert ending is not None
     assert ending.code == 1
-    assert ending.outcome.skipped == {"report": "transfer@rotation-knn"}
+    assert ending.outcome.skipped == {"atlas": "transfer@rotation-knn", "report": "transfer@rotation-knn"}
     own = imprint.read(project)
     assert own is not None
-    assert own.gaps == (Gap("failed", "failed (exit code 1)", ("transfer@rotation-knn",)),)
+    failed = Gap("failed", "failed (exit code 1)", ("transfer@rotation-knn",))
+    assert own.gaps == (failed, Gap("skipped", "because transfer@rotation-knn failed", ("atlas",)))
     out = capsys.readouterr().out
     assert "There is no score of what there is." in out
     assert f"Report of what there is: {project.root}/results/report.html" in out

@@ -180,9 +180,9 @@ def test_the_report_reads_what_protocols_state_and_not_how_they_work(tree):
     worked = text.replace("top = 1", "top = 2")
     assert changed_by(tree, file, worked) == measured
     titled = worked.replace('"frozen"', '"cold"')
-    assert changed_by(tree, file, titled) == {"report"}
+    assert changed_by(tree, file, titled) == {"atlas", "report"}
     needing = titled.replace('("features",)', '("features", "encoder")')
-    assert changed_by(tree, file, needing) == measured | {"report"}
+    assert changed_by(tree, file, needing) == measured | {"atlas", "report"}
     assert measured & changed_by(tree, "tasks/artifacts/encoders.py") == {
         key for key in measured if "target" not in key
     }
@@ -245,7 +245,7 @@ def test_only_what_is_wanted_is_hashed(tree):
 
 def test_a_block_that_cannot_be_is_passed_over(tree):
     broken = {"pretrain": {"first": 3}, "clusterfit": None, "transfer": ["knn"], "targets": "cells"}
-    assert set(flat(code_hash.fingerprints(tree, broken))) == {"prepare", "report"}
+    assert set(flat(code_hash.fingerprints(tree, broken))) == {"prepare", "atlas", "report"}
 
 
 def test_the_projects_own_trainings_write_encoders_and_its_extractions_read_them():

@@ -46,7 +46,7 @@ def test_the_protocol_that_leads_decides_and_without_scores_nobody_is_ranked():
 def estimated(name: str, value: float, labelled: float | None = None) -> Run:
     """A run with a score of `label_free`, and perhaps one of k-NN."""
     found = run(name, **({} if labelled is None else {"knn": labelled}))
-    score = Score("pooled", "crop_agreement", value, value - 0.1, value + 0.1)
+    score = Score("pooled", "lidar", value, value - 0.1, value + 0.1)
     return Run(name, None, "rotation", protocols={"label_free": {"scores": [score]}, **found.protocols})
 
 
@@ -61,7 +61,7 @@ def test_scores_without_labels_rank_only_where_no_other_protocol_does():
 
 def test_a_target_of_that_protocol_ranks_last_too():
     def target(value):
-        return Score("pooled", "crop_agreement", value, value - 0.1, value + 0.1)
+        return Score("pooled", "lidar", value, value - 0.1, value + 0.1)
 
     runs = [Run(name, None, "rotation") for name in ("a", "b")]
     for one, value in zip(runs, (0.9, 0.1), strict=True):

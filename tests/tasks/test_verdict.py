@@ -63,18 +63,18 @@ def estimated(**prepare: object) -> DataSet:
             "rotation",
             protocols={
                 "knn": {"not_applicable": "knn: there are 3 samples"},
-                "label_free": {"scores": [Score("pooled", "crop_agreement", value, value - 0.1, value + 0.1)]},
+                "label_free": {"scores": [Score("pooled", "lidar", value, value - 1, value + 1)]},
             },
         )
-        for name, value in (("a", 0.8), ("b", 0.2))
+        for name, value in (("a", 8.0), ("b", 2.0))
     ]
     return DataSet("photos", runs, dict(prepare))
 
 
 def test_why_scores_without_labels_rank_is_said_as_it_is() -> None:
     first, rule, *_ = verdict.verdict(estimated(labelled=False))
-    assert first.startswith("On photos, a ranks first: 80.0")
-    assert rule.startswith("There are no labels, so the rule is: the higher the label-free crop agreement")
+    assert first.startswith("On photos, a ranks first: 8.000")
+    assert rule.startswith("There are no labels, so the rule is: the higher the label-free lidar")
     assert verdict.verdict(estimated(labelled=True))[1].startswith("No representation has a score of k-NN, so the rule")
     data = estimated()
     for run in data.runs:

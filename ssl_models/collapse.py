@@ -1,6 +1,7 @@
 """When a representation has collapsed: all samples have nearly the same vector, and differ in few ways.
 
-Without torch, as reports read it too.
+The measures, in ssl_models/dimensions.py, and the limits are the same for trainings and for the protocol `label_free`,
+which sees a representation once. Without torch, as reports read it too.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ SPREAD, WAYS, FEWEST = 0.05, 0.05, 3.0
 """Below this deviation, and below this share of the largest rank, but at least FEWEST, vectors are as good as equal."""
 
 RULE = (
-    f"A representation has collapsed where two measurements in a row find a deviation below {SPREAD} and a RankMe "
-    f"below {100 * WAYS:g} % of the largest possible (at least {FEWEST:g}), and the second deviation is "
-    "not above the first"
+    f"A representation has collapsed where its deviation is below {SPREAD} and its RankMe below {100 * WAYS:g} % of "
+    f"the largest possible (at least {FEWEST:g}), as in the protocol label-free. While it trains, two measurements in "
+    "a row must find this, and the second deviation not above the first, since vectors may lie close together in the "
+    "beginning"
 )
 """Chen & He 2021 (arXiv:2011.10566, section 4.1) take a deviation near 0 for collapse, and Garrido et al. 2023
 (arXiv:2210.02885) a low RankMe for that of dimensions. Both are asked, since either alone is found in sound networks:
@@ -48,9 +50,9 @@ def collapsed(rows: Sequence[Mapping[str, float]], rank: int) -> int | None:
     return found[0] if last is not None and found and close(last, rank) else None
 
 
-def sentence(epoch: int, values: Mapping[str, float], rank: int) -> str:
-    """What is said of a collapse."""
+def described(values: Mapping[str, float], rank: int) -> str:
+    """What is said of a collapse, as the end of a sentence."""
     return (
-        f"epoch {epoch}: the representation has collapsed: deviation {values[DEVIATION]:.2g}, "
-        f"RankMe {values[RANKME]:.1f} of {rank}"
+        "the representation has collapsed, all samples have nearly the same vector: "
+        f"deviation {values[DEVIATION]:.2g}, RankMe {values[RANKME]:.1f} of {rank}"
     )

@@ -5,10 +5,12 @@ that is computed here changes the training: no random number is drawn, statistic
 the encoder's functions are those that are neither compiled nor divided among processes. What is measured depends on the
 weights alone, so that a resumed training tells the same.
 
-Cost: a step takes about three forward passes (Kaplan et al. 2020, arXiv:2001.08361, section 2.1: the backward pass
-costs twice the forward one), and the piece one. So the numbers that the encoder is given of the piece are at most one
-part in 16 of those that it is trained on meanwhile, which is 2 % of the computing; smaller sets are measured after
-every n-th epoch. Legend: M samples of the piece, D numbers of a vector, K classes.
+Cost: at most BUDGET of the training's own operations. A step takes about three forward passes (Kaplan et al. 2020,
+arXiv:2001.08361, section 2.1: the backward pass costs twice the forward one), a measurement one of the piece, and the
+operations of RankMe and of the probe; the first takes as much again, for preparing what the later ones find prepared.
+So small sets are measured after every n-th epoch, always after the last, and a training for which a single measurement
+is too much not at all. All of this is counted, by no clock, so that it is the same on any machine.
+Legend: M samples of the piece, D numbers of a vector, K classes.
 """
 
 from __future__ import annotations
@@ -22,15 +24,22 @@ import torch
 from numpy import ndarray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from ssl_models.chunks import as_written
 from ssl_models.collapse import DEVIATION, PROBE, RANKME
+from ssl_models.dimensions import deviation, rankme
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.feeding import batches, slices
 from ssl_models.hardware import autocast
 from ssl_models.modalities.inputs import inputs
 from ssl_models.rows import Samples, chosen
 
+BUDGET = 0.03
+"""Of the operations of a training, the share that measuring may take."""
+TOO_SHORT = f"measuring would take over {100 * BUDGET:g} % of so short a training"
+PASSES = 3
+"""Forward passes that a step takes as long as."""
 SHARE = 16
 """The samples of an epoch for each sample of the piece."""
 FEWEST, MOST = 256, 1024
@@ -51,6 +60,7 @@ class Monitor:
         numbers = drawn(count, seed)
         self.samples = {part: chosen(stored, numbers) for part, stored in samples.items()}
         self.labels = None if labels is None else torch.from_numpy(np.asarray(labels)[numbers])
+        self._operations: float | None = None
 
     def rank(self, encoder: Encoder) -> int:
         """The largest that RankMe can be: that of the smaller side of the vectors (M, D)."""
@@ -58,8 +68,17 @@ class Monitor:
 
     def due(self, encoder: Encoder, epoch: int, epochs: int, trained_on: float) -> bool:
         """Whether to measure after this epoch, the first being 1. trained_on: numbers in an epoch's views."""
-        given = sum(math.prod(self.samples[part].shape) for part in encoder.reads(self.samples))
-        return epoch == epochs or epoch % max(1, math.ceil(SHARE * given / trained_on)) == 0
+        affordable = int(BUDGET * PASSES * epochs * trained_on / self.cost(encoder)) - 1  # the first counts twice
+        return affordable > 0 and (epochs - epoch) % math.ceil(epochs / affordable) == 0
+
+    def cost(self, encoder: Encoder) -> float:
+        """What a measurement takes, as numbers that the encoder is given in forward passes."""
+        read = [self.samples[part] for part in encoder.reads(self.samples)]
+        if self._operations is None:
+            self._operations = operations(encoder, [part[:1] for part in read])
+        size = len(read[0])
+        beside = operations_beside(size, encoder.dim, self.labels is not None)
+        return sum(math.prod(part.shape) for part in read) * (1 + beside / (size * self._operations))
 
     def measure(self, encoder: Encoder, device: torch.device, precision: str, rows: int) -> dict[str, float]:
         """What MEASURED names, without the probe where there are no labels; {} for vectors that are not finite.
@@ -71,7 +90,8 @@ class Monitor:
             return {}
         labels = None if self.labels is None else self.labels.to(device)
         probed = {} if labels is None else {PROBE: probe(vectors, labels)}
-        return probed | {RANKME: rankme(vectors), DEVIATION: deviation(vectors)}
+        plain = vectors.cpu().numpy()
+        return probed | {RANKME: rankme(plain), DEVIATION: deviation(plain)}
 
     @torch.no_grad()
     def _vectors(self, encoder: Encoder, device: torch.device, precision: str, rows: int) -> Tensor:
@@ -106,26 +126,28 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-def rankme(vectors: Tensor) -> float:
-    """The effective rank of vectors (M, D), from 1 to min(M, D): exp of the entropy of their singular values.
+@torch.no_grad()
+def operations(encoder: Encoder, sample: list[ndarray]) -> float:
+    """Those of the encoder's forward pass of one sample: of its convolutions and matrix products, as torch counts them.
 
-    Garrido et al. 2023 (arXiv:2210.02885), equations 1 and 2: the singular values, divided by their sum, are taken for
-    probabilities. Vectors that are not centred are not centred here either: equal ones have the rank 1, as have zeros.
+    At least two for each weight, as in Kaplan et al.: of a table of words nothing is multiplied. sample: (1, ...) each.
     """
-    gram = vectors @ vectors.T if len(vectors) < vectors.shape[1] else vectors.T @ vectors
-    singular = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
-    share = singular / singular.sum().clamp(min=torch.finfo(singular.dtype).tiny)
-    return float(torch.special.entr(share).sum().exp())
+    device = next(encoder.parameters()).device
+    rows = [inputs(torch.from_numpy(np.array(part)).to(device)) for part in sample]
+    with as_written(encoder), evaluating(encoder), FlopCounterMode(display=False) as counter:
+        encoder(*rows)
+    return float(max(counter.get_total_flops(), 2 * sum(weight.numel() for weight in encoder.parameters())))
 
 
-def deviation(vectors: Tensor) -> float:
-    """How far the directions of vectors (M, D) are apart: 0 where all are equal, about 1 where they are spread evenly.
+def operations_beside(size: int, dim: int, probed: bool) -> float:
+    """Those of RankMe and of the probe on vectors (size, dim), each counted twice, as they have 64 bits.
 
-    The standard deviation of each of the D numbers over samples, of vectors of length 1, on average, times sqrt(D):
-    the measure of collapse of Chen & He 2021 (arXiv:2011.10566, section 4.1, figure 2), which they do not multiply.
+    Products of matrices, eigenvalues of n x n numbers with 9 n^3 (Golub & Van Loan, Matrix Computations, section 8.3),
+    and two systems of n equations with 2/3 n^3.
     """
-    spread = functional.normalize(vectors, dim=1).std(0, unbiased=False).mean()
-    return float(spread) * math.sqrt(vectors.shape[1])
+    short, half = min(size, dim), size / 2
+    ranks = 2 * size * dim * short + 9 * short**3
+    return 2 * (ranks + (2 * (4 * half**2 * dim + 2 / 3 * half**3) if probed else 0))
 
 
 def probe(vectors: Tensor, labels: Tensor) -> float:

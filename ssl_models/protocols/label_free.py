@@ -18,11 +18,12 @@ import numpy as np
 from numpy import ndarray
 
 from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.dimensions import rankme
 from ssl_models.errors import DoesNotApply, NeedsSamples
 from ssl_models.protocols._common.checks import checked_layers
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._label_free import geometry, spectra
-from ssl_models.protocols._label_free.collapse import collapse
+from ssl_models.protocols._label_free.filling import told_of
 from ssl_models.protocols._label_free.jackknife import score
 from ssl_models.protocols._label_free.stability import cluster_stability
 from ssl_models.protocols._label_free.views import encoded
@@ -39,6 +40,7 @@ READING = (
     "same clusters, 1 at best."
 )
 HEADLINE = "lidar"
+ESTIMATES = True
 UNITS = {
     "crop_agreement": "share",
     "rankme": "number",
@@ -130,7 +132,7 @@ def evaluate(
         features = _finite(layer, np.asarray(stored[layer][rows], np.float64))
         found = [*_of_views(layer, seen, settings, seed), *_of_samples(layer, features, settings, seed)]
         scores += [each for each in found if isfinite(each.value) and isfinite(each.low)]
-        told = [collapse(features), *(LEFT_OUT[each.metric] for each in found if not isfinite(each.low))]
+        told = [told_of(features), *(LEFT_OUT[each.metric] for each in found if not isfinite(each.low))]
         notes += [f"At the layer '{layer}', {note}." for note in told if note]
     return Findings(scores, notes=tuple(notes))
 
@@ -196,7 +198,7 @@ def _of_samples(layer: str, features: ndarray, settings: Settings, seed: int) ->
     def exponent(rows: ndarray) -> float:
         return spectra.exponent(spectra.spectrum(features[rows]))
 
-    yield score(layer, "rankme", lambda rows: spectra.rankme(features[rows]), samples, seed=seed, within=(1, inf))
+    yield score(layer, "rankme", lambda rows: rankme(features[rows]), samples, seed=seed, within=(1, inf))
     yield score(layer, "alpha_req", exponent, samples, seed=seed)
     yield score(layer, "uniformity", uniformity, samples, seed=seed, within=(-8, 0))
     clusters = min(settings.clusters, samples // 8)

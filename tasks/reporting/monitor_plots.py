@@ -21,6 +21,15 @@ def both(runs: list[Run], hue: dict[str, str], name: str) -> list[str]:
     return [monitored(some, hue, f"{name}-monitored-{place}") for place, some in enumerate(apart)]
 
 
+def unmonitored(runs: list[Run]) -> str:
+    """Which trainings were not measured though it was asked for, and why; empty where there are none."""
+    reasons: dict[str, list[str]] = {}
+    for run in runs:
+        if why := run.training.get("unmonitored"):
+            reasons.setdefault(str(why), []).append(run.name)
+    return " ".join(f"Not measured while they trained, as {why}: {', '.join(of)}." for why, of in reasons.items())
+
+
 def monitored(runs: list[Run], hue: dict[str, str], name: str) -> str:
     """Each measure against the epoch; runs of one method have its hue, and dashes tell them apart."""
     runs = [run for run in runs if any(series(run, term)[0] for term in PANELS)]

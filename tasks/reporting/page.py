@@ -112,6 +112,7 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
         "training": plots.training([r for r in data.runs if not r.source], hue, f"{name}-pretrain"),
         "refits": plots.training([r for r in data.runs if r.source], hue, f"{name}-refit"),
         "monitored": monitor_plots.both(data.runs, hue, name),
+        "unmonitored": monitor_plots.unmonitored(data.runs),
         "rule": RULE,
         "samples": _picture(place.metrics / "pictures" / "samples.png", allowance),
         "sounds": _sounds(place.metrics / "pictures", data.samples.get("sounds") or {}),

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ssl_models.collapse import collapses, sentence
+from ssl_models.collapse import collapses, described
 from tasks.process import kill_points
 from tasks.process.files import UnreadableFile, whole_file
 from tasks.stage import torchrun
@@ -77,11 +77,11 @@ class Recorder:
     def _tell_of_collapse(self, values: dict[str, float]) -> None:
         """Says once that the representation has collapsed, after the epoch at which this is found."""
         rows = self.journal.rows()
-        found = collapses(rows, self.rank)
-        self.collapsed = bool(found)
-        if found == [len(rows)]:
+        epochs = collapses(rows, self.rank)
+        self.collapsed = bool(epochs)
+        if epochs == [len(rows)]:
             start = "\r" if sys.stdout.isatty() else ""
-            print(f"{start}{sentence(len(rows), values, self.rank)}", flush=True)
+            print(f"{start}epoch {len(rows)}: {described(values, self.rank)}", flush=True)
 
     def save(self, step: int, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         kill_points.point("before-checkpoint")

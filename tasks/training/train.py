@@ -18,7 +18,7 @@ from ssl_models.collapse import collapsed
 from ssl_models.data import DataSpec
 from ssl_models.hardware import pick_device
 from ssl_models.method import Method
-from ssl_models.monitor import Monitor
+from ssl_models.monitor import TOO_SHORT, Monitor
 from ssl_models.parallel import processes
 from ssl_models.rows import Samples
 from ssl_models.trainer import Settings, Training, derive_seed
@@ -146,6 +146,10 @@ def _train_here(
         return {}, {}
     fallen = collapsed(journal.rows(), rank)
     summary = _summary(training, settings, journal) | ({} if fallen is None else {"collapsed": fallen})
+    epochs, seen = settings.epochs, training.numbers_seen
+    if training.monitor is not None and not training.monitor.due(method.encoder, epochs, epochs, seen / epochs):
+        summary["unmonitored"] = TOO_SHORT
+        print(f"not looked at while it trained: {TOO_SHORT}", flush=True)
     return summary, _costs(training, settings, journal)
 
 

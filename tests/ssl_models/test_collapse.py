@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ssl_models.collapse import close, collapsed, collapses, sentence
+from ssl_models.collapse import close, collapsed, collapses, described
 from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder, encoder_class
 from ssl_models.method import Method, method_class
@@ -54,8 +54,9 @@ def test_it_is_recorded_if_it_lasts():
 
 
 def test_it_is_said_in_a_sentence():
-    said = sentence(3, row(0.0123, 1.23), 128)
-    assert said == "epoch 3: the representation has collapsed: deviation 0.012, RankMe 1.2 of 128"
+    said = described(row(0.0123, 1.23), 128)
+    assert said.startswith("the representation has collapsed, all samples have nearly the same vector: ")
+    assert said.endswith("deviation 0.012, RankMe 1.2 of 128")
 
 
 class Attracting(Method):

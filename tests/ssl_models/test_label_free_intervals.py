@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from ssl_models import dimensions
 from ssl_models.protocols._label_free import geometry, spectra
 from ssl_models.protocols._label_free.jackknife import score
 from tests.ssl_models.clouds import kernel, normal
@@ -41,7 +42,7 @@ def crops(seed: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("draw", "statistic"),
     [
-        (spread, spectra.rankme),
+        (spread, dimensions.rankme),
         (spread, lambda values: geometry.uniformity(kernel(geometry.directions(values)))),
         (crops, lambda values: spectra.lidar(np.stack([values[:, :4], values[:, 4:]]))),
     ],

@@ -6,9 +6,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from ssl_models import dimensions
+from ssl_models.collapse import close
+from ssl_models.monitor import Monitor
 from ssl_models.protocols._label_free import spectra
-from ssl_models.protocols._label_free.collapse import collapse
+from ssl_models.protocols._label_free.filling import told_of
 from tests.ssl_models.clouds import normal, rotation
 
 
@@ -23,11 +28,11 @@ def powers(samples: int, size: int, alpha: float) -> np.ndarray:
 
 
 def test_ranks_by_hand() -> None:
-    assert spectra.entropy_rank(np.full(7, 0.2)) == pytest.approx(7)
-    assert spectra.entropy_rank(np.array([3.0, 0, 0])) == 1
-    assert spectra.entropy_rank(np.zeros(3)) == 1
-    assert spectra.entropy_rank(np.array([0.5, 0.25, 0.25])) == pytest.approx(math.exp(1.5 * math.log(2)))
-    assert spectra.entropy_rank(np.array([1.0, 1.0, -0.5])) == pytest.approx(2)
+    assert dimensions.entropy_rank(np.full(7, 0.2)) == pytest.approx(7)
+    assert dimensions.entropy_rank(np.array([3.0, 0, 0])) == 1
+    assert dimensions.entropy_rank(np.zeros(3)) == 1
+    assert dimensions.entropy_rank(np.array([0.5, 0.25, 0.25])) == pytest.approx(math.exp(1.5 * math.log(2)))
+    assert dimensions.entropy_rank(np.array([1.0, 1.0, -0.5])) == pytest.approx(2)
 
 
 @pytest.mark.parametrize(("samples", "size"), [(60, 12), (12, 60)])
@@ -35,14 +40,14 @@ def test_rankme_is_the_paper_s(samples: int, size: int) -> None:
     features = normal(samples, size) + 1
     lengths = np.linalg.svd(features, compute_uv=False)
     shares = lengths / np.abs(lengths).sum() + 1e-7
-    assert spectra.rankme(features) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-4)
+    assert dimensions.rankme(features) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-4)
 
 
 def test_rankme_of_orthonormal_features_is_their_number_and_of_one_direction_1() -> None:
-    assert spectra.rankme(np.linalg.qr(normal(50, 9))[0]) == pytest.approx(9)
-    assert spectra.rankme(np.outer(normal(50), normal(9))) == pytest.approx(1, abs=1e-6)
-    assert spectra.rankme(np.ones((50, 9))) == pytest.approx(1, abs=1e-6)
-    assert spectra.rankme(np.zeros((50, 9))) == 1
+    assert dimensions.rankme(np.linalg.qr(normal(50, 9))[0]) == pytest.approx(9)
+    assert dimensions.rankme(np.outer(normal(50), normal(9))) == pytest.approx(1, abs=1e-6)
+    assert dimensions.rankme(np.ones((50, 9))) == pytest.approx(1, abs=1e-6)
+    assert dimensions.rankme(np.zeros((50, 9))) == 1
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.5])
@@ -92,7 +97,7 @@ def test_lidar_is_the_paper_s_but_for_what_is_left_of_the_views_in_their_mean() 
     within += 1e-4 * np.trace(within + between) / size * np.eye(size)
     values, axes = np.linalg.eigh(within)
     root = axes / np.sqrt(values) @ axes.T  # W^-1/2
-    expected = spectra.entropy_rank(np.linalg.eigvalsh(root @ between @ root))
+    expected = dimensions.entropy_rank(np.linalg.eigvalsh(root @ between @ root))
     assert spectra.lidar(views) == pytest.approx(expected)
 
 
@@ -101,7 +106,7 @@ def test_lidar_counts_the_directions_that_views_keep() -> None:
     draws = np.random.default_rng(0)
     sample = np.concatenate([10 * draws.normal(size=(2000, 5)), np.zeros((2000, 15))], 1)
     assert spectra.lidar(sample + draws.normal(size=(4, 2000, 20))) == pytest.approx(5, abs=0.1)
-    assert spectra.rankme(sample + draws.normal(size=(2000, 20))) > 10  # which counts what the views change
+    assert dimensions.rankme(sample + draws.normal(size=(2000, 20))) > 10  # which counts what the views change
 
 
 def test_lidar_at_its_limits() -> None:
@@ -116,7 +121,7 @@ def test_lidar_at_its_limits() -> None:
 def test_ranks_do_not_depend_on_scale_nor_on_axes(scale: float) -> None:
     features, views = normal(90, 30) @ np.diag(np.arange(1, 31)), normal(4, 90, 30) + 2 * normal(90, 30, seed=3)
     turned = rotation(30) * scale
-    for measure, given in ((spectra.rankme, features), (alpha, features), (spectra.lidar, views)):
+    for measure, given in ((dimensions.rankme, features), (alpha, features), (spectra.lidar, views)):
         assert measure(given @ turned) == pytest.approx(measure(given), rel=1e-6)
 
 
@@ -124,22 +129,43 @@ def alpha(features: np.ndarray) -> float:
     return spectra.exponent(spectra.spectrum(features))
 
 
-# ---- collapse
+# ---- collapse and few dimensions
 
 
-def test_collapses_are_told_apart() -> None:
+def test_what_is_told_of_features() -> None:
     healthy = normal(300, 64)
-    assert collapse(healthy) is None
-    assert collapse(healthy + 20) is None  # the same, far from zero
+    assert told_of(healthy) is None
+    assert told_of(healthy + 10) is None  # the same, far from zero
     for point in (np.zeros((300, 64)), np.ones((300, 64)), 1 + 0.001 * healthy):
-        assert (collapse(point) or "").startswith("the representation has collapsed to a point")
+        assert (told_of(point) or "").startswith("the representation has collapsed, all samples have nearly the same")
     line = np.outer(normal(300), normal(64, seed=1)) + 0.001 * healthy
-    assert (collapse(line) or "").startswith("the representation has collapsed to a line")
+    assert (told_of(line) or "").startswith("the features differ in one direction only")
     few = normal(300, 3) @ normal(3, 64, seed=1) + 0.001 * healthy
-    assert "fill about 2." in (collapse(few) or "") or "fill about 3." in (collapse(few) or "")
-    assert collapse(normal(300, 3) @ normal(3, 30, seed=1)) is None  # 5 % of 30 are less than three
+    assert "dimensions: about 2." in (told_of(few) or "") or "dimensions: about 3." in (told_of(few) or "")
+    assert told_of(normal(300, 3) @ normal(3, 30, seed=1)) is None  # 5 % of 30 are less than three
 
 
-def test_scale_and_axes_do_not_change_what_a_collapse_is() -> None:
+@pytest.mark.parametrize("noise", [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 1.0])
+def test_a_training_and_the_protocol_call_the_same_features_collapsed(noise: float) -> None:
+    """Vectors of ones with noise: a deviation of about the noise, whoever measures it."""
+    features = 1 + noise * normal(300, 128)
+
+    class Given(nn.Module):
+        dim = 128
+
+        def reads(self, _: object) -> tuple[str, ...]:
+            return ("vectors",)
+
+        def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+            return vectors
+
+    watched = Monitor({"vectors": features.repeat(2, 0).astype(np.float32)}, None, seed=0)
+    measured = watched.measure(Given(), torch.device("cpu"), "float32", 256)  # type: ignore[arg-type]
+    in_training = close(measured, watched.rank(Given()))  # type: ignore[arg-type]
+    assert in_training is (noise <= 0.02)
+    assert ("collapsed" in (told_of(features) or "")) is in_training
+
+
+def test_scale_and_axes_do_not_change_what_is_told() -> None:
     few = normal(300, 3) @ normal(3, 64, seed=1) + 0.001 * normal(300, 64)
-    assert collapse(few @ rotation(64) * 1e-3) == collapse(few)
+    assert told_of(few @ rotation(64) * 1e-3) == told_of(few)

@@ -13,9 +13,11 @@ from tests.ssl_models.test_trainer import Keeper
 
 
 def left(watched):
-    """The epochs that an observer is told of, and the weights."""
-    keeper = Keeper()
-    state = trained("simclr", monitor() if watched else None, keeper, chunk=4)
+    """The epochs that an observer is told of, and the weights; measured after the last epoch, whatever it takes."""
+    keeper, own = Keeper(), monitor() if watched else None
+    if own:
+        own.due = lambda _encoder, epoch, epochs, _trained_on: epoch == epochs
+    state = trained("simclr", own, keeper, chunk=4)
     return keeper.epochs, state
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from PIL import Image
+
 from ssl_models.protocols._common.score import Score
 from tasks.reporting import advice
 from tasks.reporting.runs import PRETRAINED, Run
 from tasks.reporting.tables import DataSet
+from tasks.settings import readers
+from tasks.settings.edit import select_data
+from tasks.settings.params import check_parameters, read
+from tests.tasks.conftest import ROOT
 
 
 def scored(name, value=0.5, half=0.02, **fields):
@@ -47,7 +53,9 @@ def test_a_cost_that_is_not_known_is_said_to_be_so():
 
 def test_seeds_are_advised_where_a_rival_is_close_and_only_there():
     winner, close, far = scored("a"), scored("b", 0.49), scored("c", 0.3)
-    assert "since b cannot" in steps(DataSet("photos", [winner, close, far]), winner, "seeds")[0]
+    (said,) = steps(DataSet("photos", [winner, close, far]), winner, "seeds")
+    assert "since b cannot" in said
+    assert "`targets: [a-knn, b-knn]`" in said
     assert not steps(DataSet("photos", [winner, far]), winner, "seeds")
 
 
@@ -109,5 +117,39 @@ def test_labels_are_advised_where_pictures_have_none_and_no_more_than_four_steps
     data = DataSet("photos", [winner, scored("b")], prepared)
     found = advice.next_steps(data, winner)
     assert len(found) == advice.MOST
-    assert any("--labels labels.csv" in sentence for sentence in found)
+    assert any(sentence.startswith("Labels for") for sentence in found)
     assert not steps(DataSet("photos", [winner], prepared | {"labelled": True}), winner, "Labels")
+    winner.protocols["labelled"] = {}
+    assert not steps(DataSet("photos", [winner], prepared), winner, "Labels")
+
+
+def test_the_labels_that_are_advised_are_a_target_and_change_nothing_that_was_trained(tmp_path, monkeypatch):
+    photos = tmp_path / "my photos, 2024"
+    for index in range(60):
+        path = photos / str(index % 3) / "deep" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (index, 0, 0)).save(path)
+    rows = "".join(f"{index % 3}/deep/{index}.png,{'ab'[index % 2]}\n" for index in range(40))
+    (tmp_path / "labels.csv").write_text(f"file,label\n{rows}")
+    for name in ("ssl_models", "dvc.yaml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    select_data(tmp_path, str(photos))
+    before = read(tmp_path)
+    prepared = {"shapes": {"images": [3, 40, 40]}, "labelled": False}
+    data = DataSet("photos", [scored("a")], prepared, block=dict(before["data"]))
+    (said,) = steps(data, data.runs[0], "Labels")
+    of_data, of_target = (part for part in said.split("`") if part.startswith("labelled: "))
+    text = (tmp_path / "params.yaml").read_text()
+    text = text.replace("\ndatasets:\n", f"\ndatasets:\n  {of_data}\n", 1)
+    text = text.replace("\n    targets:  #", f"\n    targets:\n      {of_target}\n      #", 1)
+    (tmp_path / "params.yaml").write_text(text)
+    after = read(tmp_path)
+    check_parameters(after, tmp_path)
+    target = after["targets"].pop("labelled")
+    assert readers.told(tmp_path, target["data"], 0).endswith(
+        "40 pictures, 20 left out: 20 with no label in labels.csv"
+    )
+    unchanged = ("data", "pretrain", "clusterfit", "training", "encoder", "targets")
+    assert [after[name] for name in unchanged] == [before[name] for name in unchanged]

@@ -278,6 +278,17 @@ def test_fewer_than_twenty_samples_have_no_map_and_the_report_goes_on(tmp_path):
                 _refuse_unfit(project, reader)
 
 
+def test_a_folder_of_plots_stays_empty_where_there_is_nothing_to_plot(tmp_path):
+    """`dvc plots show` takes every file in it for a table."""
+    project = make(tmp_path)
+    made = drawn("pretrain@mine", "pretrain")
+    outputs = ("runs/mine/mine/encoder", "runs/mine/mine/curves", "metrics/mine/mine/training.csv")
+    _mark(project, type(made)(**{**vars(made), "outputs": outputs}), "no labels")
+    assert [path.name for path in (project.root / outputs[0]).iterdir()] == ["NOT_APPLICABLE"]
+    assert list((project.root / outputs[1]).iterdir()) == []
+    assert (project.root / outputs[2]).read_text() == ""
+
+
 def test_maps_of_runs_that_are_no_longer_asked_for_are_gone(tmp_path):
     project = make(tmp_path, runs=["random", "rotation"])
     run(project)

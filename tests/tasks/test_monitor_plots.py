@@ -49,6 +49,12 @@ def test_what_no_run_has_gets_no_panel_and_runs_without_anything_no_figure():
     assert monitor_plots.both([run("simclr", "simclr", [{}])], {"simclr": "#000000"}, "world") == ["", ""]
 
 
+def test_trainings_too_short_to_be_measured_are_named_with_the_reason():
+    short = [run(name, "simclr", [], unmonitored="it is short") for name in ("a", "b")]
+    assert monitor_plots.unmonitored([*short, RUNS[0]]) == "Not measured while they trained, as it is short: a, b."
+    assert monitor_plots.unmonitored(RUNS) == ""
+
+
 def test_the_verdict_names_the_runs_that_have_collapsed():
     fallen = [run("simclr", "simclr", [], collapsed=3), run("moco", "moco", [], collapsed=5), RUNS[0]]
     assert verdict(DataSet("world", fallen))[-1] == "Collapsed while training: simclr (epoch 3), moco (epoch 5)."
@@ -68,5 +74,6 @@ def test_the_page_says_what_is_measured_and_on_what(tmp_path, probed):
         path.with_suffix(".csv").write_text("\n".join([f"epoch,step,loss,rankme,deviation{probe}", *lines]))
     text = text_of(written(tmp_path, content)[0])
     assert "on a fixed piece of the training samples" in text
-    assert "two measurements in a row find a deviation below 0.05 and a RankMe below 5 %" in text
+    assert "where its deviation is below 0.05 and its RankMe below 5 % of the largest possible" in text
+    assert "two measurements in a row must find this" in text
     assert ("supervised on these labels" in text) is probed

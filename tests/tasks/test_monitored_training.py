@@ -87,18 +87,20 @@ def test_the_curve_the_record_and_the_costs_tell_what_was_measured(root, monkeyp
     assert "rankme" not in alone.summary
 
 
-def test_another_run_of_the_same_leaves_the_same_bytes(root):
+def test_another_run_of_the_same_leaves_the_same_bytes(root, monkeypatch):
     def left(context):
         places = context.places
         paths = [places.metric("rotation", f"training.{kind}") for kind in ("csv", "json")]
         return [path.read_bytes() for path in (*paths, *sorted(places.curves("rotation").iterdir()))]
 
+    monkeypatch.setattr(Monitor, "due", lambda *_: True)
     first = left(pretrained(root)[0])
     assert len(first) == 5
     assert left(pretrained(root, work="again")[0]) == first
 
 
-def test_without_labels_there_is_no_curve_of_the_probe_and_without_training_none_at_all(root):
+def test_without_labels_there_is_no_curve_of_the_probe_and_without_training_none_at_all(root, monkeypatch):
+    monkeypatch.setattr(Monitor, "due", lambda *_: True)
     (Places(root, "noise").dataset / "train.labels.npy").unlink()
     context, _, _ = pretrained(root)
     folder = context.places.curves("rotation")
@@ -119,6 +121,17 @@ def test_epochs_that_were_not_measured_are_empty_in_the_curve_and_absent_from_th
     assert (tmp_path / "measured/rankme.csv").read_text().split() == ["epoch,rankme", "2,3.5"]
 
 
+def test_a_training_too_short_to_be_measured_says_so_in_the_log_and_in_its_record(root, capsys):
+    context, _, _ = pretrained(root)
+    why = files.read_json(context.places.metric("rotation", "training.json"))["unmonitored"]
+    assert why == "measuring would take over 3 % of so short a training"
+    assert f"not looked at while it trained: {why}" in capsys.readouterr().out
+    assert list(context.places.curves("rotation").iterdir()) == []
+    off, result, _ = pretrained(root, work="off", monitor=False)
+    assert "unmonitored" not in result.summary
+    assert "unmonitored" not in files.read_json(off.places.metric("rotation", "training.json"))
+
+
 def recorded(folder, rows, capsys):
     """What is printed while these epochs end."""
     recorder = Recorder(SimpleNamespace(work=folder, record=Ignoring()), Journal(folder / "journal"), 1, rank=128)
@@ -130,7 +143,8 @@ def recorded(folder, rows, capsys):
 
 def test_a_collapse_is_told_while_it_happens_once_and_stands_in_the_line_of_progress(tmp_path, capsys):
     said = recorded(tmp_path, [(0.4, 30.0), (0.04, 4.0), (0.01, 1.24), (0.005, 1.1)], capsys)
-    assert said[0] == "epoch 3: the representation has collapsed: deviation 0.01, RankMe 1.2 of 128"
+    assert said[0].startswith("epoch 3: the representation has collapsed, all samples have nearly the same vector: ")
+    assert said[0].endswith("deviation 0.01, RankMe 1.2 of 128")
     assert len(said) == 2
     assert said[1].endswith(" · collapsed")
     (said,) = recorded(tmp_path, [(0.004, 1.1)], capsys)  # resumed
@@ -149,4 +163,6 @@ def test_a_collapse_is_recorded(root, monkeypatch, capsys):
     context, result, _ = pretrained(root)
     assert files.read_json(context.places.metric("rotation", "training.json"))["collapsed"] == 2
     assert result.summary["collapsed"] == 2
-    assert "epoch 2: the representation has collapsed: deviation 0.01, RankMe 1.0 of 16" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "epoch 2: the representation has collapsed, " in said
+    assert "deviation 0.01, RankMe 1.0 of 16" in said

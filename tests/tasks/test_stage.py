@@ -137,6 +137,7 @@ def test_unlabelled_pictures_go_through_and_say_what_they_lack(project, fork, tm
     ]
     assert "no labels" in json.loads((project / "metrics/flat/rotation/knn.json").read_text())["not_applicable"]
     assert "label" in json.loads((project / "metrics/flat/supervised/training.json").read_text())["not_applicable"]
+    assert list((project / "runs/flat/supervised/curves").iterdir()) == []  # `dvc plots` draws every file in it
     assert json.loads((project / "metrics/flat/rotation_cf/cluster.json").read_text())["nmi"] is None
     assert "no labels" in (project / "results/report.html").read_text()
 

@@ -197,6 +197,6 @@ def test_what_a_protocol_notes_is_in_its_record(context: Context) -> None:
     assert not any("collapsed" in note for note in notes)
     numpy.save(context.places.features("random") / "test.pooled.npy", numpy.ones((48, 16), numpy.float16))
     transfer(context, "random", "label_free")
-    assert any("collapsed to a point" in note for note in files.read_json(place)["notes"])
+    assert any("has collapsed" in note for note in files.read_json(place)["notes"])
     transfer(context, "random", "knn")
     assert "notes" not in files.read_json(context.places.metric("random", "knn.json"))

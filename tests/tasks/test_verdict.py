@@ -39,9 +39,47 @@ def test_the_verdict_does_not_claim_what_the_interval_does_not_carry() -> None:
     assert "+1.0 points on average over 1 refit at the best layer, within the interval (−1.8 to +3.8)" in others[2]
 
 
-def test_the_verdict_says_when_the_winner_is_below_the_floor() -> None:
-    low = runs_with({"random": Score("", "top1", 0.5, 0.48, 0.52), "a": Score("", "top1", 0.4, 0.38, 0.42)})
-    assert "10.0 points below the untrained floor" in verdict.verdict(low)[0]
+def test_the_verdict_names_no_winner_where_none_passes_the_floor() -> None:
+    scores = {"random": Score("", "top1", 0.5, 0.48, 0.52), "a": Score("", "top1", 0.4, 0.38, 0.42)}
+    first, *others = verdict.verdict(runs_with(scores))
+    assert first == (
+        "On world, no representation passes the untrained floor (50.0): the only one, a, reaches 40.0\u00a0% "
+        "(38.0–42.0) k-NN top-1; there is no supervised control to compare with."
+    )
+    assert not any("pass the untrained floor" in sentence for sentence in others)
+    scores |= {"b": Score("", "top1", 0.51, 0.49, 0.53), "supervised": Score("", "top1", 0.9, 0.88, 0.92)}
+    assert verdict.verdict(runs_with(scores))[0] == (
+        "On world, no representation passes the untrained floor (50.0) beyond the interval: the best of them, b, "
+        "reaches 51.0\u00a0% (49.0–53.0) k-NN top-1, 39.0 points below the supervised ceiling (90.0)."
+    )
+
+
+def estimated(**prepare: object) -> DataSet:
+    """Two runs that have a score without labels alone; k-NN was asked for too."""
+    runs = [
+        Run(
+            name,
+            None,
+            "rotation",
+            protocols={
+                "knn": {"not_applicable": "knn: there are 3 samples"},
+                "label_free": {"scores": [Score("pooled", "lidar", value, value - 1, value + 1)]},
+            },
+        )
+        for name, value in (("a", 8.0), ("b", 2.0))
+    ]
+    return DataSet("photos", runs, dict(prepare))
+
+
+def test_why_scores_without_labels_rank_is_said_as_it_is() -> None:
+    first, rule, *_ = verdict.verdict(estimated(labelled=False))
+    assert first.startswith("On photos, a ranks first: 8.000")
+    assert rule.startswith("There are no labels, so the rule is: the higher the label-free lidar")
+    assert verdict.verdict(estimated(labelled=True))[1].startswith("No representation has a score of k-NN, so the rule")
+    data = estimated()
+    for run in data.runs:
+        del run.protocols["knn"]
+    assert verdict.verdict(data)[1].startswith("No protocol that measures by labels was selected, so the rule is")
 
 
 def test_a_lead_beyond_every_interval_is_said_to_be_one() -> None:

@@ -1,4 +1,4 @@
-"""How many dimensions features fill: ranks by entropy, and the exponent of their spectrum.
+"""How features fill their dimensions: the exponent of their spectrum, and the rank of what views keep.
 
 Legend: N samples, V views of each, D features.
 """
@@ -9,6 +9,8 @@ import numpy as np
 from numpy import ndarray
 from scipy import linalg
 
+from ssl_models.dimensions import entropy_rank, singular_values
+
 FIRST, LAST = 11, 100
 """The ranks that `exponent` is fitted to, as far as there are so many. Stringer et al. begin with the same one."""
 FEWEST = 10
@@ -17,29 +19,6 @@ NEGLIGIBLE = 1e-9
 """Eigenvalues below this share of the mean square of features are rounding: they are stored with 11 bits."""
 RIDGE = 1e-4
 """Of the mean variance of a feature, added to the variance within samples; the paper adds 1e-4, whatever the scale."""
-
-
-def entropy_rank(values: ndarray) -> float:
-    """exp(-sum p log p), p = values / their sum: K for K equal values, 1 where one holds all, and where all are 0."""
-    values = np.maximum(values, 0)
-    if not (total := values.sum()) > 0:
-        return 1.0
-    shares = values[values > 0] / total
-    return float(np.exp(-(shares * np.log(shares)).sum()))
-
-
-def singular_values(features: ndarray) -> ndarray:
-    """(N, D) float64 -> its min(N, D) singular values, in descending order; by way of the smaller Gram matrix."""
-    gram = features.T @ features if len(features) >= features.shape[1] else features @ features.T
-    return np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[::-1], 0))
-
-
-def rankme(features: ndarray) -> float:
-    """The rank of features (N, D) by the entropy of their singular values (Garrido et al. 2023, equation 1).
-
-    The features are not centred, as in the paper. Its 1e-7 that avoids log 0 is left out: 0 log 0 is 0.
-    """
-    return entropy_rank(singular_values(features))
 
 
 def spectrum(features: ndarray) -> ndarray:

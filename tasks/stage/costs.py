@@ -79,6 +79,8 @@ def work(parameters: Mapping[str, Any], stage: str, data: Facts) -> Work:
         block = parameters["targets"][run]["data"] if run else parameters["data"]
         shape, reader = (block.get("size"), str(block.get("reader"))) if kind == "prepare" else (None, "")
         return Work(reader, _hash([kind, shape]), data.samples)
+    if kind == "atlas":
+        return _map(parameters.get("maps") or {}, data)
     own = block_of(dict(parameters), run)
     encoder = encoder_of(parameters, block_of(dict(parameters), own["source"]) if kind == "cluster" else own)
     machine = {name: parameters["machine"].get(name) for name in OF_MACHINE}
@@ -111,6 +113,14 @@ def _seen(settings: Mapping[str, Any], samples: int | None) -> float | None:
     batch = settings.get("batch_size")
     whole = samples // batch * batch if isinstance(batch, int) and batch <= samples else samples
     return float(settings["epochs"] * whole)
+
+
+def _map(settings: Mapping[str, Any], data: Facts) -> Work:
+    """Of the stage `atlas`: a map has so many samples as its block says, or all where there are fewer."""
+    most, samples = settings.get("samples"), data.samples
+    others = {name: value for name, value in settings.items() if name != "samples"}
+    drawn = samples if samples is None or most is None else min(samples, most)
+    return Work("", _hash(["atlas", others, data.shapes]), drawn)
 
 
 def _most_held() -> int:

@@ -55,8 +55,9 @@ class Busy(Failed):
 class Verdict:
     """What the report says of one data set.
 
-    data: its name. winner: the run to take, None where none could be scored. answer: that in a sentence. sure: how
-    sure it is, and what qualifies it. cost: what the winner took. next_steps: what to try, and why. page: the report.
+    data: its name. winner: the run to take; None where none could be scored, or none passes an untrained network.
+    answer: that in a sentence. sure: how sure it is, and what qualifies it. cost: what the best run took. next_steps:
+    what to try, and why. page: the report.
     """
 
     data: str
@@ -105,7 +106,7 @@ def run(
 def verdict(*, project: Place = ".") -> Verdict:
     """The verdict on the selected data set, by the records that are there. Raises Mistake where there is no report."""
     from tasks.reporting import advice, records, verdict
-    from tasks.reporting.ranking import ranking
+    from tasks.reporting.ranking import ranking, winner
     from tasks.selection import scope
 
     with _inside(project) as found:
@@ -113,10 +114,11 @@ def verdict(*, project: Place = ".") -> Verdict:
         if not page.exists():
             raise Mistake(f"there is no report yet ({page}); `covey.run()` writes it.")
         (data,) = records.collect(found, scope.narrowed(found.parameters), {})
-        winner = next((run for run, _, _ in ranking(data)), None)
+        first = next((run for run, _, _ in ranking(data)), None)
         answer, *sure = verdict.verdict(data)
-        cost, steps = (advice.cost(data, winner), advice.next_steps(data, winner)) if winner else ("", [])
-        name = winner.name if winner else None
+        cost, steps = (advice.cost(data, first), advice.next_steps(data, first)) if first else ("", [])
+        taken = winner(data)
+        name = taken.name if taken else None
         return Verdict(data.name, name, answer, tuple(sure), cost, tuple(steps), page)
 
 

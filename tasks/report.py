@@ -18,7 +18,7 @@ from tasks.project.project import Project
 from tasks.reporting import csv_files, models_file, records
 from tasks.reporting.imprint import Absent, Imprint
 from tasks.reporting.page import render
-from tasks.reporting.ranking import ranking
+from tasks.reporting.ranking import winner
 from tasks.reporting.tables import DataSet
 from tasks.reporting.verdict import verdict
 from tasks.selection import scope
@@ -76,12 +76,11 @@ def _write(project: Project, absent: Absent, tables: Mapping[str, Callable[[list
 
 def _tell_registry(project: Project, data: DataSet) -> None:
     """Has the alias `champion` of MLflow's registry follow the verdict; where that fails, the report stands."""
-    best = ranking(data)
+    best = winner(data)
     try:
         if best:
-            run = best[0][0].name
-            folder = Places(project.root, data.name).encoder(run)
-            told = champion.crown(project, data.name, run, folder, verdict(data)[0])
+            folder = Places(project.root, data.name).encoder(best.name)
+            told = champion.crown(project, data.name, best.name, folder, verdict(data)[0])
         else:
             told = champion.depose(project, data.name)
     except Exception as error:

@@ -36,12 +36,19 @@ def after_run(project: Project, outcome: Outcome) -> str:
     partly = plan.REPORT in outcome.skipped and own is not None and own.incomplete
     if not partly and plan.REPORT not in outcome.ended:
         return "The report was not updated; `covey run report` updates it."
-    from tasks.reporting.terminal import terminal_table
-
     inapplicable = _gaps(own, only=NOT_APPLICABLE)
     unchanged = f"{paths.SCORES} and {paths.RUNS} are of an earlier report.\n" if partly else ""
     title = "Report of what there is" if partly else "Report"
-    return f"\n{terminal_table(project)}\n\n{inapplicable}{unchanged}{title}: {page}"
+    return f"\n{table_and_answer(project)}\n\n{inapplicable}{unchanged}{title}: {page}"
+
+
+def table_and_answer(project: Project) -> str:
+    """The table of scores, and below it what it says and what to try next, where the report is whole."""
+    from tasks.reporting.answer import answer_lines
+    from tasks.reporting.terminal import terminal_table
+
+    said = answer_lines(project)
+    return "\n".join([terminal_table(project), *([""] if said else []), *said])
 
 
 def shown(project: Project) -> str:

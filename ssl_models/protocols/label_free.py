@@ -37,6 +37,7 @@ READING = (
     "are losses, less is better. Cluster stability: whether halves of the samples give the same clusters, 1 at best."
 )
 HEADLINE = "crop_agreement"
+ESTIMATES = True
 UNITS = {
     "crop_agreement": "share",
     "rankme": "number",

@@ -35,6 +35,8 @@ DONE = "done"
 
 NOT_APPLICABLE = "NOT_APPLICABLE"
 """A file of this name in an output folder contains the reason why the folder has no other file."""
+MEASURED = "curves"
+"""The folders of this name hold tables for `dvc plots`, which draws every file in them."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Places:
 
     def curves(self, run: str) -> Path:
         """The folder of what was measured during a training, for `dvc plots`."""
-        return self.root / "runs" / self.data / run / "curves"
+        return self.root / "runs" / self.data / run / MEASURED
 
     def metric(self, run: str, name: str) -> Path:
         return self.metrics / run / name

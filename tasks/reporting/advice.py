@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
 from tasks.process.duration import duration
-from tasks.reporting.ranking import ranking
+from tasks.reporting.ranking import passes, ranking
 from tasks.reporting.runs import PRETRAINED, Run
-from tasks.reporting.tables import DataSet, best, difference
+from tasks.reporting.tables import DataSet, difference
 
 GIB = 2**30
 FALLING = 0.02
@@ -20,6 +22,8 @@ LARGEST = 224
 FEW = 5000
 """Training samples below which weights of others are likely to be hard to beat."""
 MOST = 4
+LABELLED = "labelled"
+"""The name of the target that is advised where there are no labels, and of its data."""
 
 
 def cost(data: DataSet, winner: Run) -> str:
@@ -47,21 +51,28 @@ def next_steps(data: DataSet, winner: Run) -> list[str]:
 
 
 def _more_seeds(data: DataSet, winner: Run) -> Iterator[str]:
-    scores = {run.name: score for run, score, _ in ranking(data)}
-    top = scores.pop(winner.name, None)
-    close = [name for name, score in scores.items() if top and difference(score, top)[1] <= 0]
+    """A target a run, by the protocol that ranks."""
+    ranked = ranking(data)
+    top = next((score for run, score, _ in ranked if run is winner), None)
+    close = [run.name for run, score, _ in ranked if run is not winner and top and difference(score, top)[1] <= 0]
     if close:
+        targets = ", ".join(f"{name}-{ranked[0][2].protocol}" for name in (winner.name, *close))
         yield (
             f"Other seeds, since {', '.join(close[:3])}{' and others' if len(close) > 3 else ''} cannot be told from "
-            "it by one: `covey sweep seeds`, with these runs as its targets."
+            f"it by one: `covey sweep seeds`, with `targets: [{targets}]` in sweeps/seeds.yaml."
         )
 
 
 def _labels(data: DataSet, winner: Run) -> Iterator[str]:  # noqa: ARG001
-    if data.prepare.get("labelled") is False and _pictures(data):
+    """As a target, a data set of its own: a table for all pictures would leave out those without a row."""
+    if data.prepare.get("labelled") is False and _pictures(data) and LABELLED not in data.protocols:
+        block = data.block | {"name": LABELLED, "labels": "labels.csv"}
+        target = yaml.safe_dump(
+            {LABELLED: {"protocol": "knn", "data": block}}, default_flow_style=True, sort_keys=False, width=100_000
+        ).strip()[1:-1]
         yield (
-            "Labels for some hundred pictures (a table `file,label`, then `--labels labels.csv`): they measure what is "
-            "only estimated here."
+            "Labels for some hundred pictures, a table `file,label`: they measure what is only estimated here, and "
+            f"nothing is trained again. Under `targets` of the kind in params.yaml: `{target}`."
         )
 
 
@@ -99,11 +110,7 @@ def _fallen(losses: list[float]) -> float:
 def _at_the_floor(data: DataSet, winner: Run) -> bool:
     """Whether the winner cannot be told from an untrained network, or is worse."""
     ranked = ranking(data)
-    if not ranked or ranked[0][0] is not winner:
-        return False
-    _, top, shown = ranked[0]
-    floors = [best(run, shown) for run in data.runs if run.role == "untrained" and run.source is None]
-    return any(difference(floor, top)[1] <= 0 for floor in floors if floor)
+    return bool(ranked) and ranked[0][0] is winner and not passes(data, *ranked[0][1:])
 
 
 def _larger(data: DataSet, winner: Run) -> Iterator[str]:

@@ -25,7 +25,7 @@ STAGE = "atlas"
 PAGE_BYTES = 12_500_000
 """What all maps of a page may take: with the rest of the report the page stays under 15 MB."""
 RUN_SHARE = 0.5
-"""Of a map's bytes, the most that the runs after the first may take; thumbnails are made smaller instead."""
+"""Of a map's bytes, the most that all its runs may take; the first is kept whatever it takes. Thumbnails get the rest."""
 TURN, NEARLY_A_TURN = 360, 330
 """Degrees: a factor from 0 to a turn whose values span nearly all of it is taken for an angle."""
 NOT_FACTORS = {"split", "row", "file", "label", "group"}

@@ -13,8 +13,7 @@ from tasks.project import paths
 from tasks.project.project import Project
 
 STUDY = "label_free"
-PROTOCOL = "label_free"
-"""The protocol whose scores the study is of."""
+"""The study, and the protocol whose scores it is of."""
 IN_WORDS = {"linear": "linear accuracy", "knn": "k-NN accuracy"}
 CAUTION = (
     "Rho is Spearman's rank correlation: 1 is the same order, 0 no relation. Intervals are 95 % over families of"
@@ -38,11 +37,6 @@ def quoted(project: Project) -> list[str]:
     scores = dict.fromkeys(one["score"] for one in found.judged)
     sentences = [sentence for score in scores if (sentence := _sentence(found, score))]
     return [*sentences, CAUTION] if sentences else []
-
-
-def said_of(project: Project, score: str) -> str:
-    """The sentence of one score; "" where it was not studied. Raises ValueError as `quoted`."""
-    return _sentence(_read(project), score)
 
 
 def _read(project: Project) -> _Found:

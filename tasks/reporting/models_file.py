@@ -13,7 +13,7 @@ import yaml
 
 from tasks.project.paths import MODELS, Places
 from tasks.project.project import Project
-from tasks.reporting.ranking import ranking
+from tasks.reporting.ranking import winner
 from tasks.reporting.tables import DataSet
 from tasks.reporting.verdict import verdict
 
@@ -26,17 +26,17 @@ HEAD = """# Written by `covey run report`: the models of the last report, for DV
 
 
 def text(project: Project, datasets: list[DataSet]) -> str:
-    """YAML with an artifact for each run that has an encoder, as `photos-simclr`; `photos-champion` is the best."""
+    """YAML with an artifact for each run that has an encoder, as `photos-simclr`; `photos-champion` is the winner."""
     artifacts: dict[str, dict[str, Any]] = {}
     for data in datasets:
         places = Places(project.root, data.name)
         runs = [run.name for run in data.runs if run.training and not GAPS & run.training.keys()]
         for run in runs:
             artifacts[f"{data.name}-{run}"] = _artifact(project, places, run, f"The encoder of the run {run}.", [run])
-        best = next((run.name for run, _, _ in ranking(data)), None)
-        if best in runs:
+        best = winner(data)
+        if best and best.name in runs:
             artifacts[f"{data.name}-{CHAMPION}"] = _artifact(
-                project, places, str(best), verdict(data)[0], [CHAMPION, str(best)]
+                project, places, best.name, verdict(data)[0], [CHAMPION, best.name]
             )
     return HEAD + yaml.safe_dump({"artifacts": artifacts}, sort_keys=False, allow_unicode=True, width=1000)
 

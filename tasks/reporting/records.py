@@ -88,7 +88,9 @@ def _dataset(project: Project, name: str, parameters: Mapping[str, Any], absent:
     samples = reader.read(places.pictures / "samples.json") if prepared else {}
     every = (*parameters["pretrain"], *parameters["clusterfit"])
     runs = [_run(reader, places, run, parameters) for run in every]
-    return DataSet(name, runs, prepare if prepared else {}, samples, reader.missing, imprint.gaps(reader.lacking))
+    block = parameters["data"] if isinstance(parameters["data"], dict) else {}
+    gaps = imprint.gaps(reader.lacking)
+    return DataSet(name, runs, prepare if prepared else {}, samples, reader.missing, gaps, block)
 
 
 def _run(reader: _Reader, places: Places, name: str, parameters: Mapping[str, Any]) -> Run:

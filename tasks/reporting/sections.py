@@ -58,7 +58,7 @@ def sections(
         other = other_data(data, protocol)
         plots = [(svg, caption) for svg, caption in plots if svg]
         written = list(_tables(project, data, protocol))
-        quoted = label_free_study.quoted(project) if protocol == label_free_study.PROTOCOL else []
+        quoted = label_free_study.quoted(project) if protocol == label_free_study.STUDY else []
         noted = notes(data, protocol)
         if plots or own or other or written or noted or quoted:
             told = {"name": tables.label(protocol), "reading": stated.reading, "data": other, "notes": noted}

@@ -21,7 +21,7 @@ from tasks.reporting.runs import Record, Run
 class DataSet:
     """One data set's records. missing: files that the pipeline should have written but that are not there.
 
-    gaps: the stages that left no numbers, and why.
+    gaps: the stages that left no numbers, and why. block: its settings in params.yaml, as far as they are known.
     """
 
     name: str
@@ -30,6 +30,7 @@ class DataSet:
     samples: Record = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     gaps: tuple[Gap, ...] = ()
+    block: Record = field(default_factory=dict)
 
     @property
     def protocols(self) -> list[str]:
@@ -120,12 +121,15 @@ def stated(data: DataSet, name: str) -> Statement:
 
 
 def headline_measures(data: DataSet) -> list[Measure]:
-    """The headline metric of each protocol that ranks representations; first that of the protocol that leads."""
+    """The headline metric of each protocol that ranks representations; first that of the protocol that leads.
+
+    What only estimates comes last.
+    """
     chosen = []
     for protocol in data.protocols:
         metric = stated(data, protocol).headline_among(metrics(data, protocol))
         chosen += [measure(data, protocol, metric)] if metric else []
-    return sorted(chosen, key=lambda m: not statement(m.protocol).leads)
+    return sorted(chosen, key=lambda m: (stated(data, m.protocol).estimates, not statement(m.protocol).leads))
 
 
 def best(run: Run, shown: Measure) -> Score | None:

@@ -6,12 +6,9 @@ from statistics import median
 
 from ssl_models.protocols._common.score import Score
 from tasks.reporting.imprint import NOT_APPLICABLE, lacking
-from tasks.reporting.ranking import ranking
+from tasks.reporting.ranking import floor, passes, ranking
 from tasks.reporting.runs import Run
-from tasks.reporting.tables import DataSet, Measure, best, difference, gains, layers, metric_name, stated
-
-LABEL_FREE = "label_free"
-"""The protocol that ranks runs where there are no labels."""
+from tasks.reporting.tables import DataSet, Measure, best, difference, gains, label, layers, metric_name, stated
 
 
 def verdict(data: DataSet) -> list[str]:
@@ -19,39 +16,50 @@ def verdict(data: DataSet) -> list[str]:
     ranked = ranking(data)
     if not ranked:
         return [f"On {data.name}, no representation could be scored: {unscored(data)}.", *_collapsed(data)]
-    winner, top, shown = ranked[0]
+    first, top, shown = ranked[0]
     others = [(run, score) for run, score, _ in ranked[1:]]
-    where = f" at {top.layer}" if len(layers(data, shown)) > 1 else ""
-    close = sum(difference(score, top)[1] <= 0 for _, score in others)
-    first = "ranks first" if _estimated(data, shown) else "transfers best"
-    alike = f"leads, not told apart from {close} other{'s' if close > 1 else ''}" if close else first
-    alike = alike if others else "is the only representation with a score"
-    text = f"On {data.name}, {winner.name} {alike}: {shown.number(top.value)}{shown.unit} "
-    text += f"({shown.interval(top.low, top.high)}) {metric_name(shown)}{where}"
-    text += "".join(_against(data, shown, top, role) for role in ("supervised", "untrained")) + "."
     return [
-        text,
+        _answer(data, first, top, shown, [score for _, score in others]),
         *_rule(data, shown),
-        *_elsewhere(data, winner),
-        *_budget(data, winner),
+        *_elsewhere(data, first),
+        *_budget(data, first),
         *_rivals(data, shown, top, others),
         *_clusterfit(data, shown),
         *_collapsed(data),
     ]
 
 
-def _estimated(data: DataSet, shown: Measure) -> bool:
-    """Whether runs are ranked by a measure that needs no labels, and only stands for how well they transfer."""
-    return stated(data, shown.protocol).name == LABEL_FREE
+def _answer(data: DataSet, first: Run, top: Score, shown: Measure, others: list[Score]) -> str:
+    """Who leads and by how much; or that no representation passes the untrained floor, and how far the best one got."""
+    where = f" at {top.layer}" if len(layers(data, shown)) > 1 else ""
+    reached = f"{shown.number(top.value)}{shown.unit} ({shown.interval(top.low, top.high)}) {metric_name(shown)}{where}"
+    ceiling, level = _against(data, shown, top, "supervised"), floor(data, shown)
+    if level is not None and not passes(data, top, shown):
+        beyond = " beyond the interval" if top.value > level.value else ""
+        none = f"no representation passes the untrained floor ({shown.number(level.value)}){beyond}"
+        best_of = f"the best of them, {first.name}," if others else f"the only one, {first.name},"
+        return f"On {data.name}, {none}: {best_of} reaches {reached}{ceiling}."
+    close = sum(difference(score, top)[1] <= 0 for score in others)
+    leads = "ranks first" if stated(data, shown.protocol).estimates else "transfers best"
+    alike = f"leads, not told apart from {close} other{'s' if close > 1 else ''}" if close else leads
+    alike = alike if others else "is the only representation with a score"
+    return f"On {data.name}, {first.name} {alike}: {reached}{ceiling}{_against(data, shown, top, 'untrained')}."
 
 
 def _rule(data: DataSet, shown: Measure) -> list[str]:
-    """By which rule runs are ranked where there are no labels."""
-    if not _estimated(data, shown):
+    """By which rule runs are ranked where a measure without labels ranks them, and why that one."""
+    if not stated(data, shown.protocol).estimates:
         return []
+    others = [name for name in data.protocols if stated(data, name).headline and not stated(data, name).estimates]
+    if data.prepare.get("labelled") is False:
+        why = "There are no labels"
+    elif others:
+        why = f"No representation has a score of {', '.join(map(label, others))}"
+    else:
+        why = "No protocol that measures by labels was selected"
     return [
-        f"There are no labels, so the rule is: the higher the {metric_name(shown)}, the better. It is an estimate of "
-        "how well a representation transfers, and no measurement of it."
+        f"{why}, so the rule is: the higher the {metric_name(shown)}, the better. It is an estimate of how well a "
+        "representation transfers, and no measurement of it."
     ]
 
 
@@ -113,10 +121,8 @@ def _rivals(data: DataSet, shown: Measure, top: Score, others: list[tuple[Run, S
         second, score = others[0]
         alone = f"The lead is beyond the interval of every rival (next: {second.name}, {shown.number(score.value)})."
         sentences.append(f"Within the interval of the lead, so not told apart from it: {names}." if close else alone)
-    floor = [s for run in data.runs if run.role == "untrained" and not run.source for s in [best(run, shown)] if s]
-    if floor:
-        level = max(floor, key=lambda score: score.value)
-        beaten = sum(difference(level, score)[1] > 0 for score in [top, *(s for _, s in others)])
+    if floor(data, shown) is not None and passes(data, top, shown):
+        beaten = sum(passes(data, score, shown) for score in [top, *(s for _, s in others)])
         sentences.append(f"{beaten} of {len(others) + 1} representations pass the untrained floor beyond the interval.")
     return sentences
 

@@ -154,7 +154,10 @@ def _refuse_unfit(project: Project, stage: Stage) -> None:
 
 
 def _mark(project: Project, stage: Stage, reason: str) -> Result:
-    """Writes the reason into every declared output, so that DVC has them and the report can say it."""
+    """Writes the reason into every declared output, so that DVC has them and the report can say it.
+
+    Folders of plots stay empty: DVC would take a file of words in them for a plot that it cannot draw.
+    """
     print(f"not applicable: {reason}")
     for output in stage.outputs:
         path = project.root / output
@@ -165,7 +168,8 @@ def _mark(project: Project, stage: Stage, reason: str) -> Result:
                 temporary.write_text("")
         else:
             path.mkdir(parents=True, exist_ok=True)
-            (path / paths.NOT_APPLICABLE).write_text(reason + "\n")
+            if path.name != paths.MEASURED:
+                (path / paths.NOT_APPLICABLE).write_text(reason + "\n")
     return Result()
 
 

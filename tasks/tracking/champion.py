@@ -1,8 +1,8 @@
 """The champion of a data set in MLflow's model registry: the encoder that the verdict names.
 
 The registered model `photos` has a version for each encoder that has ever led on the data set `photos`, and its alias
-`champion` is at the one that leads now: `models:/photos@champion`. A version is that of the run's own model
-(`photos.simclr`) once more: nothing is stored twice.
+`champion` is at the one that leads now: `models:/photos@champion`. Where none passes the untrained floor there is no
+champion. A version is that of the run's own model (`photos.simclr`) once more: nothing is stored twice.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def crown(project: Project, data: str, run: str, folder: Path, sentence: str) ->
 
 
 def depose(project: Project, data: str) -> str:
-    """Takes the alias away, where there is one: no representation could be scored. Gives ""."""
+    """Takes the alias away, where there is one: no representation has a score, or none passes the floor. Gives ""."""
     for uri in places(project):
         client = connect(project, uri)
         if _champion(client, data):

@@ -141,7 +141,7 @@ def test_the_report_stands_without_the_registry(
         raise fault
 
     monkeypatch.setattr(report, "write", lambda _: [SimpleNamespace(name="photos")])
-    monkeypatch.setattr(report, "ranking", lambda _: [])
+    monkeypatch.setattr(report, "winner", lambda _: None)
     monkeypatch.setattr(champion, "depose", fails)
     context = SimpleNamespace(project=Project(tmp_path))
     assert len(report.report(context).artifacts) == 3
@@ -151,10 +151,10 @@ def test_the_report_stands_without_the_registry(
     assert capsys.readouterr().err == ""
 
 
-def test_the_report_names_the_first_of_the_ranking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_names_the_winner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
     monkeypatch.setattr(report, "write", lambda _: [SimpleNamespace(name="photos")])
-    monkeypatch.setattr(report, "ranking", lambda _: [(SimpleNamespace(name=run), None, None) for run in ("a", "b")])
+    monkeypatch.setattr(report, "winner", lambda _: SimpleNamespace(name="a"))
     monkeypatch.setattr(report, "verdict", lambda _: ["a leads.", "It was shown more."])
     monkeypatch.setattr(champion, "crown", lambda *words: told.append(words) or "")
     report.report(SimpleNamespace(project=Project(tmp_path)))

@@ -41,7 +41,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def test_a_score_is_quoted_with_its_intervals_on_each_data_set(project: Project) -> None:
-    assert label_free_study.said_of(project, "crop_agreement") == (
+    assert label_free_study.quoted(project)[0] == (
         "Over 50 encoders on small world, crop agreement orders them as linear accuracy does with rho +0.56 (+0.36 to "
         "+0.66; without controls +0.48) and as k-NN accuracy does with rho −0.50 (−0.70 to −0.40); over 48 encoders on "
         "cifar10, crop agreement orders them as k-NN accuracy does with rho +0.30 (no interval)."
@@ -49,16 +49,13 @@ def test_a_score_is_quoted_with_its_intervals_on_each_data_set(project: Project)
 
 
 def test_every_score_that_has_a_number_is_quoted_with_a_caution(project: Project) -> None:
-    first, second, caution = label_free_study.quoted(project)
-    assert first == label_free_study.said_of(project, "crop_agreement")
+    _, second, caution = label_free_study.quoted(project)
     assert second.endswith("cifar10, rankme orders them as k-NN accuracy does with rho +0.10 (−0.10 to +0.20).")
     assert caution == label_free_study.CAUTION
-    assert label_free_study.said_of(project, "lidar") == label_free_study.said_of(project, "unheard_of") == ""
 
 
 def test_without_the_study_nothing_is_quoted(tmp_path: Path) -> None:
     assert label_free_study.quoted(Project(tmp_path)) == []
-    assert label_free_study.said_of(Project(tmp_path), "rankme") == ""
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"rules": [3]}', '{"rules": [{"association": 3}]}'])
@@ -69,12 +66,13 @@ def test_a_file_that_is_no_outcome_is_named(project: Project, text: str) -> None
 
 
 def test_the_report_quotes_it_beside_the_protocol(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_free_study, "PROTOCOL", "knn")
+    outcome = (project.root / "results" / "studies" / "label_free.json").rename(project.root / "results/studies/knn.json")
+    monkeypatch.setattr(label_free_study, "STUDY", "knn")
     content = parameters(["random", "rotation"], {"name": "world", "reader": "world", "source": "world.py", "size": 32})
     make(project.root, "world", content)
     page, _ = written(project.root, content)
     assert page.count("without controls +0.48") == 1
     assert 'from the study <a href="studies.html">label_free</a>' in page
-    (project.root / "results" / "studies" / "label_free.json").unlink()
+    outcome.unlink()
     page, _ = written(project.root, content)
     assert "from the study" not in page

@@ -29,8 +29,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(models_file, "verdict", lambda _: ["On photos, simclr leads: 50.0\u00a0%.", "And more."])
 
     def text(root: Path, best: str | None = "simclr") -> str:
-        ranked = [(run(best, {}), None, None)] if best else []
-        monkeypatch.setattr(models_file, "ranking", lambda _: ranked)
+        monkeypatch.setattr(models_file, "winner", lambda _: run(best, {}) if best else None)
         return models_file.text(Project(root), [SimpleNamespace(name="photos", runs=RUNS)])
 
     return text

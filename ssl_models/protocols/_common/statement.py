@@ -13,6 +13,8 @@ MAP, where its metrics are shown as a map with a row a run and a column a metric
     begins with that of the first.
 AGAINST, where its first metric is shown against the headline: what that plot shows.
 LEADS = True, for the one protocol whose column comes first.
+ESTIMATES = True, for a protocol that uses no labels and only estimates how well a representation transfers: its column
+    comes last, so that it ranks runs only where no other does.
 
 Nothing heavy is imported: some protocols import torch, and the table at the end of a run must not.
 """
@@ -46,6 +48,7 @@ class Statement:
     map: str = ""
     against: str = ""
     leads: bool = False
+    estimates: bool = False
 
     def unit(self, metric: str) -> str:
         """The unit of a metric; NUMBER for one that the protocol does not know."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ssl_models.atlas import layout, neighbours
 
+from ssl_models.atlas import layout, neighbours
 from ssl_models.clustering import cluster
 from ssl_models.directions import Directions
 from ssl_models.errors import Collapsed

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ssl_models.protocols._common.drawing import PALETTE
+from tasks.artifacts.maps import OWN, run_file
 from tasks.artifacts.tables import read_table
 from tasks.process.files import read_json
 from tasks.project.paths import NOT_APPLICABLE, Places
@@ -25,10 +26,8 @@ STAGE = "atlas"
 PAGE_BYTES = 12_500_000
 """What all maps of a page may take: with the rest of the report the page stays under 15 MB."""
 RUN_SHARE = 0.5
-"""Of a map's bytes, the most that all its runs may take; the first is kept whatever it takes. Thumbnails get the rest."""
-TURN, NEARLY_A_TURN = 360, 330
-"""Degrees: a factor from 0 to a turn whose values span nearly all of it is taken for an angle."""
-NOT_FACTORS = {"split", "row", "file", "label", "group"}
+"""Of a map's bytes, the most that all its runs may take; the first is kept whatever it takes. Thumbnails get the
+rest."""
 
 
 def section(project: Project, data: DataSet, allowance: int) -> dict[str, Any]:
@@ -100,9 +99,9 @@ def _samples(
         if name in ("row", "file"):
             continue
         title = name.replace("_", " ")
-        if name not in NOT_FACTORS and all(isinstance(value, float | None) for value in values):
+        if name not in OWN and all(isinstance(value, float | None) for value in values):
             arrays[name], low, high = atlas_pack.quantised(values)
-            angle = _is_angle(name, low, high, known)
+            angle = name in known["angles"]  # it comes round to its beginning after 360
             listed.append({"name": name, "title": title, "low": low, "high": high, "angle": angle})
         else:
             names, arrays[name] = atlas_pack.categories(values)
@@ -117,13 +116,6 @@ def _samples(
         "palette": PALETTE,
     }
     return header, arrays
-
-
-def _is_angle(name: str, low: float, high: float, known: Mapping[str, Any]) -> bool:
-    """Whether a factor comes round to its beginning after 360."""
-    if "angles" in known:
-        return name in known["angles"]
-    return low >= 0 and high <= TURN and high - low > NEARLY_A_TURN
 
 
 def _runs(folder: Path, known: Mapping[str, Any], left: int) -> tuple[list[tuple[str, str]], list[str]]:
@@ -141,7 +133,7 @@ def _runs(folder: Path, known: Mapping[str, Any], left: int) -> tuple[list[tuple
 
 def _run(folder: Path, name: str, known: Mapping[str, Any]) -> str:
     """The packet of one run's map, clusters, neighbours, near-duplicates and outliers."""
-    path = folder / f"{name}.parquet"
+    path = folder / run_file(name)
     samples, width = int(known["samples"]), int(known["neighbours"])
     table = _table(path, samples)
     try:

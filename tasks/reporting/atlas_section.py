@@ -19,10 +19,9 @@ from tasks.project.paths import NOT_APPLICABLE, Places
 from tasks.project.project import Project
 from tasks.reporting import atlas_pack
 from tasks.reporting.atlas_sheets import embedded
-from tasks.reporting.imprint import SKIPPED
+from tasks.reporting.imprint import MAP, SKIPPED
 from tasks.reporting.tables import DataSet
 
-STAGE = "atlas"
 PAGE_BYTES = 12_500_000
 """What all maps of a page may take: with the rest of the report the page stays under 15 MB."""
 RUN_SHARE = 0.5
@@ -43,7 +42,7 @@ def section(project: Project, data: DataSet, allowance: int) -> dict[str, Any]:
     try:
         return _packed(folder, known, data, allowance)
     except KeyError as error:
-        raise ValueError(f"{folder / 'maps.json'} lacks {error}; run the stage {STAGE} again") from error
+        raise ValueError(f"{folder / 'maps.json'} lacks {error}; run the stage {MAP} again") from error
 
 
 def _packed(folder: Path, known: Mapping[str, Any], data: DataSet, allowance: int) -> dict[str, Any]:
@@ -79,8 +78,8 @@ def shares(project: Project, datasets: list[DataSet]) -> int:
 def absent(folder: Path, data: DataSet) -> str:
     """Why there is no map, in a sentence; empty where there is one."""
     for gap in data.gaps:
-        if any(stage.partition("@")[0] == STAGE for stage in gap.stages):
-            return f"There is no map: the stage {STAGE} {'was ' * (gap.state == SKIPPED)}{gap.state} ({gap.why})."
+        if any(stage.partition("@")[0] == MAP for stage in gap.stages):
+            return f"There is no map: the stage {MAP} {'was ' * (gap.state == SKIPPED)}{gap.state} ({gap.why})."
     marked = folder / NOT_APPLICABLE
     if marked.exists():
         return f"There is no map of {data.name}: {marked.read_text(encoding='utf-8').strip().rstrip('.')}."
@@ -152,7 +151,7 @@ def _run(folder: Path, name: str, known: Mapping[str, Any]) -> str:
             "outlier": outlier,
         }
     except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not what the stage {STAGE} writes ({error}); run it again") from error
+        raise ValueError(f"{path} is not what the stage {MAP} writes ({error}); run it again") from error
     header = {"name": name, "tightness": _finite(own.get("tightness") or []), "clusters": own["clusters"]}
     header["below"] = own.get("duplicates_below", known.get("duplicates_below"))
     ranges = {"distance": [0, reach], "neighbour_distances": [0, farthest], "outlier": [low, high]}
@@ -171,8 +170,8 @@ def _finite(values: list[float | None]) -> list[float | None]:
 def _table(path: Path, samples: int) -> dict[str, list[Any]]:
     """The columns of a parquet file. Raises ValueError where it has not a row a sample."""
     if not path.exists():
-        raise ValueError(f"{path} was not found; run the stage {STAGE} again")
+        raise ValueError(f"{path} was not found; run the stage {MAP} again")
     columns = read_table(path)
     if any(len(values) != samples for values in columns.values()):
-        raise ValueError(f"{path} has not {samples} rows, as maps.json says; run the stage {STAGE} again")
+        raise ValueError(f"{path} has not {samples} rows, as maps.json says; run the stage {MAP} again")
     return columns

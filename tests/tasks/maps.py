@@ -53,7 +53,7 @@ def make_map(
         **{"runs": list(runs), "winner": runs[-1], "rule": "The run with the best top-1 of linear", "layer": "pooled"},
         **{"samples": samples, "neighbours": neighbours, "duplicates_below": DUPLICATES_BELOW},
         "thumbnails": write_sheets(folder, pictures, quality),
-        "angles": ["background_hue"] if "background_hue" in columns else [],
+        "angles": [name for name in ("hue", "background_hue") if name in columns],
         "per_run": dict.fromkeys(runs, method),
     }
     (folder / "maps.json").write_text(json.dumps(known))

@@ -145,13 +145,14 @@ def embed(
     layer: str = USUAL.layer,
     clusters: int = USUAL.clusters,
     neighbours: int = USUAL.neighbours,
-    coordinates: bool = USUAL.coordinates,
+    coordinates: bool | None = USUAL.coordinates,
     project: Place = ".",
 ) -> Table:
     """The vectors of a run's own data, or of new pictures, as a pyarrow table; its columns: `covey embed --help`.
 
     sources: folders, picture files, or lists of them (.txt). output: a parquet file that is kept; what lies there is
-    written over. layer: whose vectors. clusters, neighbours: how many. coordinates: whether x and y are computed.
+    written over. layer: whose vectors. clusters, neighbours: how many. coordinates: whether x and y are computed;
+    by default for up to 100,000 rows.
     Raises Mistake for a run that is not trained, a layer that it does not have, and pictures that cannot be read.
     """
     from pyarrow import parquet
@@ -161,7 +162,8 @@ def embed(
         file = Path(folder) / "vectors.parquet" if output is None else Path(output).expanduser().absolute()
         words = ["embed", run, *(str(Path(source).expanduser().absolute()) for source in sources), "--force"]
         words += ["--output", str(file), "--layer", layer, "--clusters", str(clusters), "--neighbours", str(neighbours)]
-        _command(project, *words, *([] if coordinates else ["--no-coordinates"]))
+        words += {None: [], True: ["--coordinates"], False: ["--no-coordinates"]}[coordinates]
+        _command(project, *words)
         return parquet.read_table(file)
 
 

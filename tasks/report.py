@@ -1,7 +1,8 @@
 """The last stage, `report`: reads the records of all stages, and writes tables and one page into results/.
 
 Where stages failed, the same page is made of what there is (`write_incomplete`). DVC knows nothing of it: the stage
-stays stale, and results/scores.csv and results/runs.csv stay as they are.
+stays stale, and results/scores.csv and results/runs.csv stay as they are; but where the map alone is missing, they are
+written too, since no score depends on it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tasks.project import paths
 from tasks.project.paths import COST_TABLE, INCOMPLETE_SCORES, MODELS, REPORT, RUNS, SCORES, Places
 from tasks.project.project import Project
 from tasks.reporting import csv_files, models_file, records
-from tasks.reporting.imprint import Absent, Imprint
+from tasks.reporting.imprint import WITHOUT_SCORES, Absent, Imprint
 from tasks.reporting.page import render
 from tasks.reporting.ranking import winner
 from tasks.reporting.tables import DataSet
@@ -32,19 +33,25 @@ def report(context: Context) -> Result:
     The page and the costs hold times, which differ from run to run: they are no outputs of DVC, and neither
     is results/dvc.yaml, which DVC itself reads.
     """
-    for data in write(context.project):
-        if paths.WORK not in os.environ:  # a point of a sweep registers nothing
-            _tell_registry(context.project, data)
+    publish(context.project)
     return Result(artifacts=[context.project.root / name for name in (REPORT, SCORES, RUNS)])
 
 
-def write(project: Project) -> list[DataSet]:
+def publish(project: Project, absent: Mapping[str, tuple[str, str]] = {}) -> None:
+    """Writes the results, as `write`, and has MLflow's registry follow them."""
+    for data in write(project, absent):
+        if paths.WORK not in os.environ:  # a point of a sweep registers nothing
+            _tell_registry(project, data)
+
+
+def write(project: Project, absent: Mapping[str, tuple[str, str]] = {}) -> list[DataSet]:
     """Writes the results of the selected runs, and gives their records.
 
-    Absent records are listed; one that cannot be read raises ValueError naming its file.
+    absent: the stages that failed or were skipped, each with its state and the reason; none of them has scores. Records
+    that are not found are listed; one that cannot be read raises ValueError naming its file.
     """
     tables = {SCORES: csv_files.scores_csv, RUNS: csv_files.runs_csv, COST_TABLE: csv_files.costs_csv}
-    datasets = _write(project, {}, tables)
+    datasets = _write(project, absent, tables)
     with whole_file(project.root / MODELS) as temporary:
         temporary.write_text(models_file.text(project, datasets), encoding="utf-8")
     (project.state / INCOMPLETE_SCORES).unlink(missing_ok=True)
@@ -54,10 +61,15 @@ def write(project: Project) -> list[DataSet]:
 def write_incomplete(project: Project, absent: Absent) -> None:
     """Writes the page of what there is where stages failed, and its scores beside it; no output of the pipeline.
 
+    Where no scores are missing, the results are all written. The stage stays stale all the same: DVC is told nothing.
     absent: the stages that failed or were skipped, each with its state and the reason. Raises ValueError as `write`.
     """
+    absent = {stage: (state, why) for stage, (state, why) in absent.items()}
+    if set(absent) <= WITHOUT_SCORES:
+        publish(project, absent)
+        return
     scores = (project.state / INCOMPLETE_SCORES).relative_to(project.root).as_posix()
-    _write(project, {stage: (state, why) for stage, (state, why) in absent.items()}, {scores: csv_files.scores_csv})
+    _write(project, absent, {scores: csv_files.scores_csv})
 
 
 def _write(project: Project, absent: Absent, tables: Mapping[str, Callable[[list[DataSet]], str]]) -> list[DataSet]:

@@ -76,7 +76,7 @@ def _table(project: Project, run: str, layer: str) -> Path:
     features = project.places.features(run)
     states = {str(path.relative_to(features)): str(state_of(path)) for path in sorted(features.glob(f"*.{layer}.npy"))}
     if not file.exists() or remembered(note) != states:
-        write(project, run, file, [], Options(layer, pictures=True))
+        write(project, run, file, [], Options(layer, coordinates=True, pictures=True))
         write_json(note, states)
     return file
 

@@ -45,7 +45,11 @@ def embed(
         int, typer.Option(min=1, max=100, help="How many neighbours of each row.")
     ] = USUAL.neighbours,
     coordinates: Annotated[
-        bool, typer.Option("--coordinates/--no-coordinates", help="Whether x and y are written, by t-SNE.")
+        bool | None,
+        typer.Option(
+            "--coordinates/--no-coordinates",
+            help="Whether x and y are written, by t-SNE. Default: for up to 100,000 rows.",
+        ),
     ] = USUAL.coordinates,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:

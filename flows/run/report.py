@@ -37,7 +37,7 @@ def after_run(project: Project, outcome: Outcome) -> str:
     if not partly and plan.REPORT not in outcome.ended:
         return "The report was not updated; `covey run report` updates it."
     inapplicable = _gaps(own, only=NOT_APPLICABLE)
-    unchanged = f"{paths.SCORES} and {paths.RUNS} are of an earlier report.\n" if partly else ""
+    unchanged = f"{paths.SCORES} and {paths.RUNS} are of an earlier report.\n" if own and own.lacks_scores else ""
     title = "Report of what there is" if partly else "Report"
     return f"\n{table_and_answer(project)}\n\n{inapplicable}{unchanged}{title}: {page}"
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
+from ssl_models import nearest as blockwise
 from ssl_models.directions import Directions
-from ssl_models.protocols._common import neighbours as blockwise
 
 NAME = "what neighbours are looked for in has"
 

@@ -10,9 +10,10 @@ from math import isfinite
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.nearest import nearest
 from ssl_models.protocols._common.checks import checked_labels, checked_layers
 from ssl_models.protocols._common.intervals import accuracies
-from ssl_models.protocols._common.neighbours import directions, nearest
+from ssl_models.protocols._common.layer_directions import directions
 from ssl_models.protocols._common.score import Findings, Representation, Score
 
 NEEDS = ("features", "labels")

@@ -14,10 +14,11 @@ from PIL import Image
 
 from ssl_models.directions import Directions
 from ssl_models.errors import NeedsLabels, NeedsTruth
+from ssl_models.nearest import nearest
 from ssl_models.previews import PIXELS, drawn_part, preview
 from ssl_models.protocols._common.checks import checked_labels, checked_layers
 from ssl_models.protocols._common.intervals import bootstrap, proportion
-from ssl_models.protocols._common.neighbours import directions, nearest
+from ssl_models.protocols._common.layer_directions import directions
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.rows import Samples
 

@@ -16,7 +16,7 @@ from ssl_models.directions import Directions
 from ssl_models.errors import NeedsSamples, NeedsTruth
 from ssl_models.protocols._common.checks import checked_labels, checked_layers, refuse_other_than_pictures
 from ssl_models.protocols._common.intervals import bootstrap
-from ssl_models.protocols._common.neighbours import directions
+from ssl_models.protocols._common.layer_directions import directions
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._voc_map import average_precision as ap
 from ssl_models.protocols._voc_map import svm

@@ -1,9 +1,9 @@
 """A map on disk: maps.json, a table of the samples, one of each run, and sheets of thumbnails. Knows their names.
 
-maps.json        which runs, how they were chosen, and how thumbnails lie on their sheets
-samples.parquet  a row a sample: split, row, and what is known of it
-<run>.parquet    the same rows: x, y, cluster, distance, neighbours, neighbour_distances, duplicate, outlier
-sheet-000.webp   thumbnails of the samples in their order
+maps.json          which runs, how they were chosen, and how thumbnails lie on their sheets
+samples.parquet    a row a sample: split, row, and what is known of it
+run-<run>.parquet  the same rows: x, y, cluster, distance, neighbours, neighbour_distances, duplicate, outlier
+sheet-000.webp     thumbnails of the samples in their order
 """
 
 from __future__ import annotations
@@ -44,13 +44,16 @@ class Maps:
     def write_samples(self, columns: Mapping[str, Any]) -> None:
         write_table(self.folder / "samples.parquet", columns)
 
-    def write_run(self, run: str, columns: Mapping[str, Any]) -> None:
-        write_table(self.folder / f"{run}.parquet", columns)
+    def take(self, paths: Iterable[Path]) -> None:
+        """Copies of these files, under their names."""
+        for path in paths:
+            with whole_file(self.folder / path.name) as temporary:
+                shutil.copyfile(path, temporary)
 
-    def write_sheets(self, sheets: Iterable[bytes]) -> None:
-        for number, content in enumerate(sheets):
-            with whole_file(self.folder / sheet_name(number)) as temporary:
-                temporary.write_bytes(content)
+
+def run_file(run: str) -> str:
+    """The name of a run's table; no run's can be that of the samples."""
+    return f"run-{run}.parquet"
 
 
 def sheet_name(number: int) -> str:
@@ -68,8 +71,26 @@ def draw(counts: Mapping[str, int], samples: int, seed: int) -> dict[str, ndarra
     return {split: np.sort(generator.choice(counts[split], share[split], replace=False)) for split in SPLITS}
 
 
-def sample_columns(data: Stored, rows: Mapping[str, ndarray]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Known:
+    """columns: name -> a value for each sample. angles: names of those columns that are degrees of an angle."""
+
+    columns: dict[str, Any]
+    angles: list[str]
+
+
+def known_of(data: Stored, rows: Mapping[str, ndarray]) -> Known:
     """What is known of the drawn samples, a column each: the first split's samples, then the other's."""
+    found = own_columns(data, rows)
+    for name, classes in data.description.get("label_sets", {}).items():
+        ids = [np.asarray(data.array(split, f"labels.{name}"))[rows[split]] for split in SPLITS]
+        found[_free(name, found, "labels")] = _named(ids, classes)
+    factors, angles = _factors(data, rows, found)
+    return Known(found | factors, angles)
+
+
+def own_columns(data: Stored, rows: Mapping[str, ndarray]) -> dict[str, Any]:
+    """Those of OWN that are known; None stands for the label of a sample without one."""
     found: dict[str, Any] = {
         "split": [split for split in SPLITS for _ in rows[split]],
         "row": np.concatenate([rows[split] for split in SPLITS]).astype(np.int32),
@@ -78,12 +99,9 @@ def sample_columns(data: Stored, rows: Mapping[str, ndarray]) -> dict[str, Any]:
     for name in ("file", "group"):
         if all(name in origin[split] for split in SPLITS):
             found[name] = [origin[split][name][row] for split in SPLITS for row in rows[split]]
-    if data.labels_or_none("train") is not None:
+    if all(data.labels_or_none(split) is not None for split in SPLITS):
         found["label"] = _named([data.labels(split)[rows[split]] for split in SPLITS], data.description["classes"])
-    for name, classes in data.description.get("label_sets", {}).items():
-        ids = [np.asarray(data.array(split, f"labels.{name}"))[rows[split]] for split in SPLITS]
-        found[_free(name, found, "labels")] = _named(ids, classes)
-    return found | _factors(data, rows, found)
+    return found
 
 
 def _named(ids: list[ndarray], names: list[str]) -> list[str | None]:
@@ -92,22 +110,31 @@ def _named(ids: list[ndarray], names: list[str]) -> list[str | None]:
     return [None if one < 0 else names[one] if one < len(names) else str(one) for one in numbers]
 
 
-def _factors(data: Stored, rows: Mapping[str, ndarray], there: Mapping[str, Any]) -> dict[str, ndarray]:
-    """A column for each factor of one number, one in degrees for an angle, and one for each number of any other."""
+def _factors(
+    data: Stored, rows: Mapping[str, ndarray], there: Mapping[str, Any]
+) -> tuple[dict[str, ndarray], list[str]]:
+    """A column for each factor of one number, one in degrees for an angle, and one for each number of any other.
+
+    And the names of the angles: factors (N, 2) hold a cosine and a sine.
+    """
     try:
         known = {split: data.factors(split) for split in SPLITS}
     except NeedsTruth:
-        return {}
+        return {}, []
     found: dict[str, ndarray] = {}
+    angles = []
     for name in known["train"]:
         values = np.concatenate([known[split][name][rows[split]] for split in SPLITS]).astype(np.float32)
         values = values.reshape(len(values), -1)
-        if values.shape[1] == 2:  # an angle, as (cosine, sine)
+        is_angle = values.shape[1] == 2
+        if is_angle:
             values = np.degrees(np.arctan2(values[:, 1:], values[:, :1])) % 360
         for place in range(values.shape[1]):
             own = name if values.shape[1] == 1 else f"{name}_{place}"
-            found[_free(own, {**there, **found}, "factor")] = values[:, place].astype(np.float32)
-    return found
+            column = _free(own, {**there, **found}, "factor")
+            found[column] = values[:, place].astype(np.float32)
+            angles += [column] * is_angle
+    return found, angles
 
 
 def _free(name: str, taken: Mapping[str, Any], what: str) -> str:

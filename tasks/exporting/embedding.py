@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ssl_models.atlas import layout, neighbours
-from ssl_models.clustering import cluster
+from ssl_models.atlas import groups, layout, neighbours
 from ssl_models.directions import Directions
-from ssl_models.errors import Collapsed
 from ssl_models.previews import drawn_part, preview
 from ssl_models.rows import Samples, open_rows
-from ssl_models.two_level_clustering import assign
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.features import Features
+from tasks.artifacts.maps import SPLITS, own_columns
 from tasks.artifacts.tables import read_table, write_rows
 from tasks.exporting.new_pictures import ORIGIN, PICTURES, VECTORS
 from tasks.exporting.options import Options
@@ -25,7 +23,12 @@ from tasks.project.project import Project
 
 BLOCK = 4096
 """Rows that are written at once."""
-SPLITS = ("train", "test")
+COLUMNS = ("split", "file", "group", "label")
+"""What is told of the data set's own samples, where it is known."""
+MANY = 100_000
+"""Rows above which x and y are left out unless they are asked for: t-SNE takes minutes for each hundred thousand."""
+LONG = 20_000
+"""Rows from which on what takes long is said before it starts."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Table:
     """What is written: vectors (N, D), columns of N values, and the samples that may be drawn, by blocks of rows."""
 
     vectors: np.ndarray
-    columns: Mapping[str, list[Any]]
+    columns: Mapping[str, Any]
     samples: list[Mapping[str, Samples]]
     known: Mapping[str, Any]
 
@@ -43,8 +46,8 @@ def write(project: Project, run: str, file: str, room: str, options: dict[str, A
 
     options: those of `Options`. Columns: file, where it is known; split, label and group, of own data; vector, D
     float32; cluster, of a k-means of the run's training vectors, and distance, 1 - cosine to its centre; x, y: the
-    t-SNE of these rows; neighbors {"ids", "distances"}: the rows of the nearest others, and 1 - cosine to them; image,
-    a small PNG.
+    t-SNE of these rows (see `MANY`); neighbors {"ids", "distances"}: the rows of the nearest others, and 1 - cosine to
+    them; image, a small PNG.
     """
     asked = Options(**options)
     own = Features(project.places.features(run))
@@ -52,9 +55,12 @@ def write(project: Project, run: str, file: str, room: str, options: dict[str, A
     seed, threads = project.parameters["seed"], project.parameters["machine"]["threads"]
     vectors = Directions(table.vectors, f"layer '{asked.layer}' has")
     columns: dict[str, Any] = dict(table.columns)
-    columns |= _clustered(own.read("train", asked.layer), vectors, asked.clusters, seed, threads)
+    centres = groups.centres(own.read("train", asked.layer), asked.clusters, seed=seed, threads=threads)
+    found = groups.among(vectors, centres)
+    columns |= {"cluster": found.assignments, "distance": found.distances}
+    placed = _placed(len(vectors), asked.coordinates)
     rows, distances = neighbours.nearest(table.vectors, asked.neighbours)
-    if asked.coordinates:
+    if placed:
         places = layout.coordinates(table.vectors, seed=seed, threads=threads)
         columns |= {"x": places[:, 0], "y": places[:, 1]}
     images = _images(table) if asked.pictures and drawn_part(table.samples[0]) else None
@@ -62,18 +68,22 @@ def write(project: Project, run: str, file: str, room: str, options: dict[str, A
     return [*table.vectors.shape]
 
 
+def _placed(rows: int, asked: bool | None) -> bool:
+    """Whether x and y are computed; says what takes long, and what is left out."""
+    placed = rows <= MANY if asked is None else asked
+    if rows >= LONG:
+        what = "the exact neighbours and the coordinates" if placed else "the exact neighbours"
+        print(f"Searching {what} of {rows:,} rows; this may take minutes.", flush=True)
+    if asked is None and not placed:
+        print(f"x and y are left out for more than {MANY:,} rows; --coordinates writes them.", flush=True)
+    return placed
+
+
 def _of_own(project: Project, features: Features, layer: str) -> Table:
     """The training samples, then the test samples."""
     data = Stored(project.places.dataset)
-    columns: dict[str, list[Any]] = {"split": [split for split in SPLITS for _ in range(data.description[split])]}
-    for name in ("file", "group"):
-        found = [data.origin(split).get(name) for split in SPLITS]
-        if all(found):
-            columns[name] = [value for values in found for value in values or ()]
-    labels = [data.labels_or_none(split) for split in SPLITS]
-    classes = data.description["classes"]
-    if classes and all(found is not None for found in labels):
-        columns["label"] = [classes[label] for found in labels for label in found]  # type: ignore[union-attr]
+    known = own_columns(data, {split: np.arange(data.description[split]) for split in SPLITS})
+    columns = {name: known[name] for name in COLUMNS if name in known}
     vectors = np.concatenate([features.read(split, layer) for split in SPLITS])
     return Table(vectors, columns, [data.samples(split) for split in SPLITS], data.known)
 
@@ -81,21 +91,6 @@ def _of_own(project: Project, features: Features, layer: str) -> Table:
 def _of_new(room: Path) -> Table:
     vectors, stored = np.load(room / VECTORS, mmap_mode="r"), open_rows(room / PICTURES)
     return Table(vectors, read_table(room / ORIGIN), [{"images": stored}], {})
-
-
-def _clustered(train: np.ndarray, vectors: Directions, count: int, seed: int, threads: int) -> dict[str, np.ndarray]:
-    """cluster (N,) int32 and distance (N,) float32; one cluster where all training samples are alike."""
-    try:
-        centres = cluster(train, clusters=min(count, len(train)), seed=seed, threads=threads).centroids
-    except Collapsed:
-        centres = Directions(train[:1], "the first sample has").all()
-    units = Directions(centres, "the centres have").all()
-    found, distances = np.empty(len(vectors), np.int32), np.empty(len(vectors), np.float32)
-    for begin, block in vectors.blocks(BLOCK):
-        _, nearest = assign(block, centres)
-        found[begin : begin + len(block)] = nearest
-        distances[begin : begin + len(block)] = 1 - (block * units[nearest]).sum(1)
-    return {"cluster": found, "distance": distances}
 
 
 def _blocks(
@@ -107,9 +102,10 @@ def _blocks(
 ) -> Iterator[dict[str, Any]]:
     import pyarrow
 
+    typed = {name: pyarrow.array(values) for name, values in columns.items()}  # else a block without labels has none
     for begin in range(0, len(vectors), BLOCK):
         part = slice(begin, begin + BLOCK)
-        found = {name: values[part] for name, values in columns.items()}
+        found = {name: values[part] for name, values in typed.items()}
         block = np.asarray(vectors[part], np.float32)
         found["vector"] = pyarrow.FixedSizeListArray.from_arrays(block.ravel(), block.shape[1])
         found["neighbors"] = pyarrow.StructArray.from_arrays(

@@ -58,7 +58,9 @@ def encode(project: Project, run: str, sources: list[str], layer: str, room: str
     stored = open_rows(place / PICTURES)
     np.save(place / VECTORS, np.concatenate(list(_vectors(project, run, layer, middle(stored, shape)))))
     without = in_short(data.left_out)
-    return "\n".join([f"{len(stored):,} pictures read{f', {without}' if without else ''}", *data.notes])
+    return "\n".join(
+        [f"{len(stored):,} picture{'s' * (len(stored) != 1)} read{f', {without}' if without else ''}", *data.notes]
+    )
 
 
 def _shape(project: Project, run: str) -> tuple[int, ...]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """layer: whose vectors. clusters, neighbours: how many. coordinates: x and y. pictures: a small one of each row."""
+    """layer: whose vectors. clusters, neighbours: how many. coordinates: x and y; None where few rows
+    have them. pictures: a small one of each row."""
 
     layer: str = "pooled"
     clusters: int = 24
     neighbours: int = 10
-    coordinates: bool = True
+    coordinates: bool | None = None
     pictures: bool = False
 
 

@@ -17,10 +17,10 @@ from tasks.settings.schema import ParameterError
 def answer_lines(project: Project) -> list[str]:
     """The first sentence of each data set's verdict, and a line for each next step; the page has the rest.
 
-    Empty where the report is incomplete, and where the records have scores that are not those of the report.
+    Empty where the report lacks scores, and where the records have scores that are not those of the report.
     """
     own, path = imprint.read(project), project.root / SCORES
-    if own is None or own.incomplete or not path.exists():
+    if own is None or own.lacks_scores or not path.exists():
         return []
     try:
         datasets = records.collect(project, scope.narrowed(project.parameters), {})

@@ -12,23 +12,21 @@ from typing import Any
 import numpy as np
 
 from ssl_models.protocols._common.drawing import PALETTE
+from tasks.artifacts.maps import OWN, run_file
 from tasks.artifacts.tables import read_table
 from tasks.process.files import read_json
 from tasks.project.paths import NOT_APPLICABLE, Places
 from tasks.project.project import Project
 from tasks.reporting import atlas_pack
 from tasks.reporting.atlas_sheets import embedded
-from tasks.reporting.imprint import SKIPPED
+from tasks.reporting.imprint import MAP, SKIPPED
 from tasks.reporting.tables import DataSet
 
-STAGE = "atlas"
 PAGE_BYTES = 12_500_000
 """What all maps of a page may take: with the rest of the report the page stays under 15 MB."""
 RUN_SHARE = 0.5
-"""Of a map's bytes, the most that all its runs may take, but the first is kept in any case; thumbnails get the rest."""
-TURN, NEARLY_A_TURN = 360, 330
-"""Degrees: a factor from 0 to a turn whose values span nearly all of it is taken for an angle."""
-NOT_FACTORS = {"split", "row", "file", "label", "group"}
+"""Of a map's bytes, the most that all its runs may take; the first is kept whatever it takes. Thumbnails get the
+rest."""
 
 
 def section(project: Project, data: DataSet, allowance: int) -> dict[str, Any]:
@@ -44,7 +42,7 @@ def section(project: Project, data: DataSet, allowance: int) -> dict[str, Any]:
     try:
         return _packed(folder, known, data, allowance)
     except KeyError as error:
-        raise ValueError(f"{folder / 'maps.json'} lacks {error}; run the stage {STAGE} again") from error
+        raise ValueError(f"{folder / 'maps.json'} lacks {error}; run the stage {MAP} again") from error
 
 
 def _packed(folder: Path, known: Mapping[str, Any], data: DataSet, allowance: int) -> dict[str, Any]:
@@ -80,8 +78,8 @@ def shares(project: Project, datasets: list[DataSet]) -> int:
 def absent(folder: Path, data: DataSet) -> str:
     """Why there is no map, in a sentence; empty where there is one."""
     for gap in data.gaps:
-        if any(stage.partition("@")[0] == STAGE for stage in gap.stages):
-            return f"There is no map: the stage {STAGE} {'was ' * (gap.state == SKIPPED)}{gap.state} ({gap.why})."
+        if any(stage.partition("@")[0] == MAP for stage in gap.stages):
+            return f"There is no map: the stage {MAP} {'was ' * (gap.state == SKIPPED)}{gap.state} ({gap.why})."
     marked = folder / NOT_APPLICABLE
     if marked.exists():
         return f"There is no map of {data.name}: {marked.read_text(encoding='utf-8').strip().rstrip('.')}."
@@ -100,9 +98,9 @@ def _samples(
         if name in ("row", "file"):
             continue
         title = name.replace("_", " ")
-        if name not in NOT_FACTORS and all(isinstance(value, float | None) for value in values):
+        if name not in OWN and all(isinstance(value, float | None) for value in values):
             arrays[name], low, high = atlas_pack.quantised(values)
-            angle = _is_angle(name, low, high, known)
+            angle = name in known["angles"]  # it comes round to its beginning after 360
             listed.append({"name": name, "title": title, "low": low, "high": high, "angle": angle})
         else:
             names, arrays[name] = atlas_pack.categories(values)
@@ -117,13 +115,6 @@ def _samples(
         "palette": PALETTE,
     }
     return header, arrays
-
-
-def _is_angle(name: str, low: float, high: float, known: Mapping[str, Any]) -> bool:
-    """Whether a factor comes round to its beginning after 360."""
-    if "angles" in known:
-        return name in known["angles"]
-    return low >= 0 and high <= TURN and high - low > NEARLY_A_TURN
 
 
 def _runs(folder: Path, known: Mapping[str, Any], left: int) -> tuple[list[tuple[str, str]], list[str]]:
@@ -141,7 +132,7 @@ def _runs(folder: Path, known: Mapping[str, Any], left: int) -> tuple[list[tuple
 
 def _run(folder: Path, name: str, known: Mapping[str, Any]) -> str:
     """The packet of one run's map, clusters, neighbours, near-duplicates and outliers."""
-    path = folder / f"{name}.parquet"
+    path = folder / run_file(name)
     samples, width = int(known["samples"]), int(known["neighbours"])
     table = _table(path, samples)
     try:
@@ -160,7 +151,7 @@ def _run(folder: Path, name: str, known: Mapping[str, Any]) -> str:
             "outlier": outlier,
         }
     except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not what the stage {STAGE} writes ({error}); run it again") from error
+        raise ValueError(f"{path} is not what the stage {MAP} writes ({error}); run it again") from error
     header = {"name": name, "tightness": _finite(own.get("tightness") or []), "clusters": own["clusters"]}
     header["below"] = own.get("duplicates_below", known.get("duplicates_below"))
     ranges = {"distance": [0, reach], "neighbour_distances": [0, farthest], "outlier": [low, high]}
@@ -179,8 +170,8 @@ def _finite(values: list[float | None]) -> list[float | None]:
 def _table(path: Path, samples: int) -> dict[str, list[Any]]:
     """The columns of a parquet file. Raises ValueError where it has not a row a sample."""
     if not path.exists():
-        raise ValueError(f"{path} was not found; run the stage {STAGE} again")
+        raise ValueError(f"{path} was not found; run the stage {MAP} again")
     columns = read_table(path)
     if any(len(values) != samples for values in columns.values()):
-        raise ValueError(f"{path} has not {samples} rows, as maps.json says; run the stage {STAGE} again")
+        raise ValueError(f"{path} has not {samples} rows, as maps.json says; run the stage {MAP} again")
     return columns

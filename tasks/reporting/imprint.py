@@ -22,6 +22,9 @@ NOT_FOUND = "not found"
 STATES = (FAILED, SKIPPED, STALE, NOT_APPLICABLE)
 """failed, skipped: no number. stale: there is one, but of earlier inputs, so it is left out. not applicable: final."""
 
+MAP = "atlas"
+WITHOUT_SCORES = frozenset((MAP,))
+"""Stages that the scores do not depend on."""
 Absent = Mapping[str, tuple[str, str]]
 """Stage -> the state and the reason why its record is not shown."""
 
@@ -57,6 +60,11 @@ class Imprint:
     def incomplete(self) -> bool:
         """Whether stages failed: the page was then made of what there was, and is no output of the pipeline."""
         return any(gap.state != NOT_APPLICABLE for gap in self.gaps)
+
+    @property
+    def lacks_scores(self) -> bool:
+        """Whether scores are missing because stages failed: the tables in results/ are then of an earlier report."""
+        return any(gap.state != NOT_APPLICABLE and set(gap.stages) - WITHOUT_SCORES for gap in self.gaps)
 
     @property
     def text(self) -> str:

@@ -18,10 +18,10 @@ MOST_WIDE = 4
 def terminal_table(project: Project) -> str:
     """The table printed at the end of a run; the best of each column has a star.
 
-    It is made of results/scores.csv alone, or, where the page is incomplete, of the scores that the page was made of.
+    It is made of results/scores.csv alone, or, where it lacks scores, of those that the page was made of.
     """
     own = imprint.read(project)
-    incomplete = own is not None and own.incomplete
+    incomplete = own is not None and own.lacks_scores
     path = project.state / INCOMPLETE_SCORES if incomplete else project.root / SCORES
     if not path.exists():
         return f"There is no {path.relative_to(project.root)} yet: it is written with the report."

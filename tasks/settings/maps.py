@@ -22,7 +22,10 @@ MOST_NEIGHBOURS = 50
 
 
 def check_maps(parameters: Mapping[str, Any]) -> None:
-    """Raises ParameterError for settings that no map can be made with, and for runs that are not there or selected."""
+    """Raises ParameterError for settings that no map can be made with, and for runs that are not there.
+
+    A run may be listed that is not selected, or is of another kind of data: it has no map then, and the page says so.
+    """
     block = parameters["maps"]
     check_block(block, MAPS, "maps")
     if block["samples"] < SMALLEST:
@@ -38,16 +41,16 @@ def check_maps(parameters: Mapping[str, Any]) -> None:
         return
     if not block["runs"]:
         raise ParameterError(f"maps.runs is an empty list; name a run, or write {WINNER} or {ALL}.")
-    every, selected = scope.members(parameters, scope.RUNS), scope.chosen(parameters)
+    every = _of_every_kind(parameters)
     for run in block["runs"]:
         if run not in every:
             raise unknown("run", run, every, "maps.runs")
-        if run not in selected:
-            chosen = parameters.get(scope.RUNS.line)
-            raise ParameterError(
-                f"maps.runs: '{run}' is not among the runs that `runs: {chosen}` selects. Add it to sets.{chosen}, "
-                "select a set that has it, or take it out of maps.runs."
-            )
+
+
+def _of_every_kind(parameters: Mapping[str, Any]) -> list[str]:
+    """The runs of params.yaml, those of other kinds of data last."""
+    blocks = [parameters, *(parameters.get("kinds") or {}).values()]
+    return list(dict.fromkeys(run for block in blocks for run in scope.members(block, scope.RUNS)))
 
 
 def of_any_runs(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,8 +59,13 @@ def of_any_runs(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def asked(parameters: Mapping[str, Any]) -> list[str] | None:
-    """The runs to be mapped in the order of the parameters; None where the ranking decides (`winner`)."""
-    runs = parameters["maps"]["runs"]
+    """The runs to be mapped in the order of the parameters, then those listed that are not selected.
+
+    None where the ranking decides (`winner`).
+    """
+    runs, selected = parameters["maps"]["runs"], scope.chosen(parameters)
     if runs == WINNER:
         return None
-    return [run for run in scope.chosen(parameters) if runs == ALL or run in runs]
+    if runs == ALL:
+        return list(selected)
+    return [run for run in selected if run in runs] + [run for run in runs if run not in selected]

@@ -21,6 +21,7 @@ from ssl_models.extraction import extract_features
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.encoders import write_encoder
 from tasks.artifacts.features import Features
+from tasks.exporting import embedding
 from tasks.exporting.options import USUAL
 from tasks.project.project import Project
 from tasks.settings import params
@@ -171,7 +172,9 @@ def test_files_and_lists_are_new_pictures_too(here, made):
 
 def test_one_picture_is_enough(here, made):
     file = here / "one.parquet"
-    assert covey("simclr", made / "photos/a/02.png", "-o", file).exit_code == 0
+    result = covey("simclr", made / "photos/a/02.png", "-o", file)
+    assert result.exit_code == 0
+    assert "1 picture read\n" in result.stdout
     (row,) = parquet.read_table(file).to_pylist()
     assert (row["x"], row["y"]) == (0, 0)
     assert row["neighbors"] == {"ids": [], "distances": []}
@@ -181,6 +184,44 @@ def test_another_layer_and_no_coordinates(here):
     file = here / "v.parquet"
     assert covey("simclr", "-o", file, "--layer", "res4", "--no-coordinates").exit_code == 0
     assert "x" not in parquet.read_schema(file).names
+
+
+def test_many_rows_have_coordinates_only_where_they_are_asked_for(here, monkeypatch):
+    monkeypatch.setattr(embedding, "MANY", COUNT - 1)
+    monkeypatch.setattr(embedding, "LONG", COUNT)
+    file = here / "v.parquet"
+    result = covey("simclr", "-o", file)
+    assert "x and y are left out for more than 29 rows; --coordinates writes them." in result.stdout
+    assert "Searching the exact neighbours of 30 rows; this may take minutes." in result.stdout
+    assert not {"x", "y"} & set(parquet.read_schema(file).names)
+    result = covey("simclr", "-o", file, "--coordinates", "--force")
+    assert "left out" not in result.stdout
+    assert "Searching the exact neighbours and the coordinates of 30 rows" in result.stdout
+    assert {"x", "y"} < set(parquet.read_schema(file).names)
+    assert "left out" not in covey("simclr", "-o", file, "--no-coordinates", "--force").stdout
+    monkeypatch.setattr(embedding, "MANY", COUNT)
+    assert covey("simclr", "-o", file, "--force").exit_code == 0
+    assert {"x", "y"} < set(parquet.read_schema(file).names)
+
+
+def test_a_picture_without_a_label_has_none(here, made, monkeypatch):
+    """Of many rows that are written block by block, too: a block may have no label at all."""
+    monkeypatch.setattr(embedding, "BLOCK", 4)
+    before = {}
+    for split in ("train", "test"):
+        path = made / "data" / "photos" / f"{split}.labels.npy"
+        before[path] = path.read_bytes()
+        labels = np.load(path)
+        labels[:4] = -1
+        np.save(path, labels)
+    try:
+        assert covey("simclr", "-o", here / "v.parquet").exit_code == 0
+    finally:
+        for path, content in before.items():
+            path.write_bytes(content)
+    rows = parquet.read_table(here / "v.parquet").to_pylist()
+    assert [row["label"] for row in rows[:4]] == [None] * 4
+    assert {row["label"] for row in rows[4:8]} <= {"a", "b"}
 
 
 def test_the_same_bytes_again(here):
@@ -220,7 +261,7 @@ def test_atlas_opens_the_table_with_pictures_and_makes_it_once(here, made, monke
     file = made / ".covey" / "atlas" / "photos" / "simclr.pooled.parquet"
     assert words.startswith(f"{file} --x x --y y --neighbors neighbors --disable-projection --host 127.0.0.1")
     assert words.endswith("--image image")
-    assert asdict(*written) == asdict(USUAL) | {"pictures": True}
+    assert asdict(*written) == asdict(USUAL) | {"coordinates": True, "pictures": True}
     image = parquet.read_table(file)["image"][0].as_py()["bytes"]
     assert image.startswith(b"\x89PNG")
 

@@ -4,9 +4,9 @@ import sys
 import numpy as np
 import pytest
 
+from ssl_models import nearest as blockwise
 from ssl_models.errors import NeedsLabels
 from ssl_models.protocols import knn, retrieval
-from ssl_models.protocols._common import neighbours
 from ssl_models.protocols._common.score import Representation
 
 CLASSES, TRAIN, TEST = 8, 160, 96
@@ -197,8 +197,8 @@ def test_a_query_without_a_right_answer_is_a_miss(problem):
 def test_blocks_find_what_one_block_finds(problem, monkeypatch):
     given = representation(*problem)
     expected, votes = values(given), knn.evaluate(given, seed=0, neighbours=30).scores
-    monkeypatch.setattr(neighbours, "QUERIES", 25)
-    monkeypatch.setattr(neighbours, "GALLERY", 33)  # the last block has fewer rows than neighbours are asked for
+    monkeypatch.setattr(blockwise, "QUERIES", 25)
+    monkeypatch.setattr(blockwise, "GALLERY", 33)  # the last block has fewer rows than neighbours are asked for
     assert values(given) == pytest.approx(expected)
     assert knn.evaluate(given, seed=0, neighbours=30).scores == votes
 
@@ -206,8 +206,8 @@ def test_blocks_find_what_one_block_finds(problem, monkeypatch):
 def test_nearest_equals_sorting_all_cosines(monkeypatch):
     draws = np.random.default_rng(3)
     rows, asked = draws.normal(size=(70, 5)), draws.normal(size=(11, 5)) * 100
-    monkeypatch.setattr(neighbours, "GALLERY", 16)
-    _, cosine, found = next(neighbours.nearest(neighbours.Directions(rows, "a"), neighbours.Directions(asked, "b"), 20))
+    monkeypatch.setattr(blockwise, "GALLERY", 16)
+    _, cosine, found = next(blockwise.nearest(blockwise.Directions(rows, "a"), blockwise.Directions(asked, "b"), 20))
     every = (asked / np.linalg.norm(asked, axis=1)[:, None]) @ (rows / np.linalg.norm(rows, axis=1)[:, None]).T
     assert (found == np.argsort(-every, axis=1)[:, :20]).all()
     assert np.allclose(cosine, -np.sort(-every, axis=1)[:, :20], atol=1e-6)
@@ -229,8 +229,8 @@ def test_large_features_are_read_block_by_block(tmp_path, monkeypatch):
             asked.append(len(mapped[rows]))
             return mapped[rows]
 
-    monkeypatch.setattr(neighbours, "GALLERY", 64)
-    monkeypatch.setattr(neighbours, "QUERIES", 32)
+    monkeypatch.setattr(blockwise, "GALLERY", 64)
+    monkeypatch.setattr(blockwise, "QUERIES", 32)
     labels = np.arange(500) % CLASSES
     given = Representation(("pooled",), lambda *_: Watched(), lambda _: labels, CLASSES)
     assert values(given)["recall1"] == 1, "each sample finds itself"

@@ -45,7 +45,7 @@ def make_map(
     columns = some_columns(own, generator) if columns is None else columns
     write_table(folder / "samples.parquet", {"split": split, "row": rows, **columns})
     for name in runs:
-        write_table(folder / f"{name}.parquet", a_run(own, clusters, neighbours, generator))
+        write_table(folder / f"run-{name}.parquet", a_run(own, clusters, neighbours, generator))
     pictures = some_pictures(own, generator) if pictures is None else pictures
     tightness = [round(0.95 - 0.05 * cluster, 3) for cluster in range(clusters)]
     method = {"method": "t-SNE (scikit-learn)", "clusters": clusters, "tightness": tightness}
@@ -53,6 +53,7 @@ def make_map(
         **{"runs": list(runs), "winner": runs[-1], "rule": "The run with the best top-1 of linear", "layer": "pooled"},
         **{"samples": samples, "neighbours": neighbours, "duplicates_below": DUPLICATES_BELOW},
         "thumbnails": write_sheets(folder, pictures, quality),
+        "angles": [name for name in ("hue", "background_hue") if name in columns],
         "per_run": dict.fromkeys(runs, method),
     }
     (folder / "maps.json").write_text(json.dumps(known))

@@ -18,8 +18,6 @@ ATLAS = "document.querySelector('.atlas').atlas"
 RUNS = ("rotation_cf", "rotation")
 HOSTILE = ["</script><script>window.hurt = 1</script>.jpg", "<img src=x onerror='window.hurt = 1'>.jpg"]
 
-pytestmark = pytest.mark.skipif(browser.PROGRAM is None, reason="needs chromium, which is not installed here")
-
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -34,6 +32,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tab() -> Iterator[Browser]:
+    if browser.PROGRAM is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on PATH: the page was not opened in a browser")
     with Browser() as tab:
         yield tab
 
@@ -48,6 +48,19 @@ def opened(tab: Browser, page: Path) -> Browser:
     tab.value("document.querySelector('[data-part=map]').scrollIntoView({block: 'center'})")
     tab.wait(f"{ATLAS}.canvas.drawn")
     return tab
+
+
+def test_without_a_browser_the_script_is_whole_and_all_that_it_looks_for_is_there(page: Path) -> None:
+    content = page.read_text()
+    script = content[content.rindex("<script>") : content.rindex("</script>")]
+    places = [script.index(f"class {name} ") for name in ("Thumbnails", "Drawing", "Canvas", "Atlas")]
+    assert places == sorted(places)  # each after those that it is made of
+    assert "{%" not in script
+    asked = set(re.findall(r"""(?:part|press)\("([a-z]+)"|data-part="([a-z]+)\\?"]""", script))
+    named = {one or other for one, other in asked}
+    assert {"map", "legend", "query", "galleries", "closer", "failed"} <= named
+    assert named <= set(re.findall(r'data-part="([a-z]+)"', content[: content.rindex("<script>")]))
+    assert all(name not in content for name in HOSTILE)
 
 
 def text(tab: Browser, part: str) -> str:

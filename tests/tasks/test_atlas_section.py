@@ -55,7 +55,7 @@ def test_the_page_holds_what_the_folder_holds(study: Path) -> None:
     assert np.allclose(back, samples["size"], atol=1e-5)
     assert (columns["background_hue"]["angle"], size["angle"]) == (True, False)
     for name, packet in found["runs"]:
-        table = read_table(folder / f"{name}.parquet")
+        table = read_table(folder / f"run-{name}.parquet")
         run, content = unpack(packet)
         assert content["cluster"].tolist() == table["cluster"]
         assert content["neighbours"].reshape(60, 10).tolist() == table["neighbours"]
@@ -66,7 +66,7 @@ def test_the_page_holds_what_the_folder_holds(study: Path) -> None:
         assert (run["below"], run["clusters"], run["tightness"][0]) == (0.02, 6, 0.95)
 
 
-def test_maps_json_may_say_which_factors_are_angles(study: Path) -> None:
+def test_maps_json_says_which_factors_are_angles_whatever_they_span(study: Path) -> None:
     folder = make_map(study, "world")
     facts = json.loads((folder / "maps.json").read_text())
     (folder / "maps.json").write_text(json.dumps(facts | {"angles": ["size"]}))
@@ -184,17 +184,17 @@ def test_a_map_of_before_is_not_shown_where_its_stage_failed(study: Path) -> Non
 
 def test_what_is_damaged_is_named(study: Path) -> None:
     folder = make_map(study, "world")
-    table = read_table(folder / "rotation.parquet")
-    write_table(folder / "rotation.parquet", table | {"x": [float("nan")] * 60})
-    with pytest.raises(ValueError, match=r"rotation\.parquet is not what the stage atlas writes \(a coordinate"):
+    table = read_table(folder / "run-rotation.parquet")
+    write_table(folder / "run-rotation.parquet", table | {"x": [float("nan")] * 60})
+    with pytest.raises(ValueError, match=r"run-rotation\.parquet is not what the stage atlas writes \(a coordinate"):
         section(study)
-    write_table(folder / "rotation.parquet", {name: values[:9] for name, values in table.items()})
-    with pytest.raises(ValueError, match=r"rotation\.parquet has not 60 rows"):
+    write_table(folder / "run-rotation.parquet", {name: values[:9] for name, values in table.items()})
+    with pytest.raises(ValueError, match=r"run-rotation\.parquet has not 60 rows"):
         section(study)
-    (folder / "rotation.parquet").unlink()
-    with pytest.raises(ValueError, match=r"rotation\.parquet was not found"):
+    (folder / "run-rotation.parquet").unlink()
+    with pytest.raises(ValueError, match=r"run-rotation\.parquet was not found"):
         section(study)
-    write_table(folder / "rotation.parquet", table)
+    write_table(folder / "run-rotation.parquet", table)
     (folder / "sheet-000.webp").unlink()
     with pytest.raises(ValueError, match=r"sheet-000\.webp was not found"):
         section(study)

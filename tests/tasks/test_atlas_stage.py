@@ -24,7 +24,7 @@ COUNTS = {"train": 60, "test": 30}
 CLASSES = ["ant", "bee", "cat"]
 SETTINGS = {"runs": "winner", "samples": 1000, "neighbours": 4, "clusters": 3}
 RUNS = {"random": {"method": "random"}, "rotation": {"method": "rotation"}, "simclr": {"method": "simclr"}}
-SCORES = {"random": 0.9, "rotation": 0.4, "simclr": 0.6}
+SCORES = {"random": 0.2, "rotation": 0.4, "simclr": 0.6}
 
 
 def photograph(seed: int, side: int = 32) -> Image.Image:
@@ -51,7 +51,9 @@ def parts(kind: str, split: str) -> dict[str, np.ndarray]:
     return {"vectors": generator.normal(size=(count, 5)).astype(np.float32)}
 
 
-def make(root: Path, kind: str = "images", *, labelled: bool = True, scored: bool = True, **settings: Any) -> Project:
+def make(
+    root: Path, kind: str = "images", *, labelled: bool = True, scored: bool = True, floor: float = 0.2, **settings: Any
+) -> Project:
     """A project in which everything before the stage has run."""
     parameters = {
         "seed": 5,
@@ -85,7 +87,8 @@ def make(root: Path, kind: str = "images", *, labelled: bool = True, scored: boo
         write_features(project, run, place)
         path = project.places.metric(run, "linear.json")
         path.parent.mkdir(parents=True)
-        score = {"layer": "pooled", "metric": "top1", "value": SCORES[run], "low": 0.0, "high": 1.0}
+        value = floor if run == "random" else SCORES[run]
+        score = {"layer": "pooled", "metric": "top1", "value": value, "low": value - 0.02, "high": value + 0.02}
         path.write_text(json.dumps({"scores": [score]} if scored else {"not_applicable": "linear: no labels"}))
     return project
 
@@ -103,7 +106,8 @@ def run(project: Project) -> tuple[dict[str, Any], dict[str, Any]]:
     """maps.json, and the content of every table by its name."""
     atlas.atlas(Context(project, "atlas", project.root, None))  # type: ignore[arg-type]
     folder = project.places.maps
-    return json.loads((folder / "maps.json").read_text()), {p.stem: read_table(p) for p in folder.glob("*.parquet")}
+    names = {path: path.stem.removeprefix("run-") for path in sorted(folder.glob("*.parquet"))}
+    return json.loads((folder / "maps.json").read_text()), {name: read_table(p) for p, name in names.items()}
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +118,7 @@ def winner(tmp_path_factory):
 
 def test_the_run_that_ranks_first_is_mapped(winner):
     _, facts, tables = winner
-    assert facts["runs"] == ["simclr"]  # the control that is above it does not compete
+    assert facts["runs"] == ["simclr"]
     assert facts["winner"] == "simclr"
     assert facts["rule"] == "simclr ranks first by linear top-1, at the layer pooled."
     assert set(tables) == {"samples", "simclr"}
@@ -124,7 +128,7 @@ def test_the_run_that_ranks_first_is_mapped(winner):
 
 
 def test_the_table_of_samples_says_what_is_known_of_each(winner):
-    _, _, tables = winner
+    _, facts, tables = winner
     samples = tables["samples"]
     assert samples["split"] == ["train"] * 60 + ["test"] * 30
     assert samples["row"] == [*range(60), *range(30)]
@@ -135,6 +139,7 @@ def test_the_table_of_samples_says_what_is_known_of_each(winner):
     assert samples["size"][60:62] == pytest.approx([0.0, 0.1])
     assert samples["turn"][:3] == pytest.approx([300, 304, 308], abs=1e-3)
     assert "group" not in samples
+    assert facts["angles"] == ["turn"]
 
 
 def test_the_table_of_a_run_has_a_row_for_each_sample(winner):
@@ -295,3 +300,35 @@ def test_maps_of_runs_that_are_no_longer_asked_for_are_gone(tmp_path):
     project.parameters["maps"]["runs"] = ["simclr"]
     _, tables = run(project)
     assert set(tables) == {"samples", "simclr"}
+
+
+def test_where_no_run_passes_the_untrained_floor_the_first_is_mapped_and_the_rule_says_so(tmp_path):
+    facts, tables = run(make(tmp_path, floor=0.9))
+    assert (facts["runs"], facts["winner"]) == (["simclr"], None)
+    assert facts["rule"] == (
+        "simclr ranks first by linear top-1, at the layer pooled, though no run passes the untrained floor."
+    )
+    assert set(tables) == {"samples", "simclr"}
+
+
+def test_a_run_named_samples_leaves_the_table_of_the_samples_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setitem(RUNS, "samples", {"method": "simclr"})
+    monkeypatch.setitem(SCORES, "samples", 0.8)
+    project = make(tmp_path)
+    atlas.atlas(Context(project, "atlas", project.root, None))  # type: ignore[arg-type]
+    folder = project.places.maps
+    assert json.loads((folder / "maps.json").read_text())["winner"] == "samples"
+    assert "split" in read_table(folder / "samples.parquet")
+    assert "cluster" in read_table(folder / "run-samples.parquet")
+
+
+def test_runs_that_are_listed_but_not_selected_are_left_out_with_a_note(tmp_path):
+    project = make(tmp_path, runs=["moco", "simclr", "rotation"])
+    project.parameters["pretrain"] = RUNS | {"moco": {"method": "moco"}}
+    project.parameters.update({"runs": "few", "sets": {"few": ["random", "simclr"], "other": ["moco", "rotation"]}})
+    facts, _ = run(project)
+    assert facts["runs"] == ["simclr"]
+    assert facts["left_out"] == {name: f"{name} is not among the selected runs" for name in ("moco", "rotation")}
+    project.parameters["maps"]["runs"] = ["moco"]
+    with pytest.raises(NotApplicable, match="moco is not among the selected runs"):
+        run(project)

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from flows.run import plan
+from flows.run.jobs import Outcome
+from flows.run.report import after_run
 from tasks import report
 from tasks.project.project import Project
 from tasks.reporting import imprint
@@ -81,6 +84,38 @@ def test_the_tables_of_the_pipeline_stay_as_they_are(study: tuple[Project, dict[
     assert "jigsaw" in terminal_table(project)
     assert "incomplete" not in (project.root / "results/report.html").read_text()
     assert not list(project.state.glob("*.csv"))
+
+
+def test_a_failed_map_takes_no_score_away(
+    study: tuple[Project, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All results are those of a whole report; but the page says what failed, and is made again."""
+    project, content = study
+    make(project.root / "again", "world", content)
+    for path in (project.root / "again/metrics/world/jigsaw").glob("*.json"):
+        path.rename(project.root / "metrics/world/jigsaw" / path.name)
+    report.write(project)
+    whole = {path: path.read_text() for path in (project.root / "results").iterdir() if path.suffix != ".html"}
+    assert {path.name for path in whole} == {"scores.csv", "runs.csv", "costs.csv", "dvc.yaml"}
+    for path in whole:
+        path.write_text("of an earlier report\n")
+    told: list[str] = []
+    monkeypatch.setattr(report, "_tell_registry", lambda _, data: told.append(data.name))
+    report.write_incomplete(project, {"atlas": ("failed", "no memory was left")})
+    assert {path: path.read_text() for path in whole} == whole
+    assert told == ["world"]
+    own = imprint.read(project)
+    assert own is not None
+    assert (own.incomplete, own.lacks_scores) == (True, False)  # so that the next run makes it again
+    assert plan.without_page(project)
+    text = text_of((project.root / "results/report.html").read_text())
+    assert "The map is missing: its stage failed." in text
+    assert "There is no map: the stage atlas failed (no memory was left)." in text
+    assert "jigsaw" in terminal_table(project)
+    outcome = Outcome({}, (), {"report": "atlas"})
+    assert "earlier report" not in after_run(project, outcome)
+    report.write_incomplete(project, {"atlas": ("failed", "x"), FAILED: ("failed", "y")})
+    assert "earlier report" in after_run(project, outcome)
 
 
 def test_where_the_data_could_not_be_prepared_there_is_still_a_page_that_says_so(tmp_path: Path) -> None:

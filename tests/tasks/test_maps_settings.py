@@ -13,6 +13,7 @@ PARAMETERS = {
     "clusterfit": {"rotation_cf": {"source": "rotation"}},
     "sets": {"small": ["simclr", "rotation_cf"], "other": ["moco"]},
     "runs": "small",
+    "kinds": {"speech": {"pretrain": {"wav": {}}, "clusterfit": {}}},
 }
 
 
@@ -26,7 +27,6 @@ def given(**changes):
         ({"runs": "rotation"}, r"'rotation'; it must be winner, all, or a list of runs such as \[rotation\]"),
         ({"runs": []}, "empty list; name a run"),
         ({"runs": ["rotaton"]}, "unknown run 'rotaton'. Did you mean 'rotation'"),
-        ({"runs": ["moco"]}, "'moco' is not among the runs that `runs: small` selects. Add it to sets.small"),
         ({"runs": [3]}, "unknown run 3"),
         ({"runs": True}, "not of type str | list"),
         ({"samples": 19}, "samples is 19; it must be at least 20"),
@@ -48,9 +48,10 @@ def test_what_cannot_be_mapped_is_refused(changes, message):
         ("winner", None),
         ("all", ["rotation", "simclr", "rotation_cf"]),
         (["rotation_cf", "rotation"], ["rotation", "rotation_cf"]),
+        (["moco", "simclr", "wav"], ["simclr", "moco", "wav"]),  # not selected, and of another kind of data
     ],
 )
-def test_the_runs_asked_for_are_selected_ones_in_order(runs, expected):
+def test_the_runs_asked_for_are_in_order_those_that_are_not_selected_last(runs, expected):
     check_maps(given(runs=runs))
     assert asked(given(runs=runs)) == expected
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine, for features that need not fit into memory; what k-NN and retrieval share.
+"""Nearest neighbours by cosine, for features that need not fit into memory; what k-NN, retrieval and maps share.
 
 numpy and faiss only: torch and faiss in one process crash on macOS (faiss #3401).
 Legend: N samples of the gallery, M queries, B of a block, D features, k neighbours.
@@ -11,20 +11,10 @@ from collections.abc import Iterator
 from numpy import ndarray
 
 from ssl_models.directions import Directions
-from ssl_models.protocols._common.score import Representation
 
 QUERIES = 4096
 GALLERY = 65536
 """Rows that are read, converted to float32 and compared at once: half a GiB at 512 features."""
-
-
-def directions(representation: Representation, split: str, layer: str, samples: int | None = None) -> Directions:
-    """A layer's features. Raises ValueError for features that are no table or not one row for each of the samples."""
-    stored = representation.features(split, layer)
-    if stored.ndim != 2 or (samples is not None and len(stored) != samples):
-        known = "" if samples is None else f" for {samples} labels"
-        raise ValueError(f"layer '{layer}' has {split} features of shape {stored.shape}{known}")
-    return Directions(stored, f"layer '{layer}' has {split}")
 
 
 def nearest(gallery: Directions, queries: Directions, neighbours: int) -> Iterator[tuple[int, ndarray, ndarray]]:

@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: run test test-all check bench bench-capacity lock methods tables clean
+.PHONY: run test test-all check bench bench-capacity bench-map lock methods tables clean
 
 run: $(READY)  ## make run [DATA=cifar10|FOLDER|FILE] [RUNS=all|SET] [PROTOCOLS=all|SUITE] [JOBS=2]
 	@$(ACTIVE) covey run $(if $(DATA),--data "$(DATA)") $(if $(RUNS),--runs $(RUNS)) $(if $(PROTOCOLS),--protocols $(PROTOCOLS)) $(if $(JOBS),--jobs $(JOBS))
@@ -23,6 +23,9 @@ bench: $(READY)  ## writes benchmarks/RESULTS.md
 
 bench-capacity: $(READY)  ## 200,000 photographs, half an hour: writes benchmarks/CAPACITY.md
 	@$(ACTIVE) python -m benchmarks.capacity
+
+bench-map: $(READY)  ## the map of 20,000 pictures, some minutes: writes its part of benchmarks/CAPACITY.md
+	@$(ACTIVE) python -m benchmarks.maps
 
 methods: $(READY)  ## files a run of all methods (make run RUNS=all) and writes the tables of METHODS.md from all filed
 	@$(ACTIVE) python -m benchmarks.methods

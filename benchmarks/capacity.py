@@ -21,7 +21,7 @@ from unittest.mock import MagicMock
 import numpy
 from PIL import Image
 
-from benchmarks import decoding
+from benchmarks import decoding, maps
 from benchmarks.measuring import Effort, spread
 from benchmarks.page import Page, machine_facts
 from benchmarks.rows import Row, Target
@@ -141,7 +141,8 @@ def main(arguments: list[str]) -> None:
     decoding.measure(effort, page, min(DECODED, pictures))
     measure(page, pictures)
     if pictures == PICTURES:
-        RESULTS.write_text(page.markdown(facts, effort.pairs, INTRODUCTION), encoding="utf-8")
+        text, below = page.markdown(facts, effort.pairs, INTRODUCTION), maps.section()
+        RESULTS.write_text(f"{text}\n{below}" if below else text, encoding="utf-8")
 
 
 if __name__ == "__main__":

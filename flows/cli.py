@@ -14,9 +14,11 @@ from flows.commands.run import run
 from flows.commands.standing import dag, status
 from flows.commands.vectors import vectors
 from flows.commands.version import options
+from flows.errors import Commands
 from flows.sweep.commands import study, sweep
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="""Finds out, on your own data, which self-supervised representation transfers best.

@@ -6,8 +6,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from tasks.process import disks, faults, locks, stopping
 from tasks.process.files import UnreadableFile
@@ -41,6 +44,19 @@ def run_lock(project: Project, name: str = "run") -> Iterator[None]:
             file=sys.stderr,
         )
         raise typer.Exit(BUSY) from None
+
+
+class Commands(TyperGroup):
+    """Commands whose mistakes of usage, such as an unknown option, are told as all others are: in one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TyperException as error:
+            words = " ".join(error.format_message().split()).rstrip(".")
+            command = " ".join(filter(None, ("covey", ctx.invoked_subcommand)))
+            print(f"covey: {words}; see `{command} --help`.", file=sys.stderr)
+            raise typer.Exit(WRONG) from None
 
 
 def _of_machine(error: Exception) -> str | None:

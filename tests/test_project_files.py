@@ -42,6 +42,10 @@ def test_folders_that_contributions_go_to_are_there() -> None:
         ("ssl_models/encoders/bag.py", ("FROM_DATA", "ENCODER", "standardise", "blocks", "pool", "modalities")),
         ("ssl_models/encoders/encoder.py", ("class Encoder", "represent")),
         ("tests/tasks/test_portable.py", ("INPUTS",)),
+        ("tasks/atlas.py", ("context", "Result")),
+        ("tasks/stage/warm.py", ("STAGES",)),
+        ("tasks/stage/costs.py", ("def work",)),
+        ("tasks/staleness/code_hash.py", ("_stages",)),
         ("tests/ssl_models/test_any_encoder.py", ("ENCODERS",)),
         ("studies/label_noise.yaml", ("claim", "source", "published", "measures", "rules", "quick", "full")),
     ],
@@ -51,6 +55,14 @@ def test_names_that_contributions_use_are_in_the_files_that_they_copy(path: str,
     for word in words:
         assert word in text
         assert word.removeprefix("class ").removeprefix("def ") in CONTRIBUTING
+
+
+def test_what_security_names_as_tried_is_a_test_that_there_is() -> None:
+    security = (ROOT / "SECURITY.md").read_text()
+    tests = re.findall(r"(?:flows|tasks|ssl_models)/test_\w+\.py", security)
+    assert tests
+    assert not [name for name in tests if not (ROOT / "tests" / name).exists()]
+    assert "default-src 'none'" in security
 
 
 def test_the_versions_agree() -> None:

@@ -140,7 +140,7 @@ def test_the_report_stands_without_the_registry(
     def fails(*_: Any) -> str:
         raise fault
 
-    monkeypatch.setattr(report, "write", lambda _: [SimpleNamespace(name="photos")])
+    monkeypatch.setattr(report, "write", lambda *_: [SimpleNamespace(name="photos")])
     monkeypatch.setattr(report, "winner", lambda _: None)
     monkeypatch.setattr(champion, "depose", fails)
     context = SimpleNamespace(project=Project(tmp_path))
@@ -153,7 +153,7 @@ def test_the_report_stands_without_the_registry(
 
 def test_the_report_names_the_winner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
-    monkeypatch.setattr(report, "write", lambda _: [SimpleNamespace(name="photos")])
+    monkeypatch.setattr(report, "write", lambda *_: [SimpleNamespace(name="photos")])
     monkeypatch.setattr(report, "winner", lambda _: SimpleNamespace(name="a"))
     monkeypatch.setattr(report, "verdict", lambda _: ["a leads.", "It was shown more."])
     monkeypatch.setattr(champion, "crown", lambda *words: told.append(words) or "")

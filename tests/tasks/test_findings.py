@@ -99,7 +99,7 @@ def unlabelled(tmp_path: Path) -> tuple[Path, dict[str, object]]:
         for other in ("knn", "linear"):
             path.with_name(f"{other}.json").write_text(json.dumps({"protocol": other, "not_applicable": "no labels"}))
         found = [
-            score("pooled", metric, value) for metric, value in (("rankme", 30.5 + place), ("crop_agreement", 0.25))
+            score("pooled", metric, value) for metric, value in (("rankme", 30.5 + place), ("lidar", 0.25))
         ]
         record = {"protocol": "label_free", "scores": found, "seconds": 3}
         notes = {"notes": ["It has collapsed to a <point>."]} if path.parent.name == "simclr" else {}
@@ -107,13 +107,13 @@ def unlabelled(tmp_path: Path) -> tuple[Path, dict[str, object]]:
     return tmp_path, content
 
 
-def test_without_labels_the_agreement_of_crops_ranks(unlabelled: tuple[Path, dict[str, object]]) -> None:
+def test_without_labels_lidar_ranks(unlabelled: tuple[Path, dict[str, object]]) -> None:
     (data,) = records.collect(Project.given(*unlabelled), unlabelled[1], {})
     (shown,) = tables.headline_measures(data)
-    assert (shown.protocol, shown.metric, shown.share) == ("label_free", "crop_agreement", True)
+    assert (shown.protocol, shown.metric, shown.share) == ("label_free", "lidar", False)
     page, rows = written(*unlabelled)
-    assert "label-free crop agreement" in page
-    assert {row["metric"] for row in rows} == {"rankme", "crop_agreement"}
+    assert "label-free lidar" in page
+    assert {row["metric"] for row in rows} == {"rankme", "lidar"}
 
 
 def test_notes_stand_with_their_runs(unlabelled: tuple[Path, dict[str, object]]) -> None:

@@ -41,6 +41,7 @@ READING = (
 )
 HEADLINE = "lidar"
 ESTIMATES = True
+WORDS = {"lidar": "LiDAR", "rankme": "RankMe", "alpha_req": "alpha-ReQ"}
 UNITS = {
     "crop_agreement": "share",
     "rankme": "number",

@@ -72,7 +72,7 @@ class Measure:
         """The value as text, with a true minus sign; a dash for what is unknown."""
         if value is None or not math.isfinite(value):
             return "–"
-        digits = 1 if self.share else 3
+        digits = 1 if self.share or abs(value * self.factor) >= 10 else 3
         return f"{value * self.factor:{'+' if sign else ''}.{digits}f}".replace("-", "−")
 
     def interval(self, low: float, high: float, sign: bool = False) -> str:
@@ -204,7 +204,8 @@ def nmi(run: Run) -> float | None:
 
 def metric_name(shown: Measure) -> str:
     """ "linear top-1"."""
-    metric = re.sub(r"^top[-_]?([0-9]+)", r"top-\1", shown.metric).replace("_", " ")
+    words = statement(shown.protocol).words
+    metric = words.get(shown.metric) or re.sub(r"^top[-_]?([0-9]+)", r"top-\1", shown.metric).replace("_", " ")
     name = label(shown.protocol)
     return name if name.endswith(f" {metric}") else f"{name} {metric}"
 

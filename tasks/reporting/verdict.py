@@ -7,7 +7,7 @@ from statistics import median
 from ssl_models.protocols._common.score import Score
 from tasks.reporting.imprint import NOT_APPLICABLE, lacking
 from tasks.reporting.ranking import floor, passes, ranking
-from tasks.reporting.runs import Run
+from tasks.reporting.runs import SUPERVISED, Run
 from tasks.reporting.tables import DataSet, Measure, best, difference, gains, label, layers, metric_name, stated
 
 
@@ -43,7 +43,9 @@ def _answer(data: DataSet, first: Run, top: Score, shown: Measure, others: list[
     leads = "ranks first" if stated(data, shown.protocol).estimates else "transfers best"
     alike = f"leads, not told apart from {close} other{'s' if close > 1 else ''}" if close else leads
     alike = alike if others else "is the only representation with a score"
-    return f"On {data.name}, {first.name} {alike}: {reached}{ceiling}{_against(data, shown, top, 'untrained')}."
+    above = _against(data, shown, top, "untrained")
+    above = above if ceiling else above.replace(" and ", ", ", 1)
+    return f"On {data.name}, {first.name} {alike}: {reached}{ceiling}{above}."
 
 
 def _rule(data: DataSet, shown: Measure) -> list[str]:
@@ -96,9 +98,14 @@ def _budget(data: DataSet, winner: Run) -> list[str]:
 
 
 def _against(data: DataSet, shown: Measure, top: Score, role: str) -> str:
-    """How far the winner is from a control, its own best layer against the control's."""
+    """How far the winner is from a control, its own best layer against the control's.
+
+    Nothing of a supervised control where there are no labels to train one with.
+    """
     scored = [best(run, shown) for run in data.runs if run.role == role and run.source is None]
     control = max((score for score in scored if score), key=lambda score: score.value, default=None)
+    if control is None and role == SUPERVISED and data.prepare.get("labelled") is False:
+        return ""
     if control is None:
         return f"; there is no {role} control to compare with"
     value, low, high = difference(control, top)
@@ -137,9 +144,10 @@ def _clusterfit(data: DataSet, shown: Measure) -> list[str]:
     mean, low, high = (
         sum(values) / len(found) for values in zip(*((g.value, g.low, g.high) for g in found), strict=True)
     )
+    points = " points" if shown.share else ""
     honest = "within the interval" if low <= 0 <= high else "beyond the interval"
     return [
-        f"ClusterFit added {shown.number(mean, sign=True)} points on average over {len(found)} "
+        f"ClusterFit added {shown.number(mean, sign=True)}{points} on average over {len(found)} "
         f"refit{'s' if len(found) > 1 else ''} at the best layer, {honest} ({shown.interval(low, high, sign=True)}): "
         f"{count['gain']} gained and {count['loss']} lost beyond their intervals, {count['within']} stayed within."
     ]

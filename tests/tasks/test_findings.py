@@ -98,9 +98,7 @@ def unlabelled(tmp_path: Path) -> tuple[Path, dict[str, object]]:
     for place, path in enumerate(sorted(tmp_path.glob("metrics/photos/*/knn.json"))):
         for other in ("knn", "linear"):
             path.with_name(f"{other}.json").write_text(json.dumps({"protocol": other, "not_applicable": "no labels"}))
-        found = [
-            score("pooled", metric, value) for metric, value in (("rankme", 30.5 + place), ("lidar", 0.25))
-        ]
+        found = [score("pooled", metric, value) for metric, value in (("rankme", 30.5 + place), ("lidar", 0.25))]
         record = {"protocol": "label_free", "scores": found, "seconds": 3}
         notes = {"notes": ["It has collapsed to a <point>."]} if path.parent.name == "simclr" else {}
         path.with_name("label_free.json").write_text(json.dumps(record | notes))
@@ -112,7 +110,7 @@ def test_without_labels_lidar_ranks(unlabelled: tuple[Path, dict[str, object]]) 
     (shown,) = tables.headline_measures(data)
     assert (shown.protocol, shown.metric, shown.share) == ("label_free", "lidar", False)
     page, rows = written(*unlabelled)
-    assert "label-free lidar" in page
+    assert "label-free LiDAR" in page
     assert {row["metric"] for row in rows} == {"rankme", "lidar"}
 
 

@@ -21,7 +21,8 @@ def test_a_measure_shows_shares_in_per_cent_and_others_as_they_are() -> None:
     angle = Run("a", None, "rotation", protocols={"surface_normals": {"scores": [Score("", "median", 21.5, 20, 23)]}})
     data = DataSet("world", [angle])
     assert tables.headline_measures(data) == []
-    assert tables.measure(data, "surface_normals", "median").number(21.5) == "21.500"
+    assert tables.measure(data, "surface_normals", "median").number(21.5) == "21.5"
+    assert tables.measure(data, "surface_normals", "median").number(2.15) == "2.150"
     assert tables.measure(data, "surface_normals", "within_11").share
     in_cent = DataSet(
         "world", [Run("a", None, "rotation", protocols={"knn": {"scores": [Score("", "top1", 51.2, 50, 52)]}})]

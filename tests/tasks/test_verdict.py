@@ -74,7 +74,8 @@ def estimated(**prepare: object) -> DataSet:
 def test_why_scores_without_labels_rank_is_said_as_it_is() -> None:
     first, rule, *_ = verdict.verdict(estimated(labelled=False))
     assert first.startswith("On photos, a ranks first: 8.000")
-    assert rule.startswith("There are no labels, so the rule is: the higher the label-free lidar")
+    assert rule.startswith("There are no labels, so the rule is: the higher the label-free LiDAR")
+    assert "supervised" not in first
     assert verdict.verdict(estimated(labelled=True))[1].startswith("No representation has a score of k-NN, so the rule")
     data = estimated()
     for run in data.runs:

@@ -12,6 +12,7 @@ CURVES, where it gives curves: what they show.
 MAP, where its metrics are shown as a map with a row a run and a column a metric: what the map shows. Each metric's name
     begins with that of the first.
 AGAINST, where its first metric is shown against the headline: what that plot shows.
+WORDS: metric -> what it is called, where that is not its name with blanks.
 LEADS = True, for the one protocol whose column comes first.
 ESTIMATES = True, for a protocol that uses no labels and only estimates how well a representation transfers: its column
     comes last, so that it ranks runs only where no other does.
@@ -49,6 +50,7 @@ class Statement:
     against: str = ""
     leads: bool = False
     estimates: bool = False
+    words: Mapping[str, str] = field(default_factory=dict)
 
     def unit(self, metric: str) -> str:
         """The unit of a metric; NUMBER for one that the protocol does not know."""

@@ -19,7 +19,7 @@ MACHINERY = (
     "ssl_models/parallel/",
 )
 """Folders of what carries, checks and records, and does not shape an output: their files are not followed."""
-STATED = frozenset(("TITLE", "READING", "HEADLINE", "UNITS", "CURVES", "MAP", "AGAINST", "LEADS", "ESTIMATES"))
+STATED = frozenset(("TITLE", "READING", "HEADLINE", "UNITS", "CURVES", "MAP", "AGAINST", "LEADS", "ESTIMATES", "WORDS"))
 """The constants that `ssl_models.protocols._common.statement` reads; not imported, for no stage reads them."""
 
 

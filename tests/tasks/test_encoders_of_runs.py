@@ -85,7 +85,10 @@ def test_what_no_params_yaml_may_hold_ends_in_the_common_encoder(refits):
 
 
 def stale(root: Path, before: dict[str, Any], after: dict[str, Any]) -> set[str]:
-    """The stages of which something in params.yaml or code.json is another, by what dvc.yaml says they depend on."""
+    """The stages of which something in params.yaml or code.json is another, by what dvc.yaml says they depend on.
+
+    But for those that read the settings of all runs.
+    """
     (root / "params.yaml").write_text(yaml.safe_dump(before))
     (root / ".dvc").mkdir(exist_ok=True)
     (root / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
@@ -96,7 +99,7 @@ def stale(root: Path, before: dict[str, Any], after: dict[str, Any]) -> set[str]
         for name, stage in stages.items()
         if any(value(before, key) != value(after, key) for key in stage.parameters)
         or any(value(codes[0], key) != value(codes[1], key) for key in stage.code)
-    } - {"code", "report"}
+    } - {"code", "atlas", "report"}
 
 
 RUNS = {

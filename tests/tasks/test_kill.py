@@ -153,7 +153,7 @@ def only_what_changed_is_stale(project: Path) -> None:
     chain = ["clusterfit@rotation_cf", "extract_clusterfit@rotation_cf", "transfer_clusterfit@rotation_cf-knn"]
     parameters = (project / "params.yaml").read_text()
     edit(project, clusterfit={"rotation_cf": {"source": "rotation", "clusters": 6}})
-    assert planned(project) == ["cluster@rotation_cf", *chain, "report"]
+    assert planned(project) == ["atlas", "cluster@rotation_cf", *chain, "report"]
     (project / "params.yaml").write_text(parameters)
     edit(project, transfer={"knn": {"neighbours": 21}})
     assert planned(project) == ["transfer@rotation-knn", chain[-1], "report"]

@@ -140,6 +140,7 @@ def test_what_the_processes_hand_over_is_what_the_stage_would_have_made(root, mo
     assert together[1].pop("processes") == 1
     assert together[1] == summary
     assert set(together[4]) == {"training_seconds", "monitor_seconds", "samples_per_second", "peak_memory"}
+    assert together[4].pop("monitor_seconds") == 0  # too short a training to be looked at
     assert all(cost > 0 for cost in together[4].values())
     assert together[3] == sorted([*numbers, "processes"])
     assert context.record.steps == [2]  # told of both epochs, and by the stage itself

@@ -21,6 +21,8 @@ from tests.tasks.records import execute
 
 PARAMETERS = stand_in.PARAMETERS | {"encoder": {}, "seed": 0}
 
+WORK = ".covey/work"
+
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -32,8 +34,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
     for path, content in (
         (".dvc/cache/files/md5/01/23456789012345678901234567890123", b"x" * 50_000),
-        (".covey/work/pretrain@rotation/0/checkpoint", b"x" * 50_000),
-        (".covey/work/pretrain@rotation/0/done", b""),
+        (f"{WORK}/pretrain@rotation/0/checkpoint", b"x" * 50_000),
+        (f"{WORK}/pretrain@rotation/0/done", b""),
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)

@@ -10,40 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from ssl_models.datasets import world
-from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.errors import NeedsLabels
-from ssl_models.modalities import image
 from ssl_models.protocols import invariance
 from ssl_models.protocols._common.score import Findings, Representation
+from tests.ssl_models.reads import Reads, no_labels
 
 torch.set_num_threads(1)
 SIDE = 24
 UNIFORM = np.full((1, 40), 1 / 40)
-
-
-class Reads(Encoder):
-    """An encoder that is one function of the picture."""
-
-    name = "reads"
-    modalities = (image,)
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function, self.dim, self.settings = function, 0, {}
-
-    def standardise(self, inputs: Tensor) -> Tensor:
-        return inputs
-
-    def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        return {"last": self.function}
-
-    def pool(self, last: Tensor) -> Tensor:
-        return last.flatten(1)
-
-
-def none(*_: str) -> np.ndarray:
-    raise NeedsLabels("there are neither labels nor annotations")
 
 
 def noise(samples: int = 64, seed: int = 0, channels: int = 3, side: int = SIDE) -> np.ndarray:
@@ -52,9 +26,15 @@ def noise(samples: int = 64, seed: int = 0, channels: int = 3, side: int = SIDE)
 
 def representation(images: np.ndarray, function: Callable[[Tensor], Tensor]) -> Representation:
     return Representation(
-        ("last", "pooled"), none, none, 0, encoder=lambda: Reads(function), samples=lambda _: {"images": images},
-        truth=none, precision="float32",
-    )  # fmt: skip
+        ("last", "pooled"),
+        no_labels,
+        no_labels,
+        0,
+        encoder=lambda: Reads(function),
+        samples=lambda _: {"images": images},
+        truth=no_labels,
+        precision="float32",
+    )
 
 
 def values(findings: Findings, layer: str = "pooled") -> dict[str, float]:
@@ -198,7 +178,13 @@ def test_same_seed_same_numbers() -> None:
     encoder = ResNet(depth=10, width=4)
     layers = ("conv1", "res2", "res3", "res4", "res5", "pooled")
     given = Representation(
-        layers, none, none, 0, encoder=lambda: encoder, samples=lambda _: {"images": images}, truth=none
+        layers,
+        no_labels,
+        no_labels,
+        0,
+        encoder=lambda: encoder,
+        samples=lambda _: {"images": images},
+        truth=no_labels,
     )
     first = invariance.evaluate(given, seed=3, samples=24)
     assert first == invariance.evaluate(given, seed=3, samples=24)
@@ -252,7 +238,7 @@ def test_the_first_score_is_the_mean_over_transforms() -> None:
 )
 def test_bad_settings_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        invariance.evaluate(Representation(("pooled",), none, none, 0), seed=0, **settings)
+        invariance.evaluate(Representation(("pooled",), no_labels, no_labels, 0), seed=0, **settings)
 
 
 @pytest.mark.parametrize(

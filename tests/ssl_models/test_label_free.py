@@ -15,40 +15,16 @@ from torch import Tensor
 from ssl_models.datasets import world
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.errors import NeedsLabels, NeedsSamples, NoSuchLayer
+from ssl_models.errors import NeedsSamples, NoSuchLayer
 from ssl_models.extraction import extract_features
-from ssl_models.modalities import image
 from ssl_models.protocols import label_free
 from ssl_models.protocols._common.score import Findings, Representation
 from tests.ssl_models import kinds
+from tests.ssl_models.reads import Reads, no_labels
 
 torch.set_num_threads(1)
 SIDE = 16
 OF_VIEWS = {"crop_agreement", "lidar", "alignment"}
-
-
-class Reads(Encoder):
-    """An encoder that is one function of the picture."""
-
-    name = "reads"
-    modalities = (image,)
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function, self.dim, self.settings = function, 0, {}
-
-    def standardise(self, inputs: Tensor) -> Tensor:
-        return inputs
-
-    def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        return {"last": self.function}
-
-    def pool(self, last: Tensor) -> Tensor:
-        return last.flatten(1)
-
-
-def no_labels(*_: str) -> np.ndarray:
-    raise NeedsLabels("there are neither labels nor annotations")
 
 
 def representation(images: np.ndarray, encoder: Encoder | Callable[[Tensor], Tensor]) -> Representation:

@@ -10,9 +10,12 @@ numbers is their meaning (modalities/inputs.py). Splits go by recording, documen
     tokens     (N, L) int32: ids of words, 0 for no word; Dataset.known tells the `words`, and their `counts` in all
                training samples; the first of both stands for no word. A row never holds words of two documents
     vectors    (N, D) float32
+    tracks     (N, M, T, 4) float32: where each of M tracked patches is in each frame of a clip, as left, top, right,
+               bottom in pixels of `frames`; all 0 in a frame where it is not followed, and throughout for no track
+    source     (N, 1) int32: which recording or video of its split a window was cut from, numbered from 0
 
-Annotations, each under its kind in `Split.truth`; lengths are pixels of `Split.images`, x to the right and y down, and
-pixel (0, 0) covers [0, 1) both ways. K classes, P points, M boxes of all N samples together:
+Annotations, each under its kind in `Split.truth`; lengths are pixels of `images` or `frames`, x to the right and y
+down, and pixel (0, 0) covers [0, 1) both ways. K classes, P points, M boxes of all N samples together:
 
     boxes      (M, 7) float32: sample, class, left, top, right, bottom, difficult (1 where a score must not count it)
     present    (N, K) int8: whether a sample shows a class; -1 where it shows difficult ones only, which do not count
@@ -21,6 +24,10 @@ pixel (0, 0) covers [0, 1) both ways. K classes, P points, M boxes of all N samp
     normals    (N, 3, H, W) float16: unit vectors, x right, y down, z towards the viewer; all 0 where unknown
     masks      (N, H, W) uint8: 0, or a number from 1 that each object of a sample has for itself
     phones     (N, T) int8: the phone that is spoken in each 10 ms of `sound`, -1 where none is
+    frame_boxes   (N, M, T, 4) float32: the box of each of M objects in each frame of a clip, as `tracks`
+    frame_points  (N, T, P, 3) float32: as `points`, of each frame of a clip that shows one object
+    frame_extent  (N, T) float32: as `extent`, of each frame
+    source_box    (N, 4) float32: left, top, right, bottom of the object that sounds; all 0 where nothing does
     labels.X   (N,) int64: a further set of labels, X one of Dataset.label_sets
 """
 
@@ -93,7 +100,8 @@ class Dataset:
 
     skipped: a text for each entry that was left out, with its name and the reason. points: names of the points in
         `Split.truth`. notes: what else its user should know: files passed over, by suffix; how greys were scaled.
-    known: what methods and pages may use besides, as JSON holds it: `rate`, `words`, `counts`.
+    known: what methods and pages may use besides, as JSON holds it: `rate` of sound and `fps` of frames in Hz,
+        `words`, `counts`.
     label_sets: further sets of labels, such as the speaker -> the names of its classes.
     left_out: how many files of each suffix were not read, for each reason; `skipped` names the unreadable ones.
     size: pictures are used at size x size, the middle of what is stored, which random crops may take in whole; None

@@ -59,6 +59,10 @@ class Encoder(nn.Module, ABC):
         """
         return parts_of(cls.modalities, there, f"the encoder '{cls.name}'")
 
+    def reading(self, there: Iterable[str]) -> Encoder:  # noqa: ARG002
+        """What is used of it for samples of these parts: itself, or of several encoders in one the one that can."""
+        return self
+
     def published_name(self, name: str) -> str:
         """What checkpoints of others call the weight `name` of this encoder."""
         return name

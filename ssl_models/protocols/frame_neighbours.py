@@ -38,9 +38,9 @@ from ssl_models.trainer import derive_seed
 NEEDS = ("encoder", "samples", "labels", "frame_points", "frame_extent")
 TITLE = "frame neighbours"
 READING = (
-    "The nearest frame of another video. pose: how much closer its points are than those of a random frame of the same "
-    "class; scene: how much closer the background's colour is. 0 is a random choice, 100 % the same. class, action: how "
-    "often they are the same."
+    "The nearest frame of another video. pose: how much closer its points are than a random frame's of the same class; "
+    "scene: how much closer the background's colour is. 0 is a random choice, 100 % the same. class, action: how often "
+    "they are the same."
 )
 HEADLINE = "pose"
 UNITS = {"pose*": "share", "scene*": "share", "class*": "share", "action*": "share"}
@@ -130,10 +130,11 @@ def _points(representation: Representation, split: str, frames: Frames) -> ndarr
         extent = np.asarray(representation.truth(split, "frame_extent"), np.float64)
     except NeedsTruth:
         return None
-    if points.ndim != 4 or points.shape[3] != 3 or extent.shape != points.shape[:2]:
+    clips = representation.samples(split)["frames"].shape[:2]
+    if points.ndim != 4 or points.shape[:2] != clips or points.shape[3] != 3 or extent.shape != clips:
         raise ValueError(
             f"the {split} frame_points of shape {points.shape} and frame_extent {extent.shape} are not (N, T, P, 3), "
-            "(N, T)"
+            f"(N, T) of {clips[0]} clips of {clips[1]} frames"
         )
     found = relative_points(points[frames.clip, frames.time], extent[frames.clip, frames.time])
     if not np.isfinite(found).all():

@@ -14,7 +14,7 @@ from torch import Tensor
 
 TIES = 1e-6
 """Cosines nearer than this are drawn between, so that equal features give a random choice and not the first frame."""
-ROOM = 2**24
+ROOM = 2**23
 """Cosines that are held at once."""
 
 
@@ -62,8 +62,8 @@ def nearest_frames(
     generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
     for begin in range(0, len(queries), step):
         block = slice(begin, begin + step)
-        cosine = queries.vectors[block] @ gallery.vectors.T  # (B, G)
-        cosine += TIES * torch.rand(cosine.shape, generator=generator)
+        cosine = (queries.vectors[block] @ gallery.vectors.T).double()  # (B, G); float32 has few numbers within TIES
+        cosine += TIES * torch.rand(cosine.shape, generator=generator, dtype=torch.float64)
         if alike is not None:
             cosine[torch.from_numpy(alike[1][block, None] != alike[0])] = -torch.inf
         for place in range(found.shape[1]):

@@ -46,7 +46,7 @@ def boxes(objects: Sequence[Scene], shown: Tensor) -> Tensor:
     for number, scene in enumerate(objects, 1):
         own = shown == number  # (B, H, W)
         seen = own.flatten(1).any(1).nonzero()[:, 0]
-        whole = masks([scene], size).flatten(1).count_nonzero(1)
+        whole = (masks([scene], size) if len(objects) > 1 else own).flatten(1).count_nonzero(1)
         hidden = own.flatten(1).sum(1) < SMALLEST_PART * whole
         across, down = own.any(1).int(), own.any(2).int()  # (B, W), (B, H)
         left, top = across.argmax(1), down.argmax(1)

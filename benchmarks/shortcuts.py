@@ -1,4 +1,4 @@
-"""`python -m benchmarks.shortcuts [--quick]`: how far pretext tasks on video are answered without any idea of the object.
+"""`python -m benchmarks.shortcuts [--quick]`: how far pretext tasks on video are answered with no idea of the object.
 
 Writes the tables between `<!-- shortcuts -->` and `<!-- /table -->` of docs/video.md. Three minutes of one core.
 """

@@ -179,7 +179,7 @@ def shift_of(path: Tensor) -> Tensor:
 
 
 def naive_path(clip: np.ndarray, start: tuple[int, int], side: int, reach: int, update: float) -> list[list[int]]:
-    """A clip (T, C, H, W) and the left and top of a square -> where it is found in each frame, without a change of size.
+    """A clip (T, C, H, W) and the left and top of a square -> where it is in each frame, of the same size.
 
     Of all places in reach and in the picture, that of the largest correlation with the template.
     """

@@ -18,6 +18,7 @@ from ssl_models.datasets._sound.frames import Converter
 
 FORMATS = "aac aiff amr ape asf au avi caf flac flv matroska mov mp3 mpeg mpegts nistsphere ogg tta voc w64 wav wv"
 """What FFmpeg may take a file for."""
+NO_SAMPLE = "it holds no sound: 0 samples"
 UNKNOWN = "no format of sound that is known, or cut off before its sound"
 TELLS = {"wav": 1e-3, "flac": 1e-3, "aiff": 1e-3, "au": 1e-3, "mov": 0.06, "matroska": 0.06, "mp3": 0.06}
 """Formats whose header tells the duration, and how many seconds a whole file may be shorter. Others are estimates."""
@@ -50,42 +51,56 @@ def decode(content: Path | bytes, rate: int, most: int = 0) -> Recording:
     rate outside RATES, more than MOST_DAMAGED of damage, and more than MOST_SAMPLES; FileNotFoundError.
     """
     remarks: dict[str, str] = {}
-    with _opened(content) as (file, container, stream):
+    with opened(content) as (file, container, stream):
         converter = Converter(rate)
-        chunks, total, whole = [], 0, True
-        with closing(converter.all(media.decoded(container, stream, remarks))) as converted:
-            for chunk in converted:
-                chunks.append(chunk)
-                total += len(chunk)
-                if most and total >= most:
-                    whole = False
-                    break
-                if total > MOST_SAMPLES:
-                    hours = MOST_SAMPLES / rate / 3600
-                    raise ValueError(f"it is longer than {hours:.1f} hours, and no more is read; cut it into pieces")
-        if not total:
-            raise ValueError("it holds no sound: 0 samples")
+        samples, whole = converted(converter, media.decoded(container, stream, remarks), rate, most)
+        if not len(samples):
+            raise ValueError(NO_SAMPLE)
         if whole:
-            _compare(file, container, stream, total / rate, remarks)
-    samples = np.concatenate(chunks)[: most or None]
+            _compare(file, container, stream, len(samples) / rate, remarks)
+    return Recording(samples, remarks | odd(samples, converter, rate))
+
+
+def converted(converter: Converter, frames: Iterator[Any], rate: int, most: int) -> tuple[ndarray, bool]:
+    """The samples of frames, no more than `most`, or 0 for all; and whether these are all that there are.
+
+    Raises ValueError for more than MOST_SAMPLES.
+    """
+    chunks, total, whole = [np.empty(0, np.int16)], 0, True
+    with closing(converter.all(frames)) as pieces:
+        for chunk in pieces:
+            chunks.append(chunk)
+            total += len(chunk)
+            if most and total >= most:
+                whole = False
+                break
+            if total > MOST_SAMPLES:
+                hours = MOST_SAMPLES / rate / 3600
+                raise ValueError(f"it is longer than {hours:.1f} hours, and no more is read; cut it into pieces")
+    return np.concatenate(chunks)[: most or None], whole
+
+
+def odd(samples: ndarray, converter: Converter, rate: int) -> dict[str, str]:
+    """Remarks about numbers beyond full scale, and silence."""
+    found = {}
     if converter.beyond:
-        remarks[BEYOND] = f"{converter.beyond:,} values, up to {converter.peak:.4g}"
+        found[BEYOND] = f"{converter.beyond:,} values, up to {converter.peak:.4g}"
     if not samples.any():
-        remarks[SILENT] = f"{len(samples) / rate:.2f} s"
-    return Recording(samples, remarks)
+        found[SILENT] = f"{len(samples) / rate:.2f} s"
+    return found
 
 
 def seconds(content: Path | bytes) -> float:
     """How long a recording is by its header; 0 where that does not tell or cannot be read. Nothing is decoded."""
     try:
-        with _opened(content) as (_, container, stream):
+        with opened(content) as (_, container, stream):
             return media.told(container, stream) or 0.0
     except (ValueError, OSError):
         return 0.0
 
 
 @contextmanager
-def _opened(content: Path | bytes) -> Iterator[tuple[IO[bytes], Any, Any]]:
+def opened(content: Path | bytes) -> Iterator[tuple[IO[bytes], Any, Any]]:
     """The file, PyAV's container, and the first stream of sound in it."""
     with media.opened(content, FORMATS, UNKNOWN, MOST_BYTES) as (file, container):
         if not container.streams.audio:

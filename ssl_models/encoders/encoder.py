@@ -60,7 +60,7 @@ class Encoder(nn.Module, ABC):
         return parts_of(cls.modalities, there, f"the encoder '{cls.name}'")
 
     def reading(self, there: Iterable[str]) -> Encoder:  # noqa: ARG002
-        """What is used of it for samples of these parts: itself, or of several encoders in one the one that can."""
+        """What of it reads samples of these parts: itself, or one of several encoders that it is made of."""
         return self
 
     def published_name(self, name: str) -> str:

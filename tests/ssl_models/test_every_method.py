@@ -50,6 +50,7 @@ RANGES = {
     "images": (0, 1),
     "frames": (0, 1),
     "sound": (-(2**0.5), 2**0.5),
+    AUDIOVISUAL: (-(2**0.5), 2**0.5),
 }  # of the views: the gain of a sound is at most 3 dB
 INDEX = torch.arange(100, 100 + BATCH)
 

@@ -40,8 +40,8 @@ FACTORS: dict[str, Factor] = {
     "speed": Factor("speed", kind=Kind.AMOUNT),
     "camera": Factor("camera", kind=Kind.AMOUNT),
 }
-"""speed: how far motions go, of the farthest; from shares of SLOWEST to 1, so that every action is seen. camera: how far
-the whole picture is panned, of the farthest."""
+"""speed: how far motions go, of the farthest; at least SLOWEST of the dial, so that every action is seen. camera: how
+far the whole picture is panned, of the farthest."""
 DIALS: dict[str, float] = {**WORLD_DIALS, "speed": 1.0, "camera": 0.0}
 SLOWEST = 0.6
 

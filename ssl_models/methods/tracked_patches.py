@@ -38,13 +38,13 @@ class TrackedPatches(Method):
     half of the training negatives are drawn at random, then the hardest of the batch are taken. Clips without a track
     that is followed in two frames do not count, and where no two of a batch have one, the loss is 0.
 
-    Two times of a track share more than what is followed. Its light and colour hardly change: with the jitter of
-    colours, and a flip, for each patch by itself, the mean colour of a patch ranks COLOUR % of negatives right (50 % is
-    chance); without it PLAIN %. What lies around it often stays the same too: boxes are cut without context, but what
-    is seen in their corners remains, and a background that is all alike cannot be told from the thing. Clips of the
-    same video may be each other's negatives.
+    Two times of a track share more than what is followed. Their light and colour hardly change: a network that reads
+    only the mean colour of a patch learned to rank 99 % of pairs right on rendered clips without the jitter of colours,
+    58 % with it, where a ResNet reached 78 % to 86 % (50 % is chance). What lies around it often stays the same too:
+    patches are cut without context, but what is seen in the corners of a box remains. Clips of one video that are in a
+    batch together are each other's negatives, although they may show the same thing.
 
-    objective: Default "triplet". "margin": contrastive pairs with a margin, see `margin_loss`; chance is then
+    objective: the loss. Default "triplet". "margin": contrastive pairs with a margin, see `margin_loss`; chance is then
         margin^2 / 4. Paper "triplet".
     margin: by how much the other time must be closer. Default 0.5. Paper 0.5.
     apart: least distance in time of the two patches, as a share of the frames in which the track is followed; 1 takes

@@ -243,13 +243,13 @@ def test_a_start_is_the_box_of_the_largest_difference_for_its_size() -> None:
     frames = sliding([(8, 8), (11, 8), (14, 8), (16, 8), (16, 10)], edge=12)
     clip = reduced(frames, 1)
     apart = (clip[0, 1:] - clip[0, :1]).abs().amax(1).sort(0).values[:2].mean(0).round()
-    scores = {}
+    scores: dict[tuple[int, ...], float] = {}
     for side in (8, 12, 16):
         for top in range(33 - side):
             for left in range(33 - side):
                 mean = float(apart[top : top + side, left : left + side].mean())
                 scores[left, top, left + side, top + side] = mean * side**1.25
-    assert start_boxes(clip, (8, 12, 16), 1)[0, 0].tolist() == list(max(scores, key=lambda box: scores[box]))
+    assert start_boxes(clip, (8, 12, 16), 1)[0, 0].tolist() == list(max(scores, key=scores.__getitem__))
 
 
 def test_a_fourth_channel_is_passed_over_and_one_channel_is_enough() -> None:

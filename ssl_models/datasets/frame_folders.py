@@ -82,8 +82,8 @@ def checked(size: int, frames: int, fps: float, every: int, hop: float, most: in
     """What is read of each video. Raises ValueError for settings out of range."""
     if every < 1:
         raise ValueError(f"every = {every} must be at least 1: every so many pictures are frames")
-    check_tracks(tracks)
     clips(size, frames, fps)  # before it is divided
+    check_tracks(tracks, size)
     return Wanted(clips(size, frames, fps / every, hop, most), tracks)
 
 

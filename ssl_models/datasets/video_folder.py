@@ -86,8 +86,9 @@ def describe(
 
 
 def _wanted(size: int, frames: int, fps: float, hop: float, most: int, tracks: int) -> Wanted:
-    check_tracks(tracks)
-    return Wanted(clips(size, frames, fps, hop, most), tracks)
+    cut = clips(size, frames, fps, hop, most)
+    check_tracks(tracks, size)
+    return Wanted(cut, tracks)
 
 
 def _listed(source: str, test_fraction: float, unreadable: str, seed: int) -> Listing:

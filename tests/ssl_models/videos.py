@@ -37,10 +37,16 @@ def video(
     sound_codec="pcm_s16le",
     sound_start=0.0,
     rotation=0,
+    mirrored=False,
     aspect=None,
+    told=None,
     options=None,
 ):
-    """Bytes of a file. times: seconds of each frame, 1 / rate apart without. sound: (S,) in [-1, 1]."""
+    """Bytes of a file. times: seconds of each frame, 1 / rate apart without. sound: (S,) in [-1, 1].
+
+    told: ticks that are written for these times, all of them larger than the number of frames; for a codec that keeps
+    the order of frames.
+    """
     import av
 
     stream = io.BytesIO()
@@ -48,24 +54,40 @@ def video(
         pictures = output.add_stream(codec, rate=rate)
         height, width = frames[0].shape[:2]
         pictures.width, pictures.height = width, height
-        pictures.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
+        pictures.pix_fmt = {"ffv1": "bgr0", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
         if times is not None:
             pictures.codec_context.time_base = CLOCK
         if aspect:
             pictures.codec_context.sample_aspect_ratio = Fraction(aspect)
-        if rotation:
-            pictures.set_display_rotation(rotation)
+        if rotation or mirrored:
+            pictures.set_display_rotation(rotation, hflip=mirrored)
         heard = output.add_stream(sound_codec, rate=sound_rate, layout="mono") if sound is not None else None
         for index, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             base = CLOCK if times is not None else Fraction(1, rate)
             frame.time_base = base
             frame.pts = index if times is None else round(times[index] / float(CLOCK))
-            output.mux(pictures.encode(frame))
+            packets = pictures.encode(frame)
+            for packet in packets if told is not None else ():
+                packet.pts, packet.dts = told[index], index
+            output.mux(packets)
         output.mux(pictures.encode(None))
         if heard is not None:
             _mux_sound(output, heard, sound, sound_rate, sound_start)
     return stream.getvalue()
+
+
+def damaged(content, every):
+    """The same bytes, but every so many packets of video hold zeros."""
+    import av
+
+    made = bytearray(content)
+    with av.open(io.BytesIO(content)) as source:
+        packets = [bytes(packet) for packet in source.demux(video=0) if packet.size]
+    for packet in packets[::every]:
+        at = content.index(packet)
+        made[at : at + len(packet)] = bytes(len(packet))
+    return bytes(made)
 
 
 def _mux_sound(output, heard, sound, rate, start):

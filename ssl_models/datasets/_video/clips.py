@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 MOST_SIDE, MOST_FRAMES, MOST_FPS, MOST_TRACKS = 1024, 256, 240.0, 64
 """The largest side of frames in pixels, frames of a clip, their rate in Hz, and tracks of a clip."""
+SMALLEST = 16
+"""Pixels: the smallest side of frames that _video/tracker.py follows patches in."""
 MOST_BYTES = 2**30
 """Of the frames of one video, which are in memory together: two hours and more at 64 x 64 pixels and 10 a second."""
 
@@ -89,7 +91,11 @@ def clips(size: int, frames: int, fps: float, hop: float = 0.0, most: int = 0) -
     return Clips(size, frames, fps, round(hop * fps) if hop else frames, most)
 
 
-def check_tracks(tracks: int) -> None:
-    """Raises ValueError for a number of tracks out of range."""
+def check_tracks(tracks: int, size: int) -> None:
+    """Raises ValueError for a number of tracks out of range, and for frames too small to follow anything in."""
     if not 0 <= tracks <= MOST_TRACKS:
         raise ValueError(f"tracks = {tracks} must lie between 0 (none are sought) and {MOST_TRACKS} a clip")
+    if tracks and size < SMALLEST:
+        raise ValueError(
+            f"size = {size}: patches are followed in frames of {SMALLEST} pixels and more; or set tracks: 0"
+        )

@@ -13,7 +13,7 @@ from numpy import ndarray
 from ssl_models.datasets._common import media
 from ssl_models.datasets._video.clips import Clips
 from ssl_models.datasets._video.square import Squares
-from ssl_models.datasets._video.times import Clock, shown
+from ssl_models.datasets._video.times import RESET, Clock, shown
 
 FORMATS = "asf avi dv flv h264 hevc ivf m4v matroska mov mpeg mpegts mpegvideo mxf ogg yuv4mpegpipe"
 """What FFmpeg may take a file for."""
@@ -68,7 +68,7 @@ def decode(content: Path | bytes, clips: Clips) -> Video:
             hours = clips.largest / clips.fps / 3600
             words = "and no more is read; cut it into pieces, or set `most`, or a lower `size` or `fps`"
             raise ValueError(f"it is longer than {hours:.2g} hours, {words}")
-        if whole:
+        if whole and RESET not in clock.remarks:
             _compare(container, stream, max(0.0, start) + len(frames) / clips.fps, 1 / clips.fps, remarks)
     return Video(frames, start, squares.whole, remarks | clock.remarks)
 
@@ -104,7 +104,7 @@ def _opened(content: Path | bytes) -> Iterator[tuple[Any, Any]]:
 
 def _rate(stream: Any) -> float | None:
     """Frames a second by the header, where it tells something that may be."""
-    rate = stream.average_rate or stream.guessed_rate
+    rate = stream.guessed_rate or stream.average_rate  # the second is 25 in a file without times
     return float(rate) if rate and 0.01 <= rate <= 1000 else None
 
 

@@ -9,8 +9,9 @@ from ssl_models.datasets._video.clips import TOLERANCE
 
 LONGEST = 600.0
 """Seconds that one frame may be shown, as the pages of a talk are; beyond it the clock is at fault."""
-JITTER = 1.0
-"""Seconds that a frame may be told to be shown before the one that it follows; beyond it the clock was set back."""
+JITTER = 4.5
+"""By how many frames' time one may be told to be shown before that which it follows; beyond it the clock was set back.
+Frames that were coded in another order than they are shown in are told so by careless programs."""
 USUAL = 1 / 25
 """Seconds that a frame is shown in a file that tells nothing of it."""
 
@@ -45,7 +46,7 @@ class Clock:
         if self._last is None:
             return told
         time = told + self._moved
-        if time - self._last > LONGEST or time - self._last < -JITTER:
+        if time - self._last > LONGEST or time - self._last < -JITTER * self.step:
             self._amend(RESET)
             self._moved += self._last + self.step - time
             return self._last + self.step

@@ -140,9 +140,7 @@ def sample_scene(samples: int, generator: torch.Generator, dials: Mapping[str, f
     seed = int(torch.randint(2**32, (), generator=generator))
     blocks = -(-samples // len(CLASSES))
     labels = uniform(seed, "class", blocks, len(CLASSES)).argsort(1).flatten()[:samples]
-    factors = {
-        name: factor.value(uniform(seed, name, samples), dials[factor.dial]) for name, factor in FACTORS.items()
-    }
+    factors = {name: factor.value(uniform(seed, name, samples), dials[factor.dial]) for name, factor in FACTORS.items()}
     blobs = uniform(seed, "blobs", samples, BLOBS, BLOB_NUMBERS)
     waves = uniform(seed, "waves", samples, WAVES, WAVE_NUMBERS)
     return Scene(labels, factors, blobs, waves)

@@ -44,8 +44,8 @@ def answered(what: str, right: ndarray, groups: Sequence[ndarray] = ()) -> Answe
 def learnt(train: ndarray, labels: ndarray, test: ndarray) -> ndarray:
     """(M,) bool: the answers for `test` (M, D) of a small network that learnt from `train` (N, D).
 
-    labels: (N,) bool. As many of both answers are shown to it. Not trees: each frame and each sound is in one true and in one false pair,
-    so that no single feature tells anything, and a tree that asks for one at a time does not begin.
+    labels: (N,) bool; as many of both are shown to it. Not trees: each frame and each sound is in one true and in one
+    false pair, so that no feature tells anything by itself, and a tree that asks for one at a time does not begin.
     """
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline

@@ -9,6 +9,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -44,7 +45,7 @@ def main(arguments: list[str], root: Path | None = None) -> int:
 
 def measure(*, quick: bool) -> tuple[list[Answer], tuple[str, ...], list[Answer], list[Answer]]:
     """Answers of the order, the names of the actions, answers of the pairs, and of the places."""
-    few = QUICK if quick else {}
+    few: dict[str, Any] = QUICK if quick else {}
     moving = world_video.load(seed=0, **few)
     actions = moving.label_sets["action"]
     order = order_alone.measure(moving.train, moving.test, len(actions), _settings("shuffle_and_learn", quick=quick))

@@ -1,11 +1,17 @@
 """The parts of the protocol frame_neighbours, by hand and by loops."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from ssl_models.datasets import world_video
+from ssl_models.protocols import frame_neighbours
 from ssl_models.protocols._frame_neighbours import likeness
 from ssl_models.protocols._frame_neighbours.search import Frames, nearest_frames
+from tests.ssl_models import poses
 
 
 def test_the_distance_of_two_poses_by_hand() -> None:
@@ -62,3 +68,25 @@ def some_frames(count: int, draws: np.random.Generator) -> Frames:
     vectors = torch.nn.functional.normalize(torch.from_numpy(draws.normal(size=(count, 5)).astype(np.float32)))
     video = np.arange(count) // 5
     return Frames(np.arange(count), np.zeros(count, np.int64), video, vectors)
+
+
+def test_the_clips_of_the_world_have_all_that_is_scored() -> None:
+    world = world_video.load(seed=0, train=24, test=12, tracks="true")
+    splits = {"train": world.train, "test": world.test}
+
+    def truth(split: str, name: str) -> Any:
+        own = splits[split]
+        return {key: factor.numpy() for key, factor in own.factors.items()} if name == "factors" else own.truth[name].numpy()
+
+    given = replace(
+        poses.representation(lambda frames: frames.mean((2, 3)) - 0.5),
+        samples=lambda split: {part: stored.numpy() for part, stored in splits[split].parts.items()},
+        labels=lambda split: splits[split].labels.numpy(),
+        truth=truth,
+        classes=len(world.classes),
+        label_sets=world.label_sets,
+        files=lambda _: (),
+    )
+    found = frame_neighbours.evaluate(given, seed=0)
+    assert [score.metric.removesuffix("_at_5") for score in found.scores][::2] == ["pose", "scene", "class", "action"]
+    assert found.scores[2].value > 0.2, "mean colours tell the background"

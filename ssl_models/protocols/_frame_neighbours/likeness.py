@@ -71,7 +71,7 @@ def gains(
     chosen = np.stack([draws.choice(rows, OTHERS) if len(rows) else np.full(OTHERS, -1) for rows in allowed])
     random = distance(np.repeat(queries, OTHERS), chosen.reshape(-1)).reshape(chosen.shape)
     chance = _mean(np.where(chosen >= 0, random, np.nan))
-    closest = np.stack([_mean(near[:, : rank + 1]) for rank in range(near.shape[1])], 1)
+    closest = np.stack([_mean(near[:, : rank + 1]) for rank in range(nearest.shape[1])], 1)
     known = np.isfinite(chance)[:, None] & np.isfinite(closest)
     gained = np.where(known, chance[:, None] - closest, 0)
     return gained, np.where(known, chance[:, None], 0)

@@ -17,7 +17,7 @@ from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import DoesNotApply, NeedsLabels, NeedsSamples, NeedsTruth
 from ssl_models.protocols._common import statement
 from ssl_models.protocols._common.score import Representation, Score
-from tests.ssl_models import kinds, words
+from tests.ssl_models import kinds, sounding, words
 
 torch.set_num_threads(1)
 FOLDER = Path(protocols.__file__).parent
@@ -138,6 +138,8 @@ def everything():
     pictures, text, sound = with_everything(64, 32), words.with_everything(), kinds.representation("sound")
 
     def having(needed):
+        if "source_box" in needed:
+            return sounding.representation()
         if "known" in needed:
             return text
         return sound if {"phones", "labels.X"} & needed else pictures

@@ -93,7 +93,7 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
     place = Places(project.root, data.name)
     shown = tables.headline_measures(data)
     ours, controls = headline.headline(data)
-    layered = [measure for measure in shown if len(tables.layers(data, measure)) > 1]
+    layered = [measure for measure in shown if tables.several_layers(data, measure)]
     name, winner = data.name, next((run for run, _, _ in ranking(data)), None)
     return {
         "data": data,

@@ -18,10 +18,17 @@ PARAMETERS = yaml.safe_load((ROOT / "params.yaml").read_text())
 TINY = {
     "speech": ({"train": 96, "test": 48}, "cpc", {"embedding": {"layer": "context", "samples": 40, "factors": []}}),
     "text": ({"tokens": 12000}, "skip_gram", {"word_similarity": {}, "analogies": {}}),
+    "video": ({"train": 96, "test": 48}, "shuffle_and_learn", {"frame_neighbours": {}, "probes": {}}),
+    "audiovisual": ({"train": 96, "test": 48}, "audio_visual", {"localisation": {}, "probes": {}}),
 }
 """Kind -> settings of its embedded data, the run that is clustered, and protocols besides those below."""
 COMMON = {"knn": {"neighbours": 5}, "retrieval": {}, "finetune": {"epochs": 1}}
-SHORT = {"speech": {"knn": {"neighbours": 5}}, "text": {"word_similarity": {}}}
+SHORT = {
+    "speech": {"knn": {"neighbours": 5}},
+    "text": {"word_similarity": {}},
+    "video": {"frame_neighbours": {}},
+    "audiovisual": {"localisation": {}},
+}
 """The same with one protocol, and without a control and a distillation."""
 RUN = (
     "import sys; from tasks.project.project import Project; from tasks.staleness.reproduce import reproduce\n"
@@ -78,5 +85,7 @@ def test_a_kind_goes_the_whole_way(went):
     assert (places.encoder("alien") / NOT_APPLICABLE).read_text().startswith("the method 'simclr' reads images")
     assert "reads images" in read_json(places.metric("alien", f"{protocols[0]}.json"))["not_applicable"]
     page = (project / "results/report.html").read_text()
-    assert ("<audio controls" in page) == (kind == "speech")
+    assert ("<audio controls" in page) == (kind in ("speech", "audiovisual"))
+    assert "autoplay" not in page
+    assert ("Tracks, one row a clip" in page) == (kind == "video")
     assert ("neighbours</h5>" in page) == (kind == "text")

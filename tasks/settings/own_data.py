@@ -64,8 +64,8 @@ def reader(own: Path, source: str, sound: bool = False) -> str:
 
     if (reader := recognised.reader_of(own)) is None:
         raise ParameterError(
-            f"--data {plain(source)}: no reader reads such a file; name a folder of pictures, sounds or videos, a text (.txt, "
-            ".txt.gz), a list of pictures (.txt), a table of pictures (.parquet), or tars of pictures "
+            f"--data {plain(source)}: no reader reads such a file; name a folder of pictures, sounds or videos, a text "
+            "(.txt, .txt.gz), a list of pictures (.txt), a table of pictures (.parquet), or tars of pictures "
             "(NAME-{000..007}.tar)."
         )
     if not sound:

@@ -176,7 +176,7 @@ def test_odd_pictures_are_named_and_noted(tmp_path):
         "1 file of .txt passed over: no suffix of a picture that is read",
         f"1 video is {MIXED}: mixed (2 sizes)",
     )
-    with pytest.raises(ValueError, match="swan/cover.png: no number"):
+    with pytest.raises(ValueError, match=r"swan/cover\.png: no number"):
         load(tmp_path, unreadable="refuse")
     for name in ("swan/cover.png", "swan/00003.bmp"):
         (tmp_path / name).unlink()
@@ -214,7 +214,7 @@ def test_no_place_no_clip_and_settings_out_of_range_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere' is neither a folder nor an archive \(\.tar\.gz, "):
         frame_folders.count(source=str(tmp_path / "nowhere"))
     write(tmp_path, sequence("a", range(3)) | sequence("b", range(3)))
-    with pytest.raises(ValueError, match="none of the 1 training videos gives a clip; look at [ab]: too short"):
+    with pytest.raises(ValueError, match=r"none of the 1 training videos gives a clip; look at [ab]: too short"):
         load(tmp_path)
     for settings, message in (
         ({"every": 0}, "every = 0 must be"),

@@ -1,5 +1,6 @@
 """Decoding of video: which frame is shown when, how it is turned and scaled; what is said of odd and broken files."""
 
+import io
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -214,7 +215,11 @@ def test_no_frame_at_all_is_told():
 
 
 def test_a_header_that_tells_nothing_is_no_fault():
-    content = video(noise(20), container="ivf", codec="libvpx")
+    import av
+
+    content = video(noise(20), container="webm", codec="libvpx")
+    with av.open(io.BytesIO(content)) as opened:
+        assert opened.streams.video[0].frames == 0
     raw = video(counted(20), container="h264", codec="libx264")
     assert seconds(raw) == 0
     assert len(decode(raw, TEN).frames) == 20
@@ -245,6 +250,8 @@ def test_what_lasts_too_long_is_refused_unless_little_of_it_is_wanted(monkeypatc
     ):
         decode(content, TEN)
     assert read(content, Clips(16, 5, 10.0, 5, 2))[0] == [*range(10)]
+    with pytest.raises(ValueError, match="it is longer than"):
+        decode(content, Clips(16, 5, 10.0, 5, 4))
     assert len(decode(video(counted(15)), TEN).frames) == 15
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,6 @@ TELLS = {"mov": 0.06, "matroska": 0.06, "avi": 0.06}
 """Formats whose header tells the duration, and the share by which a whole file may be shorter. Others are estimates."""
 MOST_PIXELS = 2**26
 """Of a frame as it is coded."""
-
-SHORTER = media.SHORTER
 
 
 @dataclass(frozen=True)
@@ -51,15 +50,13 @@ def decode(content: Path | bytes, clips: Clips) -> Video:
     with _opened(content) as (container, stream):
         clock, squares = Clock(_rate(stream)), Squares(clips.side, stream.sample_aspect_ratio)
         frames: list[ndarray] = []
-        start: float | None = None
         timed = clock.timed(media.decoded(container, stream, remarks))
         first = next(timed, None)
         if first is None:
             raise ValueError("it holds no video: 0 frames")
-        start = first[0]
-        whole = True
-        for frame, times in shown(_ahead(first, timed), clips.fps, clock.step):
-            most = (clips.needed or clips.largest + 1) - len(frames)
+        start, whole = first[0], True
+        for frame, times in shown(chain([first], timed), clips.fps, clock.step):
+            most = min(clips.needed or clips.largest + 1, clips.largest + 1) - len(frames)
             frames += [squares.of(frame)] * min(times, most)
             if times >= most:
                 whole = False
@@ -108,11 +105,6 @@ def _rate(stream: Any) -> float | None:
     return float(rate) if rate and 0.01 <= rate <= 1000 else None
 
 
-def _ahead(first: tuple[float, Any], others: Iterator[tuple[float, Any]]) -> Iterator[tuple[float, Any]]:
-    yield first
-    yield from others
-
-
 def _compare(container: Any, stream: Any, found: float, step: float, remarks: dict[str, str]) -> None:
     """Adds a remark where the header tells of more video than was `found`, in seconds, by over a frame and a bit.
 
@@ -123,4 +115,4 @@ def _compare(container: Any, stream: Any, found: float, step: float, remarks: di
         told = None
     if told and form in TELLS and found < told - step - TELLS[form] * max(1.0, told):
         remarks.pop(media.CUT_OFF, None)
-        remarks[SHORTER] = f"{found:.2f} of {told:.2f} s"
+        remarks[media.SHORTER] = f"{found:.2f} of {told:.2f} s"

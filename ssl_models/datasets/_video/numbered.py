@@ -61,9 +61,9 @@ def read(found: Found, wanted: Wanted, every: int, unreadable: str, room: Path |
             if not one.videos:
                 what = f"none of the {len(splits[name])} {'training' if name == 'train' else name} videos gives a clip"
                 raise ValueError(f"{found.place}: {what}; look at {skipped[-1]}")
-        made = [one.split(labelled=bool(found.classes)) for one in taken.values()]
+        train, test = (one.split(labelled=bool(found.classes)) for one in taken.values())
     notes = (*found.notes, *remarks.notes())
-    return Dataset(*made, found.classes, tuple(skipped), notes=notes, known=known(wanted))
+    return Dataset(train, test, found.classes, tuple(skipped), notes=notes, known=known(wanted))
 
 
 def count(sequences: list[Sequence], wanted: Wanted, every: int) -> int:
@@ -79,7 +79,7 @@ def _with_contents(found: Found) -> Iterator[tuple[Sequence, Contents]]:
             yield sequence, [[picture.path or Path() for picture in run] for run in sequence.runs]
         return
     of = {picture.name: sequence for sequence in sequences for run in sequence.runs for picture in run}
-    waiting = {sequence.name: {} for sequence in sequences}  # type: dict[str, dict[str, bytes]]
+    waiting: dict[str, dict[str, bytes]] = {sequence.name: {} for sequence in sequences}
     total = {sequence.name: sum(map(len, sequence.runs)) for sequence in sequences}
     for name, content in archive.members(found.place, of.__contains__, []):
         sequence = of[name]

@@ -102,12 +102,12 @@ def find(
         if name in {*splits[0], *splits[1]}
     }
     sequences = {name: sequence for name, sequence in sequences.items() if sequence.runs}
-    given = [[sequences[name] for name in split if name in sequences] for split in splits]
+    train, test = ([sequences[name] for name in split if name in sequences] for split in splits)
     if not splits[1]:
-        given = _drawn(given[0], seed, test_fraction)
-    if not given[0] or not given[1]:
+        train, test = _drawn(train, seed, test_fraction)
+    if not train or not test:
         raise ValueError(f"'{place}' holds {len(sequences)} videos as folders of pictures: too few for two splits")
-    return Found(place, *given, classes, tuple(names.skipped), (*names.notes, *notes))
+    return Found(place, train, test, classes, tuple(names.skipped), (*names.notes, *notes))
 
 
 def _in_folder(place: Path) -> _Names:

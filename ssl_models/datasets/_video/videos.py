@@ -42,7 +42,7 @@ def read(
     refuse = unreadable == "refuse"
     if listing.skipped and refuse:
         raise ValueError(f"{place}: {listing.skipped[0]}")
-    remarks, skipped, splits = Remarks("video"), list(listing.skipped), []
+    remarks, skipped = Remarks("video"), list(listing.skipped)
     given = {"train": listing.train, "test": listing.test}
     with ExitStack() as stack:
         rows = {name: count(entries, wanted.clips) for name, entries in given.items()}
@@ -63,9 +63,9 @@ def read(
             if not taken[name].videos:
                 what = f"none of the {len(entries)} {'training' if name == 'train' else name} videos gives a clip"
                 raise ValueError(f"{place}: {what}; look at {skipped[-1]}")
-        splits = [one.split(labelled=bool(listing.classes)) for one in taken.values()]
+        train, test = (one.split(labelled=bool(listing.classes)) for one in taken.values())
     notes = (*listing.notes, *remarks.notes())
-    return Dataset(*splits, listing.classes, tuple(skipped), notes=notes, known=known(wanted))
+    return Dataset(train, test, listing.classes, tuple(skipped), notes=notes, known=known(wanted))
 
 
 def known(wanted: Wanted) -> dict[str, float]:

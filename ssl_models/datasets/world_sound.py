@@ -21,7 +21,7 @@ from ssl_models.datasets._world.render import SUPERSAMPLING
 from ssl_models.datasets._world.scene import DIALS as SEEN
 from ssl_models.datasets._world.shapes import CLASSES
 from ssl_models.datasets._world_sound.notes import DIALS, FACTORS, check_dials, sample_notes
-from ssl_models.datasets._world_sound.pictures import annotations, draw, sample_pictures
+from ssl_models.datasets._world_sound.pictures import boxes_of, draw, sample_pictures
 from ssl_models.datasets._world_sound.playing import RATE, SAMPLES, play
 from ssl_models.previews import SPECTROGRAM, shaded, spectrogram
 
@@ -123,7 +123,7 @@ def _split(seed: int, samples: int, size: int, objects: int, background: float, 
     }
     truth = {"labels.sounding": pictures.labels} | ({"labels.silent": pictures.silent} if objects == 2 else {})
     factors = dict(notes.factors) | {"objects": pictures.many.float()}
-    return Split(parts, pictures.labels, factors, truth | annotations(pictures, size))
+    return Split(parts, pictures.labels, factors, truth | boxes_of(pictures, size))
 
 
 def _known() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ssl_models.datasets._world.render import render_objects
 from ssl_models.datasets._world.scene import DIALS as SEEN
 from ssl_models.datasets._world.shapes import CLASSES
 from ssl_models.datasets._world_sound.notes import DIALS, FACTORS
-from ssl_models.datasets._world_sound.pictures import Pictures, annotations, draw, sample_pictures
+from ssl_models.datasets._world_sound.pictures import Pictures, boxes_of, draw, sample_pictures
 
 torch.set_num_threads(1)
 
@@ -80,7 +80,7 @@ def test_leaving_out_what_a_picture_does_not_have_changes_nothing(objects: int) 
     assert torch.equal(draw(pictures, 32), render_objects(pictures.objects, 32))
     masks = truth.masks(pictures.objects, 32)
     expected = truth.boxes(pictures.objects, masks)
-    found = annotations(pictures, 32)
+    found = boxes_of(pictures, 32)
     assert torch.equal(found["boxes"], expected)
     assert torch.equal(found["present"], truth.present(expected, 24, len(CLASSES)))
     assert expected[:, 0].long().bincount().tolist() == pictures.many.tolist()
@@ -150,7 +150,7 @@ def test_the_pictures_do_not_tell_which_object_sounds() -> None:
     between two. Chance is one half.
     """
     pictures = drawn(1600, seed=5)
-    frames, boxes = draw(pictures, 32).float() / 255, annotations(pictures, 32)["boxes"]
+    frames, boxes = draw(pictures, 32).float() / 255, boxes_of(pictures, 32)["boxes"]
     rows = [boxes[boxes[:, 0] == sample] for sample in (pictures.many == 2).nonzero()[:, 0]]
     draws = np.random.default_rng(0)
     features, answers = [], []

@@ -81,7 +81,7 @@ def draw(pictures: Pictures, size: int) -> Tensor:
     return found
 
 
-def annotations(pictures: Pictures, size: int) -> dict[str, Tensor]:
+def boxes_of(pictures: Pictures, size: int) -> dict[str, Tensor]:
     """boxes, present and source_box, as datasets/_common/split.py says."""
     shown = torch.zeros(len(pictures), size, size, dtype=torch.uint8)
     whole = []

@@ -23,7 +23,10 @@ WITHOUT_TORCH = (
         for name in (
             "knn",
             "retrieval",
-            *(f"_common/{n}" for n in ("checks", "drawing", "intervals", "layer_directions", "score")),
+            *(
+                f"_common/{n}"
+                for n in ("checks", "drawing", "intervals", "layer_directions", "neighbour_rows", "score")
+            ),
         )
     }
 )

@@ -7,22 +7,16 @@ object a picture has a class and named points. With several it shows some of the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 from ssl_models.datasets._world import truth
+from ssl_models.datasets._world.grid import MOST, stand
 from ssl_models.datasets._world.render import SUPERSAMPLING, render_objects
 from ssl_models.datasets._world.scene import DIALS, Scene, sample_scene
 from ssl_models.datasets._world.shapes import CLASSES
-
-CELLS = 2
-"""Several objects stand in a grid of CELLS x CELLS, at most one in each, moved from the middle of theirs."""
-MOST = CELLS**2
-FAR_OUT = 9.0
-"""Of the frame's side: where the objects stand that a picture does not have."""
 
 
 def load(
@@ -59,17 +53,7 @@ def place(samples: int, objects: int, generator: torch.Generator, dials: dict[st
         return scenes
     many = torch.randint(1, objects + 1, (samples,), generator=generator)
     cells = torch.rand(samples, MOST, generator=generator).argsort(1)
-    shared = {name: scenes[0].factors[name] for name in scenes[0].factors if name == "light" or "background" in name}
-    for number, scene in enumerate(scenes):
-        own = scene.factors
-        column, row = cells[:, number] % CELLS, cells[:, number] // CELLS
-        moved = {
-            "size": own["size"] * (1.15 / CELLS),
-            "position_x": (column + 0.5) / CELLS - 0.5 + own["position_x"] / CELLS + FAR_OUT * (number >= many),
-            "position_y": (row + 0.5) / CELLS - 0.5 + own["position_y"] / CELLS,
-        }
-        scenes[number] = replace(scene, factors=dict(own) | shared | moved)
-    return scenes
+    return stand(scenes, cells, many)
 
 
 def _split(seed: int, samples: int, size: int, objects: int, background: float) -> Split:

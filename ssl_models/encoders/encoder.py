@@ -59,6 +59,10 @@ class Encoder(nn.Module, ABC):
         """
         return parts_of(cls.modalities, there, f"the encoder '{cls.name}'")
 
+    def reading(self, there: Iterable[str]) -> Encoder:  # noqa: ARG002
+        """What of it reads samples of these parts: itself, or one of several encoders that it is made of."""
+        return self
+
     def published_name(self, name: str) -> str:
         """What checkpoints of others call the weight `name` of this encoder."""
         return name

@@ -61,6 +61,37 @@ def nt_xent_chance(batch: int) -> float:
     return math.log(2 * batch - 1)
 
 
+def clip_nt_xent(features: Tensor, clip: Tensor, source: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """NT-Xent of vectors (B, D), of which those of one clip belong together: three scalars.
+
+    clip, source: (B,) int64, which clip a vector is of, and which video this is cut from. For each pair (i, j) of one
+    clip, N(i) being the vectors of other sources than that of i:
+        l(i, j) = -log( exp(s(z_i, z_j) / t) / (exp(s(z_i, z_j) / t) + sum over k in N(i) of exp(s(z_i, z_k) / t)) )
+    Other clips of the same source are neither alike nor unlike, and are left out, as are the other vectors of the clip.
+    With two vectors a clip, and a source for each clip, this is `nt_xent`.
+
+    Returns the mean of l over all pairs; how often z_j is more similar to z_i than all of N(i); and chance, the mean of
+    log(1 + the number of N(i)). Vectors without any N(i) have nothing to be told from, and do not count; all three are
+    0 where no vector has.
+    """
+    vectors = unit(features)
+    logits = similarity(vectors, vectors) / temperature  # (B, B)
+    other = source[:, None] != source
+    told = other.any(1)
+    # Rows without negatives keep a finite number, whose gradient is finite, and are not counted.
+    noise = logits.masked_fill(~other & told[:, None], -math.inf).logsumexp(1, keepdim=True)
+    pairs = (clip[:, None] == clip) & told[:, None]
+    pairs.fill_diagonal_(False)
+    number = pairs.sum().clamp(min=1)
+    loss = (functional.softplus(noise - logits) * pairs).sum() / number
+    with torch.no_grad():
+        hardest = logits.masked_fill(~other, -math.inf).amax(1, keepdim=True)
+        accuracy = ((logits > hardest) & pairs).sum() / number
+        levels = other.sum(1, keepdim=True).add(1).log()
+        chance = (levels * pairs).sum() / number
+    return loss, accuracy, chance
+
+
 def info_nce(positive: Tensor, negative: Tensor) -> Tensor:
     """(B,) logits of the positives and (B, N) of the negatives -> the softmax loss of each sample, (B,).
 

@@ -6,11 +6,10 @@ Legend: N training samples (the gallery), M test samples (the queries), B of a b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy import ndarray
-from PIL import Image
 
 from ssl_models.directions import Directions
 from ssl_models.errors import NeedsLabels, NeedsTruth
@@ -19,6 +18,7 @@ from ssl_models.previews import PIXELS, drawn_part, preview
 from ssl_models.protocols._common.checks import checked_labels, checked_layers
 from ssl_models.protocols._common.intervals import bootstrap, proportion
 from ssl_models.protocols._common.layer_directions import directions
+from ssl_models.protocols._common.neighbour_rows import SHOWN, drawn, files_of, sheet, shown_beside
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.rows import Samples
 
@@ -31,12 +31,6 @@ READING = (
 HEADLINE = "map_at_r"
 UNITS = {"map_at_r": "share", "recall*": "share"}
 RANKS = [1, 5, 10, 100]
-QUERIES, SHOWN, WIDEST = 8, 10, 1250
-"""Rows of the picture, and neighbours in a row: fewer where samples that are not scaled, such as texts, would make it
-wider than so many pixels."""
-SIDE, FRAME, GAP = 96, 6, 4
-"""In pixels: about the longer side of a picture, its frame, and the gap between two frames."""
-RIGHT, WRONG, PLAIN = (26, 152, 80), (215, 48, 39), (255, 255, 255)
 
 
 def evaluate(
@@ -136,63 +130,16 @@ def _shown(
     if (part := drawn_part(samples)) is None:
         return {}, {}
 
-    def cell(parts: Mapping[str, Samples], row: int, colour: tuple[int, int, int]) -> ndarray:
-        return _framed(preview(parts, row, representation.known), colour, scaled=part in PIXELS)
+    def cell(parts: Mapping[str, Samples]) -> Callable[[int], ndarray]:
+        return lambda row: preview(parts, row, representation.known)
 
     chosen = drawn(labels["test"] if labels else np.zeros(len(queries), np.int64), seed)
     few = Directions(np.stack([queries.stored[row] for row in chosen]), queries.name)
-    shown = SHOWN if part in PIXELS else min(SHOWN, max(1, WIDEST // cell(asked, int(chosen[0]), PLAIN).shape[1] - 1))
+    shown = SHOWN if part in PIXELS else shown_beside(cell(asked)(int(chosen[0])).shape[1])
     _, _, rows = next(nearest(gallery, few, shown))
-    lines = []
-    for query, neighbours in zip(chosen, rows, strict=True):
-        colours = [PLAIN] * len(neighbours)
-        if labels:
-            colours = [RIGHT if labels["train"][row] == labels["test"][query] else WRONG for row in neighbours]
-        cells = [cell(samples, row, colour) for row, colour in zip(neighbours, colours, strict=True)]
-        lines.append(_beside([cell(asked, query, PLAIN), *cells], shown))
-    return {"neighbours": np.concatenate(lines)}, _named(representation, chosen, rows)
-
-
-def _named(representation: Representation, queries: ndarray, rows: ndarray) -> dict[str, dict[str, list[str]]]:
-    """The names of the queries' files (Q,) and of their neighbours' (Q, k), nearest first."""
-    gallery, asked = representation.files("train"), representation.files("test")
-    if not gallery or not asked:
-        return {}
-    columns = {"query": [asked[row] for row in queries]}
-    return {"neighbours": columns | {str(k + 1): [gallery[row] for row in rows[:, k]] for k in range(rows.shape[1])}}
-
-
-def drawn(labels: ndarray, seed: int) -> ndarray:
-    """At most eight samples, sorted by class: one of each of eight classes, or several if there are fewer classes."""
-    draws = np.random.default_rng(seed)
-    queues = [list(draws.permutation(np.flatnonzero(labels == k))) for k in draws.permutation(np.unique(labels))]
-    chosen: list[int] = []
-    while len(chosen) < min(QUERIES, len(labels)):
-        for queue in queues:
-            chosen += [queue.pop()] if queue and len(chosen) < QUERIES else []
-    return np.array(sorted(chosen, key=lambda row: labels[row]))
-
-
-def _framed(pixels: ndarray, colour: tuple[int, int, int], *, scaled: bool) -> ndarray:
-    """(H, W, 3) uint8 as (H', W', 3) in a frame; if `scaled`, enlarged by a whole number or made smaller."""
-    height, width = pixels.shape[:2]
-    longer = max(height, width)
-    times = max(1, round(SIDE / longer))
-    scale = (SIDE / longer if longer > SIDE * times else times) if scaled else 1
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    kind = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
-    cell = np.asarray(Image.fromarray(pixels).resize(size, kind))
-    framed = np.full((size[1] + 2 * FRAME, size[0] + 2 * FRAME, 3), colour, np.uint8)
-    framed[FRAME:-FRAME, FRAME:-FRAME] = cell
-    return np.pad(framed, [(GAP // 2, GAP // 2), (GAP // 2, GAP // 2), (0, 0)], constant_values=255)
-
-
-def _beside(cells: list[ndarray], shown: int) -> ndarray:
-    """A row of the picture: the query, a wider gap, its neighbours; white where there are fewer than `shown`."""
-    height, width, _ = cells[0].shape
-    missing = [np.full((height, width, 3), 255, np.uint8)] * (shown + 1 - len(cells))
-    gap = np.full((height, 2 * FRAME, 3), 255, np.uint8)
-    return np.concatenate([cells[0], gap, *cells[1:], *missing], 1)
+    right = labels["train"][rows] == labels["test"][chosen, None] if labels else None
+    picture = sheet(cell(asked), cell(samples), chosen, rows, right, shown=shown, scaled=part in PIXELS)
+    return {"neighbours": picture}, files_of(representation, chosen, rows)
 
 
 def _checked_ranks(ranks: list[int]) -> list[int]:

@@ -52,7 +52,8 @@ def _layers(encoder: dict[str, Any], data: DataSpec, measured: DataSpec) -> tupl
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # several would take longer to start than a sample takes
     try:
-        return feature_layers(encoder_class(encoder.pop("name")).from_data(data, **encoder), samples)
+        whole = encoder_class(encoder.pop("name")).from_data(data, **encoder)
+        return feature_layers(whole.reading(samples), samples)
     except NeedsParts:  # which the stages themselves say
         return None
     finally:

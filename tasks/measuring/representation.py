@@ -49,7 +49,7 @@ def representation(
         len(classes),
         classes,
         tuple(description.get("points", ())),
-        lambda: import_module(READER).read_encoder(folder),
+        lambda: import_module(READER).read_encoder(folder).reading(data.shapes),
         data.samples,
         truth,
         context.parameters["machine"]["precision"],

@@ -31,7 +31,8 @@ def transfer(context: Context, run: str, target: str) -> Result:
 
 def other_data(context: Context, run: str, target: str) -> Representation:
     """A run's encoder and a target's data; features are extracted where a protocol asks for them, once."""
-    data, encoder = Stored(context.project.target(target)), read_encoder(context.places.encoder(run))
+    data = Stored(context.project.target(target))
+    encoder = read_encoder(context.places.encoder(run)).reading(data.shapes)
 
     @cache
     def extracted(split: str) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import DoesNotApply, NeedsLabels, NeedsSamples, NeedsTruth
 from ssl_models.protocols._common import statement
 from ssl_models.protocols._common.score import Representation, Score
-from tests.ssl_models import kinds, words
+from tests.ssl_models import kinds, poses, sounding, words
 
 torch.set_num_threads(1)
 FOLDER = Path(protocols.__file__).parent
@@ -136,10 +136,15 @@ def with_everything(train, test):
 def everything():
     """What a protocol needs -> a representation that has it."""
     pictures, text, sound = with_everything(64, 32), words.with_everything(), kinds.representation("sound")
+    clips = poses.representation(poses.pose, 64, 32)
 
     def having(needed):
+        if "source_box" in needed:
+            return sounding.representation()
         if "known" in needed:
             return text
+        if "frame_points" in needed:
+            return clips
         return sound if {"phones", "labels.X"} & needed else pictures
 
     return having

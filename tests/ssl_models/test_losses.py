@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ssl_models.losses.contrastive import (
+    clip_nt_xent,
     info_nce,
     info_nce_chance,
     nt_xent,
@@ -124,3 +125,77 @@ def test_losses_are_the_same_under_autocast() -> None:
     exact = nt_xent(first, second, 0.07)
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(nt_xent(first, second, 0.07), exact)
+
+
+# ---- frames of clips
+
+CLIP = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 3])
+SOURCE = torch.tensor([4, 4, 4, 4, 4, 7, 7, 7, 2])
+"""Clips 0 and 1 are cut from the same video; clip 3 shows one frame, which has no other to be compared with."""
+
+
+def test_clip_nt_xent_is_the_mean_over_the_pairs_of_a_clip() -> None:
+    vectors, temperature = features(9, 6), 0.3
+    losses, hits, levels = [], [], []
+    for i in range(9):
+        negatives = [k for k in range(9) if SOURCE[k] != SOURCE[i]]
+        below = sum(math.exp(cosine(vectors[i], vectors[k]) / temperature) for k in negatives)
+        for j in range(9):
+            if j != i and CLIP[j] == CLIP[i]:
+                own = math.exp(cosine(vectors[i], vectors[j]) / temperature)
+                losses.append(-math.log(own / (own + below)))
+                hits.append(all(cosine(vectors[i], vectors[j]) > cosine(vectors[i], vectors[k]) for k in negatives))
+                levels.append(math.log(1 + len(negatives)))
+    assert len(losses) == 6 + 2 + 6
+    loss, accuracy, chance = clip_nt_xent(vectors, CLIP, SOURCE, temperature)
+    assert float(loss) == pytest.approx(sum(losses) / 14, rel=1e-5)
+    assert float(accuracy) == pytest.approx(sum(hits) / 14)
+    assert float(chance) == pytest.approx(sum(levels) / 14)
+    assert 0 < sum(hits) < 14
+
+
+def test_with_two_frames_a_clip_of_its_own_source_it_is_nt_xent() -> None:
+    first, second, clip = features(5, 8), features(5, 8, seed=1), torch.arange(5).repeat(2)
+    loss, accuracy, chance = clip_nt_xent(torch.cat([first, second]), clip, clip + 3, 0.3)
+    torch.testing.assert_close(loss, nt_xent(first, second, 0.3))
+    assert float(accuracy) == float(nt_xent_accuracy(first, second))
+    assert float(chance) == pytest.approx(nt_xent_chance(5))
+
+
+def test_clip_nt_xent_by_hand() -> None:
+    """Three frames of e1, of one clip, and two of e2: pairs of the first have 2 negatives, of the second 3."""
+    vectors = torch.eye(2)[[0, 0, 0, 1, 1]]
+    clip = torch.tensor([0, 0, 0, 1, 1])
+    loss, accuracy, chance = clip_nt_xent(vectors, clip, clip, 0.5)
+    expected = (6 * math.log(1 + 2 * math.exp(-2)) + 2 * math.log(1 + 3 * math.exp(-2))) / 8
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert float(accuracy) == 1
+    assert float(chance) == pytest.approx((6 * math.log(3) + 2 * math.log(4)) / 8)
+    loss, accuracy, chance = clip_nt_xent(torch.ones(5, 2), clip, clip, 0.5)
+    assert float(loss) == pytest.approx(float(chance), rel=1e-5)
+    assert float(accuracy) == 0
+
+
+@pytest.mark.parametrize("same_video", [True, False])
+def test_another_clip_of_a_video_is_neither_pulled_nor_pushed(same_video: bool) -> None:
+    """Of clip 0 there are two frames; of clip 1, maybe of its video, and of clip 2, of another, there is one each."""
+    vectors = features(4, 6).requires_grad_()
+    source = torch.tensor([5, 5, 5 if same_video else 6, 7])
+    clip_nt_xent(vectors, torch.tensor([0, 0, 1, 2]), source, 0.5)[0].backward()
+    moved = (vectors.grad.abs().amax(1) > 1e-6).tolist()
+    assert moved == [True, True, not same_video, True]
+
+
+def test_clip_nt_xent_knows_no_order_and_stays_finite_without_negatives() -> None:
+    vectors = features(9, 6).requires_grad_()
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(2))
+    for value, other in zip(
+        clip_nt_xent(vectors, CLIP, SOURCE, 0.5),
+        clip_nt_xent(vectors[order], CLIP[order], SOURCE[order], 0.5),
+        strict=True,
+    ):
+        torch.testing.assert_close(value, other)
+    loss, accuracy, chance = clip_nt_xent(vectors, CLIP, torch.zeros_like(SOURCE), 0.5)
+    loss.backward()
+    assert (float(loss.detach()), float(accuracy), float(chance)) == (0, 0, 0)
+    assert torch.equal(vectors.grad, torch.zeros_like(vectors))

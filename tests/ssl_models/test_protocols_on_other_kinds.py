@@ -15,7 +15,7 @@ from ssl_models.errors import DoesNotApply, NeedsLabels, NeedsParts
 from ssl_models.modalities import sound, words
 from ssl_models.previews import preview
 from ssl_models.protocols import embedding, finetune, retrieval
-from ssl_models.protocols._common import statement
+from ssl_models.protocols._common import neighbour_rows, statement
 from ssl_models.protocols._common.score import Findings, Representation
 from tests.ssl_models import kinds
 
@@ -150,11 +150,11 @@ def test_neighbours_are_drawn_as_they_are_previewed_and_as_many_as_a_page_is_wid
     given = kinds.representation(kind)
     picture = retrieval.evaluate(given, seed=0).pictures["neighbours"]
     height, width, _ = preview(given.samples("test"), 0, given.known).shape
-    frame, gap = retrieval.FRAME, retrieval.GAP
+    frame, gap = neighbour_rows.FRAME, neighbour_rows.GAP
     cell_height, cell_width = height + 2 * frame + gap, width + 2 * frame + gap
     assert picture.shape == (8 * cell_height, (1 + shown) * cell_width + 2 * frame, 3)
     assert picture.shape[1] < 1300
-    row = retrieval.drawn(given.labels("test"), 0)[0]
+    row = neighbour_rows.drawn(given.labels("test"), 0)[0]
     inner = picture[gap // 2 + frame :, gap // 2 + frame :][:height, :width]
     assert (inner == preview(given.samples("test"), row, given.known)).all()
 

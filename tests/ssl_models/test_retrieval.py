@@ -7,6 +7,7 @@ import pytest
 from ssl_models import nearest as blockwise
 from ssl_models.errors import NeedsLabels
 from ssl_models.protocols import knn, retrieval
+from ssl_models.protocols._common import neighbour_rows
 from ssl_models.protocols._common.score import Representation
 
 CLASSES, TRAIN, TEST = 8, 160, 96
@@ -139,19 +140,19 @@ def test_without_images_there_is_no_picture(problem):
 def test_the_picture_shows_the_nearest_and_frames_the_right(problem):
     features, labels = problem
     picture = retrieval.evaluate(representation(features, labels, pictures_of(labels)), seed=4).pictures["neighbours"]
-    cell = 96 + 2 * retrieval.FRAME + retrieval.GAP
-    assert picture.shape == (8 * cell, 11 * cell + 2 * retrieval.FRAME, 3)
+    cell = 96 + 2 * neighbour_rows.FRAME + neighbour_rows.GAP
+    assert picture.shape == (8 * cell, 11 * cell + 2 * neighbour_rows.FRAME, 3)
     unit = {split: rows.astype(np.float16).astype(float) for split, rows in features.items()}
     unit = {split: rows / np.linalg.norm(rows, axis=1, keepdims=True) for split, rows in unit.items()}
-    for line, query in enumerate(retrieval.drawn(labels["test"], 4)):
+    for line, query in enumerate(neighbour_rows.drawn(labels["test"], 4)):
         nearest = np.argsort(-(unit["train"] @ unit["test"][query]))[:10]
         middle = line * cell + cell // 2
         assert (picture[middle, cell // 2] == 200).all()
         for place, row in enumerate(nearest, 1):
-            left = place * cell + 2 * retrieval.FRAME
-            colour = retrieval.RIGHT if labels["train"][row] == labels["test"][query] else retrieval.WRONG
+            left = place * cell + 2 * neighbour_rows.FRAME
+            colour = neighbour_rows.RIGHT if labels["train"][row] == labels["test"][query] else neighbour_rows.WRONG
             assert (picture[middle, left + cell // 2] == row).all()
-            assert tuple(picture[middle, left + retrieval.GAP // 2]) == colour
+            assert tuple(picture[middle, left + neighbour_rows.GAP // 2]) == colour
 
 
 @pytest.mark.parametrize(
@@ -161,28 +162,28 @@ def test_the_picture_shows_the_nearest_and_frames_the_right(problem):
 def test_images_of_any_size_and_channels_are_drawn(problem, shape, cell):
     _, labels = problem
     picture = retrieval.evaluate(representation(*problem, pictures_of(labels, shape)), seed=0).pictures["neighbours"]
-    margin = 2 * retrieval.FRAME + retrieval.GAP
+    margin = 2 * neighbour_rows.FRAME + neighbour_rows.GAP
     assert picture.dtype == np.uint8
-    assert picture.shape == (8 * (cell[0] + margin), 11 * (cell[1] + margin) + 2 * retrieval.FRAME, 3)
+    assert picture.shape == (8 * (cell[0] + margin), 11 * (cell[1] + margin) + 2 * neighbour_rows.FRAME, 3)
 
 
 def test_fewer_samples_than_the_picture_has_places(problem):
     few = [{split: rows[:5] for split, rows in part.items()} for part in problem]
     found = retrieval.evaluate(representation(*few, pictures_of(few[1])), seed=0)
-    cell = 96 + 2 * retrieval.FRAME + retrieval.GAP
-    assert found.pictures["neighbours"].shape == (5 * cell, 11 * cell + 2 * retrieval.FRAME, 3)
+    cell = 96 + 2 * neighbour_rows.FRAME + neighbour_rows.GAP
+    assert found.pictures["neighbours"].shape == (5 * cell, 11 * cell + 2 * neighbour_rows.FRAME, 3)
     assert [score.metric for score in found.scores] == ["map_at_r", "recall1", "recall5"]
 
 
 @pytest.mark.parametrize(("classes", "most"), [(20, 1), (8, 1), (3, 3), (1, 8)])
 def test_queries_are_drawn_a_class_in_turn(classes, most):
     labels = np.arange(400) % classes
-    chosen = retrieval.drawn(labels, 0)
+    chosen = neighbour_rows.drawn(labels, 0)
     counts = np.bincount(labels[chosen])
     assert len(set(chosen.tolist())) == 8
     assert counts.max() == most
     assert (np.diff(labels[chosen]) >= 0).all()
-    assert chosen.tolist() == retrieval.drawn(labels, 0).tolist() != retrieval.drawn(labels, 1).tolist()
+    assert chosen.tolist() == neighbour_rows.drawn(labels, 0).tolist() != neighbour_rows.drawn(labels, 1).tolist()
 
 
 def test_a_query_without_a_right_answer_is_a_miss(problem):

@@ -12,7 +12,7 @@ from ssl_models.method import Method, method_class
 from ssl_models.parallel import view_shares
 from ssl_models.parallel.view_shares import Divided, in_order, make_views, rows_read
 from ssl_models.views.drawing import Share, below, in_batch, normal, uniform
-from tests.ssl_models.test_every_method import BATCH, NAMES, SAMPLES, SHAPES, TRAINED, batch, build
+from tests.ssl_models.built_methods import BATCH, NAMES, SAMPLES, SHAPES, TRAINED, batch, build, given
 from tests.ssl_models.test_methods_on_other_kinds import prepared
 
 torch.set_num_threads(1)
@@ -74,10 +74,13 @@ def test_views_made_in_parts_are_those_of_the_whole_batch(name, settings, shares
     size = BATCH // shares
     for seed in (0, 1):  # multi_pretext draws another task
         parts = [
-            method.views(batch("images")[number * size :][:size], Share("cpu", number, shares).manual_seed(seed))
+            method.views(
+                *(part[number * size :][:size] for part in given(method)),
+                Share("cpu", number, shares).manual_seed(seed),
+            )
             for number in range(shares)
         ]
-        whole = method.views(batch("images"), Generator().manual_seed(seed))
+        whole = method.views(*given(method), Generator().manual_seed(seed))
         layout = method.layout(whole)
         assert len(layout) == len(whole)
         for blocks, expected, *found in zip(layout, whole, *parts, strict=True):

@@ -19,14 +19,18 @@ from tests.tasks.elsewhere import BLOCKED
 
 torch.set_num_threads(1)
 PICTURES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+SOUND = PICTURES.reshape(2, -1)[:, :800] - 0.5
 INPUTS = {
     "resnet": ({"depth": 10, "width": 4}, PICTURES),
     "split": ({"depth": 10, "width": 4}, PICTURES),
     "bag": ({"vocabulary": 9, "width": 4}, torch.tensor([[1, 2, 0], [3, 8, 8]])),
-    "speech": ({"width": 8, "hidden": 8}, PICTURES.reshape(2, -1)[:, :800] - 0.5),
+    "speech": ({"width": 8, "hidden": 8}, SOUND),
     "torchvision": ({"model": "squeezenet1_1"}, PICTURES),
     "timm": ({"model": "resnet10t"}, PICTURES),
+    "spectrogram": ({"width": 4}, SOUND),
+    "two_tower": ({"depth": 10, "width": 4}, (PICTURES, SOUND)),
 }
+"""Encoder -> its settings, and what it is given; several where it reads several parts."""
 
 
 def stored(folder: Path, name: str, settings: dict) -> Encoder:
@@ -40,6 +44,10 @@ def stored(folder: Path, name: str, settings: dict) -> Encoder:
     return encoder
 
 
+def several(inputs: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return inputs if isinstance(inputs, tuple) else (inputs,)
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -51,8 +59,8 @@ def test_every_encoder_works_in_a_process_without_this_project(tmp_path: Path) -
     for name, (settings, inputs) in INPUTS.items():
         encoder = stored(tmp_path / name, name, settings)
         with torch.inference_mode():
-            expected[name] = encoder(inputs)
-    save_file({name: inputs.clone() for name, (_, inputs) in INPUTS.items()}, tmp_path / "inputs")
+            expected[name] = encoder(*several(inputs))
+        save_file({str(number): one.clone() for number, one in enumerate(several(inputs))}, tmp_path / name / "inputs")
     words = f"""{BLOCKED}
 folder = sys.argv[1]
 sys.path.append(folder + "/resnet")
@@ -61,7 +69,8 @@ from covey_encoder import load
 from safetensors.torch import load_file, save_file
 torch.set_num_threads(1)
 with torch.inference_mode():
-    found = {{name: load(f"{{folder}}/{{name}}")(given) for name, given in load_file(folder + "/inputs").items()}}
+    given = {{name: load_file(f"{{folder}}/{{name}}/inputs") for name in {sorted(INPUTS)}}}
+    found = {{name: load(f"{{folder}}/{{name}}")(*(each[key] for key in sorted(each))) for name, each in given.items()}}
 save_file(found, folder + "/outputs")
 assert not [name for name in sys.modules if name.partition(".")[0] in ("ssl_models", "tasks")]
 """

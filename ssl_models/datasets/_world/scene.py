@@ -139,12 +139,10 @@ def sample_scene(samples: int, generator: torch.Generator, dials: Mapping[str, f
     """
     seed = int(torch.randint(2**32, (), generator=generator))
     blocks = -(-samples // len(CLASSES))
-    labels = _uniform(seed, "class", blocks, len(CLASSES)).argsort(1).flatten()[:samples]
-    factors = {
-        name: factor.value(_uniform(seed, name, samples), dials[factor.dial]) for name, factor in FACTORS.items()
-    }
-    blobs = _uniform(seed, "blobs", samples, BLOBS, BLOB_NUMBERS)
-    waves = _uniform(seed, "waves", samples, WAVES, WAVE_NUMBERS)
+    labels = uniform(seed, "class", blocks, len(CLASSES)).argsort(1).flatten()[:samples]
+    factors = {name: factor.value(uniform(seed, name, samples), dials[factor.dial]) for name, factor in FACTORS.items()}
+    blobs = uniform(seed, "blobs", samples, BLOBS, BLOB_NUMBERS)
+    waves = uniform(seed, "waves", samples, WAVES, WAVE_NUMBERS)
     return Scene(labels, factors, blobs, waves)
 
 
@@ -157,6 +155,6 @@ def check_dials(dials: Mapping[str, float]) -> None:
             raise ValueError(f"world dial {name} is {value}; it must be between 0 (fixed) and 1 (full range)")
 
 
-def _uniform(seed: int, stream: str, *shape: int) -> Tensor:
+def uniform(seed: int, stream: str, *shape: int) -> Tensor:
     """Uniform numbers in [0, 1) of a seed's named stream."""
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed ^ crc32(stream.encode())))

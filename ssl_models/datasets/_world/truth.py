@@ -41,17 +41,23 @@ def boxes(objects: Sequence[Scene], shown: Tensor) -> Tensor:
 
     An object of which nothing is seen has no box. One that others hide for the most part is difficult.
     """
-    rows = []
     size = shown.shape[-1]
-    for number, scene in enumerate(objects, 1):
+    alone = [masks([scene], size) for scene in objects] if len(objects) > 1 else [shown]
+    whole = [one.flatten(1).count_nonzero(1) for one in alone]
+    return boxes_around([scene.labels for scene in objects], shown, whole)
+
+
+def boxes_around(labels: Sequence[Tensor], shown: Tensor, whole: Sequence[Tensor]) -> Tensor:
+    """`boxes` of objects of which are known, (B,) each: the class, and of how many pixels it would be with no other."""
+    rows, size = [], shown.shape[-1]
+    for number, (label, pixels) in enumerate(zip(labels, whole, strict=True), 1):
         own = shown == number  # (B, H, W)
         seen = own.flatten(1).any(1).nonzero()[:, 0]
-        whole = masks([scene], size).flatten(1).count_nonzero(1)
-        hidden = own.flatten(1).sum(1) < SMALLEST_PART * whole
+        hidden = own.flatten(1).sum(1) < SMALLEST_PART * pixels
         across, down = own.any(1).int(), own.any(2).int()  # (B, W), (B, H)
         left, top = across.argmax(1), down.argmax(1)
         right, bottom = size - across.flip(1).argmax(1), size - down.flip(1).argmax(1)
-        table = torch.stack([torch.arange(len(scene)), scene.labels, left, top, right, bottom, hidden.long()], 1)
+        table = torch.stack([torch.arange(len(label)), label, left, top, right, bottom, hidden.long()], 1)
         rows.append(table[seen])
     found = torch.cat(rows)
     return found[found[:, 0].argsort(stable=True)].float()

@@ -23,6 +23,7 @@ EXPORTS = {
     ("halves", "safetensors"): (3, 32, 32),
     ("small", "onnx"): (3, 32, 32),
     ("heard", "onnx"): (480,),
+    ("levels", "onnx"): (480,),
     ("texts", "onnx"): (9,),
 }
 """Run and form -> the shape of one input."""
@@ -113,3 +114,10 @@ def test_what_a_library_lacks_is_refused_with_what_would_do(tmp_path, run, to, t
     with pytest.raises(ValueError, match="cannot be exported to") as refused:
         formats.refuse(project, run, to, tmp_path / "out", force=False)
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("to", ["onnx", "safetensors"])
+def test_an_encoder_of_two_parts_is_refused(tmp_path, to):
+    project = trained.make(tmp_path, "towers")
+    with pytest.raises(ValueError, match=r"the encoder of 'towers' reads frames and sound; one that reads one can be"):
+        formats.refuse(project, "towers", to, tmp_path / "out", force=False)

@@ -25,6 +25,8 @@ RUNS = {
     "token": ("timm", {"model": "test_vit", "size": 32, "options": {"global_pool": "avg"}}, PICTURES),
     "halves": ("split", {"depth": 10, "width": 4}, {"frames": (5, 3, 32, 32)}),
     "heard": ("speech", {"width": 4, "hidden": 6}, {"sound": (480,)}),
+    "levels": ("spectrogram", {"width": 4}, {"sound": (480,)}),
+    "towers": ("two_tower", {"depth": 10, "width": 4}, {"frames": (5, 3, 32, 32), "sound": (480,)}),
     "texts": ("bag", {"vocabulary": len(WORDS), "width": 5}, {"tokens": (9,)}),
 }
 """Run -> its encoder, the settings, and the shapes of a sample; None for 32 px of the encoder's channels."""

@@ -1,0 +1,178 @@
+"""Audio-visual correspondence: does this sound belong to this frame? (Arandjelovic & Zisserman 2017, arXiv:1705.08168)
+
+"Look, Listen and Learn" (L3) answers from both networks' vectors together. "Objects that Sound" (2018,
+arXiv:1712.06651) does so from how near they are in a common space: AVE-Net, section 3, from a distance, and AVOL-Net,
+section 4.1, from the position of the frame that is most like the sound, which so learns where it comes from.
+
+Every frame and every sound of a batch is in one true and in one false pair, so that neither tells anything by itself.
+What could tell both apart from the others of a batch without any object in them: the same recording (false pairs are of
+different ones), and how loud it is (a gain changes nothing that the encoder hears, see encoders/spectrogram.py; how far
+noise lies below the sound stays, and would tell where frames show it too).
+
+Letters: B clips of T frames, S samples of sound, E numbers of an embedding, (H', W') positions of a map.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from ssl_models.bounds import require_choice, require_positive
+from ssl_models.data import DataSpec
+from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.two_tower import LAST, SOUND, TwoTower, similarities
+from ssl_models.method import Method
+from ssl_models.modalities import image, sound
+from ssl_models.views.drawing import below
+from ssl_models.views.photometric import colour_jitter, require_jitter
+
+SCALE = 5.0
+"""Of similarities and distances, at the start."""
+
+
+class Concat(nn.Module):
+    """(B, E, H', W') and (B, E) -> (B,) logits: the mean position and the sound together through two layers (L3)."""
+
+    def __init__(self, embedding: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2 * embedding, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, 1))
+
+    def forward(self, places: Tensor, heard: Tensor) -> Tensor:
+        logits: Tensor = self.layers(torch.cat([places.mean((2, 3)), heard], dim=1))
+        return logits[:, 0].float()
+
+
+class Distance(nn.Module):
+    """(B, E, H', W') and (B, E) -> (B,) logits: bias - scale * distance of the mean position and the sound (AVE-Net).
+
+    Of vectors of length 1, so that the distance lies in [0, 2]. At the start, those at right angles have a logit of 0.
+    """
+
+    def __init__(self, embedding: int, hidden: int) -> None:  # noqa: ARG002 - as all fusions
+        super().__init__()
+        self.scale, self.bias = scalar(SCALE), scalar(SCALE * math.sqrt(2))
+
+    def forward(self, places: Tensor, heard: Tensor) -> Tensor:
+        cosines = similarities(places.mean((2, 3), keepdim=True), heard)[:, 0, 0]
+        distances = (2 - 2 * cosines).clamp(min=1e-6).sqrt()  # the root has no slope at 0
+        return self.bias - self.scale * distances
+
+
+class Map(nn.Module):
+    """(B, E, H', W') and (B, E) -> (B,) logits: scale * similarity + bias of each position, its maximum (AVOL-Net)."""
+
+    def __init__(self, embedding: int, hidden: int) -> None:  # noqa: ARG002 - as all fusions
+        super().__init__()
+        self.scale, self.bias = scalar(SCALE), scalar(0.0)
+
+    def forward(self, places: Tensor, heard: Tensor) -> Tensor:
+        return (self.scale * similarities(places, heard) + self.bias).amax((1, 2))
+
+
+FUSIONS: dict[str, type[Concat | Distance | Map]] = {"concat": Concat, "distance": Distance, "map": Map}
+
+
+class AudioVisual(Method):
+    """Logistic loss of B true pairs of a frame and a sound, and of B false ones. Chance is log 2.
+
+    True: a frame drawn from a clip, and the clip's sound. False: that frame, and the sound of another `source` where
+    there is one, see `derangement`. With K equally frequent classes of which a pair is to be told, one false pair in K
+    is of a single class and cannot be told: the accuracy then ends at 1 - 1 / (2 K), .958 for 12 classes.
+
+    The papers train on clips of 10 s of AudioSet or Flickr, with a frame of 224 px and 1 s of sound at 48 kHz, by Adam
+    with a weight decay of 1e-5, in batches of 256.
+
+    fusion: what decides. "concat": two layers over both embeddings, concatenated; L3 has its networks' vectors there.
+        "distance": of the embeddings, as AVE-Net. "map": the position most like the sound, as AVOL-Net, which alone
+        learns to say where it comes from. Default "map". Paper "concat" (2017), "distance" and "map" (2018).
+    hidden: units between the two layers of "concat". Default 128. Paper 128.
+    smallest_crop, flip: of the frame, see MildViews. Paper: 224 of 256 px.
+    strength, hue: of the frame's colours, see Augmentation. Default 0.2 and 0: colour may be what goes with a sound.
+        Paper: brightness and saturation.
+    shift, gain: of the sound, see MildViews. Paper: a gain of up to 10 %.
+    """
+
+    family = "contrastive"
+    reference = "Arandjelovic & Zisserman 2017, arXiv:1705.08168"
+    parts = ("frames", "sound", "source")
+    chance = math.log(2)
+    encoder: TwoTower
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: DataSpec,
+        *,
+        fusion: str = "map",
+        hidden: int = 128,
+        smallest_crop: float = image.MildViews.smallest_crop,
+        flip: float = image.MildViews.flip,
+        strength: float = 0.2,
+        hue: float = 0.0,
+        shift: float = sound.MildViews.shift,
+        gain: float = sound.MildViews.gain,
+    ) -> None:
+        super().__init__(encoder)
+        if not isinstance(encoder, TwoTower):
+            raise ValueError(f"audio_visual trains the encoder 'two_tower', and this one is '{encoder.name}'")
+        require_choice("fusion", fusion, tuple(FUSIONS))
+        require_positive(hidden=hidden)
+        require_jitter(strength, hue)
+        self.strength, self.hue = strength, hue
+        self.seen = image.MildViews(smallest_crop, flip, size=data.part("frames")[-2:])
+        self.heard = sound.MildViews(shift, gain)
+        self.fuse = FUSIONS[fusion](encoder.settings["embedding"], hidden)
+
+    def views(self, frames: Tensor, sounds: Tensor, source: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+        """(B, T, C, H, W) uint8, (B, S) int16, (B, 1) -> frame (B, C, H, W), sound (B, S), other samples (B,)."""
+        batch, count = frames.shape[:2]
+        drawn = frames[torch.arange(batch, device=frames.device), below(generator, count, batch)]
+        pictures = colour_jitter(self.seen(drawn, generator), generator, strength=self.strength, hue=self.hue)
+        return pictures, self.heard(sounds, generator), derangement(source[:, 0], generator)
+
+    def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+        """The logistic loss, and how often the more likely answer is right (only logged)."""
+        pictures, sounds, others = views
+        layers = self.encoder.layers(pictures, sounds)
+        places, heard = self.encoder.embed_frames(layers[LAST]), self.encoder.embed_sound(layers[SOUND])
+        logits = torch.cat([self.fuse(places, heard), self.fuse(places, heard[others])])  # (2 B,)
+        belongs = torch.cat([torch.ones_like(others), torch.zeros_like(others)])
+        loss = functional.binary_cross_entropy_with_logits(logits, belongs.to(logits.dtype))
+        accuracy = ((logits.detach() > 0) == (belongs > 0)).float().mean()
+        return {"loss": loss, "accuracy": accuracy}
+
+
+def scalar(value: float) -> nn.Parameter:
+    """A parameter without dimensions."""
+    return nn.Parameter(torch.tensor(value))
+
+
+def derangement(source: Tensor, generator: Generator) -> Tensor:
+    """(B,) -> (B,) int64: a random order of the numbers 0 to B - 1 in which none is in its own place.
+
+    As many as possible are of another source than the sample in whose place they are: all, unless more than half of the
+    samples are of one source.
+
+    The samples are put in a random order with those of a source next to each other, and each is given the sample that
+    lies a random number of places before it, round the end: no fewer than there are of any one source. Raises
+    ValueError for a single sample.
+    """
+    count = len(source)
+    if count < 2:
+        raise ValueError("a batch of 1 clip has no sound of another; batch_size must be at least 2")
+    _, groups, sizes = source.unique(return_inverse=True, return_counts=True)
+    shuffled = torch.randperm(count, generator=generator, device=source.device)
+    rank = torch.randperm(len(sizes), generator=generator, device=source.device)[groups]
+    order = shuffled[rank[shuffled].argsort(stable=True)]
+    least = int(sizes.max()) % count  # 0 where all are of one source: any other will do
+    least, most = (least, max(least, count - least)) if least else (1, count - 1)
+    step = int(torch.randint(least, most + 1, (1,), generator=generator, device=source.device))
+    found = torch.empty_like(order)
+    found[order] = order.roll(step)
+    return found
+
+
+METHOD = AudioVisual

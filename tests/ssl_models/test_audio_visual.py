@@ -1,0 +1,289 @@
+"""Audio-visual correspondence: pairs, each loss by hand, where gradients go, what is learnt and what is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from ssl_models.data import DataSpec
+from ssl_models.encoders.resnet import ResNet
+from ssl_models.encoders.two_tower import TwoTower
+from ssl_models.method import Scored
+from ssl_models.methods.audio_visual import FUSIONS, AudioVisual, Concat, Distance, Map, derangement
+from ssl_models.modalities.inputs import inputs
+from ssl_models.trainer import Settings, Training
+from tests.ssl_models.clips import EDGE, SIDE, clips
+from tests.ssl_models.test_trainer import Keeper
+
+torch.set_num_threads(1)
+SHAPES = {"frames": (6, 3, 32, 32), "sound": (4000,), "source": (1,), "tracks": (2, 6, 4)}
+STILL = {"smallest_crop": 1.0, "flip": 0.0, "strength": 0.0, "shift": 0.0, "gain": 0.0}
+
+
+def method(seed: int = 0, width: int = 4, **settings: object) -> AudioVisual:
+    torch.manual_seed(seed)
+    encoder = TwoTower(depth=10, width=width, embedding=8)
+    return AudioVisual(encoder, DataSpec(64, SHAPES), **settings)  # type: ignore[arg-type]
+
+
+def seeded(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def parts(made: dict[str, Tensor]) -> list[Tensor]:
+    return [made[part] for part in AudioVisual.parts]
+
+
+# ---- pairs
+
+
+def sources(*counts: int) -> Tensor:
+    """So many samples of each source, mixed."""
+    found = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    return found[torch.randperm(len(found), generator=seeded(5))]
+
+
+@pytest.mark.parametrize("counts", [(1,) * 16, (2, 3, 1, 2), (4, 4), (3, 3, 2), (1, 1), (5, 1, 4)])
+def test_no_sound_is_of_its_own_clip_or_of_the_same_source(counts: Sequence[int]) -> None:
+    source = sources(*counts)
+    for seed in range(40):
+        found = derangement(source, seeded(seed))
+        assert sorted(found.tolist()) == list(range(len(source)))
+        assert (source[found] != source).all()
+
+
+@pytest.mark.parametrize("counts", [(5, 1), (6, 2, 1), (4,), (3, 2), (2,)])
+def test_where_more_than_half_are_of_one_source_as_few_as_can_be_are_of_the_same(counts: Sequence[int]) -> None:
+    """Of B samples, m of one source: the B - m others serve as many of them, and m - (B - m) are left."""
+    source = sources(*counts)
+    least = max(counts) - (len(source) - max(counts))
+    for seed in range(40):
+        found = derangement(source, seeded(seed))
+        assert sorted(found.tolist()) == list(range(len(source)))
+        assert (found != torch.arange(len(source))).all()
+        assert int((source[found] == source).sum()) == least
+
+
+def test_every_other_sample_is_drawn_equally_often() -> None:
+    generator, counts = seeded(), torch.zeros(5, 5)
+    for _ in range(2000):
+        found = derangement(torch.arange(5), generator)
+        counts[torch.arange(5), found] += 1
+    assert not counts.diagonal().any()
+    others = counts[~torch.eye(5, dtype=torch.bool)]
+    assert (others - 500).abs().max() < 100  # 500 expected, with a deviation of 19
+
+
+def test_a_batch_of_one_clip_is_refused() -> None:
+    with pytest.raises(ValueError, match="a batch of 1 clip has no sound of another"):
+        derangement(torch.zeros(1), seeded())
+
+
+def test_a_view_is_one_frame_of_the_clip_and_its_sound() -> None:
+    made = clips(64)
+    pictures, heard, others = method(**STILL).views(*parts(made), seeded())
+    assert torch.equal(heard, inputs(made["sound"]))
+    errors = (inputs(made["frames"]) - pictures[:, None]).abs().amax((2, 3, 4))  # (B, T)
+    torch.testing.assert_close(errors.amin(1), torch.zeros(64), atol=1e-4, rtol=0)
+    assert len(errors.argmin(1).unique()) == 6, "every time is drawn"
+    assert others.shape == (64,)
+
+
+# ---- losses
+
+
+def naive(scale: float, bias: float, places: Tensor, heard: Tensor) -> float:
+    """AVOL-Net, position by position: of scale * cosine + bias the highest."""
+    found = []
+    for row in range(places.shape[1]):
+        for column in range(places.shape[2]):
+            place = places[:, row, column]
+            found.append(scale * float(place @ heard / (place.norm() * heard.norm())) + bias)
+    return max(found)
+
+
+def logistic(logit: float, belongs: bool) -> float:
+    return math.log1p(math.exp(-logit if belongs else logit))
+
+
+def test_the_loss_of_the_map_is_that_of_a_loop_over_positions() -> None:
+    av = method()
+    made = clips(6)
+    pictures, heard, others = av.views(*parts(made), seeded())
+    assert isinstance(av.fuse, Map)
+    av.fuse.bias.data.fill_(0.7)
+    layers = av.encoder.layers(pictures, heard)
+    places, sounds = av.encoder.embed_frames(layers["frames_res5"]), av.encoder.embed_sound(layers["sound"])
+    costs, right = [], 0
+    for clip in range(6):
+        for sound, belongs in ((clip, True), (int(others[clip]), False)):
+            logit = naive(5.0, 0.7, places[clip], sounds[sound])
+            costs.append(logistic(logit, belongs))
+            right += (logit > 0) == belongs
+    found = av.loss(pictures, heard, others, index=torch.arange(6))
+    assert float(found["loss"].detach()) == pytest.approx(sum(costs) / 12, abs=1e-5)
+    assert float(found["accuracy"]) == pytest.approx(right / 12)
+
+
+PLACES = torch.tensor([[[[3.0, 0.0]], [[0.0, 1.0]]]])  # (1, 2, 1, 2): (3, 0) and (0, 1), whose mean is (1.5, 0.5)
+HEARD = torch.tensor([[0.0, 2.0]])
+
+
+def test_fusions_by_hand() -> None:
+    assert float(Map(2, 1)(PLACES, HEARD)) == pytest.approx(5.0)  # 5 * 1 + 0: the second position is the sound's
+    cosine = 0.5 / math.hypot(1.5, 0.5)
+    expected = 5 * math.sqrt(2) - 5 * math.sqrt(2 - 2 * cosine)
+    assert float(Distance(2, 1)(PLACES, HEARD)) == pytest.approx(expected, abs=1e-5)
+    together = Concat(2, 1)
+    first, last = together.layers[0], together.layers[2]
+    for values, parameter in (
+        ([[1.0, 2.0, 0.0, -0.5]], first.weight),
+        ([0.25], first.bias),
+        ([[3.0]], last.weight),
+        ([-1.0], last.bias),
+    ):
+        parameter.data.copy_(torch.tensor(values))  # type: ignore[union-attr, operator]
+    assert float(together(PLACES, HEARD)) == pytest.approx(3 * (1.5 + 1.0 - 1.0 + 0.25) - 1)
+
+
+def test_distance_of_equal_embeddings_is_near_its_bias_with_a_finite_gradient() -> None:
+    heard = HEARD.clone().requires_grad_()
+    logit = Distance(2, 1)(HEARD[:, :, None, None], heard)
+    assert float(logit.detach()) == pytest.approx(5 * math.sqrt(2), abs=0.01)
+    logit.sum().backward()
+    assert heard.grad is not None
+    assert heard.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_gradients_reach_both_towers_their_embeddings_and_the_fusion(fusion: str) -> None:
+    av = method(fusion=fusion)
+    views = av.views(*parts(clips(8)), seeded())
+    av.loss(*views, index=torch.arange(8))["loss"].backward()
+    for name, parameter in av.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_gain_of_the_sound_changes_no_loss(fusion: str) -> None:
+    av = method(fusion=fusion).eval()
+    pictures, heard, others = av.views(*parts(clips(8)), seeded())
+    gains = torch.logspace(-1, 0, 8)[:, None]
+    one, two = (float(av.loss(pictures, sound, others, index=others)["loss"]) for sound in (heard, gains * heard))
+    assert two == pytest.approx(one, abs=1e-4)
+
+
+# ---- what is learnt
+
+
+def trained(av: AudioVisual, made: dict[str, Tensor], epochs: int = 10) -> AudioVisual:
+    settings = Settings(epochs=epochs, batch_size=32, optimizer="adamw", learning_rate=0.032, monitor=False)
+    Training(av, parts(made), settings, seed=0).run()
+    return av.eval()
+
+
+def held_out(av: AudioVisual, made: dict[str, Tensor]) -> float:
+    """The accuracy on these clips, of four draws of pairs."""
+    with torch.no_grad():
+        found = [
+            Scored.of(av.loss(*av.views(*parts(made), seeded(seed)), index=torch.arange(len(made["sound"]))))
+            for seed in range(4)
+        ]
+    return sum(float(one.terms["accuracy"]) for one in found) / 4
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_it_learns_which_colour_sounds_how(fusion: str) -> None:
+    """Four colours: one false pair in four is of one colour, so that 7/8 is the most that can be expected."""
+    av = method(width=8, fusion=fusion)
+    before = held_out(av.eval(), clips(128, seed=2))
+    after = held_out(trained(av.train(), clips(192, seed=1)), clips(128, seed=2))
+    assert before < 0.6
+    assert 0.75 < after < 0.93
+
+
+def loud(count: int, seed: int) -> dict[str, Tensor]:
+    """Clips in which loudness alone goes with the colour: a tone of one pitch, of four levels, over noise below it."""
+    made = clips(count, seed)
+    time, generator = torch.arange(4000) / 8000, seeded(seed)
+    wave = torch.sin(2 * torch.pi * (440 * time + torch.rand(count, 1, generator=generator)))
+    wave = wave + 0.05 * torch.randn(count, 4000, generator=generator)
+    levels = torch.tensor([2000.0, 4000.0, 8000.0, 16000.0])[made["colour"]][:, None]
+    return made | {"sound": (levels * wave).to(torch.int16)}
+
+
+def test_loudness_alone_cannot_be_learnt() -> None:
+    av = trained(method(width=8), loud(192, seed=1))
+    assert held_out(av, loud(128, seed=2)) < 0.56
+
+
+def two_squares(count: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Frames with two squares of different colours side by side; the sound of each, and the middle (B, 2) of each."""
+    one, two = clips(count, seed=11), {part: values.roll(1, 0) for part, values in clips(count, seed=12).items()}
+    frames, boxes = one["frames"][:, 0].clone(), [made["tracks"][:, 0, 0] for made in (one, two)]
+    for row, (left, top, right, bottom) in enumerate(boxes[1].long().tolist()):
+        frames[row, :, top:bottom, left:right] = two["frames"][row, 0, :, top:bottom, left:right]
+    apart = (boxes[0][:, :2] - boxes[1][:, :2]).abs().amax(1) >= EDGE
+    kept = apart & (one["colour"] != two["colour"])
+    return frames[kept], [made["sound"][kept] for made in (one, two)], [box[kept, :2] + EDGE / 2 for box in boxes]
+
+
+def test_of_two_squares_the_map_finds_the_one_that_sounds() -> None:
+    """In the same frames, with the sound of either: learnt from clips of one square. Chance is 1/2."""
+    frames, sounds, middles = two_squares(256)
+    assert len(frames) > 80
+    av = trained(method(width=8), clips(192, seed=1), epochs=16)
+    for own, heard in enumerate(sounds):
+        with torch.no_grad():
+            heat = av.encoder.heat(inputs(frames), inputs(heard))
+        rows, columns = heat.flatten(1).argmax(1) // heat.shape[2], heat.flatten(1).argmax(1) % heat.shape[2]
+        hottest = (torch.stack([columns, rows], 1) + 0.5) * (SIDE / heat.shape[2])
+        distances = [(hottest - middle).norm(dim=1) for middle in middles]
+        assert float((distances[own] < distances[1 - own]).float().mean()) > 0.75
+
+
+# ---- the rest
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_stopped_and_resumed_ends_in_the_same_bytes(stop: int) -> None:
+    made = clips(32)
+
+    def training(keeper: Keeper) -> Training:
+        settings = Settings(epochs=2, batch_size=16, learning_rate=1.0)
+        return Training(method(), parts(made), settings, seed=3, checkpoint_steps=1, observer=keeper)
+
+    reference = training(Keeper())
+    reference.run()
+    first = Keeper()
+    training(first).run(stop_after=stop)
+    resumed = training(Keeper(first.content))
+    resumed.run()
+    found = resumed.method.state_dict()
+    assert first.content is not None
+    assert all(torch.equal(value, found[name]) for name, value in reference.method.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fusion": "sum"}, "fusion is 'sum'; choose one of concat, distance, map"),
+        ({"hidden": 0}, "hidden is 0"),
+        ({"smallest_crop": 0.0}, "smallest_crop is 0.0"),
+        ({"gain": 2.0}, "gain is 2.0"),
+        ({"strength": -1.0}, "strength"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        method(**settings)
+
+
+def test_another_encoder_is_refused() -> None:
+    with pytest.raises(ValueError, match="audio_visual trains the encoder 'two_tower', and this one is 'resnet'"):
+        AudioVisual(ResNet(depth=10, width=4), DataSpec(8, SHAPES))

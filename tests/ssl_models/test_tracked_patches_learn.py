@@ -89,10 +89,12 @@ def ranked_right(tracked: TrackedPatches, given: dict[str, Tensor]) -> float:
     return float((own[:, None] < distances)[others].float().mean())
 
 
-def test_the_mean_colour_alone_is_of_little_use_with_the_jitter_of_colours() -> None:
-    torch.manual_seed(0)
+def test_the_jitter_of_colours_takes_most_of_the_mean_colour_away() -> None:
+    """Of four saturated colours something is left: a quarter of the other clips has the same one in any case."""
     given, other = clips(192), clips(96, seed=1)
-    plain = ranked_right(trained(MeanColour(), given, 120, **PLAIN), other)
-    jittered = ranked_right(trained(MeanColour(), given, 120), other)
-    assert plain > 0.85
-    assert jittered < 0.65
+    ranked = []
+    for settings in (PLAIN, {}):
+        torch.manual_seed(0)
+        ranked.append(ranked_right(trained(MeanColour(), given, 60, hard=0, **settings), other))
+    assert ranked[0] > 0.9
+    assert ranked[1] < 0.77

@@ -2,8 +2,11 @@
 
 Wang & Gupta 2015 (arXiv:1505.00687, section 3) take the patch with most moving interest points, and no frame in which
 nothing moves or nearly everything does, as with a moving camera. Here what moves is told by the differences of the
-first frames. All sums are of whole numbers below 2^24, so they are exact in float32: no result depends on the other
-clips of a batch, on the number of threads, or on the machine.
+first frames. A camera's movement is not taken out of them: a piece of a background with strong contrasts may then be
+followed in place of what moves before it.
+
+All sums are of whole numbers below 2^24, so they are exact in float32: no result depends on the other clips of a batch
+or on the number of threads.
 
 Letters: N clips, T frames, C channels, H W height and width, K candidate boxes.
 """

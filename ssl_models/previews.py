@@ -18,8 +18,10 @@ WINDOW, HOP = 256, 64
 """Of a spectrogram, in samples."""
 SPECTROGRAM = (96, 64)
 """Width and height of a spectrogram's preview, in pixels."""
-LARGEST = 96
-"""Pixels of the longer side of a picture's preview."""
+LARGEST, LARGEST_FRAME = 96, 64
+"""Pixels of the longer side of a picture's preview, and of each frame's."""
+FRAMES = 4
+"""The most frames of a clip that its preview shows."""
 DECIBELS = 60
 """Softer parts than this below the loudest are drawn black."""
 SHADES = np.array([(0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 191)], np.float64)
@@ -80,18 +82,32 @@ def _text(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:
 
 
 def _image(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:  # noqa: ARG001
-    found = coloured(parts["images"])
-    if max(found.shape[:2]) <= LARGEST:
-        return found
-    scale = LARGEST / max(found.shape[:2])
-    size = (max(1, round(found.shape[1] * scale)), max(1, round(found.shape[0] * scale)))
-    return np.asarray(Image.fromarray(found).resize(size, Image.Resampling.BOX))
+    return _at_most(coloured(parts["images"]), LARGEST)
 
 
-def _frames(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:  # noqa: ARG001
+def _frames(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:
+    """Frames from first to last at even steps; where there is sound, its spectrogram to their right."""
     frames = parts["frames"]
-    chosen = np.linspace(0, len(frames) - 1, min(4, len(frames))).round().astype(int)
-    return np.concatenate([coloured(frames[index]) for index in chosen], axis=1)
+    chosen = np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).round().astype(int)
+    strip = np.concatenate([_at_most(coloured(frames[index]), LARGEST_FRAME) for index in chosen], axis=1)
+    if "sound" not in parts:
+        return strip
+    return np.concatenate([strip, _sized(_sound(parts, known), len(strip))], axis=1)
+
+
+def _at_most(picture: ndarray, largest: int) -> ndarray:
+    """(H, W, 3) made smaller where its longer side has more pixels than `largest`."""
+    return picture if max(picture.shape[:2]) <= largest else _scaled(picture, largest / max(picture.shape[:2]))
+
+
+def _sized(picture: ndarray, height: int) -> ndarray:
+    """(H, W, 3) at this height."""
+    return picture if len(picture) == height else _scaled(picture, height / len(picture))
+
+
+def _scaled(picture: ndarray, scale: float) -> ndarray:
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
 
 
 KINDS: dict[str, Callable[[Mapping[str, ndarray], Mapping[str, Any]], ndarray]] = {

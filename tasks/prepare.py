@@ -10,6 +10,7 @@ from tasks.artifacts import readers
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.pictures import drawn, names_of, sample_rows, save_png
 from tasks.artifacts.sounds import write_examples
+from tasks.artifacts.track_pictures import tracked_clips
 from tasks.process.files import write_json
 from tasks.settings.readers import reader_of
 from tasks.stage.context import Context, Result
@@ -32,7 +33,7 @@ def prepare(context: Context) -> Result:
 
 
 def _draw(folder: Path, dataset: Dataset, reader: Any, seed: int) -> None:
-    """samples.png, sweeps.png of a data set that knows its factors, and sounds; samples.json tells what they show."""
+    """samples.png, sweeps.png where factors are known, tracks.png, and sounds; samples.json tells what they show."""
     labels = None if dataset.train.labels is None else dataset.train.labels.numpy()
     samples = {part: stored.numpy() for part, stored in dataset.train.parts.items()}
     shown = sample_rows(len(dataset.train), labels, len(dataset.classes), columns(samples))
@@ -41,6 +42,11 @@ def _draw(folder: Path, dataset: Dataset, reader: Any, seed: int) -> None:
     rows |= names_of(dataset.train.origin.files if dataset.train.origin else (), shown)
     if "sound" in samples:
         rows["sounds"] = write_examples(folder, samples, labels, dataset.classes, dataset.known)
+    if "tracks" in samples:
+        boxes = dataset.train.truth.get("frame_boxes")
+        tracked = tracked_clips(samples, None if boxes is None else boxes.numpy())
+        if tracked is not None:
+            save_png(folder / "tracks.png", tracked)
     if hasattr(reader, "factor_sweep"):
         picture, names = reader.factor_sweep(seed=seed)
         save_png(folder / "sweeps.png", picture.permute(1, 2, 0).numpy())

@@ -36,8 +36,8 @@ def run(
         typer.Option(
             metavar="NAME|FOLDER|FILE",
             autocompletion=completion.data_sets,
-            help="Use this data set of params.yaml, or this folder of images, sounds or text, from now on; or a text "
-            "(.txt), a list of images (.txt), a table (.parquet) or tars (NAME-{000..007}.tar) of images.",
+            help="Use this data set of params.yaml, or this folder of images, videos, sounds or text, from now on; or "
+            "a text (.txt), a list of images (.txt), a table (.parquet) or tars (NAME-{000..007}.tar) of images.",
         ),
     ] = None,
     labels: Annotated[
@@ -58,6 +58,7 @@ def run(
             help="Which images stay on one side of the split: a folder's, a day's, or as a table (file,group) says.",
         ),
     ] = None,
+    sound: Annotated[bool, typer.Option("--sound", help="Read a folder of videos with its sound.")] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -110,6 +111,8 @@ def run(
 
         covey run --data ~/photos --labels none --size 128 --group day
 
+        covey run --data ~/videos        the runs for video, on a folder of your own; with --sound, for both
+
         covey run --data ~/corpus.txt    the runs for words, on a text of your own
 
         covey run --all                  all runs of params.yaml, not only the selected set
@@ -144,7 +147,7 @@ def run(
         selection = (project.root, data, scope.ALL if everything else runs, protocols)
         further: edit.Further = {
             "occupied": partial(outputs.occupied, project),
-            "options": Options(labels, size, group),
+            "options": Options(labels, size, group, sound),
         }
         if dry_run:
             proposed = _proposed(project, edit.proposed(*selection, **further))

@@ -2,6 +2,21 @@
 
 It is an instrument, not a benchmark. Class and action are independent of each other and of all else: every 96 clips
 hold each pair once. Light, colours and background stay as they are within a clip.
+
+What tells the action: accuracy of a linear classifier, of 2,048 + 512 clips (* 8,000 + 4,000); chance is 12.5 %.
+
+    place, angle, size, stretch: one frame at a random time*   12.7 %
+    the same of the first frame*                               23.9 %
+    8 x 8 pixels of the first frame                            15.8 %
+    boxes of all frames                                          44 %
+    spread of the boxes, and their steps and sizes of steps      80 %
+    the same of the points                                       99 %
+
+The first frame tells a little, as an object that will grow is small and one that will shrink is large. A clip is as
+likely as its reverse with grow and shrink exchanged: size tells which way time goes only where the action is known. The
+tracker finds nothing in a clip where nothing moves, so its tracks tell `still`.
+
+2,560 clips take 8 s of one core, and 10 s with the tracker.
 """
 
 from __future__ import annotations
@@ -18,11 +33,12 @@ from ssl_models.datasets._world import truth
 from ssl_models.datasets._world.render import render
 from ssl_models.datasets._world.scene import Scene, sample_scene
 from ssl_models.datasets._world.shapes import CLASSES
-from ssl_models.datasets._world_video.motion import ACTIONS, DIALS, FEWEST_FRAMES, Motions, sample_motions
+from ssl_models.datasets._world_video.motion import ACTIONS, DIALS, FEWEST_FRAMES, sample_motions
 from ssl_models.datasets._world_video.path import frames_of
 
 KIND = "video"
 FPS = 10.0
+SIZE, FRAMES = 32, 10
 TRACKS = ("tracker", "true")
 SMALLEST = 32
 PATTERNS = ("gradient", "texture", "clutter")
@@ -34,8 +50,8 @@ def load(
     seed: int,
     train: int = 2048,
     test: int = 512,
-    size: int = 32,
-    frames: int = 10,
+    size: int = SIZE,
+    frames: int = FRAMES,
     tracks: str = "tracker",
     speed: float = DIALS["speed"],
     camera: float = DIALS["camera"],
@@ -91,8 +107,8 @@ def count(
     *,
     train: int = 2048,
     test: int = 512,
-    size: int = 32,
-    frames: int = 10,
+    size: int = SIZE,
+    frames: int = FRAMES,
     tracks: str = "tracker",
     seed: int = 0,
     **dials: float,
@@ -115,7 +131,7 @@ def count(
 def describe(**settings: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
     """Shape of each part of a sample, and Dataset.known. Raises ValueError as `count`."""
     count(**settings)
-    frames, size = (settings.get(name, load.__kwdefaults__[name]) for name in ("frames", "size"))
+    frames, size = settings.get("frames", FRAMES), settings.get("size", SIZE)
     return {"frames": (frames, 3, size, size), "tracks": (1, frames, 4), "source": (1,)}, {"fps": FPS}
 
 

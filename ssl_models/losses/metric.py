@@ -1,4 +1,4 @@
-"""Losses of metric learning as pure functions: pairs with a margin, and N pairs at once.
+"""Losses of metric learning as pure functions: pairs and triplets with a margin, and N pairs at once.
 
 Letters: B samples, N others, D dimensions. Distances and products are worked out in float32 even under autocast.
 """
@@ -49,6 +49,15 @@ def margin_loss_chance(margin: float) -> float:
     than dissimilar ones. Mapping everything to one point costs twice as much.
     """
     return margin**2 / 4
+
+
+def triplet_loss(similar: Tensor, dissimilar: Tensor, margin: float) -> Tensor:
+    """Distances (...) to a similar sample and (...) to a dissimilar one -> their losses (...).
+
+    Wang & Gupta 2015 (arXiv:1505.00687, eq. 2): max(0, D(similar) - D(dissimilar) + margin), with D = 1 - cosine. It is
+    the margin where the two distances are equal, as they are where everything is mapped to one point.
+    """
+    return functional.relu(similar - dissimilar + margin)
 
 
 def n_pair(anchor: Tensor, positive: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Video neighbours: frames of a clip that are close in time have similar vectors, frames of other videos do not.
 
 What changes from one frame to the next is what a representation should not depend on: pose, place, light. Time gives
-the pairs that other contrastive methods make by augmentation (Mobahi et al. 2009, doi:10.1145/1553374.1553469: adjacent
+the pairs that other contrastive methods make by augmentation (Mobahi et al. 2009, ICML: adjacent
 frames of a video are pulled together, and others pushed apart). The loss is that of SimCLR (Chen et al. 2020,
 arXiv:2002.05709, eq. 1).
 
@@ -50,7 +50,7 @@ class VideoNeighbours(Method):
     """
 
     family = "contrastive"
-    reference = "Mobahi et al. 2009, doi:10.1145/1553374.1553469"
+    reference = "Mobahi et al. 2009, ICML"
     parts = ("frames", "source")
     by_rows = True
 

@@ -37,7 +37,7 @@ def times_by_weight(generator: Generator, weights: Tensor, count: int) -> Tensor
     """(B, T) weights >= 0 -> (B, count) different times in order, drawn one after another in proportion to them.
 
     Each time has the key log(u) / weight, u uniform, and the largest keys are chosen (Efraimidis & Spirakis 2006,
-    doi:10.1016/j.ipl.2005.11.003). Times of weight 0 are chosen where too few others are left.
+    Information Processing Letters 97). Times of weight 0 are chosen where too few others are left.
     """
     mean = weights.mean(1, keepdim=True)
     shares = torch.where(mean > 0, weights / mean.clamp(min=torch.finfo(weights.dtype).tiny), 1.0)

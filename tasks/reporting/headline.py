@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ssl_models.protocols._common.score import Score
+from ssl_models.protocols._common.score import BASELINES, Score
 from tasks.reporting.imprint import lacking
 from tasks.reporting.runs import CONTROLS, Run
 from tasks.reporting.tables import DataSet, Measure, best, difference, headline_measures, nmi
@@ -66,7 +66,8 @@ def cell(run: Run, shown: Measure) -> Cell:
     if score is None:
         lacks, reason = lacking(run.protocols.get(shown.protocol, {}))
         return Cell(None, lacks=lacks, reason=reason)
-    layer = score.layer if len(run.scores(shown.protocol, shown.metric)) > 1 else ""
+    own = {each.layer for each in run.scores(shown.protocol, shown.metric)} - set(BASELINES)
+    layer = score.layer if len(own) > 1 else ""
     return Cell(score, shown.number(score.value), shown.interval(score.low, score.high), layer)
 
 

@@ -93,7 +93,7 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
     place = Places(project.root, data.name)
     shown = tables.headline_measures(data)
     ours, controls = headline.headline(data)
-    layered = [measure for measure in shown if len(tables.layers(data, measure)) > 1]
+    layered = [measure for measure in shown if tables.several_layers(data, measure)]
     name, winner = data.name, next((run for run, _, _ in ranking(data)), None)
     return {
         "data": data,
@@ -116,6 +116,7 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
         "rule": RULE,
         "samples": _picture(place.metrics / "pictures" / "samples.png", allowance),
         "sounds": _sounds(place.metrics / "pictures", data.samples.get("sounds") or {}),
+        "tracks": _picture(place.metrics / "pictures" / "tracks.png", allowance),
         "sweeps": _picture(place.metrics / "pictures" / "sweeps.png", allowance),
         "clusters": [
             (run, _clusters(place, run, allowance), lacking(run.cluster))
@@ -144,7 +145,9 @@ def _clusters(place: Places, run: Run, allowance: int) -> dict[str, Any] | None:
 
 
 def _pictures(project: Project, data: DataSet) -> int:
-    return 2 + sum(bool(run.cluster) for run in data.runs) + len(sections.pictures(project, data))
+    """How many pictures share the bytes, tracks among them where there are any."""
+    tracks = (Places(project.root, data.name).metrics / "pictures" / "tracks.png").exists()
+    return 2 + tracks + sum(bool(run.cluster) for run in data.runs) + len(sections.pictures(project, data))
 
 
 def _picture(path: Path, allowance: int) -> dict[str, Any] | None:

@@ -12,7 +12,18 @@ from typing import Any
 from ssl_models.protocols._common.drawing import PALETTE
 from ssl_models.protocols._common.score import Score
 from tasks.reporting.runs import Run
-from tasks.reporting.tables import DataSet, Gain, Measure, axes, best, gains, layers, layers_of, lines, metric_name
+from tasks.reporting.tables import (
+    DataSet,
+    Gain,
+    Measure,
+    axes,
+    best,
+    gains,
+    layers_of,
+    lines,
+    metric_name,
+    several_layers,
+)
 
 SUPERVISED, UNTRAINED, INK = "#444444", "#A0A0A0", "#222222"
 TITLE_SIZE = 8.5
@@ -165,7 +176,7 @@ def added(data: DataSet, shown: list[Measure], hue: dict[str, str], name: str) -
     panels: list[tuple[str, Measure, list[Gain]]] = []
     for measure in shown:
         title = metric_name(measure)
-        if len(layers(data, measure)) > 1:
+        if several_layers(data, measure):
             panels.append((f"{title}, best layer", measure, gains(data, measure)))
             panels.append((f"{title}, last layer", measure, gains(data, measure, at_last=True)))
         else:

@@ -9,7 +9,7 @@ from typing import Any
 from ssl_models.protocols._common.score import Score
 from tasks.reporting.plots import INK, figure_in_style, inline, panel_grid, title_size
 from tasks.reporting.runs import Run
-from tasks.reporting.tables import DataSet, Measure, best, layers, metric_name, metrics
+from tasks.reporting.tables import DataSet, Measure, best, metric_name, metrics, several_layers
 
 Curves = Mapping[str, Mapping[str, list[float]]]
 MOST_PANELS = 12
@@ -76,12 +76,12 @@ def _short(metric: str, first: str) -> str:
 
 def against(data: DataSet, protocol: str, shown: Measure, hue: Mapping[str, str], name: str) -> str:
     """A protocol's first metric at the last layer against how well a run does at that layer, a point a run."""
-    names = layers(data, shown)
+    layered = several_layers(data, shown)
     points = []
     for run in data.runs:
         own = run.scores(protocol, metrics(data, protocol)[0]) if metrics(data, protocol) else []
         at = {score.layer: score for score in run.scores(shown.protocol, shown.metric)}
-        both = [(score, at[score.layer]) for score in own if score.layer in at] if len(names) > 1 else []
+        both = [(score, at[score.layer]) for score in own if score.layer in at] if layered else []
         pairs = both or ([(own[-1], top)] if own and (top := best(run, shown)) else [])
         if pairs:
             points.append((run, *pairs[-1]))

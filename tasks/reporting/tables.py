@@ -164,6 +164,11 @@ def layers(data: DataSet, shown: Measure) -> list[str]:
     return sorted(dict.fromkeys(layer for names in found for layer in names), key=lambda layer: layer in ends)
 
 
+def several_layers(data: DataSet, shown: Measure) -> bool:
+    """Whether a measure has been taken at several layers of the runs; rows that are no layer of a run do not count."""
+    return len(set(layers(data, shown)) - set(BASELINES)) > 1
+
+
 def difference(before: Score, after: Score) -> tuple[float, float, float]:
     """after − before with its 95 % interval: (value, low, high).
 

@@ -8,7 +8,7 @@ from ssl_models.protocols._common.score import Score
 from tasks.reporting.imprint import NOT_APPLICABLE, lacking
 from tasks.reporting.ranking import floor, passes, ranking
 from tasks.reporting.runs import SUPERVISED, Run
-from tasks.reporting.tables import DataSet, Measure, best, difference, gains, label, layers, metric_name, stated
+from tasks.reporting.tables import DataSet, Measure, best, difference, gains, label, metric_name, several_layers, stated
 
 
 def verdict(data: DataSet) -> list[str]:
@@ -31,7 +31,7 @@ def verdict(data: DataSet) -> list[str]:
 
 def _answer(data: DataSet, first: Run, top: Score, shown: Measure, others: list[Score]) -> str:
     """Who leads and by how much; or that no representation passes the untrained floor, and how far the best one got."""
-    where = f" at {top.layer}" if len(layers(data, shown)) > 1 else ""
+    where = f" at {top.layer}" if several_layers(data, shown) else ""
     reached = f"{shown.number(top.value)}{shown.unit} ({shown.interval(top.low, top.high)}) {metric_name(shown)}{where}"
     ceiling, level = _against(data, shown, top, "supervised"), floor(data, shown)
     if level is not None and not passes(data, top, shown):

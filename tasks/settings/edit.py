@@ -68,7 +68,9 @@ def with_data(
     name, text = _selected(content) if wanted is None else wanted, before
     asked = f"--data {plain(name)}"
     if name not in datasets:
-        name, text = _add_own(root, text, datasets, own_data.found(name, datasets), settings, occupied)
+        name, text = _add_own(root, text, datasets, own_data.found(name, datasets), options, occupied)
+    elif options.sound:
+        raise ParameterError(f"--sound goes with the folder of a new data set, as in --data FOLDER; {name} is known.")
     if options.size is not None:
         settings |= own_data.store_of(root, parse_yaml(text)["datasets"][name], options.size)
     if settings:
@@ -198,20 +200,20 @@ def selecting(
 
 
 def _add_own(
-    root: Path, text: str, datasets: Mapping[str, Any], own: Path, asked: Mapping[str, Any], occupied: Occupied
+    root: Path, text: str, datasets: Mapping[str, Any], own: Path, options: own_data.Options, occupied: Occupied
 ) -> tuple[str, str]:
     """The name of the block that reads the folder or file `own`, and the text of params.yaml with that block.
 
-    asked: settings of the command line, which a new block gets.
+    options: of the command line.
     """
     source = own_data.relative(root, own)
-    reader = own_data.reader(own, source)
+    reader = own_data.reader(own, source, options.sound)
     for name, known in datasets.items():
         if known.get("reader") == reader and known.get("source") == source:
             return name, text
     name = own_data.new_name(own, lambda name: name in datasets or occupied(name))
     block: dict[str, Any] = {"name": name, "reader": reader, "source": source}
-    block |= own_data.suiting_size(root, block, asked.get("size"))
+    block |= own_data.suiting_size(root, block, options.size)
     written = yaml.safe_dump(block, default_flow_style=True, width=10**6, sort_keys=False).strip()
     return name, _with_entry(text, "datasets", f"  {name}: &{name} {written}")
 

@@ -20,15 +20,21 @@ STORE = 1.15
 """How much larger than used pictures are stored by their readers, unless their block says otherwise."""
 TABLE = ".csv"
 """What a file ends in that `labels` or `group` name."""
+VIDEOS, WITH_SOUND = "video_folder", "video_sound_folder"
+"""The readers of a folder of videos: of frames alone, and of frames with their sound."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `covey run` says of a data set beside its name; None where it says nothing."""
+    """What `covey run` says of a data set beside its name; None where it says nothing.
+
+    sound: whether a folder of videos is read with its sound.
+    """
 
     labels: str | None = None
     size: int | None = None
     group: str | None = None
+    sound: bool = False
 
     def settings(self, root: Path) -> dict[str, Any]:
         """As they stand in the data set's block. Raises ParameterError for a table that is not there."""
@@ -49,17 +55,24 @@ def found(wanted: str, known: Collection[str]) -> Path:
     )
 
 
-def reader(own: Path, source: str) -> str:
-    """The reader of a folder, a file or a pattern. Raises ParameterError where there is none."""
+def reader(own: Path, source: str, sound: bool = False) -> str:
+    """The reader of a folder, a file or a pattern. Raises ParameterError where there is none.
+
+    sound: with the sound of videos; an error for what is no folder of videos.
+    """
     from tasks.settings import recognised  # and numpy with it
 
     if (reader := recognised.reader_of(own)) is None:
         raise ParameterError(
-            f"--data {plain(source)}: no reader reads such a file; name a folder of pictures or sounds, a text (.txt, "
+            f"--data {plain(source)}: no reader reads such a file; name a folder of pictures, sounds or videos, a text (.txt, "
             ".txt.gz), a list of pictures (.txt), a table of pictures (.parquet), or tars of pictures "
             "(NAME-{000..007}.tar)."
         )
-    return reader
+    if not sound:
+        return reader
+    if reader != VIDEOS:
+        raise ParameterError(f"--sound goes with a folder of videos, and {plain(source)} is none.")
+    return WITH_SOUND
 
 
 def new_name(own: Path, taken: Callable[[str], bool]) -> str:

@@ -7,18 +7,22 @@ from collections import Counter
 from pathlib import Path
 
 from ssl_models.datasets._common.pictures import SUFFIXES as PICTURES
-from ssl_models.datasets._common.suffixes import SOUNDS, TEXTS
+from ssl_models.datasets._common.suffixes import SOUNDS, TEXTS, VIDEOS
 from ssl_models.datasets._pictures import shards
 
 TABLES, TARS = frozenset({".parquet"}), frozenset({".tar"})
 READERS = (
     ("folder", PICTURES),
-    ("sound_folder", SOUNDS),
+    ("video_folder", VIDEOS),
+    ("sound_folder", SOUNDS - VIDEOS),
     ("text", TEXTS),
     ("parquet", TABLES),
     ("webdataset", TARS),
 )
-"""Readers of one's own data, and the suffixes of the files that they read; of equally many the first counts."""
+"""Readers of one's own data, and the suffixes of the files by which they are taken; of equally many the first counts.
+
+Others must be named: video_sound_folder and sound_folder read the files of video_folder too, and a folder of folders of
+pictures that are frames (frame_folders) looks like one of class folders."""
 OF_PATTERNS = (("parquet", TABLES), ("webdataset", TARS))
 OF_FILES = (("text", TEXTS), *OF_PATTERNS)
 """Those that read a single file, and among them those that read NAME-{000..007}."""

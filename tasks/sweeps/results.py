@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ssl_models.protocols._common.score import BASELINES
 from tasks.process import files
 from tasks.project import paths
 from tasks.project.project import Project
@@ -82,7 +83,8 @@ def value(record: Record, measure: Measure) -> float:
     """The number that `measure` names. Raises ParameterError where the point has none."""
     own = [s for s in record["scores"] if s["run"] == measure.run and s["protocol"] == measure.protocol]
     metric = measure.metric or (own[0]["metric"] if own else "")
-    own = [s for s in own if s["metric"] == metric and measure.layer in (BEST, s["layer"])]
+    own = [s for s in own if s["metric"] == metric]
+    own = [s for s in own if (s["layer"] not in BASELINES if measure.layer == BEST else s["layer"] == measure.layer)]
     if not own:
         raise ParameterError(
             f"point '{describe(record['settings'], record['seed'])}' has no {metric or 'score'} of {measure.target}"

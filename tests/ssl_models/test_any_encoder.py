@@ -16,7 +16,7 @@ from ssl_models.encoders import build_encoder
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.extraction import feature_layers
 from ssl_models.method import Method, Scored, method_class
-from tests.ssl_models.test_every_method import NAMES, kind
+from tests.ssl_models.built_methods import NAMES, kind
 from tests.ssl_models.test_every_protocol import with_everything
 
 torch.set_num_threads(1)

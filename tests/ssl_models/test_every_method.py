@@ -5,119 +5,30 @@ from __future__ import annotations
 import inspect
 import io
 import math
-import pkgutil
 import re
-from functools import cache
 
 import pytest
 import torch
 from torch import Generator, Tensor
 
-import ssl_models.methods
-from ssl_models.data import DataSpec
 from ssl_models.datasets._common.split import IMAGES
-from ssl_models.encoders import build_encoder
-from ssl_models.method import FAMILIES, Method, Scored, method_class
-from tests.ssl_models.clips import FRAMES, clips
-from tests.ssl_models.clips import SAMPLES as HEARD
-from tests.ssl_models.voices import voices
+from ssl_models.method import FAMILIES, Method, method_class
+from tests.ssl_models.built_methods import (
+    BATCH,
+    INDEX,
+    LEARNING_RATES,
+    NAMES,
+    RANGES,
+    TRAINED,
+    build,
+    given,
+    kind,
+    score,
+    seeded_views,
+    total,
+)
 
 torch.set_num_threads(1)
-
-NAMES = sorted(module.name for module in pkgutil.iter_modules(ssl_models.methods.__path__))
-TRAINED = [name for name in NAMES if method_class(name).trains]
-SAMPLES, BATCH, SIDE = 2048, 16, 32
-AUDIOVISUAL, OF_CLIPS = "audiovisual", "sound of clips"
-COUNTS = [0, *(600 // word for word in range(1, 60))]  # of words, by Zipf's law
-SHAPES = {
-    "images": (3, SIDE, SIDE),
-    "sound": (3200,),
-    "length": (1,),
-    "tokens": (24,),
-    "frames": (FRAMES, 3, SIDE, SIDE),
-    "tracks": (2, FRAMES, 4),
-    "source": (1,),
-}
-ENCODERS = {
-    "images": ("resnet", {"depth": 10, "width": 8}),
-    "sound": ("speech", {"width": 32, "hidden": 32}),
-    "tokens": ("bag", {"vocabulary": len(COUNTS), "width": 16}),
-    "frames": ("resnet", {"depth": 10, "width": 8}),
-    AUDIOVISUAL: ("two_tower", {"depth": 10, "width": 8}),
-}
-LEARNING_RATES = {"images": 0.05, "sound": 0.2, "tokens": 20.0, "frames": 0.05, AUDIOVISUAL: 0.05}
-RANGES = {
-    "images": (0, 1),
-    "frames": (0, 1),
-    "sound": (-(2**0.5), 2**0.5),
-    AUDIOVISUAL: (-(2**0.5), 2**0.5),
-}  # of the views: the gain of a sound is at most 3 dB
-INDEX = torch.arange(100, 100 + BATCH)
-
-
-def build(name: str, channels: int = 3) -> Method:
-    """A method with its default settings around a small encoder, the same at every call."""
-    torch.manual_seed(0)
-    labels = torch.randint(0, 8, (SAMPLES,), generator=Generator().manual_seed(0))
-    targets = 2 * torch.randn(SAMPLES, 8, generator=Generator().manual_seed(0))
-    encoder, settings = ENCODERS[kind(name)]
-    settings = settings | {"channels": channels} if kind(name) == IMAGES else settings
-    shapes = (
-        {part: SHAPES[part] for part in parts(name)}
-        | ({"sound": (HEARD,)} if kind(name) == AUDIOVISUAL else {})
-        | ({IMAGES: (channels, SIDE, SIDE)} if kind(name) == IMAGES else {})
-    )
-    return method_class(name)(
-        build_encoder(encoder, **settings), DataSpec(SAMPLES, shapes, labels, 8, targets, {"counts": COUNTS})
-    )
-
-
-def parts(name: str) -> tuple[str, ...]:
-    """What a method is tested with: those that read whatever there is are given pictures."""
-    return method_class(name).parts or (IMAGES,)
-
-
-def kind(name: str) -> str:
-    """Of the data that a method is tested with."""
-    return AUDIOVISUAL if {"frames", "sound"} <= set(parts(name)) else parts(name)[0]
-
-
-@cache
-def batch(part: str, channels: int = 3) -> Tensor:
-    """Smooth random pictures, each unlike the others; toy speech and its lengths; words drawn by their counts; clips.
-
-    The sound of clips is asked for as "sound of clips".
-    """
-    if part == "tokens":
-        weights = torch.tensor(COUNTS, dtype=torch.float32)
-        drawn = torch.multinomial(weights, BATCH * 24, replacement=True, generator=Generator().manual_seed(1))
-        return drawn.view(BATCH, 24).int()
-    if part in ("frames", "tracks", "source", OF_CLIPS):
-        return clips(BATCH, seed=1)["sound" if part == OF_CLIPS else part]
-    if part != IMAGES:
-        return dict(zip(("sound", "length"), voices(BATCH), strict=False))[part]
-    coarse = torch.rand(BATCH, channels, 6, 6, generator=Generator().manual_seed(1))
-    smooth = torch.nn.functional.interpolate(coarse, size=(SIDE, SIDE), mode="bilinear")
-    return (smooth * 255).to(torch.uint8)
-
-
-def seeded_views(method: Method, seed: int = 0, channels: int = 3) -> tuple[Tensor, ...]:
-    return method.views(*given(method, channels), Generator().manual_seed(seed))
-
-
-def given(method: Method, channels: int = 3) -> list[Tensor]:
-    """A batch of each part that a method reads."""
-    clipped = "frames" in method.parts
-    return [batch(OF_CLIPS if clipped and part == "sound" else part, channels) for part in method.parts]
-
-
-def score(method: Method, views: tuple[Tensor, ...]) -> Scored:
-    return Scored.of(method.loss(*views, index=INDEX))
-
-
-def total(terms: dict[str, Tensor]) -> Tensor:
-    """What the trainer minimises."""
-    return torch.stack([term for term in terms.values() if term.requires_grad]).sum()
 
 
 def test_there_are_methods_to_test() -> None:

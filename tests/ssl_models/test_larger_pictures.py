@@ -14,7 +14,7 @@ from ssl_models.modalities.image import MildViews
 from ssl_models.trainer import Settings, Training
 from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.geometric import random_crop_flip
-from tests.ssl_models.test_every_method import NAMES, SIDE, TRAINED, batch, build, kind, seeded_views
+from tests.ssl_models.built_methods import NAMES, SIDE, TRAINED, batch, build, kind, seeded_views
 
 torch.set_num_threads(1)
 

@@ -17,6 +17,7 @@ from ssl_models.losses.metric import (
     n_pair,
     n_pair_chance,
     n_pair_penalty,
+    triplet_loss,
 )
 
 torch.set_num_threads(1)
@@ -49,6 +50,12 @@ def test_a_small_distance_of_long_vectors_is_exact() -> None:
     other[:, 0] += 0.01
     distance = euclidean_distance(one, other).diagonal()
     torch.testing.assert_close(distance, (other - one)[:, 0])
+
+
+def test_triplets_by_hand() -> None:
+    """Far enough apart costs nothing, equal distances cost the margin, and the wrong order costs more."""
+    similar, dissimilar = torch.tensor([0.2, 0.4, 0.9, 0.3]), torch.tensor([0.8, 0.4, 0.6, 0.5])
+    assert triplet_loss(similar, dissimilar, 0.5).tolist() == pytest.approx([0, 0.5, 0.8, 0.3])
 
 
 def test_equal_vectors_have_a_finite_gradient() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from ssl_models.datasets._common import writer
 from ssl_models.datasets._common.in_order import AHEAD, in_order
-from ssl_models.datasets._pictures import writer
 from tests.ssl_models.pictures import encoded, noise, read
 
 torch.set_num_threads(1)
@@ -89,7 +89,7 @@ def test_few_pictures_are_ahead_of_their_turn():
 
 def test_rows_leave_no_file_where_they_end_in_an_error(tmp_path):
     def cut_off():
-        with writer.writer(2, 4, tmp_path / "a.npy") as found:
+        with writer.writer(2, (3, 4, 4), tmp_path / "a.npy") as found:
             found.append(np.zeros((3, 4, 4), np.uint8))
             raise KeyError
 

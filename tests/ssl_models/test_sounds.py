@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from ssl_models.datasets._common import pictures
+from ssl_models.datasets._common.media import CUT_OFF, DAMAGED, SHORTER
 from ssl_models.datasets._common.suffixes import SOUNDS
 from ssl_models.datasets._sound import decoding
-from ssl_models.datasets._sound.decoding import BEHIND, BEYOND, CUT_OFF, DAMAGED, SHORTER, SILENT, decode, seconds
+from ssl_models.datasets._sound.decoding import BEHIND, BEYOND, SILENT, decode, seconds
 from tests.ssl_models.sounds import A_LAW, FLOAT, MP3, MU_LAW, as_int16, encoded, tone, wav
 
 X = as_int16(tone(440))

@@ -12,7 +12,7 @@ from ssl_models.method import Method, method_class
 from ssl_models.parallel import view_shares
 from ssl_models.parallel.view_shares import Divided, in_order, make_views, rows_read
 from ssl_models.views.drawing import Share, below, in_batch, normal, uniform
-from tests.ssl_models.test_every_method import BATCH, NAMES, SAMPLES, SHAPES, TRAINED, batch, build, given
+from tests.ssl_models.built_methods import BATCH, NAMES, SAMPLES, SHAPES, TRAINED, batch, build, given
 from tests.ssl_models.test_methods_on_other_kinds import prepared
 
 torch.set_num_threads(1)

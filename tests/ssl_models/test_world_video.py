@@ -106,18 +106,20 @@ def test_boxes_are_around_what_differs_from_the_plain_background(seen: Dataset) 
         assert (boxes[..., axis + 2] - last).abs().float().mean() < 0.5
 
 
-def test_points_lie_on_the_edge_of_their_object_s_box(seen: Dataset) -> None:
-    """All of them within it, and of an upright object each at its own side."""
+def test_points_lie_at_the_edges_of_their_object_s_box(seen: Dataset) -> None:
+    """In or near it, as ends that cover less than half of a pixel are left out of boxes; upright, at their own side."""
     boxes, points = seen.train.truth["frame_boxes"][:, 0], seen.train.truth["frame_points"]
     assert (points[..., 2] == 1).all()
-    assert (points[..., :2] > boxes[:, :, None, :2] - 1.5).all()
-    assert (points[..., :2] < boxes[:, :, None, 2:] + 1.5).all()
+    places = points[..., :2]
+    outside = torch.maximum(boxes[:, :, None, :2] - places, places - boxes[:, :, None, 2:]).amax(3)
+    assert outside.max() < 3
+    assert outside.flatten().quantile(0.98) < 1.2
     tops, bottoms = (points[:, :, truth.POINTS.index(name), 1] for name in ("top", "bottom"))
-    upright = seen.train.factors["orientation"].abs() < 0.3
-    still = seen.train.truth["labels.action"] == ACTIONS.index("still")
-    assert (upright & still).sum() > 2
-    assert (tops - boxes[..., 1])[upright & still].abs().max() < 3
-    assert (bottoms - boxes[..., 3])[upright & still].abs().max() < 3
+    upright = seen.train.factors["orientation"].abs() < 0.2
+    upright &= seen.train.truth["labels.action"] == ACTIONS.index("slide")
+    assert upright.sum() > 1
+    assert (tops - boxes[..., 1])[upright].abs().max() < 3
+    assert (bottoms - boxes[..., 3])[upright].abs().max() < 3
 
 
 def test_boxes_go_on_a_line_in_a_slide_and_grow_in_growth(seen: Dataset) -> None:
@@ -145,19 +147,15 @@ def test_factors_are_those_of_the_first_frame(seen: Dataset) -> None:
 
 @pytest.mark.parametrize("dial", DIALS)
 def test_dial_0_fixes_its_factors(dial: str) -> None:
-    """Of clips in which nothing moves: poses are then as drawn."""
-    base = dict.fromkeys(DIALS, 1.0) | {"speed": 0.0}
+    """Of clips where neither the object nor the camera moves, so that poses are as drawn."""
+    base = dict.fromkeys(DIALS, 1.0) | {"speed": 0.0, "camera": 0.0}
     free, fixed = (
-        world_video.load(seed=0, train=14, test=1, tracks="true", **{**base, **changed}).train.factors
-        for changed in ({dial: 1.0}, {dial: 0.0})
+        world_video.load(seed=0, train=14, test=1, tracks="true", **{**base, dial: value}).train.factors
+        for value in (1.0, 0.0)
     )
-    own = {name for name, factor in FACTORS.items() if factor.dial == dial} or {dial}
-    for name in own - {"gradient_direction"} if dial == "gradient" else own:
-        spread = [values[name].float().std(0).max() for values in (free, fixed)]
-        assert spread[0] > 0.01
-        if name in POSES and dial == "position":
-            continue  # the camera moves the object
-        assert spread[1] < 1e-6 or name.startswith("background")
+    for name in {name for name, factor in FACTORS.items() if factor.dial == dial} or {dial}:
+        assert free[name].std(0).max() > 0.01
+        assert fixed[name].std(0).max() == 0
 
 
 def test_speed_0_leaves_every_clip_still_and_poses_as_drawn() -> None:
@@ -184,15 +182,16 @@ def overlap(one: Tensor, other: Tensor) -> Tensor:
     return shared / (areas[0] + areas[1] - shared)
 
 
-def test_true_tracks_are_the_boxes_and_a_tracker_s_lie_on_moving_objects(seen: Dataset) -> None:
+def test_true_tracks_are_the_boxes_and_a_tracker_s_lie_on_what_moves(seen: Dataset) -> None:
     assert torch.equal(seen.train.parts["tracks"], seen.train.truth["frame_boxes"])
-    assert seen.train.parts["tracks"] is not seen.train.truth["frame_boxes"]
     found = world_video.load(seed=3, train=96, test=1).train
     assert torch.equal(found.parts["frames"], seen.train.parts["frames"])
-    followed = found.parts["tracks"].any(3).any(2)[:, 0]
+    followed = found.parts["tracks"].any(3)[:, 0]
     still = found.truth["labels.action"] == ACTIONS.index("still")
     assert not followed[still].any()
-    assert followed[~still].float().mean() > 0.5
+    assert followed[~still].float().mean() > 0.7
+    shared = overlap(found.parts["tracks"], found.truth["frame_boxes"])[:, 0]
+    assert shared[followed].mean() > 0.5
 
 
 def test_a_sweep_has_a_row_an_action_and_one_for_speed_and_camera() -> None:

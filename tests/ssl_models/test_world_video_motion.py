@@ -169,9 +169,8 @@ def test_no_clip_is_likelier_than_its_reverse() -> None:
         turned[name] = (turned[name] + 0.5) % 1
     for name in ("hop", "sway", "squash"):
         periods = 0.8 + 0.4 * turned[f"{name}_periods"]
-        turned[f"{name}_phase"] = (0.5 * (name != "hop") - turned[f"{name}_phase"] - periods) % 1
-        stopped = (motions.clocks[name][:, 0] == motions.clocks[name][:, -1])[:, None]
-        turned[f"{name}_phase"] = torch.where(stopped[:, 0], motions.draws[f"{name}_phase"], turned[f"{name}_phase"])
+        phase, runs = turned[f"{name}_phase"], motions.clocks[name][:, 0] != motions.clocks[name][:, -1]
+        turned[f"{name}_phase"] = torch.where(runs, (0.5 * (name != "hop") - phase - periods) % 1, phase)
     swapped = motions.actions.clone()
     for one, other in (("grow", "shrink"), ("shrink", "grow")):
         swapped[motions.actions == ACTIONS.index(one)] = ACTIONS.index(other)

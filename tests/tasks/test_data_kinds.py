@@ -113,6 +113,10 @@ def test_every_study_can_be_read_whatever_is_worked_on(project, data):
     [
         (["a/x.png", "b/y.JPG", "notes.txt"], "folder"),
         (["a/x.wav", "a/y.flac", "cover.png"], "sound_folder"),
+        (["a/x.mp4", "a/y.MOV", "b/z.webm", "a/x.wav", "cover.png"], "video_folder"),
+        (["a.avi", "a.mpg"], "video_folder"),
+        (["a.wav", "b.ogg", "c.m4a", "d.mp4"], "sound_folder"),
+        (["bear/00000.jpg", "bear/00001.jpg"], "folder"),
         (["one.txt", "two.txt.gz"], "text"),
         ([".hidden.wav"], "folder"),
         ([], "folder"),

@@ -41,9 +41,11 @@ def test_the_mean_s_interval_is_student_s() -> None:
 
 
 def test_a_measure_picks_the_best_layer_or_the_one_named() -> None:
-    one = record(4, 0, {"res4": 0.6, "res5": 0.5})
+    """A row that owes nothing to the run is not its best layer, but it can be named."""
+    one = record(4, 0, {"mfcc": 0.9, "other sound": 0.8, "res4": 0.6, "res5": 0.5})
     assert results.value(one, LINEAR) == 0.6
     assert results.value(one, Measure("rotation", "linear", "top1", "res5")) == 0.5
+    assert results.value(one, Measure("rotation", "linear", "top1", "mfcc")) == 0.9
     with pytest.raises(ParameterError, match="has no top5 of rotation-linear"):
         results.value(one, Measure("rotation", "linear", "top5"))
     with pytest.raises(ParameterError, match="at layer res6"):

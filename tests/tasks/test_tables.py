@@ -6,7 +6,7 @@ import pytest
 
 from ssl_models.protocols._common.intervals import wilson
 from ssl_models.protocols._common.score import Score
-from tasks.reporting import tables
+from tasks.reporting import headline, tables
 from tasks.reporting.runs import Run
 from tasks.reporting.tables import DataSet
 
@@ -62,3 +62,21 @@ def test_a_row_that_owes_nothing_to_the_run_is_not_its_best_or_last_layer() -> N
         "conv1",
         "context",
     ]
+
+
+def test_a_row_beside_one_layer_makes_no_layers_of_it() -> None:
+    """A map of heat and what it is to be beaten by: no layer is named, none is drawn against, the best is the map."""
+
+    def run(name: str, *layers: str) -> Run:
+        scores = [Score(layer, "inside", 0.9 - 0.1 * place, 0, 1) for place, layer in enumerate(layers)]
+        return Run(name, None, "audio_visual", protocols={"localisation": {"scores": scores}})
+
+    one = DataSet("sounds", [run("a", "centre", "other sound", "heat")])
+    (measure,) = tables.headline_measures(one)
+    assert not tables.several_layers(one, measure)
+    assert tables.layers(one, measure) == ["centre", "other sound", "heat"]
+    assert tables.best(one.runs[0], measure) == tables.last(one.runs[0], measure) == Score("heat", "inside", 0.7, 0, 1)
+    assert headline.cell(one.runs[0], measure).layer == ""
+    two = DataSet("sounds", [run("a", "centre", "other sound", "frames", "heat")])
+    assert tables.several_layers(two, measure)
+    assert headline.cell(two.runs[0], measure).layer == "frames"

@@ -41,7 +41,21 @@ def members(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> 
     RATIO times its size.
     """
     with _told(path):
-        yield from _in_zip(path, wanted, skipped) if _is_zip(path) else _in_tar(path, wanted, skipped, _content)
+        if _is_zip(path):
+            yield from _in_zip(path, wanted, skipped, _zip_content)
+        else:
+            yield from _in_tar(path, wanted, skipped, _content)
+
+
+def names(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> Iterator[str]:
+    """The names that `members` gives, in the same order; the files themselves are passed over."""
+    with _told(path):
+        found: Iterator[tuple[str, None]]
+        if _is_zip(path):
+            found = _in_zip(path, wanted, skipped, lambda *_: None)
+        else:
+            found = _in_tar(path, wanted, skipped, lambda *_: None)
+        yield from (name for name, _ in found)
 
 
 def positions(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -140,7 +154,12 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return cast(IO[bytes], archive.extractfile(member)).read()
 
 
-def _in_zip(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
+def _in_zip(
+    path: Path,
+    wanted: Callable[[str], object],
+    skipped: list[str],
+    taken: Callable[[zipfile.ZipFile, zipfile.ZipInfo], T],
+) -> Iterator[tuple[str, T]]:
     total, most = 0, _most(path)
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
@@ -152,8 +171,12 @@ def _in_zip(path: Path, wanted: Callable[[str], object], skipped: list[str]) -> 
                 continue
             if (total := total + member.file_size) > most:
                 raise TooMuch(f"the member '{name}': {_too_much(most)}")
-            with archive.open(member) as content:
-                yield member.filename, content.read(member.file_size)  # no more than the header tells, and bounded
+            yield member.filename, taken(archive, member)
+
+
+def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    with archive.open(member) as content:
+        return content.read(member.file_size)  # no more than the header tells, and bounded
 
 
 def _is_zip(path: Path) -> bool:

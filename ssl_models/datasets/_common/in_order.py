@@ -16,8 +16,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int = 0) -> Generator[Result]:
-    """work(item) of each item, by so many threads; 0 for one a core.
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int = 0, ahead: int = AHEAD
+) -> Generator[Result]:
+    """work(item) of each item, by so many threads; 0 for one a core. ahead: less than AHEAD for results that are large.
 
     An error that `work` raises comes in its turn. What has not been started when the iterator is closed never is.
     """
@@ -27,7 +29,7 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int
         try:
             for item in items:
                 pending.append(pool.submit(work, item))
-                if len(pending) > AHEAD * workers:
+                if len(pending) > ahead * workers:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

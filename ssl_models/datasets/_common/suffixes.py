@@ -10,4 +10,10 @@ SOUNDS = frozenset(
 )
 """Of sound, and of video, whose sound is read. Written out, so that which files make up a data set does not depend on
 how FFmpeg was built."""
+VIDEOS = frozenset(
+    """
+    .3g2 .3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .vob .webm .wmv .y4m
+    """.split()  # noqa: SIM905 - a list would take a line a suffix
+)
+"""Of video, most of which are among SOUNDS as well."""
 TEXTS = frozenset({".txt", ".txt.gz"})

@@ -17,12 +17,12 @@ from ssl_models.datasets._common import files, pictures
 from ssl_models.datasets._common.in_order import in_order
 from ssl_models.datasets._common.progress import Progress
 from ssl_models.datasets._common.split import IMAGES, Dataset, Origin, Split
+from ssl_models.datasets._common.writer import Writer, writer
 from ssl_models.datasets._pictures.arrangement import Entry, Listing, told
 from ssl_models.datasets._pictures.facts import Facts, Failure
 from ssl_models.datasets._pictures.found import Picture
 from ssl_models.datasets._pictures.ranges import Ranges, ranges
 from ssl_models.datasets._pictures.square import Square, square
-from ssl_models.datasets._pictures.writer import Writer, writer
 
 SPARE, SPARE_STORED = 2, 1.25
 """How many times as large as it is stored a JPEG is decoded at the least, see square.py. The second holds where `store`
@@ -70,11 +70,12 @@ def read(
     facts = Facts(round(size * store))
     work = partial(_try, side=facts.side, spare=SPARE if store == 1 else SPARE_STORED)
     given = {"train": listing.train, "test": listing.test}
+    shape = (3, facts.side, facts.side)
     with ExitStack() as stack:
         stack.enter_context(
             warnings.catch_warnings(action="ignore", category=UserWarning)
         )  # of Pillow, by the thousand
-        parts = [stack.enter_context(writer(len(given[name]), facts.side, _place(room, name))) for name in given]
+        parts = [stack.enter_context(writer(len(given[name]), shape, _place(room, name))) for name in given]
         deep = stack.enter_context(ranges(facts.side, room))
         progress = stack.enter_context(closing(Progress("decoding", sum(map(len, given.values())), "pictures")))
         found = []

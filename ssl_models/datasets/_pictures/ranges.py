@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from ssl_models.datasets._common.scaling import Depths, Range
-from ssl_models.datasets._pictures.writer import Writer
+from ssl_models.datasets._common.writer import Writer
 
 IN_MEMORY = 2**26
 """Bytes of such pictures that are kept in memory; more of them go to a file."""

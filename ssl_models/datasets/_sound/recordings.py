@@ -13,33 +13,16 @@ from torch import Tensor
 
 from ssl_models.cores import cores
 from ssl_models.datasets._common import files
+from ssl_models.datasets._common.media import reason
+from ssl_models.datasets._common.remarks import Remarks
 from ssl_models.datasets._common.split import Dataset, Split
 from ssl_models.datasets._folder.listing import Entry, Listing
-from ssl_models.datasets._sound.decoding import Recording, decode, reason, seconds
+from ssl_models.datasets._sound.decoding import Recording, decode, seconds
 from ssl_models.datasets._sound.windows import Windows
 
 SOUND, LENGTH = "sound", "length"
 MOST_HEADERS = 1000
 """So many take about a second, or two where they are not WAV."""
-
-
-class Remarks:
-    """What is odd about recordings that are read; notes() gives a line for each kind of it."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, list[str]] = {}
-
-    def add(self, kind: str, name: str, detail: str = "") -> None:
-        """kind: as in "3 recordings are KIND". detail: of this one."""
-        self._found.setdefault(kind, []).append(f"{files.printable(name)}{f' ({detail})' if detail else ''}")
-
-    def notes(self) -> tuple[str, ...]:
-        """Such as "3 recordings are silent throughout, and kept: a.wav (0.50 s), and 2 more"."""
-        return tuple(
-            f"{len(names):,} recording{' is' if len(names) == 1 else 's are'} {kind}: {names[0]}"
-            f"{f', and {len(names) - 1:,} more' if len(names) > 1 else ''}"
-            for kind, names in sorted(self._found.items())
-        )
 
 
 @dataclass(frozen=True)
@@ -58,7 +41,7 @@ def read(listing: Listing, place: str, rate: int, windows: Windows, unreadable: 
     """Both splits, and for each the indices of the entries that its windows came from. `place` is named in errors."""
     if listing.skipped and unreadable == "refuse":
         raise ValueError(f"{place}: {listing.skipped[0]}")
-    remarks, skipped, splits, sources = Remarks(), list(listing.skipped), [], []
+    remarks, skipped, splits, sources = Remarks("recording"), list(listing.skipped), [], []
     for part, entries in (("training", listing.train), ("test", listing.test)):
         cut = cut_all(entries, rate, windows, unreadable, remarks)
         if not len(cut.source):

@@ -128,7 +128,7 @@ def reduced(frames: Tensor, factor: int) -> Tensor:
     clips = frames[:, :, :3].flatten(0, 1).to(torch.float32)
     if factor > 1:
         clips = functional.avg_pool2d(clips, factor, divisor_override=1).div_(factor**2).round_()
-    return clips.unflatten(0, frames.shape[:2])
+    return clips.view(*frames.shape[:2], *clips.shape[1:])
 
 
 def checked_paths(clips: Tensor, clip: Tensor, starts: Tensor, side: int, how: Search, agreement: float) -> Tensor:
@@ -190,7 +190,7 @@ def grown(patch: Patch, frames: Tensor) -> tuple[Patch, Tensor, Tensor]:
     side = patch.template.shape[-1]
     factors = torch.tensor([1.0, GROWTH, 1 / GROWTH])[:, None]
     scale = (factors * patch.scale).flatten()  # (3 R,): all as they are, then all larger, then all smaller
-    every = Patch(*(values.repeat(3, *[1] * (values.ndim - 1)) for values in (patch.template, patch.x, patch.y)), scale)
+    every = Patch(patch.template.repeat(3, 1, 1, 1), patch.x.repeat(3), patch.y.repeat(3), scale)
     found = read(frames.repeat(3, 1, 1, 1), every, side)
     score = correlations(found, every.template).view(3, -1)
     allowed = (scale >= LIMITS[0]) & (scale <= LIMITS[1])
@@ -200,7 +200,7 @@ def grown(patch: Patch, frames: Tensor) -> tuple[Patch, Tensor, Tensor]:
     rows = torch.arange(len(choice))
     return (
         replace(patch, scale=scale.view(3, -1)[choice, rows]),
-        found.unflatten(0, (3, -1))[choice, rows],
+        found.view(3, -1, *found.shape[1:])[choice, rows],
         score[choice, rows],
     )
 

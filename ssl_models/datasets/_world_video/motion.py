@@ -1,4 +1,4 @@
-"""What an object does in a clip: six motions, one of which runs while the others stand still, each somewhere on its way.
+"""What an object does in a clip: six motions, of which at most one runs, while the others stand still.
 
 A clip draws all six motions, whatever its action, and its action says which of them runs from start to end. Those that
 do not run have stopped at a random time of theirs. So a frame at a random time of a clip has the same distribution of
@@ -40,13 +40,13 @@ FACTORS: dict[str, Factor] = {
     "speed": Factor("speed", kind=Kind.AMOUNT),
     "camera": Factor("camera", kind=Kind.AMOUNT),
 }
-"""speed: how far motions go, of the farthest; shares of SLOWEST to 1, so that every action is seen. camera: how far the
-whole picture is panned, of the farthest."""
+"""speed: how far motions go, of the farthest; at least SLOWEST of the dial, so that every action is seen. camera: how
+far the whole picture is panned, of the farthest."""
 DIALS: dict[str, float] = {**WORLD_DIALS, "speed": 1.0, "camera": 0.0}
 SLOWEST = 0.6
 
 SLIDE, HOP, PAN = 0.9, 0.9, 0.4
-"""The farthest of the room that there is, on each side for slide and camera, up and down together for hop."""
+"""Most of the free room (see path.room) that a motion takes: on each side for slide and camera, in all for hop."""
 SWAY, SPIN = math.radians(20), math.radians(90)
 """The largest angle on either side of the middle, and the largest turn from start to end."""
 GROWTH = 0.4

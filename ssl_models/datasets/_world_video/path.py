@@ -1,4 +1,4 @@
-"""The scenes of a clip's frames: what its motions and its camera do to the first drawn scene.
+"""The scenes of a clip's frames: what its motions and its camera do to the scene that was drawn.
 
 The object shares out the free room around it between camera, hop, slide and its place, in this order, so that it stays
 in the frame whatever it does. Room and shares do not depend on the action.

@@ -28,8 +28,10 @@ if TYPE_CHECKING:  # torch must not come with this module, see knn.py
     from ssl_models.encoders.encoder import Encoder
 
 MFCC, MAJORITY = "mfcc", "majority"
-BASELINES = (MFCC, MAJORITY)
-"""Rows that stand among the layers for what the data give without an encoder; they are no layer of a run."""
+CENTRE, OTHER_SOUND = "centre", "other sound"
+BASELINES = (MFCC, MAJORITY, CENTRE, OTHER_SOUND)
+"""Rows that stand among the layers for what is to be beaten, such as what the data give without an encoder; they are
+no layer of a run."""
 
 
 def _features_only(*_: str) -> Any:

@@ -18,7 +18,7 @@ from tasks.exporting import check, export, formats
 from tasks.project.project import Project
 from tests.tasks.exporting import trained
 
-GIVEN = {"heard": "sound", "texts": "ids"}
+GIVEN = {"heard": "sound", "levels": "sound", "texts": "ids"}
 SIZES = (1, 7)
 FOREIGN = """
 import os, sys
@@ -56,7 +56,7 @@ def batch(shape: tuple[int, ...], size: int, run: str) -> np.ndarray:
     if run == "texts":
         return generator.integers(0, len(trained.WORDS), (size, *shape))
     numbers = generator.random((size, *shape), np.float32)
-    return numbers * 2 - 1 if run == "heard" else numbers
+    return numbers * 2 - 1 if GIVEN.get(run) == "sound" else numbers
 
 
 def exported(root: Path, out: Path, exports: Mapping[tuple[str, str], tuple[int, ...]]) -> Project:

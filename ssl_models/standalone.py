@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +37,19 @@ class Predictor:
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
 
-    def predict(self, given: numpy.ndarray, params: dict[str, Any] | None = None) -> numpy.ndarray:  # noqa: ARG002
-        """(B, C, H, W) floats in [0, 1], sound (B, S) in [-1, 1], or int64 ids of words (B, L) -> (B, dim)."""
+    def predict(
+        self, given: numpy.ndarray | Sequence[numpy.ndarray], params: dict[str, Any] | None = None  # noqa: ARG002
+    ) -> numpy.ndarray:  # fmt: skip
+        """(B, C, H, W) floats in [0, 1], sound (B, S) in [-1, 1], or int64 ids of words (B, L) -> (B, dim).
+
+        Of an encoder that reads several parts, a list of the arrays of each, in the order of its `modalities`.
+        """
+        several = given if isinstance(given, list | tuple) else [given]
         with torch.inference_mode():
-            inputs = torch.from_numpy(given)
-            features: numpy.ndarray = self.encoder(inputs if inputs.dtype == torch.int64 else inputs.float()).numpy()
+            inputs = map(torch.from_numpy, several)
+            features: numpy.ndarray = self.encoder(
+                *(one if one.dtype == torch.int64 else one.float() for one in inputs)
+            ).numpy()
         return features
 
 

@@ -138,10 +138,9 @@ class AudioVisual(Method):
         pictures, sounds, others = views
         layers = self.encoder.layers(pictures, sounds)
         places, heard = self.encoder.embed_frames(layers[LAST]), self.encoder.embed_sound(layers[SOUND])
-        logits = torch.cat([self.fuse(places, heard), self.fuse(places, heard[others])])  # (2 B,)
-        belongs = torch.cat([torch.ones_like(others), torch.zeros_like(others)])
-        loss = functional.binary_cross_entropy_with_logits(logits, belongs.to(logits.dtype))
-        accuracy = ((logits.detach() > 0) == (belongs > 0)).float().mean()
+        true, false = self.fuse(places, heard), self.fuse(places, heard[others])  # (B,) each
+        loss = (functional.softplus(-true).mean() + functional.softplus(false).mean()) / 2
+        accuracy = ((true > 0).float().mean() + (false <= 0).float().mean()) / 2
         return {"loss": loss, "accuracy": accuracy}
 
 

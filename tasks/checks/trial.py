@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from tasks.settings.encoders import TRAININGS
 from tasks.settings.refits import method_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
     from ssl_models.data import DataSpec
     from ssl_models.method import Method
@@ -71,12 +72,28 @@ def _parts(project: Project, method: Method, data: DataSpec, few: int, fresh: bo
         samples = stored.whole("train") if method.crops else stored.samples("train")
         return [torch.from_numpy(np.array(samples[part][:few])) for part in method.parts]
     generator = torch.Generator().manual_seed(0)
-    made = {"tokens": (torch.int32, 100), "sound": (torch.int16, 2**14)}
-    found = []
-    for part in method.parts:
-        kind, most = made.get(part, (torch.uint8, 256))
-        found.append(torch.randint(1, most, (few, *data.shapes[part]), generator=generator).to(kind))
-    return found
+    return [made_up(part, few, data.shapes, generator) for part in method.parts]
+
+
+def made_up(part: str, count: int, shapes: Mapping[str, tuple[int, ...]], generator: Generator) -> Tensor:
+    """Random rows of a part, (count, ...) as stored: whole recordings, sources of their own, patches of half a frame.
+
+    shapes: of a sample's parts.
+    """
+    import torch
+
+    shape = (count, *shapes[part])
+    if part == "length":
+        return torch.full(shape, shapes["sound"][0], dtype=torch.int32)
+    if part == "source":
+        return torch.arange(count, dtype=torch.int32).view(shape)
+    if part == "tracks":
+        height, width = shapes["frames"][-2:]
+        corner = torch.rand(*shape[:-1], 2, generator=generator) / 2
+        return torch.cat([corner, corner + 0.5], -1) * torch.tensor([width, height, width, height])
+    kinds = {"tokens": (torch.int32, 100), "sound": (torch.int16, 2**14)}
+    kind, most = kinds.get(part, (torch.uint8, 256))
+    return torch.randint(1, most, shape, generator=generator).to(kind)
 
 
 def _held(device: str) -> float:

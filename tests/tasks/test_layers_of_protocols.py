@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ssl_models.data import DataSpec
 from tasks.checks import protocols
 from tasks.checks.dry_run import check_stages
 from tasks.project.project import Project
@@ -86,3 +87,25 @@ def test_each_encoder_is_built_once(tmp_path, monkeypatch):
     stages = [f"transfer@{run}-{protocol}" for run in RUNS for protocol in ("knn", "embedding")]
     check(tmp_path, {"knn": {}, "embedding": {}}, {}, *stages, "transfer_clusterfit@vit_on-knn")
     assert built == ["resnet", "timm"]
+
+
+def test_of_two_towers_the_one_that_reads_a_target_is_held_against_its_settings():
+    towers = {"name": "two_tower", "depth": 10, "width": 4}
+    clips = DataSpec(8, {"frames": (2, 3, 32, 32), "sound": (4000,), "source": (1,)})
+    pictures = DataSpec(8, {"images": (3, 32, 32)})
+    seen = ("conv1", "res2", "res3", "res4", "res5")
+    layers = protocols.Layers()
+    assert layers.of(towers, clips, clips)[:6] == (*(f"frames_{layer}" for layer in seen), "frames")
+    assert layers.of(towers, clips, pictures) == (*seen, "pooled")
+    assert layers.of(towers, clips, DataSpec(8, {"sound": (4000,)}))[:2] == ("conv1", "conv2")
+    assert layers.of(towers, clips, DataSpec(8, {"tokens": (9,)})) is None
+    for layer, refused in (("res5", False), ("frames_res5", True)):
+        target = {"protocol": "keypoints", "data": OBJECTS, "layers": [layer]}
+        runs = {"both": {"method": "audio_visual"}}
+        content = {"encoder": towers, "pretrain": runs, "clusterfit": {}, "transfer": {}, "targets": {"mine": target}}
+        given = (content, "both", "mine", clips, pictures, layers, set())
+        if refused:
+            with pytest.raises(ValueError, match=r"for the run 'both', whose encoder is two_tower: .*'frames_res5'"):
+                protocols.check_transfer(*given)
+        else:
+            protocols.check_transfer(*given)

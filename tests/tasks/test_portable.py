@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from ssl_models.encoders import build_encoder
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.standalone import Predictor, load
 from tasks.artifacts import covey_encoder, portable
 from tests.tasks.elsewhere import BLOCKED
 
@@ -78,6 +79,14 @@ assert not [name for name in sys.modules if name.partition(".")[0] in ("ssl_mode
     found = load_file(tmp_path / "outputs")
     for name in INPUTS:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_arrays_of_several_parts_are_given_in_a_list(tmp_path: Path) -> None:
+    settings, inputs = INPUTS["two_tower"]
+    encoder = stored(tmp_path / "both", "two_tower", settings)
+    found = Predictor(load(tmp_path / "both")).predict([one.numpy() for one in inputs])
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.from_numpy(found), encoder(*inputs))
 
 
 def test_two_versions_and_this_project_share_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

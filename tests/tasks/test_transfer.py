@@ -135,6 +135,22 @@ def test_a_target_is_measured_on_its_own_data(context: Context) -> None:
     assert record["scores"][0]["metric"] == "map"
 
 
+def test_a_target_of_pictures_is_measured_by_the_tower_that_sees(context: Context) -> None:
+    torch.manual_seed(0)
+    data = DataSpec(96, {"frames": (2, 3, 32, 32), "sound": (4000,)})
+    encoder = build_encoder("two_tower", depth=10, width=4)
+    write_encoder(context.places.encoder("random"), Random(encoder, data), data.shapes)
+    own = {"protocol": "keypoints", "data": SCENES | {"objects": 1}, "layers": ["res4", "res5"], "epochs": 1}
+    context.parameters["targets"] = {"objects_keypoints": own}
+    targets_prepare.prepare(context, "objects_keypoints")
+    given = targets_transfer.other_data(context, "random", "objects_keypoints")
+    assert given.layers == ("conv1", "res2", "res3", "res4", "res5", "pooled")
+    seen = torch.rand(2, 3, 32, 32)
+    assert torch.equal(given.encoder().eval()(seen), encoder.eval().seeing(seen))
+    targets_transfer.transfer(context, "random", "objects_keypoints")
+    assert files.read_json(context.places.metric("random", "objects_keypoints.json"))["scores"]
+
+
 def test_what_was_left_out_of_a_target_is_printed_and_told_beside_its_numbers(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:

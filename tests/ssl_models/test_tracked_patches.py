@@ -147,13 +147,13 @@ def test_values_by_hand() -> None:
     tracked.after_step(None, 0.75)
     found = tracked.loss(patches, counts, torch.zeros(2, 1).long(), index=torch.arange(2)).terms
     # Clip 0: own .5, nearest other 1. Clip 1, from 90 degrees: own .5, nearest other 1 - cos 30.
-    assert float(found["loss"]) == pytest.approx((0 + 0.5 + 0.5 - (1 - 3**0.5 / 2)) / 2, rel=1e-5)
+    assert float(found["loss"].detach()) == pytest.approx((0 + 0.5 + 0.5 - (1 - 3**0.5 / 2)) / 2, rel=1e-5)
     assert float(found["accuracy"]) == 0.5
     tracked.head = Constant(torch.ones(4, 2))
     for objective, chance in (("triplet", 0.5), ("margin", 0.125)):
         tracked.objective = objective
         terms = tracked.loss(patches, counts, torch.zeros(2, 1).long(), index=torch.arange(2)).terms
-        total = sum(float(terms[name]) for name in terms if name != "accuracy")
+        total = sum(float(terms[name].detach()) for name in terms if name != "accuracy")
         assert total == pytest.approx(chance)
     assert method(margin=0.3).chance == 0.3
     assert method(margin=0.4, objective="margin").chance == pytest.approx(0.04)
@@ -185,7 +185,7 @@ def test_the_second_half_is_hard_also_after_a_resume() -> None:
     file.seek(0)
     second.load_state_dict(torch.load(file, weights_only=True))
     hard, resumed, random = (one.loss(*views, index=torch.arange(8)).terms["loss"] for one in (first, second, never))
-    assert float(hard) > float(before)
+    assert float(hard.detach()) > float(before.detach())
     assert torch.equal(hard, resumed)
     assert torch.equal(random, before)
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.shortcuts [--quick]`: how far pretext tasks on video are answered with no idea of the object.
 
-Writes the tables between `<!-- shortcuts -->` and `<!-- /table -->` of docs/video.md. Some minutes, most of them for the
-trainings of the two methods themselves.
+Writes the tables between `<!-- shortcuts -->` and `<!-- /table -->` of docs/video.md. Some minutes, most of them
+for the trainings of the two methods themselves.
 """
 
 from __future__ import annotations

@@ -76,11 +76,9 @@ def test_the_clips_of_the_world_have_all_that_is_scored() -> None:
 
     def truth(split: str, name: str) -> Any:
         own = splits[split]
-        return (
-            {key: factor.numpy() for key, factor in own.factors.items()}
-            if name == "factors"
-            else own.truth[name].numpy()
-        )
+        if name == "factors":
+            return {key: factor.numpy() for key, factor in own.factors.items()}
+        return own.truth[name].numpy()
 
     given = replace(
         poses.representation(lambda frames: frames.mean((2, 3)) - 0.5),

@@ -104,7 +104,7 @@ class TwoTower(Encoder):
         flat, several = self.seeing.folded(pictures)
         seen, heard = self.seeing.layers(*flat), self.hearing.layers(sounds)
         if several > 1:
-            seen = {layer: found.unflatten(0, (-1, several)).mean(1) for layer, found in seen.items()}
+            seen = {layer: found.reshape(-1, several, *found.shape[1:]).mean(1) for layer, found in seen.items()}
         return {
             **{f"{FRAMES}_{layer}": found for layer, found in seen.items()},
             FRAMES: self.seeing.pool(seen["res5"]),
@@ -126,7 +126,7 @@ class TwoTower(Encoder):
         places = self.embed_frames(self.seeing.layers(flat)["res5"])
         heard = self.embed_sound(self.hearing(sounds)).repeat_interleave(several, 0)
         cosines = similarities(places, heard)
-        return cosines if pictures.ndim == image.AXES + 1 else cosines.unflatten(0, (-1, several))
+        return cosines if pictures.ndim == image.AXES + 1 else cosines.view(-1, several, *cosines.shape[1:])
 
 
 def similarities(places: Tensor, heard: Tensor) -> Tensor:

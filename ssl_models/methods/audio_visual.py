@@ -162,7 +162,7 @@ def derangement(source: Tensor, generator: Generator) -> Tensor:
     count = len(source)
     if count < 2:
         raise ValueError("a batch of 1 clip has no sound of another; batch_size must be at least 2")
-    _, groups, sizes = source.unique(return_inverse=True, return_counts=True)
+    _, groups, sizes = source.unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
     shuffled = torch.randperm(count, generator=generator, device=source.device)
     rank = torch.randperm(len(sizes), generator=generator, device=source.device)[groups]
     order = shuffled[rank[shuffled].argsort(stable=True)]

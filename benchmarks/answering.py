@@ -74,11 +74,10 @@ def trained(name: str, encoder: str, split: Split, settings: Settings) -> Method
 
 @torch.inference_mode()
 def accuracies(method: Method, split: Split, batch: int) -> ndarray:
-    """(N,): the method's own accuracy on each clip of a split; in batches, each clip of one has that of all of it."""
-    generator = torch.Generator().manual_seed(0)
-    found = numpy.empty(len(split))
-    for index in torch.arange(len(split)).split(batch):
+    """The method's own accuracy on each batch of a split, in order; a last one of fewer clips is left out."""
+    generator, found = torch.Generator().manual_seed(0), []
+    for index in torch.arange(len(split) // batch * batch).split(batch):
         views = method.views(*(split.parts[part][index] for part in method.parts), generator)
         terms: dict[str, Tensor] = method.loss(*views, index=index)  # type: ignore[assignment]
-        found[index] = float(terms["accuracy"])
-    return found
+        found.append(float(terms["accuracy"]))
+    return numpy.array(found)

@@ -19,6 +19,9 @@ from ssl_models.methods.audio_visual import derangement
 from ssl_models.modalities.inputs import inputs
 from ssl_models.trainer import Settings
 
+PAIR = 2
+"""Clips of which each has the other's sound in its false pair."""
+
 
 def measure(train: Split, test: Split, settings: Settings) -> tuple[list[Answer], list[Answer]]:
     """Whether a pair belongs together, and whether a place lies in the box of what sounds; the method itself in both.
@@ -41,7 +44,7 @@ def measure(train: Split, test: Split, settings: Settings) -> tuple[list[Answer]
         hits = learnt(known, belongs, asked) == (numpy.arange(len(asked)) < len(test))
         found.append(answered(what, hits.reshape(2, -1).mean(0)))
     method = trained("audio_visual", "two_tower", train, settings)
-    found.append(answered("frame and sound: `audio_visual`", accuracies(method, test, BATCH)))
+    found.append(answered("frame and sound: `audio_visual`", accuracies(method, test, PAIR)))
     found.append(answered("*whether the class that sounds is seen*", _ceiling(test, pairs[1])))
     return found, located(train, test, method)
 

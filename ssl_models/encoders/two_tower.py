@@ -125,15 +125,19 @@ class TwoTower(Encoder):
         (flat,), several = self.seeing.folded(pictures)
         places = self.embed_frames(self.seeing.layers(flat)["res5"])
         heard = self.embed_sound(self.hearing(sounds)).repeat_interleave(several, 0)
-        cosines = similarities(places, heard)
+        cosines = similarities(places, heard, "behw,be->bhw")
         return cosines if pictures.ndim == image.AXES + 1 else cosines.view(-1, several, *cosines.shape[1:])
 
 
-def similarities(places: Tensor, heard: Tensor) -> Tensor:
-    """(B, E, H', W') and (B, E) -> (B, H', W'): the cosine of each position and the sound, in float32."""
+def similarities(places: Tensor, heard: Tensor, pairs: str) -> Tensor:
+    """The cosine of positions (B, E, H', W') and sounds (C, E), in float32.
+
+    pairs: as torch.einsum is told it, "behw,be->bhw" for each frame with its own sound, (B, H', W'), and
+    "behw,ce->bchw" for all frames with all sounds, (B, C, H', W').
+    """
     with torch.autocast(places.device.type, enabled=False):
         one, two = (functional.normalize(each.float(), dim=1) for each in (places, heard))
-        return (one * two[:, :, None, None]).sum(1)
+        return torch.einsum(pairs, one, two)
 
 
 def finer(network: ResNet) -> ResNet:

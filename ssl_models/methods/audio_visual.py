@@ -31,22 +31,29 @@ from ssl_models.views.photometric import colour_jitter, require_jitter
 
 SCALE = 5.0
 """Of similarities and distances, at the start."""
+ALL = "behw,ce->bchw"
+"""Every frame of a batch with every sound."""
+NEGATIVES = ("all", "one")
 
 
 class Concat(nn.Module):
-    """(B, E, H', W') and (B, E) -> (B,) logits: the mean position and the sound together through two layers (L3)."""
+    """(B, E, H', W') and (C, E) -> (B, C) logits: the mean position and the sound together through two layers (L3)."""
 
     def __init__(self, embedding: int, hidden: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(2 * embedding, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, 1))
 
     def forward(self, places: Tensor, heard: Tensor) -> Tensor:
-        logits: Tensor = self.layers(torch.cat([places.mean((2, 3)), heard], dim=1))
-        return logits[:, 0].float()
+        seen = places.mean((2, 3))
+        pairs = torch.cat(
+            [seen[:, None].expand(-1, len(heard), -1), heard[None].expand(len(seen), -1, -1)], dim=2
+        )  # (B, C, 2 E)
+        logits: Tensor = self.layers(pairs)
+        return logits[..., 0].float()
 
 
 class Distance(nn.Module):
-    """(B, E, H', W') and (B, E) -> (B,) logits: bias - scale * distance of the mean position and the sound (AVE-Net).
+    """(B, E, H', W') and (C, E) -> (B, C) logits: bias - scale * distance of the mean position and the sound (AVE-Net).
 
     Of vectors of length 1, so that the distance lies in [0, 2]. At the start, those at right angles have a logit of 0.
     """
@@ -56,31 +63,32 @@ class Distance(nn.Module):
         self.scale, self.bias = scalar(SCALE), scalar(SCALE * math.sqrt(2))
 
     def forward(self, places: Tensor, heard: Tensor) -> Tensor:
-        cosines = similarities(places.mean((2, 3), keepdim=True), heard)[:, 0, 0]
+        cosines = similarities(places.mean((2, 3), keepdim=True), heard, ALL)[..., 0, 0]
         distances = (2 - 2 * cosines).clamp(min=1e-6).sqrt()  # the root has no slope at 0
         return self.bias - self.scale * distances
 
 
 class Map(nn.Module):
-    """(B, E, H', W') and (B, E) -> (B,) logits: scale * similarity + bias of each position, its maximum (AVOL-Net)."""
+    """(B, E, H', W') and (C, E) -> (B, C) logits: scale * similarity + bias, of positions the maximum (AVOL-Net)."""
 
     def __init__(self, embedding: int, hidden: int) -> None:  # noqa: ARG002 - as all fusions
         super().__init__()
         self.scale, self.bias = scalar(SCALE), scalar(0.0)
 
     def forward(self, places: Tensor, heard: Tensor) -> Tensor:
-        return (self.scale * similarities(places, heard) + self.bias).amax((1, 2))
+        return (self.scale * similarities(places, heard, ALL) + self.bias).amax((2, 3))
 
 
 FUSIONS: dict[str, type[Concat | Distance | Map]] = {"concat": Concat, "distance": Distance, "map": Map}
 
 
 class AudioVisual(Method):
-    """Logistic loss of B true pairs of a frame and a sound, and of B false ones. Chance is log 2.
+    """Logistic loss of true and false pairs of a frame and a sound, each half of the weight. Chance is log 2.
 
-    True: a frame drawn from a clip, and the clip's sound. False: that frame, and the sound of another `source` where
-    there is one, see `derangement`. With K equally frequent classes of which a pair is to be told, one false pair in K
-    is of a single class and cannot be told: the accuracy then ends at 1 - 1 / (2 K), .958 for 12 classes.
+    True: a frame drawn from a clip, and the clip's sound. False: that frame, and sounds of another `source` where there
+    is one. With K equally frequent classes of which a pair is to be told, one false pair in K is of a single class and
+    cannot be told: the accuracy then ends at 1 - 1 / (2 K), .958 for 12 classes; with a second object in the frame at
+    1 - 1 / K for those frames.
 
     The papers train on clips of 10 s of AudioSet or Flickr, with a frame of 224 px and 1 s of sound at 48 kHz, by Adam
     with a weight decay of 1e-5, in batches of 256.
@@ -88,8 +96,13 @@ class AudioVisual(Method):
     fusion: what decides. "concat": two layers over both embeddings, concatenated; L3 has its networks' vectors there.
         "distance": of the embeddings, as AVE-Net. "map": the position most like the sound, as AVOL-Net, which alone
         learns to say where it comes from. Default "map". Paper "concat" (2017), "distance" and "map" (2018).
+    negatives: the sounds that each frame is shown with besides its own. Default "all": those of the batch, of which the
+        mean cost counts; it has the expectation of "one", and a far smaller variance. "one": another order of the
+        batch, see `derangement`. Paper "one".
     hidden: units between the two layers of "concat". Default 128. Paper 128.
-    smallest_crop, flip: of the frame, see MildViews. Paper: 224 of 256 px.
+    smallest_crop: least area of the crop of the frame, see MildViews. Default 0.8: of less, what sounds is often cut
+        away. Paper: 224 of 256 px, 0.77.
+    flip: of the frame, see MildViews.
     strength, hue: of the frame's colours, see Augmentation. Default 0.2 and 0: colour may be what goes with a sound.
         Paper: brightness and saturation.
     shift, gain: of the sound, see MildViews. Paper: a gain of up to 10 %.
@@ -107,8 +120,9 @@ class AudioVisual(Method):
         data: DataSpec,
         *,
         fusion: str = "map",
+        negatives: str = "all",
         hidden: int = 128,
-        smallest_crop: float = image.MildViews.smallest_crop,
+        smallest_crop: float = 0.8,
         flip: float = image.MildViews.flip,
         strength: float = 0.2,
         hue: float = 0.0,
@@ -119,28 +133,36 @@ class AudioVisual(Method):
         if not isinstance(encoder, TwoTower):
             raise ValueError(f"audio_visual trains the encoder 'two_tower', and this one is '{encoder.name}'")
         require_choice("fusion", fusion, tuple(FUSIONS))
+        require_choice("negatives", negatives, NEGATIVES)
         require_positive(hidden=hidden)
         require_jitter(strength, hue)
-        self.strength, self.hue = strength, hue
+        self.negatives, self.strength, self.hue = negatives, strength, hue
         self.seen = image.MildViews(smallest_crop, flip, size=data.part("frames")[-2:])
         self.heard = sound.MildViews(shift, gain)
         self.fuse = FUSIONS[fusion](encoder.settings["embedding"], hidden)
 
     def views(self, frames: Tensor, sounds: Tensor, source: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """(B, T, C, H, W) uint8, (B, S) int16, (B, 1) -> frame (B, C, H, W), sound (B, S), other samples (B,)."""
+        """(B, T, C, H, W) uint8, (B, S) int16, (B, 1) -> frame (B, C, H, W), sound (B, S), false pairs (B, B) bool."""
         batch, count = frames.shape[:2]
         drawn = frames[torch.arange(batch, device=frames.device), below(generator, count, batch)]
         pictures = colour_jitter(self.seen(drawn, generator), generator, strength=self.strength, hue=self.hue)
-        return pictures, self.heard(sounds, generator), derangement(source[:, 0], generator)
+        return pictures, self.heard(sounds, generator), self.false_pairs(source[:, 0], generator)
+
+    def false_pairs(self, source: Tensor, generator: Generator) -> Tensor:
+        """(B,) -> (B, B) bool: which sounds each frame is shown with besides its own."""
+        others = derangement(source, generator)
+        one = functional.one_hot(others, len(source)).bool()
+        apart = source[:, None] != source
+        return apart if self.negatives == "all" and bool(apart.any(1).all()) else one
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
         """The logistic loss, and how often the more likely answer is right (only logged)."""
-        pictures, sounds, others = views
+        pictures, sounds, false = views
         layers = self.encoder.layers(pictures, sounds)
-        places, heard = self.encoder.embed_frames(layers[LAST]), self.encoder.embed_sound(layers[SOUND])
-        true, false = self.fuse(places, heard), self.fuse(places, heard[others])  # (B,) each
-        loss = (functional.softplus(-true).mean() + functional.softplus(false).mean()) / 2
-        accuracy = ((true > 0).float().mean() + (false <= 0).float().mean()) / 2
+        logits = self.fuse(self.encoder.embed_frames(layers[LAST]), self.encoder.embed_sound(layers[SOUND]))  # (B, B)
+        own, others = logits.diagonal(), logits[false]
+        loss = (functional.softplus(-own).mean() + functional.softplus(others).mean()) / 2
+        accuracy = ((own > 0).float().mean() + (others <= 0).float().mean()) / 2
         return {"loss": loss, "accuracy": accuracy}
 
 

@@ -13,7 +13,7 @@ from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.encoders.two_tower import TwoTower
 from ssl_models.method import Scored
-from ssl_models.methods.audio_visual import FUSIONS, AudioVisual, Concat, Distance, Map, derangement
+from ssl_models.methods.audio_visual import FUSIONS, NEGATIVES, AudioVisual, Concat, Distance, Map, derangement
 from ssl_models.modalities.inputs import inputs
 from ssl_models.trainer import Settings, Training
 from tests.ssl_models.clips import EDGE, SIDE, clips
@@ -85,12 +85,28 @@ def test_a_batch_of_one_clip_is_refused() -> None:
 
 def test_a_view_is_one_frame_of_the_clip_and_its_sound() -> None:
     made = clips(64)
-    pictures, heard, others = method(**STILL).views(*parts(made), seeded())
+    pictures, heard, false = method(**STILL).views(*parts(made), seeded())
     assert torch.equal(heard, inputs(made["sound"]))
     errors = (inputs(made["frames"]) - pictures[:, None]).abs().amax((2, 3, 4))  # (B, T)
     torch.testing.assert_close(errors.amin(1), torch.zeros(64), atol=1e-4, rtol=0)
     assert len(errors.argmin(1).unique()) == 6, "every time is drawn"
-    assert others.shape == (64,)
+    assert torch.equal(false, ~torch.eye(64, dtype=torch.bool)), "every clip is a source of its own"
+
+
+def test_false_pairs_are_all_of_other_sources_or_one_each() -> None:
+    source = torch.tensor([3, 3, 5, 6])
+    assert method().false_pairs(source, seeded()).int().tolist() == [
+        [0, 0, 1, 1],
+        [0, 0, 1, 1],
+        [1, 1, 0, 1],
+        [1, 1, 1, 0],
+    ]
+    alone = method(negatives="one").false_pairs(source, seeded())
+    assert alone.sum(1).tolist() == alone.sum(0).tolist() == [1, 1, 1, 1]
+    assert not alone[:2, :2].any()
+    together = method().false_pairs(torch.zeros(4), seeded())  # all of one source: the sound of any other clip
+    assert together.sum(1).tolist() == [1, 1, 1, 1]
+    assert not together.diagonal().any()
 
 
 # ---- losses
@@ -110,23 +126,24 @@ def logistic(logit: float, belongs: bool) -> float:
     return math.log1p(math.exp(-logit if belongs else logit))
 
 
-def test_the_loss_of_the_map_is_that_of_a_loop_over_positions() -> None:
-    av = method().requires_grad_(False)
-    made = clips(6)
-    pictures, heard, others = av.views(*parts(made), seeded())
+@pytest.mark.parametrize("negatives", NEGATIVES)
+def test_the_loss_of_the_map_is_that_of_a_loop_over_positions(negatives: str) -> None:
+    av = method(negatives=negatives).requires_grad_(False)
+    pictures, heard, false = av.views(*parts(clips(6)), seeded())
     assert isinstance(av.fuse, Map)
     av.fuse.bias.data.fill_(0.7)
     layers = av.encoder.layers(pictures, heard)
     places, sounds = av.encoder.embed_frames(layers["frames_res5"]), av.encoder.embed_sound(layers["sound"])
-    costs, right = [], 0
+    cost, right = 0.0, 0.0
     for clip in range(6):
-        for sound, belongs in ((clip, True), (int(others[clip]), False)):
+        others = false[clip].nonzero()[:, 0].tolist()
+        for sound, weight in ((clip, 1 / 12), *((other, 1 / 12 / len(others)) for other in others)):
             logit = naive(5.0, 0.7, places[clip], sounds[sound])
-            costs.append(logistic(logit, belongs))
-            right += (logit > 0) == belongs
-    found = av.loss(pictures, heard, others, index=torch.arange(6))
-    assert float(found["loss"]) == pytest.approx(sum(costs) / 12, abs=1e-5)
-    assert float(found["accuracy"]) == pytest.approx(right / 12)
+            cost += weight * logistic(logit, sound == clip)
+            right += weight * ((logit > 0) == (sound == clip))
+    found = av.loss(pictures, heard, false, index=torch.arange(6))
+    assert float(found["loss"]) == pytest.approx(cost, abs=1e-5)
+    assert float(found["accuracy"]) == pytest.approx(right)
 
 
 PLACES = torch.tensor([[[[3.0, 0.0]], [[0.0, 1.0]]]])  # (1, 2, 1, 2): (3, 0) and (0, 1), whose mean is (1.5, 0.5)
@@ -134,10 +151,12 @@ HEARD = torch.tensor([[0.0, 2.0]])
 
 
 def test_fusions_by_hand() -> None:
-    assert float(Map(2, 1)(PLACES, HEARD)) == pytest.approx(5.0)  # 5 * 1 + 0: the second position is the sound's
+    assert float(Map(2, 1)(PLACES, HEARD).detach()) == pytest.approx(
+        5.0
+    )  # 5 * 1 + 0: the second position is the sound's
     cosine = 0.5 / math.hypot(1.5, 0.5)
     expected = 5 * math.sqrt(2) - 5 * math.sqrt(2 - 2 * cosine)
-    assert float(Distance(2, 1)(PLACES, HEARD)) == pytest.approx(expected, abs=1e-5)
+    assert float(Distance(2, 1)(PLACES, HEARD).detach()) == pytest.approx(expected, abs=1e-5)
     together = Concat(2, 1)
     first, last = together.layers[0], together.layers[2]
     for values, parameter in (
@@ -147,7 +166,7 @@ def test_fusions_by_hand() -> None:
         ([-1.0], last.bias),
     ):
         parameter.data.copy_(torch.tensor(values))  # type: ignore[union-attr, operator]
-    assert float(together(PLACES, HEARD)) == pytest.approx(3 * (1.5 + 1.0 - 1.0 + 0.25) - 1)
+    assert float(together(PLACES, HEARD).detach()) == pytest.approx(3 * (1.5 + 1.0 - 1.0 + 0.25) - 1)
 
 
 def test_distance_of_equal_embeddings_is_near_its_bias_with_a_finite_gradient() -> None:
@@ -172,9 +191,9 @@ def test_gradients_reach_both_towers_their_embeddings_and_the_fusion(fusion: str
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_a_gain_of_the_sound_changes_no_loss(fusion: str) -> None:
     av = method(fusion=fusion).eval()
-    pictures, heard, others = av.views(*parts(clips(8)), seeded())
-    gains = torch.logspace(-1, 0, 8)[:, None]
-    one, two = (float(av.loss(pictures, sound, others, index=others)["loss"]) for sound in (heard, gains * heard))
+    pictures, heard, false = av.views(*parts(clips(8)), seeded())
+    gains, index = torch.logspace(-1, 0, 8)[:, None], torch.arange(8)
+    one, two = (float(av.loss(pictures, sound, false, index=index)["loss"]) for sound in (heard, gains * heard))
     assert two == pytest.approx(one, abs=1e-4)
 
 
@@ -272,6 +291,7 @@ def test_stopped_and_resumed_ends_in_the_same_bytes(stop: int) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"negatives": "none"}, "negatives is 'none'; choose one of all, one"),
         ({"fusion": "sum"}, "fusion is 'sum'; choose one of concat, distance, map"),
         ({"hidden": 0}, "hidden is 0"),
         ({"smallest_crop": 0.0}, "smallest_crop is 0.0"),

@@ -134,7 +134,7 @@ def test_heat_of_a_frame_is_one_map() -> None:
 def test_a_position_with_the_embedding_of_the_sound_has_heat_1() -> None:
     places, heard = torch.randn(2, 8, 3, 3), torch.randn(2, 8)
     places[0, :, 2, 1], places[1, :, 0, 0] = 3 * heard[0], -heard[1]
-    heat = similarities(places, heard)
+    heat = similarities(places, heard, "behw,be->bhw")
     assert float(heat[0, 2, 1]) == pytest.approx(1) == float(heat[0].max())
     assert float(heat[1, 0, 0]) == pytest.approx(-1) == float(heat[1].min())
 

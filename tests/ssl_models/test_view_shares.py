@@ -17,8 +17,8 @@ from tests.ssl_models.test_methods_on_other_kinds import prepared
 
 torch.set_num_threads(1)
 
-WHOLE = {"random", "pretrained", "cpc_speech", "word2vec"}
-"""Not trained, or views that depend on the lengths of the other samples."""
+WHOLE = {"random", "pretrained", "cpc_speech", "word2vec", "audio_visual"}
+"""Not trained, or views that depend on the other samples: their lengths, or their sources."""
 VARIANTS = [
     *((name, {}) for name in TRAINED if name not in WHOLE),
     ("moco", {"source": "bank"}),

@@ -9,6 +9,7 @@ import yaml
 from tasks.project.project import Project
 from tasks.settings import data_kinds
 from tasks.settings.edit import select_data, selecting
+from tasks.settings.own_data import Options
 from tasks.settings.params import check_parameters, load
 from tasks.settings.recognised import reader_of
 from tasks.settings.schema import ParameterError
@@ -138,3 +139,21 @@ def test_a_file_of_text_is_data_and_another_file_is_refused(project, tmp_path_fa
     assert (found["data"]["reader"], found["kind"]) == ("text", "text")
     with pytest.raises(ParameterError, match="no reader reads such a file"):
         select_data(project, str(place / "picture.png"))
+
+
+def test_sound_goes_with_a_folder_of_videos(project, tmp_path):
+    for name in ("clips/a.mp4", "clips/b.mov", "photos/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    sound = Options(sound=True)
+    assert select_data(project, str(tmp_path / "clips")) == "clips"
+    assert load(project)["kind"] == "video"
+    assert select_data(project, str(tmp_path / "clips"), options=sound) == "clips_2"
+    found = load(project)
+    assert (found["data"]["reader"], found["kind"]) == ("video_sound_folder", "audiovisual")
+    with pytest.raises(ParameterError, match=r"--sound goes with a folder of videos, and .*photos is none"):
+        select_data(project, str(tmp_path / "photos"), options=sound)
+    with pytest.raises(ParameterError, match="--sound goes with the folder of a new data set"):
+        select_data(project, "clips", options=sound)
+    with pytest.raises(ParameterError, match="--sound goes with the folder of a new data set"):
+        select_data(project, None, options=sound)

@@ -24,7 +24,7 @@ from ssl_models.bounds import require_choice, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.two_tower import LAST, SOUND, TwoTower, similarities
-from ssl_models.method import Method
+from ssl_models.method import Method, Scored
 from ssl_models.modalities import image, sound
 from ssl_models.views.drawing import below
 from ssl_models.views.photometric import colour_jitter, require_jitter
@@ -34,6 +34,7 @@ SCALE = 5.0
 ALL = "behw,ce->bchw"
 """Every frame of a batch with every sound."""
 NEGATIVES = ("all", "one")
+OBJECTIVES = ("logistic", "info_nce")
 
 
 class Concat(nn.Module):
@@ -83,7 +84,7 @@ FUSIONS: dict[str, type[Concat | Distance | Map]] = {"concat": Concat, "distance
 
 
 class AudioVisual(Method):
-    """Logistic loss of true and false pairs of a frame and a sound, each half of the weight. Chance is log 2.
+    """Whether a frame and a sound are of one clip: true pairs against false ones.
 
     True: a frame drawn from a clip, and the clip's sound. False: that frame, and sounds of another `source` where there
     is one. With K equally frequent classes of which a pair is to be told, one false pair in K is of a single class and
@@ -93,6 +94,10 @@ class AudioVisual(Method):
     The papers train on clips of 10 s of AudioSet or Flickr, with a frame of 224 px and 1 s of sound at 48 kHz, by Adam
     with a weight decay of 1e-5, in batches of 256.
 
+    objective: "logistic": does this sound belong to this frame, true and false pairs with half of the weight each;
+        chance is log 2. "info_nce": which of the sounds belongs to this frame, and which of the frames to this sound
+        (van den Oord et al. 2018, arXiv:1807.03748, eq. 4, both ways); chance is the log of how many there are, 1 more
+        than the false ones. Default "logistic". Paper "logistic".
     fusion: what decides. "concat": two layers over both embeddings, concatenated; L3 has its networks' vectors there.
         "distance": of the embeddings, as AVE-Net. "map": the position most like the sound, as AVOL-Net, which alone
         learns to say where it comes from. Default "map". Paper "concat" (2017), "distance" and "map" (2018).
@@ -111,7 +116,6 @@ class AudioVisual(Method):
     family = "contrastive"
     reference = "Arandjelovic & Zisserman 2017, arXiv:1705.08168"
     parts = ("frames", "sound", "source")
-    chance = math.log(2)
     encoder: TwoTower
 
     def __init__(
@@ -119,6 +123,7 @@ class AudioVisual(Method):
         encoder: Encoder,
         data: DataSpec,
         *,
+        objective: str = "logistic",
         fusion: str = "map",
         negatives: str = "all",
         hidden: int = 128,
@@ -132,11 +137,12 @@ class AudioVisual(Method):
         super().__init__(encoder)
         if not isinstance(encoder, TwoTower):
             raise ValueError(f"audio_visual trains the encoder 'two_tower', and this one is '{encoder.name}'")
+        require_choice("objective", objective, OBJECTIVES)
         require_choice("fusion", fusion, tuple(FUSIONS))
         require_choice("negatives", negatives, NEGATIVES)
         require_positive(hidden=hidden)
         require_jitter(strength, hue)
-        self.negatives, self.strength, self.hue = negatives, strength, hue
+        self.objective, self.negatives, self.strength, self.hue = objective, negatives, strength, hue
         self.seen = image.MildViews(smallest_crop, flip, size=data.part("frames")[-2:])
         self.heard = sound.MildViews(shift, gain)
         self.fuse = FUSIONS[fusion](encoder.settings["embedding"], hidden)
@@ -155,15 +161,35 @@ class AudioVisual(Method):
         apart = source[:, None] != source
         return apart if self.negatives == "all" and bool(apart.any(1).all()) else one
 
-    def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
-        """The logistic loss, and how often the more likely answer is right (only logged)."""
+    def loss(self, *views: Tensor, index: Tensor) -> Scored:  # noqa: ARG002
+        """The objective, and how often the more likely answer is right (only logged)."""
         pictures, sounds, false = views
         layers = self.encoder.layers(pictures, sounds)
         logits = self.fuse(self.encoder.embed_frames(layers[LAST]), self.encoder.embed_sound(layers[SOUND]))  # (B, B)
-        own, others = logits.diagonal(), logits[false]
-        loss = (functional.softplus(-own).mean() + functional.softplus(others).mean()) / 2
-        accuracy = ((own > 0).float().mean() + (others <= 0).float().mean()) / 2
-        return {"loss": loss, "accuracy": accuracy}
+        objective = belongs if self.objective == "logistic" else which_belongs
+        return objective(logits, false)
+
+
+def belongs(logits: Tensor, false: Tensor) -> Scored:
+    """The logistic loss of logits (B, B), a row a frame, of true pairs on the diagonal and false ones (B, B) bool."""
+    own, others = logits.diagonal(), logits[false]
+    loss = (functional.softplus(-own).mean() + functional.softplus(others).mean()) / 2
+    accuracy = ((own > 0).float().mean() + (others <= 0).float().mean()) / 2
+    return Scored({"loss": loss, "accuracy": accuracy}, chance=math.log(2))
+
+
+def which_belongs(logits: Tensor, false: Tensor) -> Scored:
+    """InfoNCE by rows and by columns, each half, of the candidates that are true or false pairs; see `belongs`."""
+    right = torch.arange(len(logits), device=logits.device)
+    counted = false | functional.one_hot(right).bool()
+    terms, hits, levels = [], [], []
+    for of, candidates in ((logits, counted), (logits.T, counted.T)):
+        left = of.masked_fill(~candidates, -math.inf)
+        terms.append(functional.cross_entropy(left, right))
+        hits.append((left.detach().argmax(1) == right).float().mean())
+        levels.append(candidates.sum(1).log().mean())
+    loss, accuracy, chance = (torch.stack(found).mean() for found in (terms, hits, levels))
+    return Scored({"loss": loss, "accuracy": accuracy}, chance=float(chance))
 
 
 def scalar(value: float) -> nn.Parameter:

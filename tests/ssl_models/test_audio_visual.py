@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,7 +13,16 @@ from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.encoders.two_tower import TwoTower
 from ssl_models.method import Scored
-from ssl_models.methods.audio_visual import FUSIONS, NEGATIVES, AudioVisual, Concat, Distance, Map, derangement
+from ssl_models.methods.audio_visual import (
+    FUSIONS,
+    NEGATIVES,
+    AudioVisual,
+    Concat,
+    Distance,
+    Map,
+    belongs,
+    which_belongs,
+)
 from ssl_models.modalities.inputs import inputs
 from ssl_models.trainer import Settings, Training
 from tests.ssl_models.clips import EDGE, SIDE, clips
@@ -36,77 +45,6 @@ def seeded(seed: int = 0) -> Generator:
 
 def parts(made: dict[str, Tensor]) -> list[Tensor]:
     return [made[part] for part in AudioVisual.parts]
-
-
-# ---- pairs
-
-
-def sources(*counts: int) -> Tensor:
-    """So many samples of each source, mixed."""
-    found = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    return found[torch.randperm(len(found), generator=seeded(5))]
-
-
-@pytest.mark.parametrize("counts", [(1,) * 16, (2, 3, 1, 2), (4, 4), (3, 3, 2), (1, 1), (5, 1, 4)])
-def test_no_sound_is_of_its_own_clip_or_of_the_same_source(counts: Sequence[int]) -> None:
-    source = sources(*counts)
-    for seed in range(40):
-        found = derangement(source, seeded(seed))
-        assert sorted(found.tolist()) == list(range(len(source)))
-        assert (source[found] != source).all()
-
-
-@pytest.mark.parametrize("counts", [(5, 1), (6, 2, 1), (4,), (3, 2), (2,)])
-def test_where_more_than_half_are_of_one_source_as_few_as_can_be_are_of_the_same(counts: Sequence[int]) -> None:
-    """Of B samples, m of one source: the B - m others serve as many of them, and m - (B - m) are left."""
-    source = sources(*counts)
-    least = max(counts) - (len(source) - max(counts))
-    for seed in range(40):
-        found = derangement(source, seeded(seed))
-        assert sorted(found.tolist()) == list(range(len(source)))
-        assert (found != torch.arange(len(source))).all()
-        assert int((source[found] == source).sum()) == least
-
-
-def test_every_other_sample_is_drawn_equally_often() -> None:
-    generator, counts = seeded(), torch.zeros(5, 5)
-    for _ in range(2000):
-        found = derangement(torch.arange(5), generator)
-        counts[torch.arange(5), found] += 1
-    assert not counts.diagonal().any()
-    others = counts[~torch.eye(5, dtype=torch.bool)]
-    assert (others - 500).abs().max() < 100  # 500 expected, with a deviation of 19
-
-
-def test_a_batch_of_one_clip_is_refused() -> None:
-    with pytest.raises(ValueError, match="a batch of 1 clip has no sound of another"):
-        derangement(torch.zeros(1), seeded())
-
-
-def test_a_view_is_one_frame_of_the_clip_and_its_sound() -> None:
-    made = clips(64)
-    pictures, heard, false = method(**STILL).views(*parts(made), seeded())
-    assert torch.equal(heard, inputs(made["sound"]))
-    errors = (inputs(made["frames"]) - pictures[:, None]).abs().amax((2, 3, 4))  # (B, T)
-    torch.testing.assert_close(errors.amin(1), torch.zeros(64), atol=1e-4, rtol=0)
-    assert len(errors.argmin(1).unique()) == 6, "every time is drawn"
-    assert torch.equal(false, ~torch.eye(64, dtype=torch.bool)), "every clip is a source of its own"
-
-
-def test_false_pairs_are_all_of_other_sources_or_one_each() -> None:
-    source = torch.tensor([3, 3, 5, 6])
-    assert method().false_pairs(source, seeded()).int().tolist() == [
-        [0, 0, 1, 1],
-        [0, 0, 1, 1],
-        [1, 1, 0, 1],
-        [1, 1, 1, 0],
-    ]
-    alone = method(negatives="one").false_pairs(source, seeded())
-    assert alone.sum(1).tolist() == alone.sum(0).tolist() == [1, 1, 1, 1]
-    assert not alone[:2, :2].any()
-    together = method().false_pairs(torch.zeros(4), seeded())  # all of one source: the sound of any other clip
-    assert together.sum(1).tolist() == [1, 1, 1, 1]
-    assert not together.diagonal().any()
 
 
 # ---- losses
@@ -142,8 +80,34 @@ def test_the_loss_of_the_map_is_that_of_a_loop_over_positions(negatives: str) ->
             cost += weight * logistic(logit, sound == clip)
             right += weight * ((logit > 0) == (sound == clip))
     found = av.loss(pictures, heard, false, index=torch.arange(6))
-    assert float(found["loss"]) == pytest.approx(cost, abs=1e-5)
-    assert float(found["accuracy"]) == pytest.approx(right)
+    assert float(found.terms["loss"]) == pytest.approx(cost, abs=1e-5)
+    assert float(found.terms["accuracy"]) == pytest.approx(right)
+    assert found.chance == pytest.approx(math.log(2))
+
+
+def test_info_nce_is_that_of_a_loop_over_frames_and_over_sounds() -> None:
+    logits = torch.randn(5, 5, generator=seeded())
+    false = method().false_pairs(torch.tensor([1, 1, 2, 3, 4]), seeded())
+    costs, hits = [], []
+    for of, allowed in ((logits, false), (logits.T, false.T)):
+        for row in range(5):
+            others = [float(of[row, other]) for other in range(5) if allowed[row, other]]
+            own = float(of[row, row])
+            costs.append(math.log(sum(math.exp(other - own) for other in [own, *others])))
+            hits.append(own > max(others))
+    found = which_belongs(logits, false)
+    assert float(found.terms["loss"]) == pytest.approx(sum(costs) / 10, abs=1e-5)
+    assert float(found.terms["accuracy"]) == pytest.approx(sum(hits) / 10)
+
+
+@pytest.mark.parametrize("objective", [belongs, which_belongs])
+def test_equal_logits_cost_chance(objective: Callable[[Tensor, Tensor], Scored]) -> None:
+    false = method().false_pairs(torch.tensor([1, 1, 2, 3]), seeded())
+    found = objective(torch.zeros(4, 4), false)
+    assert found.chance == pytest.approx(
+        {belongs: math.log(2), which_belongs: (math.log(3) + math.log(4)) / 2}[objective]
+    )
+    assert float(found.terms["loss"]) == pytest.approx(found.chance)
 
 
 PLACES = torch.tensor([[[[3.0, 0.0]], [[0.0, 1.0]]]])  # (1, 2, 1, 2): (3, 0) and (0, 1), whose mean is (1.5, 0.5)
@@ -182,7 +146,7 @@ def test_distance_of_equal_embeddings_is_near_its_bias_with_a_finite_gradient() 
 def test_gradients_reach_both_towers_their_embeddings_and_the_fusion(fusion: str) -> None:
     av = method(fusion=fusion)
     views = av.views(*parts(clips(8)), seeded())
-    av.loss(*views, index=torch.arange(8))["loss"].backward()
+    av.loss(*views, index=torch.arange(8)).terms["loss"].backward()
     for name, parameter in av.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name
@@ -193,7 +157,9 @@ def test_a_gain_of_the_sound_changes_no_loss(fusion: str) -> None:
     av = method(fusion=fusion).eval()
     pictures, heard, false = av.views(*parts(clips(8)), seeded())
     gains, index = torch.logspace(-1, 0, 8)[:, None], torch.arange(8)
-    one, two = (float(av.loss(pictures, sound, false, index=index)["loss"]) for sound in (heard, gains * heard))
+    one, two = (
+        float(av.loss(pictures, sound, false, index=index).terms["loss"].detach()) for sound in (heard, gains * heard)
+    )
     assert two == pytest.approx(one, abs=1e-4)
 
 
@@ -210,8 +176,7 @@ def held_out(av: AudioVisual, made: dict[str, Tensor]) -> float:
     """The accuracy on these clips, of four draws of pairs."""
     with torch.no_grad():
         found = [
-            Scored.of(av.loss(*av.views(*parts(made), seeded(seed)), index=torch.arange(len(made["sound"]))))
-            for seed in range(4)
+            av.loss(*av.views(*parts(made), seeded(seed)), index=torch.arange(len(made["sound"]))) for seed in range(4)
         ]
     return sum(float(one.terms["accuracy"]) for one in found) / 4
 
@@ -292,6 +257,7 @@ def test_stopped_and_resumed_ends_in_the_same_bytes(stop: int) -> None:
     ("settings", "message"),
     [
         ({"negatives": "none"}, "negatives is 'none'; choose one of all, one"),
+        ({"objective": "mse"}, "objective is 'mse'; choose one of logistic, info_nce"),
         ({"fusion": "sum"}, "fusion is 'sum'; choose one of concat, distance, map"),
         ({"hidden": 0}, "hidden is 0"),
         ({"smallest_crop": 0.0}, "smallest_crop is 0.0"),

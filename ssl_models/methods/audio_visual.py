@@ -72,7 +72,28 @@ class Map(nn.Module):
         return (self.scale * similarities(places, heard) + self.bias).amax((1, 2))
 
 
-FUSIONS: dict[str, type[Concat | Distance | Map]] = {"concat": Concat, "distance": Distance, "map": Map}
+class SoftMap(nn.Module):
+    """(B, E, H', W') and (B, E) -> (B,) logits: log mean exp over positions of scale * similarity, and a bias.
+
+    Between the mean and the maximum, and the nearer to the maximum the larger the scale, which is learnt. So every
+    position has a gradient, where the maximum has one: at first that is any.
+    """
+
+    def __init__(self, embedding: int, hidden: int) -> None:  # noqa: ARG002 - as all fusions
+        super().__init__()
+        self.scale, self.bias = scalar(SCALE), scalar(0.0)
+
+    def forward(self, places: Tensor, heard: Tensor) -> Tensor:
+        scaled = (self.scale * similarities(places, heard)).flatten(1)  # (B, H' * W')
+        return scaled.logsumexp(1) - math.log(scaled.shape[1]) + self.bias
+
+
+FUSIONS: dict[str, type[Concat | Distance | Map | SoftMap]] = {
+    "concat": Concat,
+    "distance": Distance,
+    "map": Map,
+    "soft_map": SoftMap,
+}
 
 
 class AudioVisual(Method):
@@ -86,8 +107,9 @@ class AudioVisual(Method):
     with a weight decay of 1e-5, in batches of 256.
 
     fusion: what decides. "concat": two layers over both embeddings, concatenated; L3 has its networks' vectors there.
-        "distance": of the embeddings, as AVE-Net. "map": the position most like the sound, as AVOL-Net, which alone
-        learns to say where it comes from. Default "map". Paper "concat" (2017), "distance" and "map" (2018).
+        "distance": of the embeddings, as AVE-Net. "map": the position most like the sound, as AVOL-Net, which is made
+        to say where it comes from. "soft_map": a smooth maximum over positions in its place, which learns in fewer
+        steps. Default "soft_map". Paper "concat" (2017), "distance" and "map" (2018).
     hidden: units between the two layers of "concat". Default 128. Paper 128.
     smallest_crop, flip: of the frame, see MildViews. Paper: 224 of 256 px.
     strength, hue: of the frame's colours, see Augmentation. Default 0.2 and 0: colour may be what goes with a sound.
@@ -106,7 +128,7 @@ class AudioVisual(Method):
         encoder: Encoder,
         data: DataSpec,
         *,
-        fusion: str = "map",
+        fusion: str = "soft_map",
         hidden: int = 128,
         smallest_crop: float = image.MildViews.smallest_crop,
         flip: float = image.MildViews.flip,

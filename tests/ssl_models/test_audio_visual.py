@@ -1,9 +1,8 @@
-"""Audio-visual correspondence: pairs, each loss by hand, where gradients go, what is learnt and what is not."""
+"""Audio-visual correspondence: views, each loss by hand, where gradients go, what is learnt and what is not."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import pytest
 import torch
@@ -11,9 +10,9 @@ from torch import Generator, Tensor
 
 from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.encoders.two_tower import TwoTower
+from ssl_models.encoders.two_tower import TwoTower, similarities
 from ssl_models.method import Scored
-from ssl_models.methods.audio_visual import FUSIONS, AudioVisual, Concat, Distance, Map, derangement
+from ssl_models.methods.audio_visual import FUSIONS, AudioVisual, Concat, Distance, Map, SoftMap
 from ssl_models.modalities.inputs import inputs
 from ssl_models.trainer import Settings, Training
 from tests.ssl_models.clips import EDGE, SIDE, clips
@@ -38,49 +37,7 @@ def parts(made: dict[str, Tensor]) -> list[Tensor]:
     return [made[part] for part in AudioVisual.parts]
 
 
-# ---- pairs
-
-
-def sources(*counts: int) -> Tensor:
-    """So many samples of each source, mixed."""
-    found = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    return found[torch.randperm(len(found), generator=seeded(5))]
-
-
-@pytest.mark.parametrize("counts", [(1,) * 16, (2, 3, 1, 2), (4, 4), (3, 3, 2), (1, 1), (5, 1, 4)])
-def test_no_sound_is_of_its_own_clip_or_of_the_same_source(counts: Sequence[int]) -> None:
-    source = sources(*counts)
-    for seed in range(40):
-        found = derangement(source, seeded(seed))
-        assert sorted(found.tolist()) == list(range(len(source)))
-        assert (source[found] != source).all()
-
-
-@pytest.mark.parametrize("counts", [(5, 1), (6, 2, 1), (4,), (3, 2), (2,)])
-def test_where_more_than_half_are_of_one_source_as_few_as_can_be_are_of_the_same(counts: Sequence[int]) -> None:
-    """Of B samples, m of one source: the B - m others serve as many of them, and m - (B - m) are left."""
-    source = sources(*counts)
-    least = max(counts) - (len(source) - max(counts))
-    for seed in range(40):
-        found = derangement(source, seeded(seed))
-        assert sorted(found.tolist()) == list(range(len(source)))
-        assert (found != torch.arange(len(source))).all()
-        assert int((source[found] == source).sum()) == least
-
-
-def test_every_other_sample_is_drawn_equally_often() -> None:
-    generator, counts = seeded(), torch.zeros(5, 5)
-    for _ in range(2000):
-        found = derangement(torch.arange(5), generator)
-        counts[torch.arange(5), found] += 1
-    assert not counts.diagonal().any()
-    others = counts[~torch.eye(5, dtype=torch.bool)]
-    assert (others - 500).abs().max() < 100  # 500 expected, with a deviation of 19
-
-
-def test_a_batch_of_one_clip_is_refused() -> None:
-    with pytest.raises(ValueError, match="a batch of 1 clip has no sound of another"):
-        derangement(torch.zeros(1), seeded())
+# ---- views
 
 
 def test_a_view_is_one_frame_of_the_clip_and_its_sound() -> None:
@@ -111,7 +68,7 @@ def logistic(logit: float, belongs: bool) -> float:
 
 
 def test_the_loss_of_the_map_is_that_of_a_loop_over_positions() -> None:
-    av = method().requires_grad_(False)
+    av = method(fusion="map").requires_grad_(False)
     made = clips(6)
     pictures, heard, others = av.views(*parts(made), seeded())
     assert isinstance(av.fuse, Map)
@@ -133,8 +90,10 @@ PLACES = torch.tensor([[[[3.0, 0.0]], [[0.0, 1.0]]]])  # (1, 2, 1, 2): (3, 0) an
 HEARD = torch.tensor([[0.0, 2.0]])
 
 
+@torch.no_grad()
 def test_fusions_by_hand() -> None:
     assert float(Map(2, 1)(PLACES, HEARD)) == pytest.approx(5.0)  # 5 * 1 + 0: the second position is the sound's
+    assert float(SoftMap(2, 1)(PLACES, HEARD)) == pytest.approx(math.log((1 + math.exp(5)) / 2))
     cosine = 0.5 / math.hypot(1.5, 0.5)
     expected = 5 * math.sqrt(2) - 5 * math.sqrt(2 - 2 * cosine)
     assert float(Distance(2, 1)(PLACES, HEARD)) == pytest.approx(expected, abs=1e-5)
@@ -148,6 +107,19 @@ def test_fusions_by_hand() -> None:
     ):
         parameter.data.copy_(torch.tensor(values))  # type: ignore[union-attr, operator]
     assert float(together(PLACES, HEARD)) == pytest.approx(3 * (1.5 + 1.0 - 1.0 + 0.25) - 1)
+
+
+def test_the_soft_map_lies_between_the_mean_and_the_maximum_and_tends_to_the_maximum() -> None:
+    places, heard = torch.randn(6, 8, 3, 4, generator=seeded()), torch.randn(6, 8, generator=seeded(1))
+    cosines = similarities(places, heard)
+    hard, soft = Map(8, 1), SoftMap(8, 1)
+    for fuse in (hard, soft):
+        fuse.bias.data.fill_(0.3)
+    low, high = 5 * cosines.mean((1, 2)) + 0.3, hard(places, heard)
+    assert (low < soft(places, heard)).all()
+    assert (soft(places, heard) < high).all()
+    soft.scale.data.fill_(1e4)
+    torch.testing.assert_close((soft(places, heard) / 1e4).detach(), cosines.amax((1, 2)), atol=1e-3, rtol=0)
 
 
 def test_distance_of_equal_embeddings_is_near_its_bias_with_a_finite_gradient() -> None:
@@ -171,7 +143,7 @@ def test_gradients_reach_both_towers_their_embeddings_and_the_fusion(fusion: str
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_a_gain_of_the_sound_changes_no_loss(fusion: str) -> None:
-    av = method(fusion=fusion).eval()
+    av = method(fusion=fusion).eval().requires_grad_(False)
     pictures, heard, others = av.views(*parts(clips(8)), seeded())
     gains = torch.logspace(-1, 0, 8)[:, None]
     one, two = (float(av.loss(pictures, sound, others, index=others)["loss"]) for sound in (heard, gains * heard))
@@ -181,7 +153,7 @@ def test_a_gain_of_the_sound_changes_no_loss(fusion: str) -> None:
 # ---- what is learnt
 
 
-def trained(av: AudioVisual, made: dict[str, Tensor], epochs: int = 10) -> AudioVisual:
+def trained(av: AudioVisual, made: dict[str, Tensor], epochs: int = 8) -> AudioVisual:
     settings = Settings(epochs=epochs, batch_size=32, optimizer="adamw", learning_rate=0.032, monitor=False)
     Training(av, parts(made), settings, seed=0).run()
     return av.eval()
@@ -272,7 +244,7 @@ def test_stopped_and_resumed_ends_in_the_same_bytes(stop: int) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"fusion": "sum"}, "fusion is 'sum'; choose one of concat, distance, map"),
+        ({"fusion": "sum"}, "fusion is 'sum'; choose one of concat, distance, map, soft_map"),
         ({"hidden": 0}, "hidden is 0"),
         ({"smallest_crop": 0.0}, "smallest_crop is 0.0"),
         ({"gain": 2.0}, "gain is 2.0"),

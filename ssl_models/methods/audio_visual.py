@@ -80,7 +80,28 @@ class Map(nn.Module):
         return (self.scale * similarities(places, heard, ALL) + self.bias).amax((2, 3))
 
 
-FUSIONS: dict[str, type[Concat | Distance | Map]] = {"concat": Concat, "distance": Distance, "map": Map}
+class SoftMap(nn.Module):
+    """(B, E, H', W') and (C, E) -> (B, C) logits: log mean exp over positions of scale * similarity, and a bias.
+
+    Between the mean and the maximum, and the nearer to the maximum the larger the scale, which is learnt. So every
+    position has a gradient, where the maximum has one: at first that is any.
+    """
+
+    def __init__(self, embedding: int, hidden: int) -> None:  # noqa: ARG002 - as all fusions
+        super().__init__()
+        self.scale, self.bias = scalar(SCALE), scalar(0.0)
+
+    def forward(self, places: Tensor, heard: Tensor) -> Tensor:
+        scaled = (self.scale * similarities(places, heard, ALL)).flatten(2)  # (B, C, H' * W')
+        return scaled.logsumexp(2) - math.log(scaled.shape[2]) + self.bias
+
+
+FUSIONS: dict[str, type[Concat | Distance | Map | SoftMap]] = {
+    "concat": Concat,
+    "distance": Distance,
+    "map": Map,
+    "soft_map": SoftMap,
+}
 
 
 class AudioVisual(Method):
@@ -99,8 +120,9 @@ class AudioVisual(Method):
         (van den Oord et al. 2018, arXiv:1807.03748, eq. 4, both ways); chance is the log of how many there are, 1 more
         than the false ones. Default "logistic". Paper "logistic".
     fusion: what decides. "concat": two layers over both embeddings, concatenated; L3 has its networks' vectors there.
-        "distance": of the embeddings, as AVE-Net. "map": the position most like the sound, as AVOL-Net, which alone
-        learns to say where it comes from. Default "map". Paper "concat" (2017), "distance" and "map" (2018).
+        "distance": of the embeddings, as AVE-Net. "map": the position most like the sound, as AVOL-Net, which is made
+        to say where it comes from. "soft_map": a smooth maximum over positions in its place, which learns in fewer
+        steps. Default "soft_map". Paper "concat" (2017), "distance" and "map" (2018).
     negatives: the sounds that each frame is shown with besides its own. Default "all": those of the batch, of which the
         mean cost counts; it has the expectation of "one", and a far smaller variance. "one": another order of the
         batch, see `derangement`. Paper "one".
@@ -124,7 +146,7 @@ class AudioVisual(Method):
         data: DataSpec,
         *,
         objective: str = "logistic",
-        fusion: str = "map",
+        fusion: str = "soft_map",
         negatives: str = "all",
         hidden: int = 128,
         smallest_crop: float = 0.8,

@@ -11,15 +11,17 @@ from torch import Generator, Tensor
 
 from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.encoders.two_tower import TwoTower
+from ssl_models.encoders.two_tower import TwoTower, similarities
 from ssl_models.method import Scored
 from ssl_models.methods.audio_visual import (
+    ALL,
     FUSIONS,
     NEGATIVES,
     AudioVisual,
     Concat,
     Distance,
     Map,
+    SoftMap,
     belongs,
     which_belongs,
 )
@@ -66,7 +68,7 @@ def logistic(logit: float, belongs: bool) -> float:
 
 @pytest.mark.parametrize("negatives", NEGATIVES)
 def test_the_loss_of_the_map_is_that_of_a_loop_over_positions(negatives: str) -> None:
-    av = method(negatives=negatives).requires_grad_(False)
+    av = method(fusion="map", negatives=negatives).requires_grad_(False)
     pictures, heard, false = av.views(*parts(clips(6)), seeded())
     assert isinstance(av.fuse, Map)
     av.fuse.bias.data.fill_(0.7)
@@ -118,6 +120,8 @@ def test_fusions_by_hand() -> None:
     assert float(Map(2, 1)(PLACES, HEARD).detach()) == pytest.approx(
         5.0
     )  # 5 * 1 + 0: the second position is the sound's
+    soft = math.log((math.exp(5.0) + math.exp(0.0)) / 2)  # cosines of 1 and 0, and no bias yet
+    assert float(SoftMap(2, 1)(PLACES, HEARD).detach()) == pytest.approx(soft)
     cosine = 0.5 / math.hypot(1.5, 0.5)
     expected = 5 * math.sqrt(2) - 5 * math.sqrt(2 - 2 * cosine)
     assert float(Distance(2, 1)(PLACES, HEARD).detach()) == pytest.approx(expected, abs=1e-5)
@@ -131,6 +135,15 @@ def test_fusions_by_hand() -> None:
     ):
         parameter.data.copy_(torch.tensor(values))  # type: ignore[union-attr, operator]
     assert float(together(PLACES, HEARD).detach()) == pytest.approx(3 * (1.5 + 1.0 - 1.0 + 0.25) - 1)
+
+
+def test_a_smooth_maximum_lies_between_the_mean_and_the_maximum_which_it_nears_as_the_scale_grows() -> None:
+    places, heard = torch.randn(3, 8, 4, 4, generator=seeded()), torch.randn(5, 8, generator=seeded(1))
+    cosines = similarities(places, heard, ALL).flatten(2)
+    soft = SoftMap(8, 1).requires_grad_(False)
+    for scale, near in ((1e-3, cosines.mean(2)), (1e4, cosines.amax(2))):
+        soft.scale.fill_(scale)
+        torch.testing.assert_close(soft(places, heard) / scale, near, atol=1e-3, rtol=0)
 
 
 def test_distance_of_equal_embeddings_is_near_its_bias_with_a_finite_gradient() -> None:

@@ -15,7 +15,7 @@ from ssl_models.data import DataSpec
 from ssl_models.datasets._common.split import Split
 from ssl_models.encoders import encoder_class
 from ssl_models.hardware import pick_device
-from ssl_models.method import Method, method_class
+from ssl_models.method import Method, Scored, method_class
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.trainer import Settings, Training
 
@@ -78,6 +78,5 @@ def accuracies(method: Method, split: Split, batch: int) -> ndarray:
     generator, found = torch.Generator().manual_seed(0), []
     for index in torch.arange(len(split) // batch * batch).split(batch):
         views = method.views(*(split.parts[part][index] for part in method.parts), generator)
-        terms: dict[str, Tensor] = method.loss(*views, index=index)  # type: ignore[assignment]
-        found.append(float(terms["accuracy"]))
+        found.append(float(Scored.of(method.loss(*views, index=index)).terms["accuracy"]))
     return numpy.array(found)

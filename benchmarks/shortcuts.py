@@ -9,13 +9,15 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from benchmarks import order_alone, sound_alone
-from benchmarks.answering import BATCH, Answer
+from benchmarks.answering import Answer
 from benchmarks.page import table
 from ssl_models.datasets import world_sound, world_video
 from ssl_models.trainer import Settings
@@ -23,7 +25,7 @@ from tasks.process.files import whole_file
 
 PAGE = "docs/video.md"
 BLOCK = re.compile(r"(<!-- shortcuts -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
-EPOCHS = {"shuffle_and_learn": 8, "audio_visual": 12}
+ROOT = Path(__file__).parents[1]
 QUICK = {"train": 96, "test": 96}
 TOLD = "shortcuts by a small network (64, 64); clips of the test split; 95 % intervals over clips; one seed"
 
@@ -49,9 +51,11 @@ def measure(*, quick: bool) -> tuple[list[Answer], tuple[str, ...], list[Answer]
     few: dict[str, Any] = QUICK if quick else {}
     moving = world_video.load(seed=0, **few)
     actions = moving.label_sets["action"]
-    order = order_alone.measure(moving.train, moving.test, len(actions), _settings("shuffle_and_learn", quick=quick))
+    settings = _settings("video", "shuffle_and_learn", quick=quick)
+    order = order_alone.measure(moving.train, moving.test, len(actions), settings)
     sounding = world_sound.load(seed=0, **few)
-    return order, actions, *sound_alone.measure(sounding.train, sounding.test, _settings("audio_visual", quick=quick))
+    settings = _settings("audiovisual", "audio_visual", quick=quick)
+    return order, actions, *sound_alone.measure(sounding.train, sounding.test, settings)
 
 
 def markdown(order: list[Answer], actions: tuple[str, ...], pairs: list[Answer], places: list[Answer]) -> str:
@@ -75,10 +79,12 @@ def written(page: str, text: str) -> str:
     return BLOCK.sub(lambda found: found[1] + text + found[3], page)
 
 
-def _settings(method: str, *, quick: bool) -> Settings:
-    """Of a short training, as in params.yaml."""
-    epochs = 1 if quick else EPOCHS[method]
-    return Settings(epochs, BATCH, "adamw", 0.004, weight_decay=0.05, warmup_epochs=epochs / 8, monitor=False)
+def _settings(kind: str, run: str, *, quick: bool) -> Settings:
+    """Of the training of a run of params.yaml."""
+    blocks = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["kinds"][kind]
+    named = {field.name for field in fields(Settings)}
+    given = {key: value for key, value in (blocks["training"] | blocks["pretrain"][run]).items() if key in named}
+    return Settings(**(given | {"monitor": False} | ({"epochs": 1, "warmup_epochs": 0.1} if quick else {})))
 
 
 def _cell(one: Answer) -> str:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy
 import torch
 from numpy import ndarray
-from torch import Tensor
 
 from ssl_models.data import DataSpec
 from ssl_models.datasets._common.split import Split

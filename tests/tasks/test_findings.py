@@ -66,7 +66,7 @@ def test_pictures_of_all_pretrained_runs_are_shown_where_a_protocol_says_so(
     (data,) = records.collect(Project.given(root, content), content, {})
     assert statement("frame_neighbours").every
     assert not tables.stated(data, "cells_detection").every
-    monkeypatch.setattr(tables, "stated", lambda data, name: statement("frame_neighbours"))
+    monkeypatch.setattr(tables, "stated", lambda *_: statement("frame_neighbours"))
     shown = [run.name for run in sections.chosen(data, "cells_detection")]
     assert shown == [run.name for run in data.runs if run.source is None]
     assert len(shown) > 3

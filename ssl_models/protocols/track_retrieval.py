@@ -31,13 +31,16 @@ NEEDS = ("encoder", "samples", "tracks")
 TITLE = "track retrieval"
 READING = (
     "The patch of each track at its first time looks for that at its last time, among those of all test clips. In "
-    "grey, since the colour of a thing alone finds most of them; chance is one in the number of tracks."
+    "grey and of even contrast, since colour and light alone find most; changed: of the half of the tracks whose "
+    "patches differ most from pixel to pixel. Chance is one in the number of tracks."
 )
-HEADLINE = "recall1_grey"
+HEADLINE = "recall1_changed"
 UNITS = {"recall*": "share"}
 EVERY = True
 PARTS = ("frames", "tracks")
 RANKS = (1, 5)
+EVEN = 0.2
+"""The deviation of a grey patch, whose mean is a half."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,10 @@ class Patches:
 
 
 def evaluate(representation: Representation, *, seed: int, size: int = 32) -> Findings:
-    """recall1 and recall5 by cosine, with Wilson's interval, of patches in colour, and `_grey`.
+    """recall1 and recall5 by cosine, with Wilson's interval, of patches in colour, and `_grey` of even contrast.
+
+    `_changed` is `_grey` of the half of the tracks whose two patches differ most, pixel by pixel: what only slides on
+    looks the same at both times, and is found without any idea of it.
 
     Of each test clip the first track that is followed in two frames counts, at the first and at the last of them. A
     patch is the square about its box, scaled to `size` pixels. Patches of other clips of the same video are no
@@ -64,11 +70,14 @@ def evaluate(representation: Representation, *, seed: int, size: int = 32) -> Fi
     refuse(size=size)
     patches = _patches(representation, size)
     scores: list[Score] = []
-    for suffix, shown in (("", patches.both), ("_grey", _grey(patches.both))):
+    grey = _grey(patches.both)
+    for suffix, shown in (("", patches.both), ("_grey", grey)):
         nearest = _nearest(representation, shown, patches.source)
         right = nearest == np.arange(len(nearest))[:, None]
         scores += [proportion("", f"recall{rank}{suffix}", right[:, :rank].any(1)) for rank in RANKS]
-    pictures = np.asarray(_grey(patches.both))
+    changed = _most_changed(grey)
+    scores += [proportion("", f"recall{rank}_changed", right[changed, :rank].any(1)) for rank in RANKS]
+    pictures = np.asarray(grey)
     chosen = drawn(np.zeros(len(nearest), np.int64), seed)
     rows = nearest[chosen][:, :SHOWN]
     picture = sheet(
@@ -107,16 +116,24 @@ def _patches(representation: Representation, size: int) -> Patches:
     for clip, when, where in zip(clips.tolist(), times, squares, strict=True):
         pictures = inputs(torch.from_numpy(np.array(samples["frames"][clip])[when.numpy()]))
         cut.append((resample(pictures, where[:, None], size, size)[:, 0] * 255).round().to(torch.uint8))
-    source = samples["source"][:, 0] if "source" in samples else np.arange(len(tracks))
+    source = np.asarray(samples["source"])[:, 0] if "source" in samples else np.arange(len(tracks))
     return Patches(torch.stack(cut, 1), np.asarray(source)[clips.numpy()])
 
 
 def _grey(patches: Tensor) -> Tensor:
-    """Of three channels their luminance, three times; others as they are."""
-    if patches.shape[2] != 3:
-        return patches
+    """Of three channels their luminance, three times, each patch with the same mean and deviation; others likewise."""
     shown = random_grey(inputs(patches.flatten(0, 1)), Generator().manual_seed(0), probability=1.0)
-    return (shown * 255).round().to(torch.uint8).view_as(patches)
+    flat = shown.flatten(1)
+    even = (flat - flat.mean(1, keepdim=True)) / flat.std(1, keepdim=True).clamp(min=1 / 255)
+    return ((0.5 + EVEN * even).clamp(0, 1) * 255).round().to(torch.uint8).view_as(patches)
+
+
+def _most_changed(grey: Tensor) -> ndarray:
+    """(2, K, C, size, size) -> the half of the K tracks whose patches differ most, at least one."""
+    first, last = grey.float()
+    difference = (first - last).abs().flatten(1).mean(1)
+    order = difference.sort(descending=True, stable=True).indices
+    return np.sort(order[: max(1, len(order) // 2)].numpy())
 
 
 def _nearest(representation: Representation, patches: Tensor, source: ndarray) -> ndarray:

@@ -28,7 +28,7 @@ def values(found: Findings) -> dict[str, float]:
 
 def test_an_oracle_scores_one() -> None:
     found = measured(tracked.pixels)
-    assert values(found) == {"recall1": 1.0, "recall5": 1.0, "recall1_grey": 1.0, "recall5_grey": 1.0}
+    assert values(found) == {f"recall{rank}{of}": 1.0 for of in ("", "_grey", "_changed") for rank in (1, 5)}
     assert found.pictures["tracks"].shape[2] == 3
 
 
@@ -62,13 +62,16 @@ def test_same_seed_same_numbers() -> None:
 
 
 def test_the_order_of_samples_does_not_matter() -> None:
+    made, share = tracked.made(COUNT), np.linspace(0, 0.9, COUNT)[:, None, None, None]
+    other = tracked.made(COUNT, seed=5)["frames"][:, 4]
+    made["frames"][:, 4] = (1 - share) * made["frames"][:, 4] + share * other  # each changes by an amount of its own
     order = np.random.default_rng(0).permutation(COUNT)
-    shuffled = {part: stored[order] for part, stored in tracked.made(COUNT).items()}
+    shuffled = {part: stored[order] for part, stored in made.items()}
 
     def coarse(pictures: Tensor) -> Tensor:
         return pictures.mean((2, 3)) - 0.5
 
-    assert measured(coarse, **shuffled).scores == measured(coarse).scores
+    assert measured(coarse, **shuffled).scores == measured(coarse, **made).scores
 
 
 def test_patches_are_cut_at_the_first_and_the_last_time_of_a_track() -> None:
@@ -79,6 +82,17 @@ def test_patches_are_cut_at_the_first_and_the_last_time_of_a_track() -> None:
     made = tracked.made(COUNT)
     made["frames"][:, 5] = 0  # after the track has ended
     assert values(measured(tracked.pixels, frames=made["frames"]))["recall1"] == 1.0
+
+
+def test_half_of_the_tracks_are_those_that_changed_most() -> None:
+    """Every third last patch is turned: a network of pixels fails on these, and they are among the half that counts."""
+    made = tracked.made(COUNT)
+    made["frames"][::3, 4] = made["frames"][::3, 4].swapaxes(2, 3)[:, :, ::-1]
+    tracks = made["tracks"].copy()
+    tracks[::3, 1, 4] = [12.0, 8.0, 20.0, 16.0]  # where the turned patch lies
+    found = values(measured(tracked.pixels, frames=made["frames"], tracks=tracks))
+    assert found["recall1_grey"] == pytest.approx(2 / 3, abs=0.1)
+    assert found["recall1_changed"] == pytest.approx(1 / 3, abs=0.1)
 
 
 def test_clips_of_the_same_video_are_no_candidates() -> None:

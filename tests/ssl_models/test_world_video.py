@@ -3,7 +3,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from ssl_models.boxes import overlap
 from ssl_models.datasets import world_video

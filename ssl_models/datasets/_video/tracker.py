@@ -237,7 +237,7 @@ def correlations(windows: Tensor, templates: Tensor) -> Tensor:
     """
     (count, channels, size, _), side = windows.shape, templates.shape[-1]
     numbers = channels * side**2
-    # One kernel for each map: 256 templates of 3 x 16 x 16 in windows of 28 px took 1 ms of one core of an AMD EPYC, and
+    # One kernel for each map: 256 templates of 3 x 16 x 16 in windows of 28 px took 1 ms of one core (AMD EPYC), and
     # with one kernel for three maps 16 ms.
     kernels = templates.reshape(-1, 1, side, side)
     products = functional.conv2d(windows.reshape(1, -1, size, size), kernels, groups=len(kernels))

@@ -43,7 +43,7 @@ def reached(boxes: ndarray, size: Sequence[int]) -> tuple[ndarray, ndarray]:
 
 
 def holds(boxes: ndarray, places: ndarray) -> ndarray:
-    """(B, 4) and x, y (B, 2) -> (B,) bool: whether a place lies in its box."""
+    """(B, 4) and x, y (B, 2), or (1, 2) -> (B,) bool: whether a place lies in its box."""
     return np.asarray(((boxes[:, :2] <= places) & (places < boxes[:, 2:])).all(1))
 
 

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from benchmarks.answering import Answer, accuracies, answered, learnt, trained
+from ssl_models.boxes import there
 from ssl_models.datasets._common.split import Split
 from ssl_models.methods.shuffle_and_learn import FIVE, ORDERS, RIGHT
 from ssl_models.modalities.inputs import inputs
@@ -53,7 +54,7 @@ def backgrounds(split: Split, times: Tensor) -> ndarray:
     """
     frames, box = inputs(split.parts["frames"]), split.truth["frame_boxes"][:, 0]  # (B, T, C, H, W), (B, T, 4)
     height, width = frames.shape[-2:]
-    followed = (box[..., 2:] > box[..., :2]).all(2)[..., None]
+    followed = there(box)[..., None]
     first = torch.where(followed, box[..., :2], torch.inf).amin(1).floor() - MARGIN  # (B, 2): left, top
     last = torch.where(followed, box[..., 2:], -torch.inf).amax(1).ceil() + MARGIN
     across, down = torch.arange(width), torch.arange(height)

@@ -17,6 +17,8 @@ from ssl_models.datasets._common.split import Split
 from ssl_models.method import Method
 from ssl_models.methods.audio_visual import derangement
 from ssl_models.modalities.inputs import inputs
+from ssl_models.protocols._localisation.fixed import fixed_place
+from ssl_models.protocols._localisation.measures import enlarged, holds, of_range, peaks
 from ssl_models.trainer import Settings
 
 PAIR = 2
@@ -90,41 +92,35 @@ def _ceiling(split: Split, others: Tensor) -> ndarray:
 
 
 def located(train: Split, test: Split, method: Method) -> list[Answer]:
-    """How often a place lies in the box of what sounds: the middle, the mean place, any object's, the map's maximum."""
-    height, width = test.parts["frames"].shape[-2:]
-    middles = (train.truth["source_box"][:, :2] + train.truth["source_box"][:, 2:]) / 2
+    """How often a place lies in the box of what sounds: the middle, a learnt place, any object's, the map's maximum."""
+    size = test.parts["frames"].shape[-2:]
+    height, width = size
+    best = fixed_place(train.truth["source_box"].numpy(), size)
     guesses = {
-        "the middle of the frame": torch.tensor([width / 2, height / 2]).expand(len(test), 2),
-        "the mean place of sources": middles.mean(0).expand(len(test), 2),
+        "the middle of the frame": numpy.array([[width / 2, height / 2]]),
+        "the place that lies in most boxes of the training clips": best[None],
         "the middle of any object": _any_object(test),
         "the map of `audio_visual`": loudest(method, test),
     }
-    return [answered(what, inside(test.truth["source_box"], place)) for what, place in guesses.items()]
+    boxes = test.truth["source_box"].numpy()
+    return [answered(what, holds(boxes, place).astype(float)) for what, place in guesses.items()]
 
 
-def inside(box: Tensor, place: Tensor) -> ndarray:
-    """(B, 4) and (B, 2) -> (B,) 0 or 1."""
-    return numpy.asarray(((place >= box[:, :2]) & (place < box[:, 2:])).all(1).double())
-
-
-def _any_object(split: Split) -> Tensor:
-    """(B, 2): the middle of one of the frame's objects, drawn."""
+def _any_object(split: Split) -> ndarray:
+    """x, y (B, 2): the middle of one of the frame's objects, drawn."""
     boxes = split.truth["boxes"]
     drawn = boxes[torch.randperm(len(boxes), generator=Generator().manual_seed(0))]
     found = torch.full((len(split), 2), -1.0)
     found[drawn[:, 0].long()] = (drawn[:, 2:4] + drawn[:, 4:6]) / 2
-    return found
+    return found.numpy()
 
 
 @torch.inference_mode()
-def loudest(method: Method, split: Split) -> Tensor:
-    """(B, 2): the middle of the cell of the map that is most like the sound, in pixels of the first frame."""
+def loudest(method: Method, split: Split) -> ndarray:
+    """x, y (B, 2): the maximum of the map, enlarged to the first frame."""
     found = []
     for index in torch.arange(len(split)).split(BATCH):
         frame, sound = split.parts["frames"][index, 0], split.parts["sound"][index]
         heat: Tensor = method.encoder.heat(inputs(frame), inputs(sound))  # type: ignore[operator]
-        rows, columns = heat.shape[1:]
-        cell = heat.flatten(1).argmax(1)
-        across, down = (cell % columns + 0.5) / columns, (cell // columns + 0.5) / rows
-        found.append(torch.stack([across * frame.shape[3], down * frame.shape[2]], 1))
-    return torch.cat(found)
+        found.append(peaks(enlarged(of_range(heat.numpy()), frame.shape[-2:])))
+    return numpy.concatenate(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy
@@ -14,6 +16,7 @@ from benchmarks.answering import Answer, answered, learnt
 from ssl_models.datasets._common.split import Split
 from ssl_models.methods.audio_visual import derangement
 from ssl_models.methods.shuffle_and_learn import ORDERS
+from ssl_models.protocols._localisation.measures import holds
 from tests.ssl_models.clips import clips
 
 torch.set_num_threads(1)
@@ -126,35 +129,50 @@ def test_loudness_that_goes_with_the_number_of_objects_is_found(told: bool, leas
     assert least < right.mean() < most
 
 
+class Redness:
+    """In place of a method: its map shows where a frame is red and not green, in cells of 4 pixels."""
+
+    class encoder:  # noqa: N801
+        @staticmethod
+        def heat(frames: Tensor, _: Tensor) -> Tensor:
+            small = torch.nn.functional.avg_pool2d(frames, 4)
+            return small[:, 0] - small[:, 1]
+
+
 def test_where_it_sounds_is_asked_of_places() -> None:
-    box = torch.tensor([[2.0, 2, 6, 8]] * 3)
-    assert sound_alone.inside(box, torch.tensor([[2.0, 2], [6, 5], [5.9, 7.9]])).tolist() == [1, 0, 1]
+    """Of three of ten clips elsewhere than in most of the training."""
+    train, test = sounding(60, 0, told=False), sounding(30, 1, told=False)
+    train.truth["source_box"][:40] = test.truth["source_box"][:21] = torch.tensor([0.0, 0, 6, 6])
+    test.truth["source_box"][21:] = torch.tensor([20.0, 0, 26, 6])
+    middle, fixed, *_ = sound_alone.located(train, test, Redness())  # type: ignore[arg-type]
+    assert (middle.share, fixed.share) == (0, 0.7)
     split = sounding(30, 0, told=False)
-    assert sound_alone.inside(split.truth["source_box"], sound_alone._any_object(split)).all(), "there is one object"
+    assert holds(split.truth["source_box"].numpy(), sound_alone._any_object(split)).all(), "there is one object"
 
 
-def test_the_maximum_of_a_map_is_the_middle_of_its_cell() -> None:
-    class Method:
-        class encoder:  # noqa: N801
-            @staticmethod
-            def heat(frames: Tensor, _: Tensor) -> Tensor:
-                red = torch.nn.functional.avg_pool2d(frames[:, :1], 4)[:, 0]
-                return red - torch.nn.functional.avg_pool2d(frames[:, 1:2], 4)[:, 0]
-
+def test_the_maximum_of_a_map_lies_in_what_is_hottest() -> None:
     split = sounding(32, 0, told=False)
-    found = sound_alone.loudest(Method, split)  # type: ignore[arg-type]
+    found = sound_alone.loudest(Redness, split)  # type: ignore[arg-type]
     assert found.shape == (32, 2)
-    assert (found % 4 == 2).all()
-    red = split.labels == 0
-    assert sound_alone.inside(split.truth["source_box"][red], found[red]).mean() > 0.9
+    red = (split.labels == 0).numpy()
+    assert holds(split.truth["source_box"].numpy()[red], found[red]).mean() > 0.9
 
 
-def test_the_method_itself_is_asked_about_clips_it_has_not_seen() -> None:
-    settings = shortcuts._settings("shuffle_and_learn", quick=True)
-    method = answering.trained("shuffle_and_learn", "resnet", sliding(64, 0), settings)
-    found = answering.accuracies(method, sliding(6, 1), 1)
+@pytest.mark.parametrize(
+    ("kind", "name", "encoder", "make", "batch"),
+    [
+        ("video", "shuffle_and_learn", "resnet", sliding, 1),
+        ("audiovisual", "audio_visual", "two_tower", partial(sounding, told=False), 2),
+    ],
+)
+def test_the_method_itself_is_asked_about_clips_it_has_not_seen(
+    kind: str, name: str, encoder: str, make: Callable[[int, int], Split], batch: int
+) -> None:
+    settings = shortcuts._settings(kind, name, quick=True)
+    method = answering.trained(name, encoder, make(64, 0), settings)
+    found = answering.accuracies(method, make(6, 1), batch)
     assert not method.training
-    assert found.shape == (6,)
+    assert found.shape == (6 // batch,)
     assert ((found >= 0) & (found <= 1)).all()
 
 

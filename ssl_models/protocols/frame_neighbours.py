@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_models.errors import NeedsLabels, NeedsParts, NeedsTruth
-from ssl_models.hardware import pick_device
+from ssl_models.hardware import pick_device, place
 from ssl_models.previews import coloured
 from ssl_models.protocols._common.adaptation import outputs
 from ssl_models.protocols._common.checks import checked_label_set, checked_labels
@@ -95,8 +95,9 @@ def refuse(*, frames: int) -> None:
 def _encoded(representation: Representation, split: str, frames: int) -> Frames:
     """Raises NeedsParts for an encoder that reads more than frames, ValueError for outputs that are not finite."""
     samples = representation.samples(split)
-    encoder = representation.encoder().reading(FRAMES).to(pick_device()).eval()
+    encoder = representation.encoder().reading(FRAMES).eval()
     encoder.reads(FRAMES)
+    place(encoder, pick_device(), channels_last=encoder.convolutional)
     stored = samples["frames"]
     count, times = len(stored), taken(stored.shape[1], frames)
     chosen = torch.from_numpy(times)

@@ -1,7 +1,7 @@
 """Where in a frame it sounds: heat maps of an encoder that reads frames and sound, against the box of what sounds.
 
-Arandjelovic & Zisserman 2018, "Objects that Sound" (arXiv:1712.06651, section 4), who look at such maps; Senocak et al.
-2018 (arXiv:1803.03849, section 5.2), who measure the overlap of the region above a half, cIoU, and the area under the
+Such maps are those of Arandjelovic & Zisserman 2018, "Objects that Sound" (arXiv:1712.06651, section 4.1). Senocak et
+al. 2018 (arXiv:1803.03849, section 5.2) measure the overlap of the region above a half, cIoU, and the area under the
 curve of its success rate over all thresholds of overlap, which is the mean overlap.
 
 Legend: N test samples, (h, w) a heat map's size, (H, W) a frame's.
@@ -22,11 +22,14 @@ from ssl_models.hardware import pick_device, place
 from ssl_models.modalities.image import AXES
 from ssl_models.previews import PIXELS
 from ssl_models.protocols._common.adaptation import outputs
-from ssl_models.protocols._common.intervals import bootstrap, proportion
+from ssl_models.protocols._common.intervals import bootstrap, wilson
 from ssl_models.protocols._common.named import named
-from ssl_models.protocols._common.score import CENTRE, OTHER_SOUND, Findings, Representation, Score
+from ssl_models.protocols._common.score import CENTRE, FIXED_PLACE, OTHER_SOUND, Findings, Representation, Score
+from ssl_models.protocols._localisation.fixed import fixed_box, fixed_place
 from ssl_models.protocols._localisation.measures import (
+    clips_unseen,
     enlarged,
+    holds,
     inside,
     of_range,
     other_clips,
@@ -44,7 +47,8 @@ TITLE = "localisation"
 READING = (
     "The share of test clips in which the maximum of the heat map lies in the box of what sounds. In the row other "
     "sound each frame has the sound of another clip: a map that only finds objects scores as high there, and its "
-    "chosen, whether what sounds is hotter than what is silent, is a half. centre is the middle of the frame."
+    "chosen, whether what sounds is hotter than what is silent, is a half. centre is the middle of the frame, and "
+    "fixed place the one place that lies in most boxes of the training clips."
 )
 HEADLINE = "inside"
 UNITS = {"inside": "share", "iou": "share", "iou_at_50": "share", "chosen": "share"}
@@ -71,9 +75,12 @@ def evaluate(representation: Representation, *, seed: int, threshold: float = 0.
     chosen: of samples that show other objects too, the share of those whose mean heat is below that in the box of what
     sounds; equal ones count half, and chance is a half. Difficult boxes are not compared.
 
-    Rows: "centre", a constant map, and as its region the mean box of the training samples. "other sound", the same
-    frames, each with the sound of another clip, of another class where classes are known, else of another source.
-    "heat", the encoder's. Intervals are Wilson's of shares, else by bootstrap over samples.
+    Rows: "centre", a constant map, and as its region the mean box of the training samples. "fixed place", what those
+    boxes tell without the frame: the pixel that lies in most of them, and the one that overlaps them most. "other
+    sound", the same frames, each with the sound of another clip: of a class that the frame does not show where that is
+    known, else of another class, else of another source. "heat", the encoder's.
+    Intervals are by bootstrap over sources; of shares Wilson's, where each sample is a source of its own or all of them
+    are alike, and then of so many sources.
     Maps of several frames of a clip are averaged. The picture "heat" shows clips, of several objects where known; where
     no boxes are known it is all that there is.
 
@@ -86,7 +93,7 @@ def evaluate(representation: Representation, *, seed: int, threshold: float = 0.
     pictures = next(samples[part] for part in parts if part in PIXELS)
     if len(pictures) < FEWEST:
         raise NeedsSamples(f"{len(pictures)} test sample: the sound of another clip takes at least {FEWEST}")
-    others = other_clips(_groups(representation, samples, len(pictures)), seed)
+    others = _other_clips(representation, samples, len(pictures), seed)
     read = [samples[part] for part in parts]
     swapped = [samples[part] if part in PIXELS else chosen(samples[part], others) for part in parts]
     heat = {
@@ -99,9 +106,10 @@ def evaluate(representation: Representation, *, seed: int, threshold: float = 0.
     shown = {"heat": draw([_shown(pictures, heat, row, int(others[row]), titles, known) for row in rows])}
     scores: list[Score] = []
     if known is not None:
-        scores = _of_centre(representation, known, pictures, seed)
-        for layer, maps in heat.items():
-            scores += _scores(layer, _measured(maps, known, pictures.shape[-2:], threshold), seed)
+        found = _without_pictures(representation, known, pictures.shape[-2:])
+        found |= {layer: _measured(maps, known, pictures.shape[-2:], threshold) for layer, maps in heat.items()}
+        sources = np.asarray(samples["source"])[known.rows, 0] if "source" in samples else known.rows
+        scores = [score for layer, own in found.items() for score in _scores(layer, own, sources, seed)]
     notes = () if scores else ("Where it sounds is not known of these data: there is the picture, and no score.",)
     return Findings(scores, shown, tables=named(representation, "heat", rows), notes=notes)
 
@@ -139,12 +147,17 @@ def _heat(encoder: Encoder, read: Sequence[Samples], precision: str) -> ndarray:
     return found
 
 
-def _groups(representation: Representation, samples: Mapping[str, Samples], count: int) -> ndarray:
-    """(N,): samples of one group are not each other's other clip."""
+def _other_clips(representation: Representation, samples: Mapping[str, Samples], count: int, seed: int) -> ndarray:
+    """(N,) int64: for each sample the one whose sound its frame is given."""
     try:
-        return np.asarray(representation.labels("test"))
+        labels = np.asarray(representation.labels("test"))
     except NeedsTruth:
-        return np.asarray(samples["source"])[:, 0] if "source" in samples else np.arange(count)
+        return other_clips(np.asarray(samples["source"])[:, 0] if "source" in samples else np.arange(count), seed)
+    try:
+        present = np.asarray(representation.truth("test", "present"))
+    except NeedsTruth:
+        return other_clips(labels, seed)
+    return clips_unseen(labels, present, seed)
 
 
 def _measured(heat: ndarray, known: Sounding, size: Sequence[int], threshold: float) -> dict[str, ndarray]:
@@ -159,38 +172,56 @@ def _measured(heat: ndarray, known: Sounding, size: Sequence[int], threshold: fl
     return {metric: np.concatenate(values) for metric, values in found.items()}
 
 
-def _of_centre(representation: Representation, known: Sounding, pictures: Samples, seed: int) -> list[Score]:
-    """What a constant map finds, and the mean box of the training samples where it is known."""
-    size, boxes = pictures.shape[-2:], known.boxes[known.rows]
-    middle = np.repeat(peaks(np.zeros((1, *size))), len(boxes), 0)
-    found = {"inside": within(boxes, size)[np.arange(len(boxes)), middle[:, 0], middle[:, 1]]}
+def _without_pictures(
+    representation: Representation, known: Sounding, size: Sequence[int]
+) -> dict[str, dict[str, ndarray]]:
+    """Row -> metric -> (K,): of a constant map, and of what the boxes of the training samples tell, where known."""
+    boxes = known.boxes[known.rows]
+    found = {CENTRE: {"inside": holds(boxes, peaks(np.zeros((1, *size))))}}
     samples = representation.samples("train")
     train = sounding(representation, "train", len(next(iter(samples.values()))))
     if train is not None:
-        mean = train.boxes[train.rows].mean(0)
-        found["iou"] = overlaps(np.repeat(within(mean[None], size), len(boxes), 0), boxes)
-    return _scores(CENTRE, found, seed)
+        there = train.boxes[train.rows]
+        found[CENTRE]["iou"] = _of_one_box(there.mean(0), boxes, size)
+        found[FIXED_PLACE] = {
+            "inside": holds(boxes, fixed_place(there, size)[None]),
+            "iou": _of_one_box(fixed_box(there), boxes, size),
+        }
+    return found
 
 
-def _scores(layer: str, found: Mapping[str, ndarray], seed: int) -> list[Score]:
+def _of_one_box(one: ndarray, boxes: ndarray, size: Sequence[int]) -> ndarray:
+    """(4,) and (K, 4) -> (K,): the overlaps, in pixels."""
+    return overlaps(np.repeat(within(one[None], size), len(boxes), 0), boxes)
+
+
+def _scores(layer: str, found: Mapping[str, ndarray], sources: ndarray, seed: int) -> list[Score]:
+    """found: metric -> (K,), NaN for samples that do not count. sources: (K,)."""
     values = dict(found)
     if "iou" in values:
         values["iou_at_50"] = values["iou"] >= SUCCESS
     scores = []
     for metric in METRICS:
         counted = values.get(metric, np.array([]))
-        counted = counted[np.isfinite(counted)]
-        if len(counted):
-            scores.append(_score(layer, metric, counted, seed))
+        rows = np.flatnonzero(np.isfinite(counted))
+        if len(rows):
+            scores.append(_score(layer, metric, counted[rows], sources[rows], seed))
     return scores
 
 
-def _score(layer: str, metric: str, values: ndarray, seed: int) -> Score:
+def _score(layer: str, metric: str, values: ndarray, sources: ndarray, seed: int) -> Score:
     """The mean of values (K,): a share where each is 0 or 1."""
-    if np.isin(values, (0, 1)).all() and metric != "iou":
-        return proportion(layer, metric, values.astype(bool))
-    mean = float(values.mean())
-    return Score(layer, metric, mean, *bootstrap(lambda rows: float(values[rows].mean()), len(values), seed=seed))
+    names, unit = np.unique(sources, return_inverse=True)
+    value, units = float(values.mean()), len(names)
+    share = np.isin(values, (0, 1)).all() and metric != "iou"
+    if share and (units == len(values) or value in (0, 1)):  # of all alike a bootstrap would make a point
+        return Score(layer, metric, value, *wilson(round(value * units), units))
+    sums, counts = np.bincount(unit, values), np.bincount(unit)
+
+    def mean(rows: ndarray) -> float:
+        return float(sums[rows].sum() / counts[rows].sum())
+
+    return Score(layer, metric, value, *bootstrap(mean, units, seed=seed))
 
 
 def _rows_to_show(known: Sounding | None, count: int) -> ndarray:

@@ -8,19 +8,15 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from ssl_models.boxes import there
 from ssl_models.views.drawing import uniform
 from ssl_models.views.patch_pairs import flip_boxes, whole
-
-
-def followed_frames(tracks: Tensor) -> Tensor:
-    """(B, M, T, 4) left, top, right, bottom -> (B, M, T) bool: whether there is a box."""
-    return (tracks[..., 2] > tracks[..., 0]) & (tracks[..., 3] > tracks[..., 1])
 
 
 def random_track(tracks: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
     """(B, M, T, 4) -> the boxes (B, T, 4) of a track of each clip, the frames it is followed in (B, T) bool, and
     whether the clip has any that is followed in two frames (B,) bool; all of those are equally likely."""
-    followed = followed_frames(tracks)
+    followed = there(tracks)
     usable = followed.sum(2) >= 2  # (B, M)
     draw = uniform(generator, *usable.shape)
     number = torch.where(usable, draw, -1.0).argmax(1)

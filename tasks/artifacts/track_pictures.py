@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy
 from PIL import Image, ImageDraw
 
+from ssl_models.boxes import there
 from ssl_models.previews import coloured
 from ssl_models.protocols._common.drawing import PALETTE
 from tasks.artifacts.pictures import sheet
@@ -22,7 +23,7 @@ def tracked_clips(parts: Mapping[str, numpy.ndarray], boxes: numpy.ndarray | Non
     parts: `frames` (N, T, C, H, W) and `tracks` (N, M, T, 4). boxes: (N, M, T, 4) of the objects, drawn thin in white.
     """
     tracks = parts["tracks"]
-    chosen = numpy.flatnonzero(followed(tracks).any(axis=(1, 2)))[:CLIPS]
+    chosen = numpy.flatnonzero(there(tracks).any(axis=(1, 2)))[:CLIPS]
     if not len(chosen):
         return None
     times = numpy.linspace(0, tracks.shape[2] - 1, min(TIMES, tracks.shape[2])).round().astype(int)
@@ -31,11 +32,6 @@ def tracked_clips(parts: Mapping[str, numpy.ndarray], boxes: numpy.ndarray | Non
         true = None if boxes is None else boxes[row]
         rows.append([_drawn(parts["frames"][row, time], tracks[row], true, time) for time in times])
     return sheet(rows, len(times), gap=2)
-
-
-def followed(tracks: numpy.ndarray) -> numpy.ndarray:
-    """(N, M, T) bool: whether a track has a box in a frame."""
-    return numpy.asarray((tracks[..., 2] > tracks[..., 0]) & (tracks[..., 3] > tracks[..., 1]))
 
 
 def _drawn(frame: numpy.ndarray, tracks: numpy.ndarray, boxes: numpy.ndarray | None, time: int) -> numpy.ndarray:

@@ -83,7 +83,7 @@ def representation(
     data = data or {"train": squares(60, 0), "test": squares(120, 1)}
 
     def truth(split: str, kind: str) -> np.ndarray:
-        if kind not in ("source_box", "boxes") or kind not in data[split]:
+        if kind not in ("source_box", "boxes", "present") or kind not in data[split]:
             raise NeedsTruth(f"there are no {kind}")
         return data[split][kind]
 

@@ -180,6 +180,8 @@ def test_an_encoder_of_frames_and_sound_is_read_by_its_tower() -> None:
     torch.manual_seed(0)
     both = TwoTower(width=4)
     whole = measured(replace(poses.representation(poses.pose), encoder=lambda: both))
+    stored = next(weight for weight in both.seeing.parameters() if weight.ndim == 4)
+    assert stored.is_contiguous(memory_format=torch.channels_last), "as when features are extracted"
     assert whole == measured(replace(poses.representation(poses.pose), encoder=lambda: both.seeing))
     with pytest.raises(NeedsParts, match="the encoder 'ear' reads sound, and these samples have frames"):
         frame_neighbours.evaluate(replace(poses.representation(poses.pose), encoder=kinds.Ear), seed=0)

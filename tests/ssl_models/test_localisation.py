@@ -53,8 +53,8 @@ def without(*kinds_of_truth: str) -> dict[str, dict[str, np.ndarray]]:
 
 def test_rows_come_in_order_and_the_shares_have_wilson_s_interval() -> None:
     found = localisation.evaluate(representation(), seed=0)
-    assert list(values(found)) == ["centre", "other sound", "heat"]
-    assert [list(row) for row in values(found).values()] == [["inside", "iou", "iou_at_50"], [*METRICS], [*METRICS]]
+    assert list(values(found)) == ["centre", "fixed place", "other sound", "heat"]
+    assert [list(row) for row in values(found).values()] == [list(METRICS[:3])] * 2 + [list(METRICS)] * 2
     (best,) = [score for score in found.scores if (score.layer, score.metric) == ("heat", "inside")]
     assert (best.low, best.high) == (pytest.approx(120 / (120 + 1.96**2), abs=1e-4), 1)
 
@@ -121,14 +121,55 @@ def test_the_threshold_is_a_share_of_the_range() -> None:
 
 
 def test_without_other_boxes_nothing_is_chosen_and_without_those_of_training_there_is_no_mean_box() -> None:
-    assert [list(row) for row in measured(Pointing, without("boxes")).values()] == [
-        ["inside", "iou", "iou_at_50"],
-        ["inside", "iou", "iou_at_50"],
-        ["inside", "iou", "iou_at_50"],
-    ]
+    assert [list(row) for row in measured(Pointing, without("boxes")).values()] == [list(METRICS[:3])] * 4
     data = without()
     del data["train"]["source_box"]
-    assert list(measured(Pointing, data)["centre"]) == ["inside"]
+    found = measured(Pointing, data)
+    assert list(found) == ["centre", "other sound", "heat"]
+    assert list(found["centre"]) == ["inside"]
+
+
+def test_the_fixed_place_is_that_of_the_training_boxes() -> None:
+    """Two in three lie at the left, where the middle of the frame, and the mean of the boxes, is not."""
+    data = without()
+    for split, other in (("train", 20), ("test", 40)):
+        own = data[split]["source_box"]
+        own[:], own[:other] = (1, 1, 7, 7), (18, 15, 24, 21)
+    found = measured(Pointing, data)
+    assert found["fixed place"] == pytest.approx({"inside": 2 / 3, "iou": 2 / 3, "iou_at_50": 2 / 3})
+    assert found["centre"]["inside"] == found["centre"]["iou_at_50"] == 0
+
+
+def test_the_other_sound_is_of_a_class_that_is_not_seen_where_that_is_known() -> None:
+    """Of three classes the third: the map then says the middle, and prefers neither square."""
+    data = without()
+    for own in data.values():
+        table = own["boxes"].astype(int)
+        own["present"] = np.zeros((len(own["labels"]), 3), np.int8)
+        own["present"][table[:, 0], table[:, 1]] = 1
+    found = measured(Pointing, data)
+    assert found["other sound"]["chosen"] == 0.5
+    assert found["other sound"]["inside"] == found["centre"]["inside"]
+    assert found["heat"] == dict.fromkeys(METRICS, 1.0)
+
+
+def test_clips_of_one_source_are_one_unit_of_an_interval() -> None:
+    """Each clip four times: what is known of it is no more."""
+    data = without("boxes")
+    whole = {split: {part: np.repeat(own[part], 4, 0) for part in own} for split, own in data.items()}
+
+    def wide(given: dict[str, dict[str, np.ndarray]], times: int) -> list[float]:
+        sources = {split: np.repeat(np.arange(len(own["labels"]) // times), times) for split, own in given.items()}
+        parts = {split: {part: own[part] for part in ("frames", "sound")} for split, own in given.items()}
+        for split, own in parts.items():
+            own["source"] = sources[split].astype(np.int32)[:, None]
+        found = localisation.evaluate(representation(Seeing, given, samples=parts.__getitem__), seed=0)
+        widths = {score.metric: score.high - score.low for score in found.scores if score.layer == "heat"}
+        return [widths["inside"], widths["iou_at_50"]]  # of half of the clips, and of none
+
+    single, again, apart = wide(data, 1), wide(whole, 4), wide(whole, 1)
+    assert again == pytest.approx(single, rel=0.1)
+    assert apart == pytest.approx([single[0] / 2, single[1] / 4], rel=0.1)
 
 
 def test_samples_of_which_it_is_not_known_do_not_count() -> None:

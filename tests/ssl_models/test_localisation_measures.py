@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from ssl_models.protocols._localisation.fixed import fixed_box, fixed_place
 from ssl_models.protocols._localisation.measures import (
+    clips_unseen,
     enlarged,
+    holds,
     inside,
     of_range,
     other_clips,
@@ -38,19 +41,38 @@ def test_of_equal_maxima_that_nearest_to_the_middle_counts_and_then_the_first() 
     maps[1, 0, 4] = maps[1, 1, 1] = 1
     maps[2, 0, 0] = maps[2, 4, 4] = 1
     maps[3, 0, 4], maps[3, 2, 2] = 1, 0.99
-    assert peaks(maps).tolist() == [[2, 2], [1, 1], [0, 0], [0, 4]]
-    assert peaks(np.zeros((1, 4, 4))).tolist() == [[1, 1]]
+    assert peaks(maps).tolist() == [[2.5, 2.5], [1.5, 1.5], [0.5, 0.5], [4.5, 0.5]]
+    assert peaks(np.zeros((1, 4, 4))).tolist() == [[1.5, 1.5]]
 
 
 def test_rounding_makes_no_maximum() -> None:
     level = np.full((1, 3, 7), 0.1, np.float32)
-    assert peaks(enlarged(of_range(level), (48, 48))).tolist() == [[23, 23]]
+    assert peaks(enlarged(of_range(level), (48, 48))).tolist() == [[23.5, 23.5]]
 
 
 def test_inside_is_whether_the_maximum_lies_in_the_box() -> None:
     maps = np.zeros((2, 4, 4))
     maps[:, 1, 2] = 1
     assert inside(maps, np.array([[2, 1, 3, 2], [0, 0, 2, 4]])).tolist() == [True, False]
+
+
+def test_a_box_holds_its_left_and_upper_edge() -> None:
+    box = np.array([[2.0, 2, 6, 8]] * 3)
+    assert holds(box, np.array([[2.0, 2], [6, 5], [5.9, 7.9]])).tolist() == [True, False, True]
+
+
+def test_the_fixed_place_lies_in_most_boxes_and_of_equal_ones_nearest_to_the_middle() -> None:
+    boxes = np.array([[0, 0, 4, 4], [2, 1, 6, 5], [3, 0, 4, 2], [5, 5, 8, 8.0]])
+    assert fixed_place(boxes, (8, 8)).tolist() == [3.5, 1.5]
+    assert fixed_place(boxes[:2], (8, 8)).tolist() == [3.5, 3.5]
+    assert fixed_place(boxes[3:], (8, 8)).tolist() == [5.5, 5.5]
+
+
+def test_the_fixed_box_overlaps_all_most() -> None:
+    boxes = np.array([[0, 0, 4, 4], [1, 0, 5, 4], [2, 0, 6, 4], [9, 9, 12, 12.0]])
+    assert fixed_box(boxes).tolist() == [1, 0, 5, 4]
+    assert fixed_box(boxes[::-1].astype(np.float32)).tolist() == [1, 0, 5, 4]
+    assert fixed_box(boxes[3:]).tolist() == [9, 9, 12, 12]
 
 
 def test_an_overlap_is_what_both_hold_of_what_either_holds() -> None:
@@ -91,3 +113,23 @@ def test_every_clip_of_another_group_is_as_likely() -> None:
     assert (counts[~allowed] == 0).all()
     expected = 3000 / allowed.sum(1, keepdims=True)
     assert (np.abs(counts - expected)[allowed] < 4.5 * np.sqrt(3000 / 4)).all()
+
+
+def test_the_other_clip_is_of_a_class_that_is_not_shown_and_each_is_as_likely() -> None:
+    labels = np.array([0, 1, 2, 2, 1])
+    present = np.array([[1, 1, 0, 0], [0, 1, 0, 0], [0, -1, 0, 0], [1, 1, 1, 0], [0, 0, 1, 1]], np.int8)
+    counts = np.zeros((5, 5))
+    for seed in range(3000):
+        counts[np.arange(5), clips_unseen(labels, present, seed)] += 1
+    shares = counts / 3000
+    expected = np.array(
+        [
+            [0, 0, 1 / 2, 1 / 2, 0],
+            [1 / 3, 0, 1 / 3, 1 / 3, 0],
+            [1, 0, 0, 0, 0],  # its own class sounds, although it is not said to be seen
+            [1 / 3, 1 / 3, 0, 0, 1 / 3],  # every class is seen: any other class than its own
+            [1, 0, 0, 0, 0],
+        ]
+    )
+    assert shares == pytest.approx(expected, abs=0.05)
+    assert (shares[expected == 0] == 0).all()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ssl_models.views.track_pairs import followed_frames, random_track, squares_about, two_times
+from ssl_models.boxes import there
+from ssl_models.views.track_pairs import random_track, squares_about, two_times
 
 
 def generator() -> torch.Generator:
@@ -45,7 +46,7 @@ def test_a_track_that_is_followed_twice_is_drawn_evenly() -> None:
     assert set(widths.tolist()) == {5.0, 7.0}
     assert float((widths == 5).float().mean()) == pytest.approx(0.5, abs=0.05)
     assert torch.equal(followed[1:].sum(1), torch.where(widths == 5, 2, 3))
-    assert torch.equal(followed_frames(tracks)[1].sum(1), torch.tensor([0, 2, 1, 3]))
+    assert torch.equal(there(tracks)[1].sum(1), torch.tensor([0, 2, 1, 3]))
 
 
 def test_a_square_has_the_box_in_its_middle() -> None:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ssl_models.boxes import overlap
 from ssl_models.datasets._video import tracker
 from ssl_models.datasets._video.starts import start_boxes
-from ssl_models.datasets._video.tracker import Patch, correlations, overlap, read, reduced, tracks
+from ssl_models.datasets._video.tracker import Patch, correlations, read, reduced, tracks
 from tests.ssl_models.clips import clips
 
 torch.set_num_threads(1)
@@ -224,6 +225,23 @@ def test_correlations_are_those_of_numpy() -> None:
                 expected = np.corrcoef(patch, template[row].flatten().numpy())[0, 1]
                 assert float(found[row, top, left]) == pytest.approx(expected, abs=1e-9)
     assert not correlations(torch.full((1, 3, 9, 9), 7.0), template[:1]).any()
+
+
+def test_sums_of_the_largest_templates_are_exact_in_dark_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 47 px templates have 24: a sum of their squares near -128, over three channels, exceeds 2^24."""
+    sides, errors = [], []
+
+    def watched(windows: Tensor, templates: Tensor) -> Tensor:
+        found = correlations(windows, templates)
+        sides.append(templates.shape[-1])
+        errors.append(float((found - correlations(windows.double(), templates.double())).abs().max()))
+        return found
+
+    monkeypatch.setattr(tracker, "correlations", watched)
+    frames = sliding([(2 + time, 8) for time in range(4)], side=47, edge=24) // 8
+    assert tracks(frames)[0, 0, :, 2].gt(0).all()
+    assert max(sides) == 24
+    assert max(errors) == 0
 
 
 def test_a_patch_reads_pixels_their_means_between_and_the_edge_beyond() -> None:

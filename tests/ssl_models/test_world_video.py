@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
+from ssl_models.boxes import overlap
 from ssl_models.datasets import world_video
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._world import truth
@@ -173,13 +173,6 @@ def test_camera_moves_every_picture_of_a_pattern() -> None:
     moved = [(corner[:, -1] - corner[:, 0]).abs().amax(1) for corner in corners]
     assert (moved[0] > 2).float().mean() > 0.8
     assert moved[1].max() == 0
-
-
-def overlap(one: Tensor, other: Tensor) -> Tensor:
-    """(..., 4), (..., 4) -> (...) intersection over union."""
-    shared = (torch.minimum(one, other)[..., 2:] - torch.maximum(one, other)[..., :2]).clamp(min=0).prod(-1)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(-1) for boxes in (one, other)]
-    return shared / (areas[0] + areas[1] - shared)
 
 
 def test_true_tracks_are_the_boxes_and_a_tracker_s_lie_on_what_moves(seen: Dataset) -> None:

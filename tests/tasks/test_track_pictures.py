@@ -3,9 +3,10 @@
 import numpy as np
 from PIL import ImageColor
 
+from ssl_models.boxes import there
 from ssl_models.previews import LARGEST_FRAME, preview
 from ssl_models.protocols._common.drawing import PALETTE
-from tasks.artifacts.track_pictures import FRAME, followed, tracked_clips
+from tasks.artifacts.track_pictures import FRAME, tracked_clips
 from tests.ssl_models.clips import FRAMES, RATE, SIDE, clips
 
 
@@ -38,7 +39,7 @@ def test_the_true_box_is_white_and_lies_below_the_track():
 def test_clips_without_a_track_are_passed_over():
     made = parts(3)
     made["tracks"][1] = 0
-    assert followed(made["tracks"]).any((1, 2)).tolist() == [True, False, True]
+    assert there(made["tracks"]).any((1, 2)).tolist() == [True, False, True]
     assert len(tracked_clips(made, None)) == 2 * (FRAME // SIDE * SIDE + 2) - 2
     made["tracks"][:] = 0
     assert tracked_clips(made, None) is None

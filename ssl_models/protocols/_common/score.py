@@ -28,8 +28,8 @@ if TYPE_CHECKING:  # torch must not come with this module, see knn.py
     from ssl_models.encoders.encoder import Encoder
 
 MFCC, MAJORITY = "mfcc", "majority"
-CENTRE, OTHER_SOUND = "centre", "other sound"
-BASELINES = (MFCC, MAJORITY, CENTRE, OTHER_SOUND)
+CENTRE, FIXED_PLACE, OTHER_SOUND = "centre", "fixed place", "other sound"
+BASELINES = (MFCC, MAJORITY, CENTRE, FIXED_PLACE, OTHER_SOUND)
 """Rows that stand among the layers for what is to be beaten, such as what the data give without an encoder; they are
 no layer of a run."""
 

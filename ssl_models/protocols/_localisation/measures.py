@@ -31,14 +31,24 @@ def of_range(heat: ndarray) -> ndarray:
 
 def within(boxes: ndarray, size: Sequence[int]) -> ndarray:
     """(B, 4) left, top, right, bottom -> (B, H, W) bool: the pixels whose centres lie in the box."""
-    left, top, right, bottom = (edge[:, None] for edge in np.asarray(boxes, np.float64).T)
-    y, x = (np.arange(length) + 0.5 for length in size)
-    across, down = (left <= x) & (x < right), (top <= y) & (y < bottom)
+    down, across = reached(boxes, size)
     return np.asarray(down[:, :, None] & across[:, None, :])
 
 
+def reached(boxes: ndarray, size: Sequence[int]) -> tuple[ndarray, ndarray]:
+    """(B, 4) -> (B, H) and (B, W) bool: the rows and the columns of pixels whose centres a box holds."""
+    left, top, right, bottom = (edge[:, None] for edge in np.asarray(boxes, np.float64).T)
+    y, x = (np.arange(length) + 0.5 for length in size)
+    return (top <= y) & (y < bottom), (left <= x) & (x < right)
+
+
+def holds(boxes: ndarray, places: ndarray) -> ndarray:
+    """(B, 4) and x, y (B, 2), or (1, 2) -> (B,) bool: whether a place lies in its box."""
+    return np.asarray(((boxes[:, :2] <= places) & (places < boxes[:, 2:])).all(1))
+
+
 def peaks(maps: ndarray) -> ndarray:
-    """(B, H, W) of range 1 -> (B, 2) int64, row and column of the maximum.
+    """(B, H, W) of range 1 -> x, y (B, 2): the centre of the pixel of the maximum.
 
     Of several pixels with the maximum it is that nearest to the middle of the frame, of equally near ones the first: a
     map that says nothing says the middle.
@@ -48,13 +58,12 @@ def peaks(maps: ndarray) -> ndarray:
     distance = np.square(y)[:, None] + np.square(x)
     highest = maps >= maps.max((1, 2), keepdims=True) - NEAR
     place = np.where(highest, distance, np.inf).reshape(len(maps), -1).argmin(1)
-    return np.stack([place // width, place % width], 1)
+    return np.stack([place % width, place // width], 1) + 0.5
 
 
 def inside(maps: ndarray, boxes: ndarray) -> ndarray:
     """(B,) bool: whether the maximum of a map lies in the box."""
-    row, column = peaks(maps).T
-    return np.asarray(within(boxes, maps.shape[1:])[np.arange(len(maps)), row, column])
+    return holds(boxes, peaks(maps))
 
 
 def overlaps(regions: ndarray, boxes: ndarray) -> ndarray:
@@ -92,3 +101,20 @@ def other_clips(groups: ndarray, seed: int) -> ndarray:
     first = np.cumsum(sizes) - sizes
     drawn = np.random.default_rng(seed).integers(0, count - sizes[ids])
     return np.asarray(order[np.where(drawn >= first[ids], drawn + sizes[ids], drawn)])
+
+
+def clips_unseen(labels: ndarray, present: ndarray, seed: int) -> ndarray:
+    """(B,) and (B, K), not 0 for classes that a sample shows -> (B,) int64: another clip, of a class not shown.
+
+    Drawn from all such clips; where there is none, as `other_clips` does. B is at least 2.
+    """
+    counts = np.bincount(labels, minlength=present.shape[1])
+    shown = present != 0
+    shown[np.arange(len(labels)), labels] = True
+    ends = np.where(shown, 0, counts).cumsum(1)  # (B, K): of the classes' shares of the clips to draw from
+    number = np.random.default_rng(seed).integers(0, np.maximum(ends[:, -1], 1))
+    label = (number[:, None] >= ends).sum(1).clip(max=present.shape[1] - 1)
+    place = counts.cumsum()[label] - ends[np.arange(len(labels)), label] + number
+    order = np.argsort(labels, kind="stable")  # clips of a class lie next to each other
+    unseen = order[place.clip(max=len(labels) - 1)]
+    return np.where(ends[:, -1] > 0, unseen, other_clips(labels, seed))

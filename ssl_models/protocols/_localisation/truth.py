@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy import ndarray
 
+from ssl_models.boxes import overlap, there
 from ssl_models.errors import NeedsTruth
 from ssl_models.protocols._common.score import Representation
 
@@ -31,7 +33,7 @@ def sounding(representation: Representation, split: str, count: int) -> Sounding
         return None
     if boxes.shape != (count, 4) or not np.isfinite(boxes).all():
         raise ValueError(f"the {split} source_box of shape {boxes.shape} must be ({count}, 4) finite numbers")
-    rows = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
+    rows = np.flatnonzero(there(boxes))
     return Sounding(rows, boxes, _others(representation, split, boxes)) if len(rows) else None
 
 
@@ -43,15 +45,9 @@ def _others(representation: Representation, split: str, own: ndarray) -> list[nd
         return [np.zeros((0, 4))] * len(own)
     found = []
     for row, box in enumerate(own):
-        there = table[table[:, 0] == row]
-        same = _overlap(there[:, 2:6], box).argmax() if len(there) else 0
-        kept = (np.arange(len(there)) != same) & (there[:, 6] == 0)
-        found.append(there[kept, 2:6])
+        seen = table[table[:, 0] == row]
+        shared = overlap(torch.from_numpy(seen[:, 2:6]), torch.from_numpy(box))
+        same = int(shared.argmax()) if len(seen) else 0
+        kept = (np.arange(len(seen)) != same) & (seen[:, 6] == 0)
+        found.append(seen[kept, 2:6])
     return found
-
-
-def _overlap(boxes: ndarray, box: ndarray) -> ndarray:
-    """(M, 4) and (4,) -> (M,): intersection over union."""
-    ends = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
-    both = ends.clip(min=0).prod(1)
-    return np.asarray(both / ((boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod() - both))

@@ -15,6 +15,7 @@ from numpy import ndarray
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from ssl_models.boxes import there
 from ssl_models.errors import NeedsParts, NeedsSamples
 from ssl_models.hardware import pick_device
 from ssl_models.modalities.inputs import inputs
@@ -25,7 +26,7 @@ from ssl_models.protocols._common.neighbour_rows import SHOWN, drawn, sheet
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.views.geometric import resample
 from ssl_models.views.photometric import random_grey
-from ssl_models.views.track_pairs import followed_frames, squares_about
+from ssl_models.views.track_pairs import squares_about
 
 NEEDS = ("encoder", "samples", "tracks")
 TITLE = "track retrieval"
@@ -101,7 +102,7 @@ def _patches(representation: Representation, size: int) -> Patches:
     if any(part not in samples for part in PARTS):
         raise NeedsParts(PARTS, samples, "the protocol 'track_retrieval'")
     tracks = torch.from_numpy(np.array(samples["tracks"]))
-    followed = followed_frames(tracks)  # (N, M, T)
+    followed = there(tracks)  # (N, M, T)
     usable = followed.sum(2) >= 2
     clips = usable.any(1).nonzero()[:, 0] if usable.shape[1] else usable.new_zeros(0, dtype=torch.int64)
     if len(clips) < 2:

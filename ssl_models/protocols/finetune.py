@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ssl_models.protocols._common.checks import shared_sources
 from ssl_models.protocols._common.intervals import accuracies
 from ssl_models.protocols._common.labelled import Recipe, class_scores, read_labels
 from ssl_models.protocols._common.score import Findings, Representation
@@ -47,7 +48,7 @@ def evaluate(
     labels = read_labels(representation)
     rows = np.arange(len(labels["train"]))
     logits = class_scores(representation, rows, labels["train"], recipe, seed=derive_seed(seed, "finetune"))
-    return Findings(accuracies("", logits, labels["test"]))
+    return Findings(accuracies("", logits, labels["test"], shared_sources(representation)))
 
 
 def refuse(**settings: Any) -> None:

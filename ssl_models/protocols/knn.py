@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from ssl_models.nearest import nearest
-from ssl_models.protocols._common.checks import checked_labels, checked_layers
+from ssl_models.protocols._common.checks import checked_labels, checked_layers, shared_sources
 from ssl_models.protocols._common.intervals import accuracies
 from ssl_models.protocols._common.layer_directions import directions
 from ssl_models.protocols._common.score import Findings, Representation, Score
@@ -47,14 +47,14 @@ def evaluate(
     if not isfinite(temperature) or temperature <= 0:
         raise ValueError(f"temperature = {temperature} must be finite and above 0")
     labels, test_labels = (checked_labels(representation, split) for split in ("train", "test"))
-    scores: list[Score] = []
+    scores, sources = list[Score](), shared_sources(representation)
     for layer in names:
         gallery = directions(representation, "train", layer, len(labels))
         queries = directions(representation, "test", layer, len(test_labels))
         votes = np.zeros((len(test_labels), representation.classes))
         for begin, cosine, rows in nearest(gallery, queries, neighbours):
             votes[begin : begin + len(rows)] = class_votes(cosine, labels[rows], representation.classes, temperature)
-        scores += accuracies(layer, votes, test_labels)
+        scores += accuracies(layer, votes, test_labels, sources)
     return Findings(scores)
 
 

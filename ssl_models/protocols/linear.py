@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from ssl_models.protocols._common.checks import checked_labels
+from ssl_models.protocols._common.checks import checked_labels, shared_sources
 from ssl_models.protocols._common.intervals import accuracies
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._linear.classifier import WEIGHT_DECAYS, Fitting, logits
@@ -50,10 +50,10 @@ def evaluate(
     labels = torch.from_numpy(checked_labels(representation, "train"))
     test_labels = checked_labels(representation, "test")
     held_out = fitting.hold_out(len(labels))
-    scores: list[Score] = []
+    scores, sources = list[Score](), shared_sources(representation)
     for layer in representation.layers:
         train = standardised(representation, layer, len(labels))
         (solution,) = fitting.solutions(train, [(labels, classes)], held_out)
         test = Standardised(representation.features("test", layer), train.mean, train.deviation)
-        scores += accuracies(layer, logits(test, solution), test_labels)
+        scores += accuracies(layer, logits(test, solution), test_labels, sources)
     return Findings(scores)

@@ -22,7 +22,7 @@ from ssl_models.hardware import pick_device, place
 from ssl_models.modalities.image import AXES
 from ssl_models.previews import PIXELS
 from ssl_models.protocols._common.adaptation import outputs
-from ssl_models.protocols._common.intervals import bootstrap, wilson
+from ssl_models.protocols._common.intervals import over_sources
 from ssl_models.protocols._common.named import named
 from ssl_models.protocols._common.score import CENTRE, FIXED_PLACE, OTHER_SOUND, Findings, Representation, Score
 from ssl_models.protocols._localisation.fixed import fixed_box, fixed_place
@@ -205,23 +205,8 @@ def _scores(layer: str, found: Mapping[str, ndarray], sources: ndarray, seed: in
         counted = values.get(metric, np.array([]))
         rows = np.flatnonzero(np.isfinite(counted))
         if len(rows):
-            scores.append(_score(layer, metric, counted[rows], sources[rows], seed))
+            scores.append(over_sources(layer, metric, counted[rows], sources[rows], seed=seed))
     return scores
-
-
-def _score(layer: str, metric: str, values: ndarray, sources: ndarray, seed: int) -> Score:
-    """The mean of values (K,): a share where each is 0 or 1."""
-    names, unit = np.unique(sources, return_inverse=True)
-    value, units = float(values.mean()), len(names)
-    share = np.isin(values, (0, 1)).all() and metric != "iou"
-    if share and (units == len(values) or value in (0, 1)):  # of all alike a bootstrap would make a point
-        return Score(layer, metric, value, *wilson(round(value * units), units))
-    sums, counts = np.bincount(unit, values), np.bincount(unit)
-
-    def mean(rows: ndarray) -> float:
-        return float(sums[rows].sum() / counts[rows].sum())
-
-    return Score(layer, metric, value, *bootstrap(mean, units, seed=seed))
 
 
 def _rows_to_show(known: Sounding | None, count: int) -> ndarray:

@@ -12,7 +12,7 @@ import torch
 from numpy import ndarray
 
 from ssl_models.errors import NeedsTruth
-from ssl_models.protocols._common.checks import checked_label_set, checked_layers
+from ssl_models.protocols._common.checks import checked_label_set, checked_layers, shared_sources
 from ssl_models.protocols._common.intervals import proportion
 from ssl_models.protocols._common.mfcc import pooled_mfcc
 from ssl_models.protocols._common.score import MFCC, Findings, Representation, Score
@@ -61,12 +61,12 @@ def evaluate(
     samples = len(next(iter(labels["train"].values())))
     held_out = fitting.hold_out(samples)
     targets = [(torch.from_numpy(labels["train"][name]), len(classes)) for name, classes in sets.items()]
-    scores: list[Score] = []
+    scores, sources = list[Score](), shared_sources(representation)
     for layer, stored, test_stored in _rows(representation, names):
         train = standardised_rows(stored, layer, samples)
         test = Standardised(test_stored, train.mean, train.deviation)
         for name, solution in zip(sets, fitting.solutions(train, targets, held_out), strict=True):
-            scores.append(_top1(layer, name, logits(test, solution), labels["test"][name]))
+            scores.append(_top1(layer, name, logits(test, solution), labels["test"][name], sources))
     return Findings(scores)
 
 
@@ -87,10 +87,10 @@ def _rows(representation: Representation, layers: list[str]) -> Iterator[tuple[s
         yield layer, representation.features("train", layer), representation.features("test", layer)
 
 
-def _top1(layer: str, name: str, answers: ndarray, labels: ndarray) -> Score:
+def _top1(layer: str, name: str, answers: ndarray, labels: ndarray, sources: ndarray | None) -> Score:
     """Of equal answers (N, K) the class with the lower index comes first."""
     if len(answers) != len(labels):
         raise ValueError(f"layer '{layer}' has {len(answers)} test samples and {len(labels)} test labels")
     if not np.isfinite(answers).all():
         raise ValueError(f"layer '{layer}': class scores that are not finite cannot be ranked")
-    return proportion(layer, f"top1_{name}", answers.argmax(1) == labels)
+    return proportion(layer, f"top1_{name}", answers.argmax(1) == labels, sources)

@@ -15,8 +15,8 @@ from ssl_models.directions import Directions
 from ssl_models.errors import NeedsLabels, NeedsTruth
 from ssl_models.nearest import nearest
 from ssl_models.previews import PIXELS, drawn_part, preview
-from ssl_models.protocols._common.checks import checked_labels, checked_layers
-from ssl_models.protocols._common.intervals import bootstrap, proportion
+from ssl_models.protocols._common.checks import checked_labels, checked_layers, shared_sources
+from ssl_models.protocols._common.intervals import bootstrap, over_sources, proportion
 from ssl_models.protocols._common.layer_directions import directions
 from ssl_models.protocols._common.neighbour_rows import SHOWN, drawn, files_of, sheet, shown_beside
 from ssl_models.protocols._common.score import Findings, Representation, Score
@@ -69,10 +69,10 @@ def evaluate(
         if not pictures:
             raise
         return Findings([], pictures, tables=tables)
-    scores: list[Score] = []
+    scores, sources = list[Score](), shared_sources(representation)
     for layer in names:
         gallery, queries = (directions(representation, split, layer, len(labels[split])) for split in labels)
-        scores += _scores(layer, gallery, queries, labels, counts, depth, seed)
+        scores += _scores(layer, gallery, queries, labels, counts, depth, seed, sources)
     pictures, tables = _shown(representation, gallery, queries, labels, seed)
     return Findings(scores, pictures, tables=tables)
 
@@ -96,6 +96,7 @@ def _scores(
     ranks: list[int],
     depth: int,
     seed: int,
+    sources: ndarray | None,
 ) -> list[Score]:
     in_gallery = np.bincount(labels["train"], minlength=int(labels["test"].max()) + 1)
     relevant = np.minimum(in_gallery[labels["test"]], depth)  # (M,)
@@ -107,9 +108,12 @@ def _scores(
         precisions.append(average_precision_at_r(right, relevant[asked]))
         first.append(np.where(right.any(1), right.argmax(1), len(gallery)))
     precision, hit = np.concatenate(precisions), np.concatenate(first)
-    low, high = bootstrap(lambda units: float(precision[units].mean()), len(precision), seed=seed)
-    found = [Score(layer, "map_at_r", float(precision.mean()), low, high)]
-    return found + [proportion(layer, f"recall{rank}", hit < rank) for rank in ranks]
+    if sources is None:
+        interval = bootstrap(lambda units: float(precision[units].mean()), len(precision), seed=seed)
+        found = [Score(layer, "map_at_r", float(precision.mean()), *interval)]
+    else:
+        found = [over_sources(layer, "map_at_r", precision, sources, seed=seed)]
+    return found + [proportion(layer, f"recall{rank}", hit < rank, sources) for rank in ranks]
 
 
 def _shown(

@@ -53,7 +53,7 @@ class Patches:
 
 
 def evaluate(representation: Representation, *, seed: int, size: int = 32) -> Findings:
-    """recall1 and recall5 by cosine, with Wilson's interval, of patches in colour, and `_grey` of even contrast.
+    """recall1 and recall5 by cosine, of patches in colour, and `_grey` of even contrast.
 
     `_changed` is `_grey` of the half of the tracks whose two patches differ most, pixel by pixel: what only slides on
     looks the same at both times, and is found without any idea of it.
@@ -71,13 +71,15 @@ def evaluate(representation: Representation, *, seed: int, size: int = 32) -> Fi
     refuse(size=size)
     patches = _patches(representation, size)
     scores: list[Score] = []
-    grey = _grey(patches.both)
+    grey, sources = _grey(patches.both), patches.source
     for suffix, shown in (("", patches.both), ("_grey", grey)):
         nearest = _nearest(representation, shown, patches.source)
         right = nearest == np.arange(len(nearest))[:, None]
-        scores += [proportion("", f"recall{rank}{suffix}", right[:, :rank].any(1)) for rank in RANKS]
+        scores += [proportion("", f"recall{rank}{suffix}", right[:, :rank].any(1), sources) for rank in RANKS]
     changed = _most_changed(grey)
-    scores += [proportion("", f"recall{rank}_changed", right[changed, :rank].any(1)) for rank in RANKS]
+    scores += [
+        proportion("", f"recall{rank}_changed", right[changed, :rank].any(1), sources[changed]) for rank in RANKS
+    ]
     pictures = np.asarray(grey)
     chosen = drawn(np.zeros(len(nearest), np.int64), seed)
     rows = nearest[chosen][:, :SHOWN]

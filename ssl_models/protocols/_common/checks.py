@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.datasets._common.split import SOURCE
 from ssl_models.errors import NeedsParts, NeedsSamples, NeedsTruth, NoSuchLayer
 from ssl_models.previews import PIXELS
 from ssl_models.protocols._common.score import Representation
@@ -27,6 +28,18 @@ def refuse_other_than_pictures(representation: Representation, protocol: str) ->
         return
     if not set(PIXELS) & set(there):
         raise NeedsParts(PIXELS, there, f"the protocol '{protocol}'")
+
+
+def shared_sources(representation: Representation) -> ndarray | None:
+    """(N,) which video or recording each test sample was cut from; None where each is of its own, or nobody knows."""
+    try:
+        samples = representation.samples("test")
+    except NeedsTruth:
+        return None
+    if SOURCE not in samples:
+        return None
+    found = np.asarray(samples[SOURCE])[:, 0]
+    return found if len(np.unique(found)) < len(found) else None
 
 
 def checked_labels(representation: Representation, split: str) -> ndarray:

@@ -31,8 +31,8 @@ def wilson(hits: int, trials: int, *, confidence: float = 0.95) -> tuple[float, 
     return (0.0 if hits == 0 else centre - half), (1.0 if hits == trials else centre + half)
 
 
-def accuracies(layer: str, class_scores: ndarray, labels: ndarray) -> list[Score]:
-    """Top-1 and top-5 of class_scores (N, K) against labels (N,), each with its Wilson interval.
+def accuracies(layer: str, class_scores: ndarray, labels: ndarray, sources: ndarray | None = None) -> list[Score]:
+    """Top-1 and top-5 of class_scores (N, K) against labels (N,), each with its interval, see `proportion`.
 
     Of equal scores the class with the lower index comes first, so that a constant representation answers one class.
     top5 is left out for five classes or fewer, where it is always 1.
@@ -44,14 +44,36 @@ def accuracies(layer: str, class_scores: ndarray, labels: ndarray) -> list[Score
     classes = class_scores.shape[1]
     order = np.argsort(-class_scores, axis=1, kind="stable")  # (N, K)
     matches = order == labels[:, None]
-    return [proportion(layer, f"top{k}", matches[:, :k].any(axis=1)) for k in (1, 5) if k == 1 or classes > k]
+    ranks = (1, 5) if classes > 5 else (1,)
+    return [proportion(layer, f"top{k}", matches[:, :k].any(axis=1), sources) for k in ranks]
 
 
-def proportion(layer: str, metric: str, hits: ndarray) -> Score:
-    """The share of hits (N,) bool, with its Wilson interval."""
+def proportion(layer: str, metric: str, hits: ndarray, sources: ndarray | None = None) -> Score:
+    """The share of hits (N,) bool, with its Wilson interval; where samples share `sources` (N,), see `over_sources`."""
+    if sources is not None:
+        return over_sources(layer, metric, hits.astype(np.float64), sources, seed=0)
     count, trials = int(hits.sum()), len(hits)
     low, high = wilson(count, trials)
     return Score(layer, metric, count / trials, low, high)
+
+
+def over_sources(layer: str, metric: str, values: ndarray, sources: ndarray, *, seed: int) -> Score:
+    """The mean of values (N,), with an interval by bootstrap over sources (N,): what each sample was cut from.
+
+    Samples of one video are alike, so that they tell less than as many of different videos. Of shares, values of 0 and
+    1, the interval is Wilson's where each sample is a source of its own, and where all are alike, of so many sources.
+    """
+    names, unit = np.unique(sources, return_inverse=True)
+    value, units = float(values.mean()), len(names)
+    share = np.isin(values, (0, 1)).all()
+    if share and (units == len(values) or value in (0, 1)):  # of all alike a bootstrap would make a point
+        return Score(layer, metric, value, *wilson(round(value * units), units))
+    sums, counts = np.bincount(unit, values), np.bincount(unit)
+
+    def mean(rows: ndarray) -> float:
+        return float(sums[rows].sum() / counts[rows].sum())
+
+    return Score(layer, metric, value, *bootstrap(mean, units, seed=seed))
 
 
 def bootstrap(

@@ -150,7 +150,11 @@ def _check_training(project: Project, method: str, block: dict[str, Any], data: 
     settings = computing.settings_of(parameters, block, automatic=2 * machine.get("processes", 1))
     resolve_precision(machine["precision"], torch.device("cpu"))
     if settings.batch_size > data.samples:
-        raise ValueError(f"batch_size {settings.batch_size} is over the {data.samples} training samples there are")
+        most = 2 ** (data.samples.bit_length() - 1)
+        raise ValueError(
+            f"batch_size {settings.batch_size} is over the {data.samples} training samples there are; it may be up to "
+            f"`batch_size: {most}`, in this run's block or in `training`"
+        )
     require_shares(settings.batch_size, machine.get("processes", 1))
     with suppress(NeedsParts, NeedsSamples):  # which the stage itself says
         chunks.refuse(built(project, method, block, data, seen), machine.get("chunk", 0))

@@ -63,14 +63,15 @@ def of_training(project: Project, parameters: dict[str, Any], stage: str, fresh:
 
 
 def _parts(project: Project, method: Method, data: DataSpec, few: int, fresh: bool) -> list[Tensor]:
-    """The first samples, or random ones where there are none yet."""
+    """Samples evenly spread over all, since those of one video lie together, or random ones where there are none."""
     import numpy as np
     import torch
 
     stored = Stored(project.places.dataset)
     if stored.prepared and not fresh:
         samples = stored.whole("train") if method.crops else stored.samples("train")
-        return [torch.from_numpy(np.array(samples[part][:few])) for part in method.parts]
+        rows = np.linspace(0, data.samples - 1, few).astype(np.int64)
+        return [torch.from_numpy(np.array(samples[part][rows])) for part in method.parts]
     generator = torch.Generator().manual_seed(0)
     return [made_up(part, few, data.shapes, generator) for part in method.parts]
 

@@ -207,10 +207,10 @@ def _add_own(
     options: of the command line.
     """
     source = own_data.relative(root, own)
-    reader = own_data.reader(own, source, options.sound)
     for name, known in datasets.items():
-        if known.get("reader") == reader and known.get("source") == source:
+        if known.get("source") == source and (known.get("reader") == own_data.WITH_SOUND) == options.sound:
             return name, text
+    reader = own_data.reader(own, source, options.sound)
     name = own_data.new_name(own, lambda name: name in datasets or occupied(name))
     block: dict[str, Any] = {"name": name, "reader": reader, "source": source}
     block |= own_data.suiting_size(root, block, options.size)

@@ -66,7 +66,7 @@ def reader(own: Path, source: str, sound: bool = False) -> str:
         raise ParameterError(
             f"--data {plain(source)}: no reader reads such a file; name a folder of pictures, sounds or videos, a text "
             "(.txt, .txt.gz), a list of pictures (.txt), a table of pictures (.parquet), or tars of pictures "
-            "(NAME-{000..007}.tar)."
+            "(NAME-{000..007}.tar). Of a video, name its folder."
         )
     if not sound:
         return reader

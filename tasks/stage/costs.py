@@ -30,6 +30,8 @@ from tasks.settings.stage_kinds import kind_of
 from tasks.staleness.graph import Stage
 
 OF_MACHINE = ("threads", "processes", "precision", "chunk", "compile")
+OF_CLIPS = ("frames", "fps", "hop", "most", "tracks", "every")
+"""Settings of readers of video that decide how much there is to decode."""
 DESCRIBING = ("key", "what", "like", "amount", "elapsed", "bytes")
 """What a record holds for estimates and no report shows."""
 
@@ -78,6 +80,9 @@ def facts(project: Project, *, target: str = "", fresh: bool = False) -> Facts:
     shapes, size = dict(found.shapes or {"images": [3, 0, 0]}), block.get("size")
     if "images" in shapes and size is not None:
         shapes["images"] = [shapes["images"][0], size, size]
+    elif "frames" in shapes:
+        count, channels, *sides = shapes["frames"]
+        shapes["frames"] = [block.get("frames", count), channels, *(sides if size is None else (size, size))]
     elif not found.shapes:
         shapes = {}
     return Facts(train, test, shapes or None)
@@ -98,8 +103,11 @@ def work(parameters: Mapping[str, Any], stage: str, data: Facts) -> Work:
     run, _, protocol = names.partition("-")
     if kind in ("report", "prepare"):
         block = parameters["targets"][run]["data"] if run else parameters["data"]
-        shape, reader = (block.get("size"), str(block.get("reader"))) if kind == "prepare" else (None, "")
-        return Work(reader, _hash([kind, shape]), data.samples)
+        if kind == "report":
+            return Work("", _hash([kind, None]), data.samples)
+        of_clips = {name: block[name] for name in OF_CLIPS if name in block}
+        like = _hash([kind, block.get("size"), *([of_clips] if of_clips else [])])
+        return Work(str(block.get("reader")), like, data.samples)
     if kind == "atlas":
         return _map(parameters.get("maps") or {}, data)
     own = block_of(dict(parameters), run)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.page import table
-from ssl_models.protocols._common.score import BASELINES
-from ssl_models.protocols._common.statement import SHARE, statement
+from ssl_models.protocols._common.score import BASELINES, OTHER_SOUND
+from ssl_models.protocols._common.statement import SHARE, Statement, giving, names, statement
 
-ADDED = {"probes": "top1_*", "analogies": "parallel"}
+ADDED = {
+    "probes": ("top1_*",),
+    "analogies": ("parallel",),
+    "frame_neighbours": ("scene", "class"),
+    "localisation": ("chosen",),
+}
 """Metrics that a protocol's column is followed by; of a pattern, all that it matches."""
+OF_NO_RUN = tuple(name for name in BASELINES if name != OTHER_SOUND)
+"""Rows that are the same whatever run they stand beside."""
 Column = tuple[str, str]
 """Protocol and metric."""
 Cells = Mapping[tuple[str, str, str], Sequence[float]]
@@ -37,7 +45,7 @@ def measures(folder: Path, data: str) -> str:
         found = [_best(cells, run, column) for column in columns]
         body.append([f"{run}, of {sources[run]}" if sources[run] else run, *found])
     layers = {layer for _, layer, _ in cells}
-    for name in (baseline for baseline in BASELINES if baseline in layers):
+    for name in (baseline for baseline in OF_NO_RUN if baseline in layers):
         first = next(run for run, layer, _ in cells if layer == name)
         body.append([f"*{name}*", *(_text(cells.get((first, name, ".".join(c))), c) for c in columns)])
     heads = [f"{statement(protocol).title}: {metric.replace('_', ' ')}" for protocol, metric in columns]
@@ -50,12 +58,17 @@ def _columns(lines: Sequence[Mapping[str, str]]) -> list[Column]:
     for line in lines:
         metrics.setdefault(line["protocol"], {})[line["metric"]] = None
     found = []
-    for protocol, names in metrics.items():
-        headline, added = statement(protocol).headline_among(names), ADDED.get(protocol, "")
-        prefix = added.removesuffix("*")
-        more = [n for n in names if added and (n == added or (added != prefix and n.startswith(prefix)))]
-        found += [(protocol, name) for name in dict.fromkeys([headline, *more]) if name]
+    for protocol, there in metrics.items():
+        own = [n for pattern in ADDED.get(protocol, ()) for n in there if fnmatchcase(n, pattern)]
+        headline = _stated(protocol, there).headline_among(there)
+        found += [(protocol, name) for name in dict.fromkeys([headline, *own]) if name]
     return found
+
+
+def _stated(protocol: str, metrics: Iterable[str]) -> Statement:
+    """What a protocol states, or that of a target of this name, which its metrics tell."""
+    found = None if protocol in names() else giving(metrics)
+    return found or statement(protocol)
 
 
 def _best(cells: Cells, run: str, column: Column) -> str:
@@ -77,7 +90,7 @@ def _text(values: Sequence[float] | None, column: Column) -> str:
     if not values:
         return "–"
     protocol, metric = column
-    share = statement(protocol).unit(metric) == SHARE
+    share = _stated(protocol, [metric]).unit(metric) == SHARE
     factor, digits = (100, 1) if share else (1, 3)
     spread = f" ± {factor * stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{factor * mean(values):.{digits}f}{spread}"

@@ -19,6 +19,7 @@ class DataSpec:
     samples: number of training samples N. shapes: part of a sample -> its shape, of images (C, H, W).
     labels: (N,) int64 class or cluster ids on the CPU, None where there are none. classes: how many ids there are.
     targets: (N, K) float logits of a teacher for each sample, None where there is none.
+    sources: how many videos or recordings the samples are cut from, None where that is not known.
     known: what the reader tells besides, see datasets/_common/split.py: `rate`, `words`, `counts`, ...
     """
 
@@ -28,6 +29,7 @@ class DataSpec:
     classes: int | None = None
     targets: Tensor | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
+    sources: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

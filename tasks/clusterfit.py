@@ -6,7 +6,7 @@ method: `outputs: weights`.
 
 from __future__ import annotations
 
-from ssl_models.errors import NeedsLabels, NeedsParts
+from ssl_models.errors import NeedsLabels, NeedsParts, NeedsSamples
 from tasks.artifacts.clusters import Clusters
 from tasks.artifacts.dataset import Stored
 from tasks.settings.refits import continues, method_of
@@ -27,5 +27,5 @@ def clusterfit(context: Context, run: str) -> Result:
     labels = Stored(context.places.dataset).labels_or_none("train")
     try:
         return train_encoder(context, run, method, block, labels=labels, start=found.folder)
-    except (NeedsLabels, NeedsParts) as error:
+    except (NeedsLabels, NeedsParts, NeedsSamples) as error:
         raise NotApplicable(str(error)) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssl_models.errors import NeedsLabels, NeedsParts
+from ssl_models.errors import NeedsLabels, NeedsParts, NeedsSamples
 from tasks.artifacts.dataset import Stored
 from tasks.stage.context import Context, NotApplicable, Result
 from tasks.training.train import train_encoder
@@ -14,5 +14,5 @@ def pretrain(context: Context, run: str) -> Result:
     labels = Stored(context.places.dataset).labels_or_none("train")
     try:
         return train_encoder(context, run, block["method"], block, labels=labels)
-    except (NeedsLabels, NeedsParts) as error:
+    except (NeedsLabels, NeedsParts, NeedsSamples) as error:
         raise NotApplicable(str(error)) from error

@@ -37,8 +37,9 @@ class VideoNeighbours(Method):
     """NT-Xent of the frames of a clip. Chance is the mean log of the number of candidates, and depends on the batch.
 
     A frame's candidates are one other frame of its clip, and all frames of the batch of other sources: with two frames
-    a clip, and no two clips of one video, chance is log(2B - 1). Clips of one video are not told from each other. A
-    batch holds B clips and B * frames pictures. The settings are our own: no one paper is followed.
+    a clip, and no two clips of one video, chance is log(2B - 1). Clips of one video are not told from each other;
+    a batch of one video alone costs nothing. A batch holds B clips and B * frames pictures. The settings are our own:
+    no one paper is followed.
 
     frames: how many frames of each clip are shown; each is compared with each other. Default 2.
     distance: the most that these are apart, in frames. Default 4.
@@ -76,6 +77,10 @@ class VideoNeighbours(Method):
     ) -> None:
         super().__init__(encoder)
         require_frames(data.part("frames")[0], frames, distance)
+        if data.sources == 1:
+            raise NeedsSamples(
+                "video_neighbours tells frames of different videos apart, and all training clips are of one video"
+            )
         require_positive(temperature=temperature, hidden=hidden, projection=projection)
         self.frames, self.distance, self.temperature = frames, distance, temperature
         self.augment = Augmentation(smallest_crop, flip, strength, hue, grey)
@@ -90,11 +95,6 @@ class VideoNeighbours(Method):
     def loss(self, *views: Tensor, index: Tensor) -> Scored:
         """NT-Xent, and how often the frame of the same clip is the most similar of the candidates (only logged)."""
         shown, source = views
-        if bool((source == source[0]).all()):
-            raise NeedsSamples(
-                f"all {len(source)} clips of a batch are of one video, source {int(source[0])}, and video_neighbours "
-                "tells frames of different videos apart; give clips of more videos, or a larger batch_size"
-            )
         clip = torch.arange(len(index), device=source.device).repeat_interleave(self.frames)
         features = self.head(self.encoder(shown))  # (B * K, projection)
         loss, accuracy, chance = clip_nt_xent(features, clip, source[clip], self.temperature)

@@ -42,6 +42,7 @@ READING = (
     "scene: how much closer the background's colour is. 0 is a random choice, 100 % the same. class, action: how often "
     "they are the same."
 )
+EVERY = True
 HEADLINE = "pose"
 UNITS = {"pose*": "share", "scene*": "share", "class*": "share", "action*": "share"}
 RANKS = (1, 5)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ssl_models.datasets._common.split import IMAGES
+from ssl_models.datasets._common.split import IMAGES, SOURCE
 from ssl_models.errors import NeedsLabels, NeedsTruth
 from ssl_models.rows import Samples, middle, open_rows
 from tasks.artifacts.tables import read_table, write_table
@@ -67,6 +67,10 @@ class Stored:
         """What the reader tells of the data: `rate`, `words`, `counts`."""
         found: dict[str, Any] = self.description.get("known", {})
         return found
+
+    def sources(self, split: str) -> int | None:
+        """How many videos or recordings the samples are cut from; None where that is not known."""
+        return len(np.unique(np.asarray(self.array(split, SOURCE)))) if SOURCE in self.shapes else None
 
     def hand_on(self, folder: Path) -> None:
         """Copies the tables of where the samples come from, for outputs whose rows are those of the data set."""

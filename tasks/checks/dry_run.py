@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl_models.errors import NeedsParts
+from ssl_models.errors import NeedsParts, NeedsSamples
 from tasks.artifacts.dataset import Stored
 from tasks.checks import sizes
 from tasks.checks.protocols import Layers, check_transfer
@@ -152,7 +152,7 @@ def _check_training(project: Project, method: str, block: dict[str, Any], data: 
     if settings.batch_size > data.samples:
         raise ValueError(f"batch_size {settings.batch_size} is over the {data.samples} training samples there are")
     require_shares(settings.batch_size, machine.get("processes", 1))
-    with suppress(NeedsParts):  # which the stage itself says
+    with suppress(NeedsParts, NeedsSamples):  # which the stage itself says
         chunks.refuse(built(project, method, block, data, seen), machine.get("chunk", 0))
 
 
@@ -204,7 +204,7 @@ def _check_cluster(project: Project, block: dict[str, Any], data: DataSpec, seen
             _check_teacher(project, source, data, seen)
             return
         dim = encoder_class(shape.pop("name")).from_data(data, **shape).dim
-    except NeedsParts:  # as the training of its source says
+    except (NeedsParts, NeedsSamples):  # as the training of its source says
         return
     settings = {"iterations": 50, "components": 0, "redo": 1} | params.pick(block, params.cluster_fields())
     refuse_settings((data.samples, dim), **settings, threads=parameters["machine"]["threads"])

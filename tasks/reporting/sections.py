@@ -28,7 +28,9 @@ def pictures(project: Project, data: DataSet) -> list[tuple[str, Run, Path]]:
 
 
 def chosen(data: DataSet, protocol: str) -> list[Run]:
-    """Whose pictures are shown: the best run's, a refit of it, and the two controls'."""
+    """Whose pictures are shown: the best run's, a refit of it, and the two controls'; or of all that are no refits."""
+    if tables.stated(data, protocol).every:
+        return [run for run in data.runs if run.source is None]
     shown = next((m for m in tables.headline_measures(data) if m.protocol == protocol), None)
     shown = shown or next(iter(tables.headline_measures(data)), None)
     scored = [run for run in data.runs if run.ranked and run.protocols.get(protocol, {}).get("scores")]

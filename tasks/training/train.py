@@ -94,6 +94,7 @@ def _specified(stored: Stored, labels: Any, targets: Any) -> DataSpec:
         None if labels is None else int(np.max(labels)) + 1,
         None if targets is None else torch.from_numpy(np.asarray(targets, np.float32)),
         stored.known,
+        stored.sources("train"),
     )
 
 

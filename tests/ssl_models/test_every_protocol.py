@@ -17,7 +17,7 @@ from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import DoesNotApply, NeedsLabels, NeedsSamples, NeedsTruth
 from ssl_models.protocols._common import statement
 from ssl_models.protocols._common.score import Representation, Score
-from tests.ssl_models import kinds, poses, sounding, words
+from tests.ssl_models import kinds, poses, sounding, tracked, words
 
 torch.set_num_threads(1)
 FOLDER = Path(protocols.__file__).parent
@@ -145,6 +145,8 @@ def everything():
             return text
         if "frame_points" in needed:
             return clips
+        if "tracks" in needed:
+            return tracked.representation(tracked.pixels, 12)
         return sound if {"phones", "labels.X"} & needed else pictures
 
     return having

@@ -181,8 +181,18 @@ def test_clips_of_one_frame_and_pictures_are_refused() -> None:
         VideoNeighbours(ResNet(depth=10, width=8), DataSpec(8, {"images": (3, 32, 32)}))
 
 
-def test_a_batch_of_one_video_is_refused_with_its_number() -> None:
+def test_a_batch_of_one_video_costs_nothing() -> None:
     neighbours = method()
     views = neighbours.views(clips(4)["frames"], sources(3, 3, 3, 3), seeded())
-    with pytest.raises(NeedsSamples, match=r"all 4 clips of a batch are of one video, source 3, .* a larger"):
-        neighbours.loss(*views, index=torch.arange(4))
+    scored = neighbours.loss(*views, index=torch.arange(4))
+    scored.terms["loss"].backward()
+    assert float(scored.terms["loss"].detach()) == scored.chance == 0
+    assert all(not parameter.grad.any() for parameter in neighbours.parameters() if parameter.grad is not None)
+
+
+def test_clips_of_one_video_alone_are_refused_before_anything_is_learnt() -> None:
+    encoder = ResNet(depth=10, width=4)
+    shapes = {"frames": (6, 3, 32, 32), "source": (1,)}
+    VideoNeighbours(encoder, DataSpec(40, shapes, sources=2))
+    with pytest.raises(NeedsSamples, match="all training clips are of one video"):
+        VideoNeighbours(encoder, DataSpec(40, shapes, sources=1))

@@ -67,6 +67,17 @@ def test_a_dial_out_of_range_is_refused_with_the_name_of_the_data(tmp_path):
         measure(Project.given(tmp_path, parameters(light=2)), fresh=True)
 
 
+def test_a_method_that_lacks_samples_stops_no_other(tmp_path):
+    """As its stage says: clips of four frames are too few for one method."""
+    found = parameters()
+    found |= found["kinds"]["video"] | {"data": found["datasets"]["video"]}
+    project = Project.given(tmp_path, found)
+    project.places.dataset.mkdir(parents=True)
+    shapes = {"frames": [4, 3, 32, 32], "tracks": [1, 4, 4], "source": [1]}
+    write_json(project.places.dataset / "dataset.json", {"train": 100, "test": 20, "shapes": shapes})
+    check_stages(project, ["pretrain@shuffle_and_learn", "cluster@shuffle_and_learn_cf", "pretrain@tracked_patches"])
+
+
 def test_a_method_that_needs_depth_is_refused_where_there_is_none(tmp_path):
     found = parameters()
     found["pretrain"]["mine"] = {"method": "split_brain", "space": "depth"}

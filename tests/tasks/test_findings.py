@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ssl_models.protocols._common.statement import statement
 from tasks.project.project import Project
 from tasks.reporting import records, sections, tables
 from tests.tasks.study import make, parameters, score, written
@@ -56,6 +57,19 @@ def test_pictures_are_those_of_the_best_its_refit_and_the_controls(study: tuple[
     shown = sections.pictures(Project(root), data)
     assert [run.name for _, run, _ in shown] == names
     assert all(path.name == "detections.png" for _, _, path in shown)
+
+
+def test_pictures_of_all_pretrained_runs_are_shown_where_a_protocol_says_so(
+    study: tuple[Path, dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, content = study
+    (data,) = records.collect(Project.given(root, content), content, {})
+    assert statement("frame_neighbours").every
+    assert not tables.stated(data, "cells_detection").every
+    monkeypatch.setattr(tables, "stated", lambda *_: statement("frame_neighbours"))
+    shown = [run.name for run in sections.chosen(data, "cells_detection")]
+    assert shown == [run.name for run in data.runs if run.source is None]
+    assert len(shown) > 3
 
 
 def test_each_protocol_has_its_section_with_a_sentence(study: tuple[Path, dict[str, object]]) -> None:

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-IMAGES = "images"
+IMAGES, SOURCE = "images", "source"
 
 
 @dataclass(frozen=True)

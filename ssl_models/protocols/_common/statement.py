@@ -13,6 +13,7 @@ MAP, where its metrics are shown as a map with a row a run and a column a metric
     begins with that of the first.
 AGAINST, where its first metric is shown against the headline: what that plot shows.
 WORDS: metric -> what it is called, where that is not its name with blanks.
+EVERY = True, where a page shows the pictures of all pretrained runs, and not of the best alone: they differ in kind.
 LEADS = True, for the one protocol whose column comes first.
 ESTIMATES = True, for a protocol that uses no labels and only estimates how well a representation transfers: its column
     comes last, so that it ranks runs only where no other does.
@@ -48,6 +49,7 @@ class Statement:
     curves: str = "A line a run; N_cf dashed."
     map: str = ""
     against: str = ""
+    every: bool = False
     leads: bool = False
     estimates: bool = False
     words: Mapping[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:  # files that only ask whether there is a box do not import torch
     from numpy import ndarray
@@ -13,7 +13,8 @@ if TYPE_CHECKING:  # files that only ask whether there is a box do not import to
 
 def there(boxes: Array) -> Array:
     """(..., 4) -> (...) bool: whether there is a box."""
-    return cast("Array", (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1]))
+    found: Array = (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+    return found
 
 
 def overlap(first: Tensor, second: Tensor) -> Tensor:

@@ -48,8 +48,9 @@ class ShuffleAndLearn(Method):
 
     examples: of each clip and step. Default "all": five frames, each encoded once, and all six examples, weighted as
         `positives` asks. Right and wrong ones then differ in nothing but the middle frame. Paper "one": three frames
-        are shown. On the clips of the tests, after 8 epochs, "all" had a loss of 0.35 and "one" of 0.58, at about the
-        same cost.
+        are shown. With a ResNet of depth 10 and width 8 and 512 clips of the tests (32 px), after 8 epochs in batches
+        of 32 by AdamW with a learning rate of 0.1, the loss of 512 others was 0.31 and 0.35 with "all" and 0.54 and
+        0.58 with "one" (two seeds), in 5 and in 3 seconds of one core.
     positives: share of examples that are in the right order. Default 0.5, at which an accuracy of 1/2 is chance and an
         example tells the most. Paper 0.25.
     motion: how much the five frames are chosen where much moves: 0 for evenly, 1 for in proportion to the difference

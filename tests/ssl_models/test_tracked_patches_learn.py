@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -89,12 +90,13 @@ def ranked_right(tracked: TrackedPatches, given: dict[str, Tensor]) -> float:
     return float((own[:, None] < distances)[others].float().mean())
 
 
-def test_the_jitter_of_colours_takes_most_of_the_mean_colour_away() -> None:
+@pytest.mark.parametrize(("hard", "most"), [(0, 0.77), (4, 0.75)])
+def test_the_jitter_of_colours_takes_most_of_the_mean_colour_away(hard: int, most: float) -> None:
     """Of four saturated colours something is left: a quarter of the other clips has the same one in any case."""
     given, other = clips(192), clips(96, seed=1)
     ranked = []
     for settings in (PLAIN, {}):
         torch.manual_seed(0)
-        ranked.append(ranked_right(trained(MeanColour(), given, 60, hard=0, **settings), other))
+        ranked.append(ranked_right(trained(MeanColour(), given, 60, hard=hard, **settings), other))
     assert ranked[0] > 0.9
-    assert ranked[1] < 0.77
+    assert ranked[1] < most

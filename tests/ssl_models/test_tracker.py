@@ -232,16 +232,15 @@ def test_sums_of_the_largest_templates_are_exact_in_dark_clips(monkeypatch: pyte
     sides, errors = [], []
 
     def watched(windows: Tensor, templates: Tensor) -> Tensor:
-        found = correlations(windows, templates)
+        found, exact = correlations(windows, templates), correlations(windows.double(), templates.double())
         sides.append(templates.shape[-1])
-        errors.append(float((found - correlations(windows.double(), templates.double())).abs().max()))
+        errors.append(float((found - exact).abs().max()))
         return found
 
     monkeypatch.setattr(tracker, "correlations", watched)
     frames = sliding([(2 + time, 8) for time in range(4)], side=47, edge=24) // 8
     assert tracks(frames)[0, 0, :, 2].gt(0).all()
-    assert max(sides) == 24
-    assert max(errors) == 0
+    assert (max(sides), max(errors)) == (24, 0)
 
 
 def test_a_patch_reads_pixels_their_means_between_and_the_edge_beyond() -> None:

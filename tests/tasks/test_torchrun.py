@@ -22,6 +22,7 @@ from tasks.stage import torchrun
 from tasks.stage.context import Context
 from tasks.tracking.journal import Journal
 from tasks.training.train import train_encoder
+from tests.ssl_models.clips import clips
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = {
@@ -32,6 +33,8 @@ PARAMETERS = {
     "training": {"epochs": 2, "batch_size": 16, "optimizer": "sgd", "learning_rate": 0.1, "warmup_epochs": 0},
     "pretrain": {"pirl": {"method": "pirl", "negatives": 16}, "random": {"method": "random"}},
 }
+ON_CLIPS = {"tracked_patches": "resnet", "audio_visual": "two_tower"}
+"""Methods on clips, and the encoder of each: of the first each process makes its own views, of the second all."""
 
 
 class Noted:
@@ -144,6 +147,33 @@ def test_what_the_processes_hand_over_is_what_the_stage_would_have_made(root, mo
     assert all(cost > 0 for cost in together[4].values())
     assert together[3] == sorted([*numbers, "processes"])
     assert context.record.steps == [2]  # told of both epochs, and by the stage itself
+
+
+@pytest.fixture
+def clips_root(root):
+    """In place of the pictures 32 clips with tracks and sound."""
+    made = clips(32)
+    parts = {name: made[name].numpy() for name in ("frames", "tracks", "sound", "source")}
+    folder = paths.Places(root, "noise").dataset
+    for name, part in parts.items():
+        numpy.save(folder / f"train.{name}.npy", part)
+    shapes = {name: part.shape[1:] for name, part in parts.items()}
+    (folder / "dataset.json").write_text(json.dumps({"train": 32, "shapes": shapes}))
+    return root
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("method", ON_CLIPS)
+def test_two_processes_learn_from_clips_what_one_learns(clips_root, monkeypatch, method):
+    monkeypatch.setitem(PARAMETERS, "pretrain", {method: {"method": method}})
+    monkeypatch.setitem(PARAMETERS, "encoder", {"name": ON_CLIPS[method], "depth": 10, "width": 4})
+    alone, context = (context_of(clips_root, method, processes, learning_rate=0.01) for processes in (1, 2))
+    weights, _, losses, _, _ = left(alone, pretrain(alone, method), method)
+    together = left(context, pretrain(context, method), method)
+    assert together[2] == pytest.approx(losses, rel=1e-3)
+    for name, value in weights.items():
+        torch.testing.assert_close(together[0][name], value, rtol=0.01, atol=0.01)
+    assert together[1]["processes"] == 2
 
 
 @pytest.mark.exhaustive

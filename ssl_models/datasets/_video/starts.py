@@ -24,8 +24,10 @@ LEAST_DIFFERENCE = 4.0
 ABOVE_THE_REST = 2.0
 """How many times the difference of the quietest quarter of boxes a box must have. Noise is nearly the same in all."""
 FOR_SIZE = 1.25
-"""A box counts by its mean difference times its side to this power. With 0 the smallest boxes would win, with 2 the
-largest. In a trial on rendered objects 1 to 1.3 fitted best, and 1.3 better than 1."""
+"""A box counts by its mean difference times its side to this power. With 0 the mean alone counts, which is highest in a
+box that is smaller than the object; with 2 the sum, which is highest in one that is larger. On 1,024 clips of
+`world_video` (32 px, seed 0) the mean overlap of the first box with the object's was 0.43 with 0, 0.66 with 1, 0.70
+with 1.25 to 1.5, and 0.62 with 2."""
 
 
 def start_boxes(frames: Tensor, sides: tuple[int, ...], most: int) -> Tensor:

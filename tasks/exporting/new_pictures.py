@@ -70,8 +70,8 @@ def _shape(project: Project, run: str) -> tuple[int, ...]:
     if set(shapes) != {IMAGES} or shape[0] != 3:
         told = ", ".join(f"{part} {' x '.join(map(str, size))}" for part, size in shapes.items())
         raise ParameterError(
-            f"the encoder of '{run}' reads {told}; new pictures have three colours. Without new ones, covey embed {run} "
-            "writes the vectors of its own data."
+            f"the encoder of '{run}' reads {told}; new pictures have three colours. Without new ones "
+            f"`covey embed {run}` writes the vectors of its own data."
         )
     return shape
 

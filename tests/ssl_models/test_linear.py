@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_models.errors import NeedsLabels
+from ssl_models.errors import NeedsLabels, NoSuchLayer
 from ssl_models.protocols import linear
 from ssl_models.protocols._common.score import Representation
 from ssl_models.protocols._linear import classifier, sgd
@@ -82,6 +82,15 @@ def test_each_layer_is_scored_in_order(problem):
     assert [(score.layer, score.metric) for score in scores] == [
         (layer, metric) for layer in layers for metric in ("top1", "top5")
     ]
+
+
+def test_some_layers_are_scored_as_among_all_and_others_are_refused(problem):
+    features, labels = problem
+    given = representation(features, labels, ("a", "b", "pooled"))
+    everything = linear.evaluate(given, seed=0).scores
+    assert linear.evaluate(given, seed=0, layers=["b"]).scores == [s for s in everything if s.layer == "b"]
+    with pytest.raises(NoSuchLayer, match="must name at least one of a, b, pooled"):
+        linear.evaluate(given, seed=0, layers=["c"])
 
 
 def test_scale_and_offset_of_a_layer_do_not_matter(problem):

@@ -151,9 +151,22 @@ def test_sound_goes_with_a_folder_of_videos(project, tmp_path):
     assert select_data(project, str(tmp_path / "clips"), options=sound) == "clips_2"
     found = load(project)
     assert (found["data"]["reader"], found["kind"]) == ("video_sound_folder", "audiovisual")
+    assert select_data(project, str(tmp_path / "clips")) == "clips", "its block is found again"
+    assert select_data(project, str(tmp_path / "clips"), options=sound) == "clips_2"
     with pytest.raises(ParameterError, match=r"--sound goes with a folder of videos, and .*photos is none"):
         select_data(project, str(tmp_path / "photos"), options=sound)
     with pytest.raises(ParameterError, match="--sound goes with the folder of a new data set"):
         select_data(project, "clips", options=sound)
     with pytest.raises(ParameterError, match="--sound goes with the folder of a new data set"):
         select_data(project, None, options=sound)
+
+
+def test_a_folder_that_params_yaml_knows_keeps_its_reader(project, tmp_path):
+    """Files of video that hold sound alone, which somebody has read as sound."""
+    (tmp_path / "talks").mkdir()
+    (tmp_path / "talks" / "a.mp4").write_text("x")
+    path = project / "params.yaml"
+    block = f"  talks: &talks {{name: talks, reader: sound_folder, source: {tmp_path / 'talks'}}}\n"
+    path.write_text(path.read_text().replace("datasets:\n", "datasets:\n" + block, 1))
+    assert select_data(project, str(tmp_path / "talks")) == "talks"
+    assert load(project)["data"]["reader"] == "sound_folder"

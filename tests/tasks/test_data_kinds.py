@@ -166,7 +166,8 @@ def test_a_folder_that_params_yaml_knows_keeps_its_reader(project, tmp_path):
     (tmp_path / "talks").mkdir()
     (tmp_path / "talks" / "a.mp4").write_text("x")
     path = project / "params.yaml"
-    block = f"  talks: &talks {{name: talks, reader: sound_folder, source: {own_data.relative(project, tmp_path.resolve() / 'talks')}}}\n"
+    source = own_data.relative(project, tmp_path.resolve() / "talks")
+    block = f"  talks: &talks {{name: talks, reader: sound_folder, source: {source}}}\n"
     path.write_text(path.read_text().replace("datasets:\n", "datasets:\n" + block, 1))
     assert select_data(project, str(tmp_path / "talks")) == "talks"
     assert load(project)["data"]["reader"] == "sound_folder"

@@ -44,4 +44,4 @@ def test_a_method_of_frames_and_sound_takes_them() -> None:
     generator, shapes = torch.Generator().manual_seed(0), SHAPES | {"frames": (5, 3, 32, 32)}
     method = method_class("audio_visual")(build_encoder("two_tower", depth=10, width=4), DataSpec(64, shapes))
     views = method.views(*(made_up(part, 6, shapes, generator) for part in method.parts), generator)
-    assert float(method.loss(*views, index=torch.arange(6))["loss"].detach()) < 2
+    assert float(method.loss(*views, index=torch.arange(6)).terms["loss"].detach()) < 2

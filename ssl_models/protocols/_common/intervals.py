@@ -23,12 +23,9 @@ def wilson(hits: int, trials: int, *, confidence: float = 0.95) -> tuple[float, 
     _refuse_confidence(confidence)
     if trials < 1 or not 0 <= hits <= trials:
         raise ValueError(f"{hits} hits of {trials} trials: there must be at least one trial and 0 <= hits <= trials")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share, scale = hits / trials, 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / scale
-    half = z / scale * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    low, high = _score_interval(hits / trials, trials, NormalDist().inv_cdf((1 + confidence) / 2))
     # The ends are exactly 0 and 1 where nothing or everything hit; rounding would leave 1e-17 of them.
-    return (0.0 if hits == 0 else centre - half), (1.0 if hits == trials else centre + half)
+    return (0.0 if hits == 0 else low), (1.0 if hits == trials else high)
 
 
 def accuracies(layer: str, class_scores: ndarray, labels: ndarray, sources: ndarray | None = None) -> list[Score]:
@@ -58,22 +55,57 @@ def proportion(layer: str, metric: str, hits: ndarray, sources: ndarray | None =
 
 
 def over_sources(layer: str, metric: str, values: ndarray, sources: ndarray, *, seed: int) -> Score:
-    """The mean of values (N,), with an interval by bootstrap over sources (N,): what each sample was cut from.
+    """The mean of values (N,) from 0 to 1, with an interval over sources (N,): what each sample was cut from.
 
     Samples of one video are alike, so that they tell less than as many of different videos. Of shares, values of 0 and
-    1, the interval is Wilson's where each sample is a source of its own, and where all are alike, of so many sources.
+    1, the interval is `clustered`, or Wilson's where each sample is a source of its own; of other values it is a
+    bootstrap over sources, and `clustered` where there is only one source.
     """
     names, unit = np.unique(sources, return_inverse=True)
     value, units = float(values.mean()), len(names)
     share = np.isin(values, (0, 1)).all()
-    if share and (units == len(values) or value in (0, 1)):  # of all alike a bootstrap would make a point
+    if share and units == len(values):
         return Score(layer, metric, value, *wilson(round(value * units), units))
+    if share or units == 1:
+        return Score(layer, metric, value, *clustered(values, unit))
     sums, counts = np.bincount(unit, values), np.bincount(unit)
 
     def mean(rows: ndarray) -> float:
         return float(sums[rows].sum() / counts[rows].sum())
 
     return Score(layer, metric, value, *bootstrap(mean, units, seed=seed))
+
+
+def clustered(values: ndarray, unit: ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of a mean of values (N,) from 0 to 1, of G units: unit (N,) int64 from 0 to G - 1, each of a sample.
+
+    Wilson's, with as many trials as would give the variance that the units' sums show, at most N, and with Student's t
+    of G - 1 degrees of freedom (after Korn & Graubard 1998, Survey Methodology 24, 193). With m the mean, and s_g the
+    sum of the values of a unit less m:
+        trials = m (1 - m) / (G / (G - 1) * sum over g of s_g^2 / N^2)
+    One unit alone is one trial; where all values are 0, or all 1, there are G. A bootstrap of few units is too narrow:
+    of one, or of units that happen to agree, it is a point.
+    """
+    from scipy.special import stdtrit  # late: most data need none
+
+    _refuse_confidence(confidence)
+    mean, units = float(values.mean()), int(unit.max()) + 1
+    if mean in (0, 1):
+        return wilson(round(mean * units), units, confidence=confidence)
+    if units == 1:
+        return _score_interval(mean, 1, NormalDist().inv_cdf((1 + confidence) / 2))
+    sums = np.bincount(unit, values - mean)
+    variance = units / (units - 1) * float(np.square(sums).sum()) / len(values) ** 2
+    trials = min(len(values), mean * (1 - mean) / max(variance, np.finfo(float).tiny))
+    return _score_interval(mean, trials, float(stdtrit(units - 1, (1 + confidence) / 2)))
+
+
+def _score_interval(share: float, trials: float, z: float) -> tuple[float, float]:
+    """Where (share - p)^2 = z^2 p (1 - p) / trials."""
+    scale = 1 + z * z / trials
+    centre = (share + z * z / (2 * trials)) / scale
+    half = z / scale * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return centre - half, centre + half
 
 
 def bootstrap(

@@ -18,7 +18,7 @@ from tasks.checks.protocols import Layers, check_transfer
 from tasks.checks.weights_seen import WeightsSeen
 from tasks.process import faults
 from tasks.project.project import Project
-from tasks.settings import params, readers
+from tasks.settings import data_kinds, params, readers, schema
 from tasks.settings.encoders import block_of, encoder_of
 from tasks.settings.refits import CLASSES, CLUSTERS, continues, method_of
 from tasks.settings.schema import ParameterError
@@ -107,6 +107,19 @@ def _told(project: Project, where: str) -> Iterator[None]:
         raise ParameterError(f"{where}: {words}") from error
 
 
+def described(project: Project, parameters: dict[str, Any], target: str) -> dict[str, list[int]]:
+    """Part of a sample -> its shape, of data that are to be prepared; empty where their reader does not describe them.
+
+    target: whose data, "" for those that the parameters select.
+    """
+    block = parameters["targets"][target]["data"] if target else parameters["data"]
+    reader = readers.reader_of(block)
+    if not hasattr(reader, "describe"):
+        return {}
+    shapes, _ = reader.describe(**readers.settings_of(project.root, block, "load", parameters["seed"]))
+    return {part: list(shape) for part, shape in shapes.items()}
+
+
 def measure(project: Project, fresh: bool) -> DataSpec:
     """What is known of the data: from the prepared ones, or if they are to be made, from their reader."""
     return _measured(project, project.parameters["data"], project.places.dataset, fresh)
@@ -150,14 +163,22 @@ def _check_training(project: Project, method: str, block: dict[str, Any], data: 
     settings = computing.settings_of(parameters, block, automatic=2 * machine.get("processes", 1))
     resolve_precision(machine["precision"], torch.device("cpu"))
     if settings.batch_size > data.samples:
-        most = 2 ** (data.samples.bit_length() - 1)
-        raise ValueError(
-            f"batch_size {settings.batch_size} is over the {data.samples} training samples there are; it may be up to "
-            f"`batch_size: {most}`, in this run's block or in `training`"
-        )
+        raise ValueError(_too_few(parameters, block, settings.batch_size, data.samples))
     require_shares(settings.batch_size, machine.get("processes", 1))
     with suppress(NeedsParts, NeedsSamples):  # which the stage itself says
         chunks.refuse(built(project, method, block, data, seen), machine.get("chunk", 0))
+
+
+def _too_few(parameters: dict[str, Any], block: dict[str, Any], batch: int, samples: int) -> str:
+    """That a batch has more samples than there are, and what to change."""
+    own, kind = parameters["data"], data_kinds.active(parameters)
+    place = f"{data_kinds.KINDS}.{kind}.training" if data_kinds.KINDS in parameters else "training"
+    ways = [f"batch_size: {2 ** (samples.bit_length() - 1)} into {'this block' if 'batch_size' in block else place}"]
+    ways = ways if samples else []
+    if "hop" in schema.keywords(schema.CODE / "datasets" / f"{own['reader']}.py", "load"):
+        ways.append(f"a smaller hop into datasets.{own['name']} for more clips")
+    told = f"batch_size {batch} is over the {samples} training samples there are"
+    return f"{told}; write {', or '.join(ways)}" if ways else told
 
 
 def built(project: Project, name: str, block: dict[str, Any], data: DataSpec, seen: WeightsSeen) -> Method:

@@ -24,8 +24,10 @@ from typing import Any
 
 from tasks.process import files
 from tasks.project.project import Project
+from tasks.settings import readers
 from tasks.settings.encoders import TRAININGS, block_of, encoder_of
 from tasks.settings.refits import method_of
+from tasks.settings.schema import ParameterError
 from tasks.settings.stage_kinds import kind_of
 from tasks.staleness.graph import Stage
 
@@ -77,15 +79,23 @@ def facts(project: Project, *, target: str = "", fresh: bool = False) -> Facts:
         return found
     block = project.parameters["targets"][target]["data"] if target else project.parameters["data"]
     train, test = (block.get(name, before) for name, before in (("train", found.train), ("test", found.test)))
+    if readers.states(block, "describe"):
+        return Facts(train, test, _to_be(project, target) or None)
     shapes, size = dict(found.shapes or {"images": [3, 0, 0]}), block.get("size")
     if "images" in shapes and size is not None:
         shapes["images"] = [shapes["images"][0], size, size]
-    elif "frames" in shapes:
-        count, channels, *sides = shapes["frames"]
-        shapes["frames"] = [block.get("frames", count), channels, *(sides if size is None else (size, size))]
     elif not found.shapes:
         shapes = {}
     return Facts(train, test, shapes or None)
+
+
+def _to_be(project: Project, target: str) -> dict[str, Any]:
+    """The shapes that a reader gives under these parameters; nothing where it cannot tell them, as a check says."""
+    from tasks.stage.apart import CallFailed, call
+
+    with suppress(ParameterError, CallFailed):  # apart, since readers bring torch
+        return dict(call(project, "tasks.checks.dry_run:described", project.parameters, target))
+    return {}
 
 
 def _described(folder: Path) -> dict[str, Any]:

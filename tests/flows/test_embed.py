@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.commands import atlas, embed
 from ssl_models.datasets import folder as reader
+from ssl_models.datasets._common.split import Dataset, Split
 from ssl_models.encoders import build_encoder
 from ssl_models.extraction import extract_features
 from tasks.artifacts.dataset import Stored
@@ -244,6 +245,25 @@ def test_refusals(here, made):
     file.touch()
     assert "--force" in refused("simclr", "-o", file)
     assert not file.read_bytes()
+
+
+def test_the_encoder_of_clips_takes_no_pictures_and_the_vectors_of_its_clips_are_written(here, made, monkeypatch):
+    settings = {**PARAMETERS, "data": {"name": "clips", "reader": "video_folder"}}
+    monkeypatch.setattr(params, "read", lambda *_: settings)
+    frames = torch.randint(0, 256, (COUNT, 2, 3, SIZE, SIZE), dtype=torch.uint8)
+    data, places = Stored(made / "data" / "clips"), Project.given(made, settings).places
+    data.write(Dataset(Split({"frames": frames}), Split({"frames": frames[:6]})))
+    encoder = build_encoder("resnet", depth=10, width=4)
+    write_encoder(places.encoder("simclr"), SimpleNamespace(encoder=encoder, classifier=lambda: None), data.shapes)
+    for split in ("train", "test"):
+        found = extract_features(encoder, data.samples(split), torch.device("cpu"), size=64)
+        batches = ({layer: values.numpy() for layer, values in batch.items()} for batch in found)
+        Features(places.features("simclr")).write(split, batches, data.description[split])
+    picture = made / "photos/a/00.png"
+    said = "reads frames 2 x 3 x 16 x 16; new pictures have three colours. Without new ones `covey embed simclr` writes"
+    assert said in refused("simclr", picture, "-o", here / "v.parquet")
+    assert covey("simclr", "-o", here / "own.parquet").exit_code == 0
+    assert parquet.read_table(here / "own.parquet").num_rows == COUNT + 6
 
 
 def test_atlas_opens_the_table_with_pictures_and_makes_it_once(here, made, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tasks.process import files
 from tasks.project.project import Project
 from tasks.settings import data_kinds, params
 from tasks.settings.stage_kinds import KINDS, kind_of
+from tasks.stage import apart
 from tasks.stage.costs import Facts, facts, record, target_of, work
 from tasks.staleness import pipeline
 from tests import graphs
@@ -97,3 +99,48 @@ def test_a_stage_does_not_fail_at_the_record_of_its_cost(tmp_path, capsys):
     assert found["seconds"] == 1.0
     assert "amount" not in found
     assert "warning: later runs cannot be estimated by this one (StopIteration" in capsys.readouterr().out
+
+
+def here(own: Project, function: str, *arguments: Any) -> Any:
+    """A call that is carried out in this process."""
+    module, _, name = function.partition(":")
+    return getattr(import_module(module), name)(own, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("settings", "shapes"),
+    [
+        ({}, {"frames": [10, 3, 64, 64], "tracks": [1, 10, 4], "source": [1]}),
+        ({"size": 32, "frames": 6}, {"frames": [6, 3, 32, 32], "tracks": [1, 6, 4], "source": [1]}),
+        ({"tracks": 0}, {"frames": [10, 3, 64, 64], "source": [1]}),
+        ({"reader": "video_sound_folder", "frames": 5},
+         {"frames": [5, 3, 64, 64], "sound": [4000], "length": [1], "source": [1]}),
+        ({"frames": 0}, None),
+    ],
+)  # fmt: skip
+def test_clips_to_be_have_the_shapes_that_their_reader_tells(tmp_path, monkeypatch, settings, shapes):
+    """And not those of the clips that were prepared before, or of pictures; settings that are refused tell none."""
+    monkeypatch.setattr(apart, "call", lambda *asked: refused(here, *asked))
+    block = {"name": "clips", "reader": "video_folder", "source": "clips", **settings}
+    own = Project.given(tmp_path, {"data": block, "targets": {"mine": {"data": block}}, "seed": 0})
+    before = {"train": 90, "test": 10, "shapes": {"frames": [10, 3, 64, 64], "tracks": [1, 10, 4], "source": [1]}}
+    assert facts(own, fresh=True).shapes == shapes
+    assert facts(own, target="mine", fresh=True).shapes == shapes
+    files.write_json(own.places.preparation, before)
+    assert facts(own).shapes == before["shapes"]
+    assert facts(own, fresh=True) == Facts(90, 10, shapes)
+
+
+def refused(function: Any, *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except ValueError as error:
+        raise apart.CallFailed(str(error)) from None
+
+
+@pytest.mark.parametrize("settings", [{"frames": 6}, {"fps": 5.0}, {"hop": 0.1}, {"tracks": 0}, {"size": 32}])
+def test_a_preparation_of_other_clips_is_not_one_like_it(settings):
+    block = {"name": "clips", "reader": "video_folder", "source": "clips"}
+    found = work({"data": block}, "prepare", Facts(90, 10))
+    assert work({"data": block | settings}, "prepare", Facts(90, 10)).like != found.like
+    assert work({"data": block | {"source": "others", "name": "others"}}, "prepare", Facts(90, 10)) == found

@@ -1,5 +1,6 @@
 """A look at the settings of stages before any starts: how large the data will be, and what a method makes of it."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,31 @@ def test_a_method_that_lacks_samples_stops_no_other(tmp_path):
     shapes = {"frames": [4, 3, 32, 32], "tracks": [1, 4, 4], "source": [1]}
     write_json(project.places.dataset / "dataset.json", {"train": 100, "test": 20, "shapes": shapes})
     check_stages(project, ["pretrain@shuffle_and_learn", "cluster@shuffle_and_learn_cf", "pretrain@tracked_patches"])
+
+
+@pytest.mark.parametrize(
+    ("samples", "block", "told"),
+    [
+        (
+            40,
+            {},
+            "; write batch_size: 32 into kinds.video.training, or a smaller hop into datasets.clips for more clips",
+        ),
+        (40, {"batch_size": 64}, "; write batch_size: 32 into this block, or a smaller hop into datasets.clips for"),
+        (0, {}, "; write a smaller hop into datasets.clips for more clips"),
+    ],
+)
+def test_a_batch_that_is_larger_than_the_data_is_told_with_what_to_change(tmp_path, samples, block, told):
+    found = parameters()
+    clips = {"name": "clips", "reader": "video_folder", "source": str(tmp_path)}
+    found |= found["kinds"]["video"] | {"data": clips, "pretrain": {"mine": {"method": "video_neighbours", **block}}}
+    project = Project.given(tmp_path, found)
+    project.places.dataset.mkdir(parents=True)
+    shapes = {"frames": [10, 3, 32, 32], "source": [1]}
+    write_json(project.places.dataset / "dataset.json", {"train": samples, "test": 20, "shapes": shapes})
+    said = f"pretrain.mine: batch_size 64 is over the {samples} training samples there are{told}"
+    with pytest.raises(ParameterError, match=re.escape(said)):
+        check_stages(project, ["pretrain@mine"])
 
 
 def test_a_method_that_needs_depth_is_refused_where_there_is_none(tmp_path):

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
 from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
 from ssl_models.method import method_class
+from tasks.artifacts.dataset import Stored
+from tasks.checks import trial
 from tasks.checks.trial import made_up
+from tasks.process.files import write_json
+from tasks.project.project import Project
 
 SHAPES = {
     "images": (3, 8, 8),
@@ -45,3 +54,19 @@ def test_a_method_of_frames_and_sound_takes_them() -> None:
     method = method_class("audio_visual")(build_encoder("two_tower", depth=10, width=4), DataSpec(64, shapes))
     views = method.views(*(made_up(part, 6, shapes, generator) for part in method.parts), generator)
     assert float(method.loss(*views, index=torch.arange(6)).terms["loss"].detach()) < 2
+
+
+def test_a_trial_sees_samples_of_all_videos_and_none_twice(tmp_path: Path) -> None:
+    """Two long videos of 40 clips, stored one after the other."""
+    project = Project.given(tmp_path, {"data": {"name": "clips"}})
+    folder = project.places.dataset
+    folder.mkdir(parents=True)
+    write_json(folder / "dataset.json", {"train": 80, "test": 1, "shapes": {"source": [1], "frames": [1]}})
+    np.save(folder / "train.source.npy", np.repeat([7, 8], 40)[:, None].astype(np.int32))
+    np.save(folder / "train.frames.npy", np.arange(80, dtype=np.uint8)[:, None])
+    method: Any = SimpleNamespace(parts=("source", "frames"), crops=False)
+    data = DataSpec(80, Stored(folder).shapes)
+    for few in (12, 80):
+        source, frames = trial._parts(project, method, data, few, fresh=False)
+        assert source.flatten().tolist() == [7] * (few // 2) + [8] * (few // 2)
+        assert len(frames.unique()) == few

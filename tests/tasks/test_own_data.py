@@ -159,6 +159,12 @@ def test_a_file_is_recognised_by_its_suffix_and_a_list_by_its_lines(
     assert reader_of(tmp_path / name) == reader
 
 
+def test_of_a_single_video_its_folder_is_asked_for(root: Path) -> None:
+    (root.parent / "a.mp4").touch()
+    with pytest.raises(ParameterError, match=r"a\.mp4: no reader reads such a file; .* Of a video, name its folder\.$"):
+        select_data(root, str(root.parent / "a.mp4"))
+
+
 def test_folders_of_tables_and_tars_and_patterns_are_found(root: Path) -> None:
     for name in ("set/data/train.parquet", "set/README.md", "tars/a-000.tar", "tars/a-001.tar"):
         (root.parent / name).parent.mkdir(parents=True, exist_ok=True)

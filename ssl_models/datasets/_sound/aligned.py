@@ -71,8 +71,8 @@ def sound_from(content: Path | bytes, rate: int, start: float, remarks: dict[str
     """The sound at `rate` Hz from `start` on, in seconds by the clock of the file, which the pictures go by as well.
 
     What is heard before is left out. Silence fills the time before a sound that begins later, and gaps on the way;
-    what is more than its times tell is left out. So no sample is off its time by more than SMALLEST. Any format that
-    video is read of, and a file of any size. remarks: gets what is odd about the file.
+    what is more than its times tell is left out. So no frame of it begins more than SMALLEST off its time, unless the
+    clock jumps. Any format that video is read of, and a file of any size. remarks: gets what is odd about the file.
     Raises ValueError as `decode` of _sound/decoding.py.
     """
     with opened(content, FORMATS, most=None) as (_, container, stream):

@@ -40,8 +40,9 @@ def load(
     size, frames: S and T. Each picture is scaled by itself, its short side to S, and its middle is kept.
     fps: how many pictures were taken a second, which they do not tell themselves; 24 is that of DAVIS.
     every: every so many pictures are frames, so that a clip has fps / every of them a second.
-    The last digits of a picture's name are its number, and numbers go up by the step that most have. Where one lacks,
-    or a picture cannot be read, is a gap, and no clip spans it; a note tells of them.
+    The last digits of a picture's name are its number, and numbers go up by the step that most have, give or take 1
+    where it is over 1: milliseconds are rounded. Where one lacks, or a picture cannot be read, is a gap, and no clip
+    spans it; a note tells of them.
     hop, most, tracks, room: as in video_folder.py. unreadable: "skip" names pictures that cannot be read, and videos
       that are too short for a clip, in `Dataset.skipped`; "refuse" raises at the first.
     Raises as sequences.find; ValueError for settings out of range, and a split without a clip.

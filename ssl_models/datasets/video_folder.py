@@ -46,7 +46,9 @@ def load(
     most: clips that are taken of each video, from its start; 0 for all.
     tracks: M, patches that are followed in each clip (_video/tracker.py); 0 for none, and no such part.
     unreadable: "skip" names videos that cannot be decoded in `Dataset.skipped`, "refuse" raises at the first.
-    room: where frames are written as they are decoded (Split.written). Of a video its frames are in memory.
+    room: where frames are written as they are decoded (Split.written). Of each video a piece is in memory, however long
+      it is; of more than 12 hours the rest is left out. Where it breaks off behind its first piece, the clips before
+      that are kept.
     `Dataset.notes` tells of what is read, but odd: shorter than the header tells, damaged in parts, times that run
     backwards. Raises as _folder/listing.py; ValueError for settings out of range, and a split without a clip.
     """

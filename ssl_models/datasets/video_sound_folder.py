@@ -40,7 +40,8 @@ def load(
     rate: of the sound, in Hz, which everything is resampled to. The sound of a clip lasts exactly as long as its
       frames, R = frames / fps * rate samples, and its first is heard when the first frame is shown. Where it begins
       later than the pictures silence is before it; where it ends earlier zeros follow, and `length` does not count
-      them.
+      them. Gaps are filled and what is too much is left out, so that no frame of sound begins more than 0.05 s off the
+      time that the file tells for it.
     `Dataset.notes` tells of silent tracks too: what has sound does not tell which pictures they are of.
     Raises as video_folder.py.
     """

@@ -1,19 +1,15 @@
 """The readers of folders of numbered pictures: order, gaps, layouts, archives, and what they say of odd folders."""
 
 import io
-import tarfile
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from ssl_models.datasets import davis, frame_folders
-from ssl_models.datasets._video import numbered
+from ssl_models.datasets import frame_folders
+from ssl_models.datasets._video import cutting, numbered
 from ssl_models.datasets._video.numbered import GAPS, MIXED
-from tests.ssl_models.archives import archive
 from tests.ssl_models.videos import numbers
 
 torch.set_num_threads(1)
@@ -118,34 +114,37 @@ def test_classes_and_splits_of_folders(tmp_path):
     assert data.notes == ("the folder val/ passed over: test/ is the test split",)
 
 
-# Archives
+def test_numbers_that_are_milliseconds_go_up_by_nearly_the_same(tmp_path):
+    content = sequence("thirty", [round(index * 1000 / 30) for index in range(8)])
+    content |= sequence("gap", [round(index * 1000 / 30) for index in (0, 1, 2, 3, 5, 6, 7, 8)])
+    data = load(write(tmp_path, content | sequence("ones", [0, 1, 2, 3, 5, 6, 7, 8])), hop=1 / 24)
+    names = [name for split in (data.train, data.test) for name in split.origin.files]
+    assert sorted(names) == [
+        *(f"gap/{number:05d}.png" for number in (0, 167)),
+        *(f"ones/{number:05d}.png" for number in (0, 5)),
+        *(f"thirty/{number:05d}.png" for number in (0, 33, 67, 100, 133)),
+    ]
 
 
-def pack(place, content, form):
-    if form == "zip":
-        with zipfile.ZipFile(place, "w") as packed:
-            for name, data in content.items():
-                packed.writestr(name, data)
-        return place
-    with tarfile.open(place, {"tar": "w", "tar.gz": "w:gz"}[form]) as packed:
-        for name, data in content.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            packed.addfile(member, io.BytesIO(data))
-    return place
+@pytest.mark.parametrize(("settings", "number"), [({"most": 1}, 4), ({"most": 1, "every": 2}, 4), ({"most": 2}, 8)])
+def test_no_more_pictures_are_opened_than_are_wanted(tmp_path, monkeypatch, settings, number):
+    opened, square = [], numbered.square
+    monkeypatch.setattr(numbered, "square", lambda *given: opened.append(given) or square(*given))
+    data = load(write(tmp_path, sequence("a", range(20)) | sequence("b", range(20))), **settings)
+    assert len(data.train) == len(data.test) == settings["most"]
+    assert len(opened) == 2 * number
 
 
-@pytest.mark.parametrize("form", ["zip", "tar", "tar.gz"])
-@pytest.mark.parametrize("shuffled", [False, True])
-def test_an_archive_is_read_as_the_folder_that_it_holds(tmp_path, form, shuffled):
-    names = list(TWO)
-    names = [names[index] for index in np.random.default_rng(0).permutation(len(names))] if shuffled else names
-    content = {f"top/data/{name}": TWO[name] for name in names} | {"top/.hidden/1.png": b"", "top/README.md": b"text"}
-    data = load(pack(tmp_path / f"a.{form}", content, form))
-    known = load(write(tmp_path / "folder", content))
-    assert torch.equal(data.train.parts["frames"], known.train.parts["frames"])
-    assert (data.train.origin.files, data.skipped, data.notes) == (known.train.origin.files, (), known.notes)
-    assert frame_folders.count(source=str(tmp_path / f"a.{form}"), **SMALL) == (len(data.train), len(data.test))
+@pytest.mark.parametrize("settings", [{}, {"hop": 1 / 24}, {"hop": 0.5, "most": 2}])
+def test_long_sequences_are_taken_in_pieces(tmp_path, monkeypatch, settings):
+    content = sequence("a", [*range(30), *range(33, 50)]) | sequence("b", range(40))
+    whole = load(write(tmp_path, content), **settings)
+    monkeypatch.setattr(cutting, "PIECE", 5 * 3 * 16 * 16)
+    found = load(tmp_path, **settings)
+    assert found.notes == whole.notes
+    for ours, theirs in ((found.train, whole.train), (found.test, whole.test)):
+        assert ours.origin.files == theirs.origin.files
+        assert all(torch.equal(part, theirs.parts[name]) for name, part in ours.parts.items())
 
 
 # Faults
@@ -194,7 +193,7 @@ def test_gaps_leave_too_little(tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["a/1.png", "b/1.txt"], "holds 1 videos as folders of pictures: too few for two splits"),
+        (["a/1.png", "b/1.txt"], "holds 1 video as folders of pictures: too few for two splits"),
         (["1.png", "2.png"], "holds only pictures, of one video; the folder of each video must hold its pictures"),
         (["1.png", "a/2.png"], "holds pictures beside folders of pictures; the folder of each"),
         (["notes.txt"], r"holds no pictures \(1 file of \.txt passed over"),
@@ -223,36 +222,3 @@ def test_no_place_no_clip_and_settings_out_of_range_are_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             load(tmp_path, **settings)
-
-
-# DAVIS
-
-
-@pytest.mark.parametrize("form", ["zip", "tar.gz", "folder"])
-def test_davis_is_found_and_its_masks_are_not_read(tmp_path, monkeypatch, form):
-    monkeypatch.setenv("COVEY_DATA", str(tmp_path))
-    with pytest.raises(
-        FileNotFoundError, match=r"DAVIS was found neither in `source` .*Get it from davischallenge\.org"
-    ):
-        davis.count()
-    content = {}
-    for folder in ("JPEGImages/480p", "JPEGImages/Full-Resolution", "Annotations/480p"):
-        content |= {f"DAVIS/{folder}/{name}": data for name, data in TWO.items()}
-    if form == "folder":
-        write(tmp_path, content)
-    else:
-        pack(tmp_path / f"davis.{form}", content, form)
-    data = davis.load(seed=0, **SMALL)
-    assert davis.count(**SMALL) == (len(data.train), len(data.test))
-    assert len(data.train) + len(data.test) == 5
-    assert {str(Path(group).parent.name) for group in data.train.origin.groups} == {"480p"}
-    assert davis.describe(every=2) == ({"frames": (10, 3, 64, 64), "tracks": (1, 10, 4), "source": (1,)}, {"fps": 12.0})
-
-
-def test_real_davis_is_read():
-    archive("davis96.tar.gz")
-    data = davis.load(seed=0, size=32)
-    assert (len(data.train), len(data.test)) == davis.count(size=32) == (100, 34)
-    assert (data.skipped, data.notes, davis.KIND) == ((), (), "video")
-    assert len(set(data.train.origin.groups)) == 16
-    assert (data.train.parts["tracks"][:, 0, 0, 2] > 0).float().mean() > 0.5

@@ -209,7 +209,7 @@ def test_errors_speak_of_recordings(tmp_path):
     with pytest.raises(ValueError, match=r"holds no recordings \(1 file of \.png passed over: .*suffix: \.3gp, "):
         sound_folder.count(source=str(tmp_path))
     constant(tmp_path / "1.wav", 1)
-    with pytest.raises(ValueError, match="holds 1 recordings: too few"):
+    with pytest.raises(ValueError, match="holds 1 recording: too few"):
         sound_folder.count(source=str(tmp_path))
     constant(tmp_path / "a" / "1.wav", 1)
     with pytest.raises(ValueError, match=r"mixes recordings \('1\.wav'\) with .* \('a/'\); put each recording"):

@@ -12,12 +12,13 @@ from PIL import Image
 from ssl_models.datasets._common.media import DAMAGED, SHORTER
 from ssl_models.datasets._common.suffixes import SOUNDS, VIDEOS
 from ssl_models.datasets._video import decoding
-from ssl_models.datasets._video.clips import Clips, clips
-from ssl_models.datasets._video.decoding import decode, seconds
+from ssl_models.datasets._video.clips import clips
+from ssl_models.datasets._video.cutting import Cutter
+from ssl_models.datasets._video.decoding import LONGER, seconds
 from ssl_models.datasets._video.times import BACKWARD, LONGEST, RESET, TIMELESS, Clock, shown
 from tests.ssl_models import pictures
 from tests.ssl_models.sounds import encoded, tone
-from tests.ssl_models.videos import counted, covered, damaged, numbers, video
+from tests.ssl_models.videos import counted, covered, damaged, decode, numbers, video
 
 torch.set_num_threads(1)
 TEN = clips(16, 10, 10.0)
@@ -77,7 +78,7 @@ def test_the_frame_that_is_shown_at_each_time_is_taken(times, lasts, fps, wanted
     ],
 )
 def test_times_that_lack_or_run_backwards_are_amended(told, given, remarks):
-    clock = Clock(10)
+    clock = Clock(10, {})
     assert [time for time, _ in clock.timed([frame(time) for time in told])] == pytest.approx(given)
     assert clock.remarks == remarks
 
@@ -186,12 +187,14 @@ def test_what_is_no_video_is_told():
         assert seconds(content) == 0
     with pytest.raises(ValueError, match=r"^the file is empty$"):
         decode(b"", TEN)
-    with pytest.raises(ValueError, match=r"^no video in it, only audio$"):
+    with pytest.raises(ValueError, match=r"^no video in it, only audio; `reader: sound_folder` reads its sound$"):
         decode(encoded("mp4", "aac", tone(300), 8000), TEN)
 
 
 def test_the_picture_of_a_cover_is_no_video():
-    with pytest.raises(ValueError, match=r"^no video in it, only the picture of a cover and audio$"):
+    with pytest.raises(
+        ValueError, match=r"^no video in it, only the picture of a cover and audio; `reader: sound_folder` reads"
+    ):
         decode(covered(), TEN)
     assert len(decode(covered(marked=False), TEN).frames) == 10  # one second of a video of one frame
 
@@ -242,17 +245,11 @@ def test_damage_is_told_and_borne_up_to_a_tenth():
         decode(damaged(whole, 2), TEN)
 
 
-def test_what_lasts_too_long_is_refused_unless_little_of_it_is_wanted(monkeypatch):
-    monkeypatch.setattr("ssl_models.datasets._video.clips.MOST_BYTES", 15 * 3 * 16 * 16)
-    content = video(counted(20))
-    with pytest.raises(
-        ValueError, match=r"longer than 0\.00042 hours, and no more is read; cut it into pieces, or set"
-    ):
-        decode(content, TEN)
-    assert read(content, Clips(16, 5, 10.0, 5, 2))[0] == [*range(10)]
-    with pytest.raises(ValueError, match="it is longer than"):
-        decode(content, Clips(16, 5, 10.0, 5, 4))
-    assert len(decode(video(counted(15)), TEN).frames) == 15
+def test_of_what_lasts_too_long_the_start_is_read_and_told(monkeypatch):
+    monkeypatch.setattr("ssl_models.datasets._video.clips.MOST_HOURS", 1.5 / 3600)
+    assert read(video(counted(20))) == ([*range(15)], {LONGER: "15 frames"})
+    assert read(video(counted(20), times=[0, *np.arange(19) / 100 + 1.45])) == ([0] * 15, {LONGER: "15 frames"})
+    assert read(video(counted(15))) == ([*range(15)], {})
 
 
 # Clips, formats
@@ -266,7 +263,10 @@ def test_only_whole_clips_are_taken(hop, most, starts):
     assert cut.starts(32) == starts
     for frames in range(60):
         assert cut.count(frames) == len(cut.starts(frames))
-        assert not cut.needed or cut.count(frames) == cut.count(min(frames, cut.needed))
+        cutter = Cutter(cut)
+        for _ in range(frames):
+            cutter.add(np.zeros(1))
+        assert (cutter.number, cutter.piece().starts) == (cut.count(frames), cut.starts(frames))
     assert cut.starts(9) == []
     assert "9 frames at 10 a second (0.90 s), and a clip takes 10 (1.00 s)" in cut.too_short(9)
 

@@ -1,8 +1,6 @@
 """The reader of folders of video: layouts, clips, splits by video, and what it says of odd files."""
 
 import json
-import os
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +97,7 @@ def test_given_splits_are_kept_and_other_rates_resampled(tmp_path):
 )
 def test_counts_and_shapes_are_told_without_decoding(acts, settings, monkeypatch):
     data = load(acts, **settings)
-    monkeypatch.setattr(videos, "decode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(videos, "opened", lambda *_: pytest.fail("decoded"))
     settings = {**SMALL, "tracks": 0, **settings}
     assert video_folder.count(source=str(acts), seed=0, **settings) == (len(data.train), len(data.test))
     shapes, known = video_folder.describe(source=str(acts), seed=0, **settings)
@@ -133,48 +131,6 @@ def test_tracks_are_those_of_the_tracker_and_none_where_none_are_asked_for(tmp_p
         load(tmp_path, size=8, tracks=1)
 
 
-# Memory
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_what_is_written_is_what_memory_would_hold(acts, tmp_path_factory, workers):
-    room = tmp_path_factory.mktemp("room")
-    known = load(acts)
-    listing = video_folder._listed(str(acts), 0.2, "skip", 0)
-    data = videos.read(listing, "acts", video_folder._wanted(16, 5, 10.0, 0.0, 0, 0), "skip", room, workers)
-    assert (data.train.written, known.train.written) == (("frames",), ())
-    assert sorted(os.listdir(room)) == ["test.frames.npy", "train.frames.npy"]
-    for ours, theirs in ((data.train, known.train), (data.test, known.test)):
-        assert torch.equal(ours.parts["frames"], theirs.parts["frames"])
-        assert ours.origin.files == theirs.origin.files
-    assert np.array_equal(np.load(room / "train.frames.npy"), known.train.parts["frames"])
-
-
-def test_headers_that_lie_leave_neither_gaps_nor_too_little_room(acts, tmp_path_factory, monkeypatch):
-    known = load(acts)
-    for told in (0.001, 100.0):
-        monkeypatch.setattr(videos, "seconds", lambda _, told=told: told)
-        for room in (None, tmp_path_factory.mktemp("room")):
-            assert torch.equal(load(acts, room=room).train.parts["frames"], known.train.parts["frames"])
-
-
-def test_frames_are_not_held_in_memory_where_there_is_room(tmp_path):
-    content = video(greys([90] * 30))
-    for index in range(30):
-        put(tmp_path / "videos" / f"{index}.mkv", content)
-
-    def peak(room):
-        tracemalloc.start()
-        data = load(tmp_path / "videos", size=64, room=room)
-        found = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return found, sum(split.parts["frames"].nbytes for split in (data.train, data.test))
-
-    held, total = peak(None)
-    assert held > total
-    assert peak(tmp_path / "room")[0] < total / 2
-
-
 # Faults
 
 
@@ -194,7 +150,7 @@ def test_what_cannot_be_read_is_named_and_what_is_odd_is_noted(acts):
         "jump/page.mp4: no format of video that is known, or cut off before its pictures",
         f"run/one.mkv: too short: 1 frame at 10 a second (0.10 s), {wanted}",
         f"run/short.mkv: too short: 4 frames at 10 a second (0.40 s), {wanted}",
-        "run/song.mp4: no video in it, only audio",
+        "run/song.mp4: no video in it, only audio; `reader: sound_folder` reads its sound",
     ]
     assert sorted(data.notes) == [
         "1 file of .txt passed over: no suffix of a video that is read",

@@ -2,9 +2,11 @@
 
 import io
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 
+from ssl_models.datasets._video.decoding import opened
 from tests.ssl_models.sounds import as_int16
 
 CLOCK = Fraction(1, 1000)
@@ -75,6 +77,13 @@ def video(
         if heard is not None:
             _mux_sound(output, heard, sound, sound_rate, sound_start)
     return stream.getvalue()
+
+
+def decode(content, how):
+    """The whole video: its frames, when they start, the size of the picture, and remarks."""
+    with opened(content, how) as video:
+        frames = [pixels for pixels, times in video.frames for _ in range(times)]
+    return SimpleNamespace(frames=frames, start=video.start, size=video.size, remarks=video.remarks)
 
 
 def damaged(content, every):

@@ -67,9 +67,9 @@ def list_files(root: Path, seed: int, test_fraction: float, wanted: Wanted) -> L
             (test if index in chosen else train).append(entry)
     if not train or not test:
         total = len(train) + len(test)
+        files = f"{total} {wanted.noun if total == 1 else wanted.nouns}"
         raise ValueError(
-            f"'{root}' holds {total} {wanted.nouns}: too few to give {test_fraction} of each class to a test split"
-            f"{why(listed.told())}"
+            f"'{root}' holds {files}: too few to give {test_fraction} of each class to a test split{why(listed.told())}"
         )
     return listed.listing(train, test, classes)
 

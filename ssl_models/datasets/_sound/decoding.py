@@ -53,15 +53,15 @@ def decode(content: Path | bytes, rate: int, most: int = 0) -> Recording:
     remarks: dict[str, str] = {}
     with opened(content) as (file, container, stream):
         converter = Converter(rate)
-        samples, whole = converted(converter, media.decoded(container, stream, remarks), rate, most)
+        samples, whole = _converted(converter, media.decoded(container, stream, remarks), rate, most)
         if not len(samples):
             raise ValueError(NO_SAMPLE)
         if whole:
             _compare(file, container, stream, len(samples) / rate, remarks)
-    return Recording(samples, remarks | odd(samples, converter, rate))
+    return Recording(samples, remarks | odd(converter, bool(samples.any()), len(samples) / rate))
 
 
-def converted(converter: Converter, frames: Iterator[Any], rate: int, most: int) -> tuple[ndarray, bool]:
+def _converted(converter: Converter, frames: Iterator[Any], rate: int, most: int) -> tuple[ndarray, bool]:
     """The samples of frames, no more than `most`, or 0 for all; and whether these are all that there are.
 
     Raises ValueError for more than MOST_SAMPLES.
@@ -80,13 +80,13 @@ def converted(converter: Converter, frames: Iterator[Any], rate: int, most: int)
     return np.concatenate(chunks)[: most or None], whole
 
 
-def odd(samples: ndarray, converter: Converter, rate: int) -> dict[str, str]:
-    """Remarks about numbers beyond full scale, and silence."""
+def odd(converter: Converter, heard: bool, seconds: float) -> dict[str, str]:
+    """Remarks about numbers beyond full scale, and silence. heard: whether any sample is not 0."""
     found = {}
     if converter.beyond:
         found[BEYOND] = f"{converter.beyond:,} values, up to {converter.peak:.4g}"
-    if not samples.any():
-        found[SILENT] = f"{len(samples) / rate:.2f} s"
+    if not heard:
+        found[SILENT] = f"{seconds:.2f} s"
     return found
 
 
@@ -100,9 +100,11 @@ def seconds(content: Path | bytes) -> float:
 
 
 @contextmanager
-def opened(content: Path | bytes) -> Iterator[tuple[IO[bytes], Any, Any]]:
-    """The file, PyAV's container, and the first stream of sound in it."""
-    with media.opened(content, FORMATS, UNKNOWN, MOST_BYTES) as (file, container):
+def opened(
+    content: Path | bytes, formats: str = FORMATS, most: int | None = MOST_BYTES
+) -> Iterator[tuple[IO[bytes], Any, Any]]:
+    """The file, PyAV's container, and the first stream of sound in it. formats, most: as in media.opened."""
+    with media.opened(content, formats, UNKNOWN, most) as (file, container):
         if not container.streams.audio:
             kinds = sorted({stream.type for stream in container.streams})
             raise ValueError(f"no sound in it{f', only {kinds[0]}' if kinds else ''}")

@@ -9,8 +9,8 @@ MOST_SIDE, MOST_FRAMES, MOST_FPS, MOST_TRACKS = 1024, 256, 240.0, 64
 """The largest side of frames in pixels, frames of a clip, their rate in Hz, and tracks of a clip."""
 SMALLEST = 16
 """Pixels: the smallest side of frames that _video/tracker.py follows patches in."""
-MOST_BYTES = 2**30
-"""Of the frames of one video, which are in memory together: two hours and more at 64 x 64 pixels and 10 a second."""
+MOST_HOURS = 12
+"""Of one video; a small file may unpack to any length."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,9 @@ class Clips:
         return self.frames / self.fps
 
     @property
-    def needed(self) -> int:
-        """The frames of a video that can lie in a clip; 0 for all."""
-        return (self.most - 1) * self.hop + self.frames if self.most else 0
-
-    @property
     def largest(self) -> int:
         """How many frames of one video are read at most."""
-        return MOST_BYTES // (3 * self.side**2)
+        return round(MOST_HOURS * 3600 * self.fps)
 
     def starts(self, frames: int) -> list[int]:
         """The first frame of each clip of a video of so many frames."""

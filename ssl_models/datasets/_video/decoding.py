@@ -12,7 +12,7 @@ from typing import Any
 from numpy import ndarray
 
 from ssl_models.datasets._common import media
-from ssl_models.datasets._video.clips import Clips
+from ssl_models.datasets._video.clips import MOST_HOURS, Clips
 from ssl_models.datasets._video.square import Squares
 from ssl_models.datasets._video.times import RESET, Clock, shown
 
@@ -25,62 +25,70 @@ MOST_PIXELS = 2**26
 """Of a frame as it is coded."""
 
 
-@dataclass(frozen=True)
-class Video:
-    """frames: F of (3, side, side) uint8; one that is shown at several times is there as often, in memory once.
+LONGER = f"longer than {MOST_HOURS} hours, of which no more is read"
+SOUND_ALONE = "; `reader: sound_folder` reads its sound"
 
-    start: when the first is shown by the clock of the file, in seconds. size: width and height of the whole picture,
-    upright, in square pixels. remarks: what is odd about it -> how much.
+
+@dataclass
+class Video:
+    """One video, as far as its frames have been taken.
+
+    frames: (3, side, side) uint8 of each that is shown at one of the times 0, 1 / fps, 2 / fps ... seconds after the
+    first, and at how many of them. start: when the first is shown by the clock of the file, in seconds. size: width and
+    height of the whole picture, upright, in square pixels. remarks: what is odd about it -> how much.
     """
 
-    frames: list[ndarray]
+    frames: Iterator[tuple[ndarray, int]]
     start: float
-    size: tuple[int, int]
+    size: tuple[int, int] = (0, 0)
     remarks: dict[str, str] = field(default_factory=dict)
 
 
-def decode(content: Path | bytes, clips: Clips) -> Video:
-    """The frames that are shown at 0, 1 / fps, 2 / fps ... seconds after the first, as far as clips need them.
+@contextmanager
+def opened(content: Path | bytes, clips: Clips) -> Iterator[Video]:
+    """A video whose frames are decoded as they are taken.
 
-    The first stream of video is read that is no picture of a cover. Frames are turned as the file says.
-    Raises ValueError for what is no file or no video, for one without a frame, more than media.MOST_DAMAGED of damage,
-    and more than clips.largest frames; FileNotFoundError.
+    The first stream of video is read that is no picture of a cover. Frames are turned as the file says. What is odd
+    about its end is told once all of them have been taken.
+    Raises ValueError for what is no file or no video, for one without a frame, and at the end for more than
+    media.MOST_DAMAGED of damage; FileNotFoundError.
     """
     remarks: dict[str, str] = {}
-    with _opened(content) as (container, stream):
-        clock, squares = Clock(_rate(stream)), Squares(clips.side, stream.sample_aspect_ratio)
-        frames: list[ndarray] = []
+    with _stream(content) as (container, stream):
+        clock, squares = Clock(_rate(stream), remarks), Squares(clips.side, stream.sample_aspect_ratio)
         timed = clock.timed(media.decoded(container, stream, remarks))
-        first = next(timed, None)
-        if first is None:
+        if (first := next(timed, None)) is None:
             raise ValueError("it holds no video: 0 frames")
-        start, whole = first[0], True
-        for frame, times in shown(chain([first], timed), clips.fps, clock.step):
-            most = min(clips.needed or clips.largest + 1, clips.largest + 1) - len(frames)
-            frames += [squares.of(frame)] * min(times, most)
-            if times >= most:
-                whole = False
-                break
-        if len(frames) > clips.largest:
-            hours = clips.largest / clips.fps / 3600
-            words = "and no more is read; cut it into pieces, or set `most`, or a lower `size` or `fps`"
-            raise ValueError(f"it is longer than {hours:.2g} hours, {words}")
-        if whole and RESET not in clock.remarks:
-            _compare(container, stream, max(0.0, start) + len(frames) / clips.fps, 1 / clips.fps, remarks)
-    return Video(frames, start, squares.whole, remarks | clock.remarks)
+        video = Video(iter(()), first[0], remarks=remarks)
+
+        def frames() -> Iterator[tuple[ndarray, int]]:
+            count = 0
+            for frame, times in shown(chain([first], timed), clips.fps, clock.step):
+                pixels, taken = squares.of(frame), min(times, clips.largest - count)
+                video.size = squares.whole
+                yield pixels, taken
+                count += taken
+                if taken < times:
+                    remarks[LONGER] = f"{count:,} frames"
+                    return
+            if RESET not in remarks:
+                _compare(container, stream, max(0.0, first[0]) + count / clips.fps, 1 / clips.fps, remarks)
+
+        video.frames = frames()
+        yield video
 
 
 def seconds(content: Path | bytes) -> float:
     """How long a video is by its header; 0 where that does not tell or cannot be read. Nothing is decoded."""
     try:
-        with _opened(content) as (container, stream):
+        with _stream(content) as (container, stream):
             return media.told(container, stream) or 0.0
     except (ValueError, OSError):
         return 0.0
 
 
 @contextmanager
-def _opened(content: Path | bytes) -> Iterator[tuple[Any, Any]]:
+def _stream(content: Path | bytes) -> Iterator[tuple[Any, Any]]:
     """PyAV's container, and the stream that is read."""
     from av.stream import Disposition
 
@@ -91,7 +99,8 @@ def _opened(content: Path | bytes) -> Iterator[tuple[Any, Any]]:
             kinds = ["the picture of a cover"] if covers else []
             kinds += sorted({stream.type for stream in container.streams} - {"video"})
             only = " and ".join(kinds)
-            raise ValueError(f"no video in it{f', only {only}' if only else ''}")
+            other = SOUND_ALONE if "audio" in kinds else ""
+            raise ValueError(f"no video in it{f', only {only}' if only else ''}{other}")
         context = media.context_of(moving[0], "pictures are")
         if context.width * context.height > MOST_PIXELS:
             raise ValueError(f"its frames have {context.width:,} x {context.height:,} pixels, over {MOST_PIXELS:,}")

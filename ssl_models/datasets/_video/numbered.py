@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from numpy import ndarray
 
 from ssl_models.datasets._common import archive, files, pictures
-from ssl_models.datasets._common.in_order import in_order
+from ssl_models.datasets._common.in_pieces import in_pieces
 from ssl_models.datasets._common.progress import Progress
 from ssl_models.datasets._common.remarks import Remarks
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._pictures.square import square
-from ssl_models.datasets._video.sequences import Found, Picture, Sequence
-from ssl_models.datasets._video.taken import Cut, Taken, Wanted, tracks_of
+from ssl_models.datasets._video.cutting import Cutter, Piece
+from ssl_models.datasets._video.sequences import Found, Sequence
+from ssl_models.datasets._video.taken import MOST_WAITING, Cut, Taken, Wanted, size_of, tracks_of
 from ssl_models.datasets._video.videos import known
 
 AHEAD = 2
-"""Videos a core that may be in memory, waiting for an earlier one."""
+"""Videos a core whose files may be in memory before their turn, where they come from an archive."""
 SPARE = 2
 """How many times as large as it is used a JPEG is decoded at the least, as pictures are."""
 GAPS = "with gaps in the numbers of its pictures, which no clip spans"
@@ -44,19 +46,19 @@ def read(found: Found, wanted: Wanted, every: int, unreadable: str, room: Path |
         rows = {name: count(split, wanted, every) for name, split in splits.items()}
         taken = {name: Taken(stack, name, rows[name], wanted, room) for name in splits}
         progress = stack.enter_context(closing(Progress("decoding", len(of), "videos")))
-        work = partial(_cut, wanted=wanted, every=every)
-        results = stack.enter_context(closing(in_order(work, _with_contents(found), workers, AHEAD)))
-        for sequence, cut, faults in results:
-            progress.step()
-            if isinstance(cut, str):
-                faults = [*faults, f"{files.printable(sequence.name)}: {cut}"]
-            else:
-                taken[of[sequence.name]].add(sequence.name, sequence.label, cut)
-                for kind, detail in cut.remarks.items():
+        work, items = partial(_cuts, wanted=wanted, every=every), _with_contents(found)
+        results = stack.enter_context(closing(in_pieces(work, items, size_of, MOST_WAITING, workers, AHEAD)))
+        for (sequence, _), pieces in results:
+            for piece in pieces:
+                if isinstance(piece, str):
+                    skipped.append(piece)
+                    if unreadable == "refuse":
+                        raise ValueError(f"{found.place}: {piece}")
+                    continue
+                taken[of[sequence.name]].add(sequence.name, sequence.label, piece)
+                for kind, detail in piece.remarks.items():
                     remarks.add(kind, sequence.name, detail)
-            if faults and unreadable == "refuse":
-                raise ValueError(f"{found.place}: {faults[0]}")
-            skipped += faults
+            progress.step()
         for name, one in taken.items():
             if not one.videos:
                 what = f"none of the {len(splits[name])} {'training' if name == 'train' else name} videos gives a clip"
@@ -68,11 +70,17 @@ def read(found: Found, wanted: Wanted, every: int, unreadable: str, room: Path |
 
 def count(sequences: list[Sequence], wanted: Wanted, every: int) -> int:
     """How many clips there are if all pictures can be read."""
-    return sum(len(_starts([len(run[::every]) for run in one.runs], wanted)) for one in sequences)
+    clips = wanted.clips
+    found = [sum(clips.count(len(run[::every])) for run in sequence.runs) for sequence in sequences]
+    return sum(min(number, clips.most) if clips.most else number for number in found)
 
 
 def _with_contents(found: Found) -> Iterator[tuple[Sequence, Contents]]:
-    """Each sequence as soon as all of its pictures are known; of an archive in the order in which they are complete."""
+    """Each sequence as soon as all of its pictures are known; of an archive in the order in which they are complete.
+
+    Of an archive whose pictures are not in the order of their videos, all may be in memory at once, coded as they are.
+    A picture that is in it twice is read as it is first.
+    """
     sequences = [*found.train, *found.test]
     if found.place.is_dir():
         for sequence in sequences:
@@ -83,53 +91,48 @@ def _with_contents(found: Found) -> Iterator[tuple[Sequence, Contents]]:
     total = {sequence.name: sum(map(len, sequence.runs)) for sequence in sequences}
     for name, content in archive.members(found.place, of.__contains__, []):
         sequence = of[name]
-        read = waiting[sequence.name]
-        read[name] = content
+        if (read := waiting.get(sequence.name)) is None:  # it was complete
+            continue
+        read.setdefault(name, content)
         if len(read) == total[sequence.name]:
             yield sequence, [[read[picture.name] for picture in run] for run in sequence.runs]
             del waiting[sequence.name]
 
 
-def _cut(item: tuple[Sequence, Contents], wanted: Wanted, every: int) -> tuple[Sequence, Cut | str, list[str]]:
-    """The sequence; its clips, or why there are none; and a text for each picture that cannot be read."""
+def _cuts(item: tuple[Sequence, Contents], wanted: Wanted, every: int) -> Iterator[Cut | str]:
+    """The clips, a piece of the sequence after the other; a text for each picture that cannot be read, and where there
+    is no clip. No picture behind the last clip that is wanted is opened."""
     sequence, contents = item
-    faults: list[str] = []
-    runs: list[list[tuple[Picture, ndarray]]] = []
-    sizes: list[tuple[int, int]] = []
+    cutter, names = Cutter(wanted.clips), list[str]()
+    sizes: dict[tuple[int, int], None] = {}
     for run, of_run in zip(sequence.runs, contents, strict=True):
-        runs.append([])
+        cutter.gap()
         for picture, content in list(zip(run, of_run, strict=True))[::every]:
+            if cutter.full:
+                break
             read = _frame(content, wanted.clips.side)
             if isinstance(read, str):
-                faults.append(f"{files.printable(picture.name)}: {read}")
-                runs.append([])
-            else:
-                runs[-1].append((picture, read[0]))
-                sizes.append(read[1])
-    frames = [pixels for run in runs for _, pixels in run]
-    starts = _starts([len(run) for run in runs], wanted)
-    if not starts:
-        longest = max(len(run) for run in runs)
-        return sequence, _too_few(len(frames), longest, wanted, every), faults
-    names = [picture.name for run in runs for picture, _ in run]
+                yield f"{files.printable(picture.name)}: {read}"
+                cutter.gap()
+                continue
+            cutter.add(read[0])
+            names.append(picture.name)
+            sizes[read[1]] = None
+            if cutter.large:
+                yield _cut(cutter.piece(), names, next(iter(sizes)), wanted)
+    if not cutter.number:
+        yield f"{files.printable(sequence.name)}: {_too_few(cutter.total, cutter.longest, wanted, every)}"
+        return
     remarks = {GAPS: f"{sequence.gaps} of them, the first behind {sequence.runs[0][-1].name}"} if sequence.gaps else {}
-    if len(set(sizes)) > 1:
-        remarks[MIXED] = f"{len(set(sizes))} sizes"
-    cut = Cut(frames, starts, [names[start] for start in starts], sizes[0], remarks=remarks)
-    return sequence, _with_tracks(cut, wanted), faults
+    if len(sizes) > 1:
+        remarks[MIXED] = f"{len(sizes)} sizes"
+    yield replace(_cut(cutter.piece(), names, next(iter(sizes)), wanted), remarks=remarks)
 
 
-def _with_tracks(cut: Cut, wanted: Wanted) -> Cut:
-    return Cut(cut.frames, cut.starts, cut.origins, cut.size, tracks=tracks_of(cut, wanted), remarks=cut.remarks)
-
-
-def _starts(lengths: list[int], wanted: Wanted) -> list[int]:
-    """The first frame of each clip, counted over runs of these lengths one after the other; no clip spans two."""
-    found, before = [], 0
-    for length in lengths:
-        found += [before + start for start in wanted.clips.starts(length)]
-        before += length
-    return found[: wanted.clips.most] if wanted.clips.most else found
+def _cut(piece: Piece, names: list[str], size: tuple[int, int], wanted: Wanted) -> Cut:
+    """names: of the pictures of all frames."""
+    cut = Cut(piece.frames, piece.starts, [names[piece.first + start] for start in piece.starts], size)
+    return replace(cut, tracks=tracks_of(cut, wanted))
 
 
 def _frame(content: Path | bytes, side: int) -> tuple[ndarray, tuple[int, int]] | str:

@@ -19,6 +19,10 @@ from ssl_models.datasets._folder.tree import Tree, Wanted, inside
 ARCHIVES = (".tar.gz", ".tgz", ".zip", ".tar")
 NUMBER = re.compile(r"(\d+)\D*$", re.ASCII)
 """The last digits of a name without its suffix: 10 of frame_2_010."""
+MOST_DIGITS = 255
+"""Of a number: no name on a disk is longer, but those in archives may be."""
+JITTER = 1
+"""By how much a step may differ from the usual one where that is over 1: times in milliseconds are rounded to it."""
 PICTURES = Wanted(SUFFIXES, noun="picture", what="a picture")
 LAYOUT = (
     "the folder of each video must hold its pictures, and lie in `source`, or in CLASS/, train/ and test/, or "
@@ -106,7 +110,8 @@ def find(
     if not splits[1]:
         train, test = _drawn(train, seed, test_fraction)
     if not train or not test:
-        raise ValueError(f"'{place}' holds {len(sequences)} videos as folders of pictures: too few for two splits")
+        videos = f"{len(sequences)} video{'' if len(sequences) == 1 else 's'}"
+        raise ValueError(f"'{place}' holds {videos} as folders of pictures: too few for two splits")
     return Found(place, train, test, classes, tuple(names.skipped), (*names.notes, *notes))
 
 
@@ -139,13 +144,15 @@ def _in_archive(place: Path) -> _Names:
 
 def _add(names: _Names, name: str, path: Path | None) -> None:
     own = PurePosixPath(name)
-    if match := NUMBER.search(own.stem):
+    match = NUMBER.search(own.stem)
+    if match and len(match[1]) <= MOST_DIGITS:
         folder = own.parent.as_posix()
         names.folders.setdefault("" if folder == "." else folder, []).append(Picture(int(match[1]), name, path))
-    else:
-        names.skipped.append(
-            f"{files.printable(name)}: no number in its name, so its place among the frames is unknown"
-        )
+        return
+    shown, why = files.printable(name), "no number in its name"
+    if match:
+        shown, why = f"{shown[:60]}...", f"a number of {len(match[1]):,} digits in its name"
+    names.skipped.append(f"{shown}: {why}, so its place among the frames is unknown")
 
 
 def _shared(ways: list[list[str]]) -> int:
@@ -189,7 +196,10 @@ def _classes(rests: dict[str, list[str]], splits: tuple[list[str], list[str]], p
 
 
 def _runs(pictures: list[Picture], skipped: list[str]) -> list[list[Picture]]:
-    """In the order of numbers, cut where they lack; they may go up in steps. A second one of a number is left out."""
+    """In the order of numbers, cut where they lack; they may go up in steps. A second one of a number is left out.
+
+    Numbers that are milliseconds go up by 33, 34, 33: where the usual step is over 1 others may differ by JITTER.
+    """
     ordered: list[Picture] = []
     for picture in sorted(pictures, key=lambda one: (one.number, one.name)):
         if ordered and ordered[-1].number == picture.number:
@@ -199,9 +209,10 @@ def _runs(pictures: list[Picture], skipped: list[str]) -> list[list[Picture]]:
             ordered.append(picture)
     steps = Counter(after.number - before.number for before, after in pairwise(ordered))
     step = min(steps, key=lambda one: (-steps[one], one)) if steps else 1
+    jitter = JITTER if step > 1 else 0
     runs: list[list[Picture]] = []
     for picture in ordered:
-        if runs and picture.number - runs[-1][-1].number == step:
+        if runs and abs(picture.number - runs[-1][-1].number - step) <= jitter:
             runs[-1].append(picture)
         else:
             runs.append([picture])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,10 @@ from ssl_models.datasets._common.writer import Writer, writer
 from ssl_models.datasets._video.clips import Clips
 
 FRAMES, SOUND, LENGTH, TRACKS, SOURCE = "frames", "sound", "length", "tracks", "source"
-AT_ONCE = 64
-"""Clips whose tracks are sought together."""
+AT_ONCE = 2**26
+"""Bytes of the clips whose tracks are sought together, beyond one clip."""
+MOST_WAITING = 2**29
+"""Bytes of pieces of videos that wait for those before them; each core makes one more."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Cut:
-    """The K clips of one video.
+    """K clips of one video, or of a piece of it; K may be 0.
 
     frames: of (3, side, side), some of them in several clips. starts: the first frame of each clip. origins: what names
     each clip. size: width and height of the whole picture. sound: (K, S) int16, length: (K, 1) int32, tracks:
-    (K, M, T, 4) float32, where they are wanted. remarks: what is odd -> how much.
+    (K, M, T, 4) float32, where they are wanted. remarks: what is odd about the video -> how much.
     """
 
     frames: list[ndarray]
@@ -59,6 +62,14 @@ class Cut:
     length: ndarray | None = None
     tracks: Tensor | None = None
     remarks: dict[str, str] = field(default_factory=dict)
+
+
+def size_of(made: Cut | str) -> int:
+    """About how many bytes of memory it takes; a text about what cannot be read takes none."""
+    if isinstance(made, str):
+        return 0
+    large = [*made.frames, *(part for part in (made.sound, made.tracks) if part is not None)]
+    return sum(part.nbytes for part in large)
 
 
 class Taken:
@@ -84,8 +95,9 @@ class Taken:
         self._sizes: list[tuple[int, int]] = []
 
     def add(self, name: str, label: int, cut: Cut) -> None:
-        """The clips of a video of this name and class."""
+        """Clips of a video of this name and class; further ones of the same video may follow at once."""
         number = len(cut.starts)
+        self.videos += bool(number) and self.last != name
         for start in cut.starts:
             self._large[FRAMES].append(clip(cut, start, self._wanted.clips.frames))
         if cut.sound is not None and cut.length is not None:
@@ -94,12 +106,16 @@ class Taken:
             self._small[LENGTH].append(torch.from_numpy(cut.length))
         if cut.tracks is not None:
             self._small[TRACKS].append(cut.tracks)
-        self._small[SOURCE].append(torch.full((number, 1), self.videos, dtype=torch.int32))
+        self._small[SOURCE].append(torch.full((number, 1), self.videos - 1, dtype=torch.int32))
         self._labels += [label] * number
         self._names += cut.origins
         self._groups += [name] * number
         self._sizes += [cut.size] * number
-        self.videos += 1
+
+    @property
+    def last(self) -> str:
+        """The name of the video whose clip was added last; "" for none."""
+        return self._groups[-1] if self._groups else ""
 
     def split(self, *, labelled: bool) -> Split:
         """All of it, once there is a video."""
@@ -122,8 +138,9 @@ def tracks_of(cut: Cut, wanted: Wanted) -> Tensor | None:
         return None
     from ssl_models.datasets._video.tracker import tracks
 
-    found = []
-    for first in range(0, len(cut.starts), AT_ONCE):
-        pieces = [clip(cut, start, wanted.clips.frames) for start in cut.starts[first : first + AT_ONCE]]
+    found = [torch.zeros(0, wanted.tracks, wanted.clips.frames, 4)]
+    at_once = max(1, AT_ONCE // math.prod(wanted.clips.shape))
+    for first in range(0, len(cut.starts), at_once):
+        pieces = [clip(cut, start, wanted.clips.frames) for start in cut.starts[first : first + at_once]]
         found.append(tracks(torch.from_numpy(np.stack(pieces)), most=wanted.tracks))
     return torch.cat(found)

@@ -23,12 +23,12 @@ TIMELESS = "without times in parts; those frames follow each other at the rate o
 class Clock:
     """Gives every frame a time, none before that of the frame ahead of it.
 
-    step: seconds that a frame is shown where it does not tell. remarks: what was amended.
+    step: seconds that a frame is shown where it does not tell. remarks: gets what was amended.
     """
 
-    def __init__(self, rate: float | None) -> None:
+    def __init__(self, rate: float | None, remarks: dict[str, str]) -> None:
         self.step = 1 / rate if rate else USUAL
-        self.remarks: dict[str, str] = {}
+        self.remarks = remarks
         self._amended: dict[str, int] = {}
         self._moved = 0.0
         self._last: float | None = None

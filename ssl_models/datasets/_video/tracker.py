@@ -33,6 +33,8 @@ SMALLEST = 16
 GROWTH = 1.06
 """A box may grow or shrink by this factor from one frame to the next, within LIMITS of its first side."""
 LIMITS = (0.5, 2.0)
+AT_ONCE = 2**24
+"""Numbers of frames that are reduced at once: at full size they take four bytes each."""
 GROWTH_GAIN = 0.01
 """By how much the correlation must be better for a box to change its size, which otherwise would wander."""
 
@@ -127,9 +129,15 @@ def check(frames: Tensor, most: int, chunk: int, **fractions: float) -> None:
 
 def reduced(frames: Tensor, factor: int) -> Tensor:
     """(N, T, C, H, W) uint8 -> (N, T, C, H // factor, W // factor): rounded means of squares, of at most 3 channels."""
-    clips = frames[:, :, :3].flatten(0, 1).to(torch.float32)
-    if factor > 1:
-        clips = functional.avg_pool2d(clips, factor, divisor_override=1).div_(factor**2).round_()
+    flat = frames[:, :, :3].flatten(0, 1)
+    found = []
+    at_once = max(1, AT_ONCE // flat[0].numel())
+    for first in range(0, len(flat), at_once):
+        pictures = flat[first : first + at_once].to(torch.float32)
+        if factor > 1:
+            pictures = functional.avg_pool2d(pictures, factor, divisor_override=1).div_(factor**2).round_()
+        found.append(pictures)
+    clips = torch.cat(found)
     return clips.view(*frames.shape[:2], *clips.shape[1:])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -13,23 +13,23 @@ import numpy as np
 
 from ssl_models.cores import cores
 from ssl_models.datasets._common import files
-from ssl_models.datasets._common.in_order import in_order
+from ssl_models.datasets._common.in_pieces import in_pieces
 from ssl_models.datasets._common.media import reason
 from ssl_models.datasets._common.progress import Progress
 from ssl_models.datasets._common.remarks import Remarks
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._folder.listing import Entry, Listing
-from ssl_models.datasets._sound.aligned import decode_from
+from ssl_models.datasets._sound.aligned import Sound, sound_from
 from ssl_models.datasets._sound.decoding import SILENT
 from ssl_models.datasets._video.clips import Clips
-from ssl_models.datasets._video.decoding import Video, decode, seconds
-from ssl_models.datasets._video.taken import Cut, Taken, Wanted, tracks_of
+from ssl_models.datasets._video.cutting import Cutter, Piece
+from ssl_models.datasets._video.decoding import opened, seconds
+from ssl_models.datasets._video.taken import MOST_WAITING, Cut, Taken, Wanted, size_of, tracks_of
 
 MOST_HEADERS = 1000
 """So many take a few seconds."""
-AHEAD = 2
-"""Videos a core that may be in memory, waiting for an earlier one."""
 SOUNDLESS = "without sound in parts; clips of which less than half has sound are left out"
+BROKEN_OFF = "not readable to the end; the clips before it are kept"
 
 
 def read(
@@ -48,24 +48,35 @@ def read(
         rows = {name: count(entries, wanted.clips) for name, entries in given.items()}
         taken = {name: Taken(stack, name, rows[name], wanted, room) for name in given}
         progress = stack.enter_context(closing(Progress("decoding", sum(map(len, given.values())), "videos")))
+        work = partial(_try_cuts, wanted=wanted)
         for name, entries in given.items():
-            results = stack.enter_context(closing(in_order(partial(_try_cut, wanted=wanted), entries, workers, AHEAD)))
-            for entry, found in zip(entries, results, strict=True):
+            results = stack.enter_context(closing(in_pieces(work, entries, size_of, MOST_WAITING, workers)))
+            for entry, pieces in results:
+                why = _add_all(taken[name], entry, pieces, remarks)
+                if why and refuse:
+                    raise ValueError(f"{files.printable(entry.name)} cannot be read as video: {why}")
+                if why and taken[name].last == entry.name:
+                    remarks.add(BROKEN_OFF, entry.name, why)
+                elif why:
+                    skipped.append(f"{files.printable(entry.name)}: {why}")
                 progress.step()
-                if isinstance(found, Cut):
-                    taken[name].add(entry.name, entry.label, found)
-                    for kind, detail in found.remarks.items():
-                        remarks.add(kind, entry.name, detail)
-                    continue
-                if refuse:
-                    raise ValueError(f"{files.printable(entry.name)} cannot be read as video: {found}")
-                skipped.append(f"{files.printable(entry.name)}: {found}")
             if not taken[name].videos:
                 what = f"none of the {len(entries)} {'training' if name == 'train' else name} videos gives a clip"
                 raise ValueError(f"{place}: {what}; look at {skipped[-1]}")
         train, test = (one.split(labelled=bool(listing.classes)) for one in taken.values())
     notes = (*listing.notes, *remarks.notes())
     return Dataset(train, test, listing.classes, tuple(skipped), notes=notes, known=known(wanted))
+
+
+def _add_all(taken: Taken, entry: Entry, pieces: Iterator[Cut | str], remarks: Remarks) -> str:
+    """Adds the clips of one video; returns why the rest of it cannot be read, "" where all can."""
+    for piece in pieces:
+        if isinstance(piece, str):
+            return piece
+        taken.add(entry.name, entry.label, piece)
+        for kind, detail in piece.remarks.items():
+            remarks.add(kind, entry.name, detail)
+    return ""
 
 
 def known(wanted: Wanted) -> dict[str, float]:
@@ -99,43 +110,77 @@ def check_test_fraction(test_fraction: float) -> None:
         raise ValueError(f"test_fraction = {test_fraction} must lie between 0 and 1, both excluded")
 
 
-def _try_cut(entry: Entry, wanted: Wanted) -> Cut | str:
-    """The clips, or the reason why there are none."""
+def _try_cuts(entry: Entry, wanted: Wanted) -> Iterator[Cut | str]:
+    """The clips a piece of the video after the other; and the reason where it, or the rest of it, cannot be read."""
     try:
-        video = decode(entry.content, wanted.clips)
-        starts = wanted.clips.starts(len(video.frames))
-        if not starts:
-            return wanted.clips.too_short(len(video.frames))
-        cut = Cut(video.frames, starts, [], video.size, remarks=video.remarks)
-        cut = _with_sound(cut, entry, video, wanted) if wanted.rate else cut
-        origins = [f"{entry.name}#t={_short(start / wanted.clips.fps)}" for start in cut.starts]
-        return replace(cut, origins=origins, tracks=tracks_of(cut, wanted))
+        yield from _cuts(entry, wanted)
     except MemoryError:
         raise
     except Exception as error:  # FFmpeg's errors are of many types
-        return reason(error)
+        yield reason(error)
 
 
-def _with_sound(cut: Cut, entry: Entry, video: Video, wanted: Wanted) -> Cut:
-    """With the sound of each clip, without those that have hardly any. Raises ValueError where none has."""
-    rate, fps, size = wanted.rate, wanted.clips.fps, wanted.samples
-    last = cut.starts[-1] + wanted.clips.frames
-    recording = decode_from(entry.content, rate, video.start, round(last * rate / fps) + 1)
-    begins = [round(start * rate / fps) for start in cut.starts]
-    lengths = [min(size, len(recording.samples) - begin) for begin in begins]
-    kept = [row for row, length in enumerate(lengths) if 2 * length >= size]
-    if not kept:
-        raise ValueError(f"its sound ends after {len(recording.samples) / rate:.2f} s, before half of its first clip")
-    sound = np.zeros((len(kept), size), np.int16)
+def _cuts(entry: Entry, wanted: Wanted) -> Iterator[Cut]:
+    """Raises ValueError where there is no clip, or none with sound where it is wanted. The last one tells remarks."""
+    cutter, of_sound = Cutter(wanted.clips), dict[str, str]()
+    with ExitStack() as stack:
+        video = stack.enter_context(opened(entry.content, wanted.clips))
+        sound = None
+        if wanted.rate:
+            sound = stack.enter_context(sound_from(entry.content, wanted.rate, video.start, of_sound))
+        kept = 0
+        for frame, times in video.frames:
+            cutter.add(frame, times)
+            if cutter.full:
+                break
+            if cutter.large:
+                cut = _cut(cutter.piece(), entry, wanted, video.size, sound)
+                kept += len(cut.starts)
+                yield cut
+        if not cutter.number:
+            raise ValueError(wanted.clips.too_short(cutter.total))
+        cut = _cut(cutter.piece(), entry, wanted, video.size, sound)
+        kept += len(cut.starts)
+        remarks = video.remarks | (_of_sound(sound, of_sound, kept, cutter.number, wanted) if sound else {})
+    yield replace(cut, remarks=remarks)
+
+
+def _cut(piece: Piece, entry: Entry, wanted: Wanted, size: tuple[int, int], sound: Sound | None) -> Cut:
+    """The clips of a piece of a video, without those that have hardly any sound where it is wanted."""
+    cut = Cut(piece.frames, piece.starts, [], size)
+    cut = _with_sound(cut, piece.first, sound, wanted) if sound else cut
+    origins = [f"{entry.name}#t={_short((piece.first + start) / wanted.clips.fps)}" for start in cut.starts]
+    return replace(cut, origins=origins, tracks=tracks_of(cut, wanted))
+
+
+def _with_sound(cut: Cut, first: int, sound: Sound, wanted: Wanted) -> Cut:
+    """With the sound of each clip, without those of which less than half has any: it may begin late, and end early."""
+    size = wanted.samples
+    begins = [round((first + start) * wanted.rate / wanted.clips.fps) for start in cut.starts]
+    heard = [sound.window(begin, size) for begin in begins]
+    kept = [row for row, begin in enumerate(begins) if 2 * (len(heard[row]) - max(0, sound.late - begin)) >= size]
+    padded = np.zeros((len(kept), size), np.int16)
     for row, index in enumerate(kept):
-        sound[row, : lengths[index]] = recording.samples[begins[index] :][:size]
-    remarks = dict(cut.remarks)
-    for kind, detail in recording.remarks.items():
-        remarks[kind if kind == SILENT else f"with sound that is {kind}"] = detail
-    if len(kept) < len(begins):
-        remarks[SOUNDLESS] = f"{len(begins) - len(kept):,} of {len(begins):,} clips"
-    length = np.array([[lengths[index]] for index in kept], np.int32)
-    return replace(cut, starts=[cut.starts[index] for index in kept], sound=sound, length=length, remarks=remarks)
+        padded[row, : len(heard[index])] = heard[index]
+    length = np.array([len(heard[index]) for index in kept], np.int32).reshape(-1, 1)
+    return replace(cut, starts=[cut.starts[index] for index in kept], sound=padded, length=length)
+
+
+def _of_sound(sound: Sound, odd: dict[str, str], kept: int, number: int, wanted: Wanted) -> dict[str, str]:
+    """Remarks about the sound of all clips, of which so many are kept. Raises ValueError where none is."""
+    if not kept:
+        raise ValueError(_why_none(sound, wanted.rate))
+    told = odd | sound.remarks()
+    remarks = {kind if kind == SILENT else f"with sound that is {kind}": detail for kind, detail in told.items()}
+    return remarks | ({SOUNDLESS: f"{number - kept:,} of {number:,} clips"} if kept < number else {})
+
+
+def _why_none(sound: Sound, rate: int) -> str:
+    if not sound.total:
+        return "its sound ends before its pictures begin"
+    if sound.late:
+        return f"its sound begins {sound.late / rate:.2f} s after its pictures, and no clip has sound for half of it"
+    return f"its sound ends after {sound.total / rate:.2f} s, before half of its first clip"
 
 
 def _short(time: float) -> str:

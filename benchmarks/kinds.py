@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.page import table
-from ssl_models.protocols._common.score import BASELINES, OTHER_SOUND
+from ssl_models.protocols._common.baselines import BASELINES, OTHER_SOUND
 from ssl_models.protocols._common.statement import SHARE, Statement, giving, names, statement
 
 ADDED = {

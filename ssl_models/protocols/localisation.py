@@ -22,9 +22,10 @@ from ssl_models.hardware import pick_device, place
 from ssl_models.modalities.image import AXES
 from ssl_models.previews import PIXELS
 from ssl_models.protocols._common.adaptation import outputs
+from ssl_models.protocols._common.baselines import CENTRE, FIXED_PLACE, OTHER_SOUND
 from ssl_models.protocols._common.intervals import over_sources
 from ssl_models.protocols._common.named import named
-from ssl_models.protocols._common.score import CENTRE, FIXED_PLACE, OTHER_SOUND, Findings, Representation, Score
+from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._localisation.fixed import fixed_box, fixed_place
 from ssl_models.protocols._localisation.measures import (
     clips_unseen,

@@ -12,10 +12,11 @@ import torch
 from numpy import ndarray
 
 from ssl_models.errors import NeedsTruth
+from ssl_models.protocols._common.baselines import MFCC
 from ssl_models.protocols._common.checks import checked_label_set, checked_layers, shared_sources
 from ssl_models.protocols._common.intervals import proportion
 from ssl_models.protocols._common.mfcc import pooled_mfcc
-from ssl_models.protocols._common.score import MFCC, Findings, Representation, Score
+from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._linear.classifier import WEIGHT_DECAYS, Fitting, logits
 from ssl_models.protocols._linear.standardised import Standardised, standardised_rows
 

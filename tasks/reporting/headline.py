@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ssl_models.protocols._common.score import BASELINES, Score
+from ssl_models.protocols._common.baselines import BASELINES
+from ssl_models.protocols._common.score import Score
 from tasks.reporting.imprint import lacking
 from tasks.reporting.runs import CONTROLS, Run
 from tasks.reporting.tables import DataSet, Measure, best, difference, headline_measures, nmi

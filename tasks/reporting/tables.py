@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ssl_models.protocols._common.score import BASELINES, Score
+from ssl_models.protocols._common.baselines import BASELINES
+from ssl_models.protocols._common.score import Score
 from ssl_models.protocols._common.statement import SHARE, Statement, giving, names, statement
 from tasks.reporting.imprint import Gap
 from tasks.reporting.runs import Record, Run

@@ -19,7 +19,9 @@ MACHINERY = (
     "ssl_models/parallel/",
 )
 """Folders of what carries, checks and records, and does not shape an output: their files are not followed."""
-STATED = frozenset(("TITLE", "READING", "HEADLINE", "UNITS", "CURVES", "MAP", "AGAINST", "LEADS", "ESTIMATES", "WORDS"))
+STATED = frozenset(
+    ("TITLE", "READING", "HEADLINE", "UNITS", "CURVES", "MAP", "AGAINST", "EVERY", "LEADS", "ESTIMATES", "WORDS")
+)
 """The constants that `ssl_models.protocols._common.statement` reads; not imported, for no stage reads them."""
 
 

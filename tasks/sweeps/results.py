@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ssl_models.protocols._common.score import BASELINES
+from ssl_models.protocols._common.baselines import BASELINES
 from tasks.process import files
 from tasks.project import paths
 from tasks.project.project import Project

@@ -27,12 +27,6 @@ from ssl_models.rows import Samples
 if TYPE_CHECKING:  # torch must not come with this module, see knn.py
     from ssl_models.encoders.encoder import Encoder
 
-MFCC, MAJORITY = "mfcc", "majority"
-CENTRE, FIXED_PLACE, OTHER_SOUND = "centre", "fixed place", "other sound"
-BASELINES = (MFCC, MAJORITY, CENTRE, FIXED_PLACE, OTHER_SOUND)
-"""Rows that stand among the layers for what is to be beaten, such as what the data give without an encoder; they are
-no layer of a run."""
-
 
 def _features_only(*_: str) -> Any:
     raise NeedsTruth("this representation has features only: no encoder, no images and no annotations")
@@ -42,7 +36,7 @@ def _features_only(*_: str) -> Any:
 class Score:
     """One number with its interval. low, high: the 95 % interval.
 
-    layer: "" for a number that is not of one layer, or one of BASELINES.
+    layer: "" for a number that is not of one layer, or one of baselines.BASELINES.
     """
 
     layer: str

@@ -99,7 +99,7 @@ def load(
         _split(2 * seed + part, samples, shapes["frames"], tracks == "true", dials)
         for part, samples in ((0, train), (1, test))
     ]
-    sets = {"class": CLASSES, "action": ACTIONS}
+    sets = {"action": ACTIONS, "class": CLASSES}
     return Dataset(splits[0], splits[1], CLASSES, points=truth.POINTS, known=known, label_sets=sets)
 
 

@@ -18,14 +18,15 @@ TRUE = "white"
 
 
 def tracked_clips(parts: Mapping[str, numpy.ndarray], boxes: numpy.ndarray | None) -> numpy.ndarray | None:
-    """The first clips that have a track, a row each, with a box a track in its colour; None where none has one.
+    """Clips that have a track, evenly spread over all that do, a row each, with a box a track in its colour; None where none has one.
 
     parts: `frames` (N, T, C, H, W) and `tracks` (N, M, T, 4). boxes: (N, M, T, 4) of the objects, drawn thin in white.
     """
     tracks = parts["tracks"]
-    chosen = numpy.flatnonzero(there(tracks).any(axis=(1, 2)))[:CLIPS]
-    if not len(chosen):
+    usable = numpy.flatnonzero(there(tracks).any(axis=(1, 2)))
+    if not len(usable):
         return None
+    chosen = usable[numpy.linspace(0, len(usable) - 1, min(CLIPS, len(usable))).round().astype(int)]
     times = numpy.linspace(0, tracks.shape[2] - 1, min(TIMES, tracks.shape[2])).round().astype(int)
     rows = []
     for row in chosen:

@@ -18,7 +18,7 @@ TRUE = "white"
 
 
 def tracked_clips(parts: Mapping[str, numpy.ndarray], boxes: numpy.ndarray | None) -> numpy.ndarray | None:
-    """Clips that have a track, evenly spread over all that do, a row each, with a box a track in its colour; None where none has one.
+    """Clips evenly spread over those that have a track, a row each, with a box a track in its colour; None without any.
 
     parts: `frames` (N, T, C, H, W) and `tracks` (N, M, T, 4). boxes: (N, M, T, 4) of the objects, drawn thin in white.
     """

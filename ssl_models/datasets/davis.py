@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_models.datasets import frame_folders
+from ssl_models.datasets._common.choices import check_test_fraction, check_unreadable
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._video import numbered, sequences, videos
 from ssl_models.datasets._video.sequences import ARCHIVES, Found
@@ -76,8 +77,8 @@ def describe(
 
 
 def _found(source: str, test_fraction: float, unreadable: str, seed: int) -> Found:
-    videos.check_test_fraction(test_fraction)
-    videos.check_unreadable(unreadable)
+    check_test_fraction(test_fraction)
+    check_unreadable(unreadable)
     return sequences.find(_place(source), seed, test_fraction, _of_frames)
 
 

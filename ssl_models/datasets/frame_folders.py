@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ssl_models.datasets._common.choices import check_test_fraction, check_unreadable
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._video import numbered, sequences, videos
 from ssl_models.datasets._video.clips import check_tracks, clips
@@ -89,6 +90,6 @@ def checked(size: int, frames: int, fps: float, every: int, hop: float, most: in
 
 
 def _found(source: str, test_fraction: float, unreadable: str, seed: int) -> Found:
-    videos.check_test_fraction(test_fraction)
-    videos.check_unreadable(unreadable)
+    check_test_fraction(test_fraction)
+    check_unreadable(unreadable)
     return sequences.find(Path(source).expanduser(), seed, test_fraction)

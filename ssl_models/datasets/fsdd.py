@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ssl_models.datasets._common import archive, files
+from ssl_models.datasets._common.choices import check_unreadable
 from ssl_models.datasets._common.passed_over import PassedOver
 from ssl_models.datasets._common.split import Dataset, Split
 from ssl_models.datasets._folder.listing import Entry, Listing
@@ -109,7 +110,7 @@ def describe(*, rate: int = 8000, seconds: float = 1.0, **_: Any) -> tuple[dict[
 
 
 def _checked(rate: int, seconds: float, unreadable: str) -> Windows:
-    recordings.check_unreadable(unreadable)
+    check_unreadable(unreadable)
     return windows(rate, seconds, most=1)
 
 

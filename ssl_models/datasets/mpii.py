@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.datasets._common.choices import check_test_fraction
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._pose import pose
 from ssl_models.datasets._pose.pose import Person
@@ -59,8 +60,7 @@ def count(*, source: str = "", size: int = 64, test_fraction: float = 0.2, seed:
 
 def _people(source: str, size: int, test_fraction: float, seed: int) -> tuple[list[Person], list[Person], str]:
     pose.check_size(size)
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction = {test_fraction} must lie between 0 and 1, both excluded")
+    check_test_fraction(test_fraction)
     folder = pose.find(source, ("mpii", "MPII"), lambda place: (place / FILE).is_file(), f"MPII ({FILE} and images/)")
     by_video: dict[str, list[Person]] = {}
     for video, person in _annotated(folder):

@@ -17,6 +17,7 @@ from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
+from ssl_models.datasets._common.choices import check_test_fraction
 from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 
 if TYPE_CHECKING:
@@ -215,8 +216,7 @@ def _check(source: str, size: int, test_fraction: float) -> Path:
     """The file; raises for settings out of range, and where there is none."""
     if not 16 <= size <= SIDE:
         raise ValueError(f"size = {size} must lie between 16 and {SIDE} pixels")
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction = {test_fraction} must lie between 0 and 1, both excluded")
+    check_test_fraction(test_fraction)
     data = os.environ.get("COVEY_DATA")
     places = [Path(source).expanduser(), Path(source).expanduser() / FILE] if source else []
     places += [Path(data) / "nyu" / FILE, Path(data) / FILE] if data else []

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ssl_models.datasets._common.choices import check_test_fraction
 from ssl_models.datasets._pictures import arrangement, in_parquet, label_sets, shards
 from ssl_models.datasets._pictures.arrangement import Listing
 
@@ -99,7 +100,7 @@ def side(*, source: str, column: str = "", **_: object) -> int | None:
 
 
 def _listed(source: str, column: str, labels: str, group: str, test_fraction: float, seed: int) -> Listing:
-    arrangement.check_fraction(test_fraction)
+    check_test_fraction(test_fraction)
     found = in_parquet.find(source, column=column, labels=labels)
     listing = arrangement.arranged(
         found, source=source, labels=labels, group=group, test_fraction=test_fraction, seed=seed, folders=False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ssl_models.datasets._common.choices import check_test_fraction, check_unreadable
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._common.suffixes import SOUNDS
 from ssl_models.datasets._folder.listing import Listing, list_files
@@ -82,7 +83,6 @@ def _listed(
 ) -> tuple[Windows, Listing]:
     """Checks the settings and lists the folder."""
     cut = windows(rate, seconds, hop, most)
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction = {test_fraction} must lie between 0 and 1, both excluded")
-    recordings.check_unreadable(unreadable)
+    check_test_fraction(test_fraction)
+    check_unreadable(unreadable)
     return cut, list_files(Path(source).expanduser(), seed, test_fraction, WANTED)

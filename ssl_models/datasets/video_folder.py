@@ -6,16 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ssl_models.datasets._common.split import Dataset
-from ssl_models.datasets._common.suffixes import VIDEOS
-from ssl_models.datasets._folder.listing import Listing, list_files
-from ssl_models.datasets._folder.tree import Wanted as Files
 from ssl_models.datasets._video import videos
 from ssl_models.datasets._video.clips import check_tracks, clips
 from ssl_models.datasets._video.taken import Wanted
 
 KIND = "video"
-SUFFIXES = VIDEOS
-FILES = Files(SUFFIXES, noun="video", what="a video")
 
 
 def load(
@@ -53,7 +48,7 @@ def load(
     backwards. Raises as _folder/listing.py; ValueError for settings out of range, and a split without a clip.
     """
     wanted = _wanted(size, frames, fps, hop, most, tracks)
-    listing = _listed(source, test_fraction, unreadable, seed)
+    listing = videos.listed(source, test_fraction, unreadable, seed)
     return videos.read(listing, str(Path(source).expanduser()), wanted, unreadable, room)
 
 
@@ -75,7 +70,7 @@ def count(
     A header that tells nothing counts as one clip.
     """
     wanted = _wanted(size, frames, fps, hop, most, tracks)
-    listing = _listed(source, test_fraction, unreadable, seed)
+    listing = videos.listed(source, test_fraction, unreadable, seed)
     return videos.count(listing.train, wanted.clips), videos.count(listing.test, wanted.clips)
 
 
@@ -91,9 +86,3 @@ def _wanted(size: int, frames: int, fps: float, hop: float, most: int, tracks: i
     cut = clips(size, frames, fps, hop, most)
     check_tracks(tracks, size)
     return Wanted(cut, tracks)
-
-
-def _listed(source: str, test_fraction: float, unreadable: str, seed: int) -> Listing:
-    videos.check_test_fraction(test_fraction)
-    videos.check_unreadable(unreadable)
-    return list_files(Path(source).expanduser(), seed, test_fraction, FILES)

@@ -6,17 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from ssl_models.datasets._common.split import Dataset
-from ssl_models.datasets._common.suffixes import VIDEOS
-from ssl_models.datasets._folder.listing import Listing, list_files
-from ssl_models.datasets._folder.tree import Wanted as Files
 from ssl_models.datasets._sound.windows import windows
 from ssl_models.datasets._video import videos
 from ssl_models.datasets._video.clips import clips
 from ssl_models.datasets._video.taken import Wanted
 
 KIND = "audiovisual"
-SUFFIXES = VIDEOS
-FILES = Files(SUFFIXES, noun="video", what="a video")
 
 
 def load(
@@ -46,7 +41,7 @@ def load(
     Raises as video_folder.py.
     """
     wanted = _wanted(size, frames, fps, hop, most, rate)
-    listing = _listed(source, test_fraction, unreadable, seed)
+    listing = videos.listed(source, test_fraction, unreadable, seed)
     return videos.read(listing, str(Path(source).expanduser()), wanted, unreadable, room)
 
 
@@ -68,7 +63,7 @@ def count(
     A header that tells nothing counts as one clip.
     """
     wanted = _wanted(size, frames, fps, hop, most, rate)
-    listing = _listed(source, test_fraction, unreadable, seed)
+    listing = videos.listed(source, test_fraction, unreadable, seed)
     return videos.count(listing.train, wanted.clips), videos.count(listing.test, wanted.clips)
 
 
@@ -84,9 +79,3 @@ def _wanted(size: int, frames: int, fps: float, hop: float, most: int, rate: int
     wanted = Wanted(clips(size, frames, fps, hop, most), rate=rate)
     windows(rate, wanted.clips.seconds)  # checks both
     return wanted
-
-
-def _listed(source: str, test_fraction: float, unreadable: str, seed: int) -> Listing:
-    videos.check_test_fraction(test_fraction)
-    videos.check_unreadable(unreadable)
-    return list_files(Path(source).expanduser(), seed, test_fraction, FILES)

@@ -147,8 +147,8 @@ def require_five(frames: int) -> None:
     """Refuses clips of too few frames."""
     if frames < FIVE:
         raise NeedsSamples(
-            f"shuffle_and_learn draws {FIVE} frames of a clip, and these clips have {frames}: the reader's "
-            "setting `frames`"
+            f"shuffle_and_learn draws {FIVE} frames of a clip, and these clips have {frames}; raise the "
+            "reader's setting `frames`"
         )
 
 

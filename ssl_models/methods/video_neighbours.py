@@ -1,9 +1,8 @@
 """Video neighbours: frames of a clip that are close in time have similar vectors, frames of other videos do not.
 
 What changes from one frame to the next is what a representation should not depend on: pose, place, light. Time gives
-the pairs that other contrastive methods make by augmentation (Mobahi et al. 2009, ICML: adjacent
-frames of a video are pulled together, and others pushed apart). The loss is that of SimCLR (Chen et al. 2020,
-arXiv:2002.05709, eq. 1).
+the pairs that other contrastive methods make by augmentation (Mobahi et al. 2009, ICML: adjacent frames of a video are
+pulled together, and others pushed apart). The loss is that of SimCLR (Chen et al. 2020, arXiv:2002.05709, eq. 1).
 
 Frames of one video are much alike, so that a batch of many frames of few videos has fewer samples in effect than rows.
 Batch normalisation then takes its means and deviations from little; group normalisation (Wu & He 2018,
@@ -79,7 +78,8 @@ class VideoNeighbours(Method):
         require_frames(data.part("frames")[0], frames, distance)
         if data.sources == 1:
             raise NeedsSamples(
-                "video_neighbours tells frames of different videos apart, and all training clips are of one video"
+                "video_neighbours tells frames of different videos apart, and all training clips are of one video; it "
+                "takes two at least"
             )
         require_positive(temperature=temperature, hidden=hidden, projection=projection)
         self.frames, self.distance, self.temperature = frames, distance, temperature

@@ -21,7 +21,7 @@ from ssl_models.errors import NeedsLabels, NeedsParts, NeedsTruth
 from ssl_models.hardware import pick_device, place
 from ssl_models.previews import coloured
 from ssl_models.protocols._common.adaptation import outputs
-from ssl_models.protocols._common.checks import checked_label_set, checked_labels
+from ssl_models.protocols._common.checks import checked_label_set, checked_labels, sources_of
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.neighbour_rows import SHOWN, drawn, files_of, sheet
 from ssl_models.protocols._common.score import Findings, Representation, Score
@@ -110,7 +110,7 @@ def _encoded(representation: Representation, split: str, frames: int) -> Frames:
     vectors = outputs(network, stored, precision=representation.precision, batch_size=CLIPS).flatten(0, 1)
     if not torch.isfinite(vectors).all():
         raise ValueError(f"the encoder gives {split} vectors that are not finite; train again")
-    video = np.asarray(samples["source"])[:, 0].astype(np.int64) if "source" in samples else np.arange(count)
+    video = sources_of(samples)
     clip = np.repeat(np.arange(count), len(times))
     return Frames(clip, np.tile(times, count), video[clip], functional.normalize(vectors))
 

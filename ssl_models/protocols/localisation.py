@@ -23,6 +23,7 @@ from ssl_models.modalities.image import AXES
 from ssl_models.previews import PIXELS
 from ssl_models.protocols._common.adaptation import outputs
 from ssl_models.protocols._common.baselines import CENTRE, FIXED_PLACE, OTHER_SOUND
+from ssl_models.protocols._common.checks import sources_of
 from ssl_models.protocols._common.intervals import over_sources
 from ssl_models.protocols._common.named import named
 from ssl_models.protocols._common.score import Findings, Representation, Score
@@ -80,8 +81,7 @@ def evaluate(representation: Representation, *, seed: int, threshold: float = 0.
     boxes tell without the frame: the pixel that lies in most of them, and the one that overlaps them most. "other
     sound", the same frames, each with the sound of another clip: of a class that the frame does not show where that is
     known, else of another class, else of another source. "heat", the encoder's.
-    Intervals are by bootstrap over sources; of shares Wilson's, where each sample is a source of its own or all of them
-    are alike, and then of so many sources.
+    Intervals are over sources, see intervals.over_sources.
     Maps of several frames of a clip are averaged. The picture "heat" shows clips, of several objects where known; where
     no boxes are known it is all that there is.
 
@@ -94,7 +94,7 @@ def evaluate(representation: Representation, *, seed: int, threshold: float = 0.
     pictures = next(samples[part] for part in parts if part in PIXELS)
     if len(pictures) < FEWEST:
         raise NeedsSamples(f"{len(pictures)} test sample: the sound of another clip takes at least {FEWEST}")
-    others = _other_clips(representation, samples, len(pictures), seed)
+    others = _other_clips(representation, samples, seed)
     read = [samples[part] for part in parts]
     swapped = [samples[part] if part in PIXELS else chosen(samples[part], others) for part in parts]
     heat = {
@@ -109,7 +109,7 @@ def evaluate(representation: Representation, *, seed: int, threshold: float = 0.
     if known is not None:
         found = _without_pictures(representation, known, pictures.shape[-2:])
         found |= {layer: _measured(maps, known, pictures.shape[-2:], threshold) for layer, maps in heat.items()}
-        sources = np.asarray(samples["source"])[known.rows, 0] if "source" in samples else known.rows
+        sources = sources_of(samples)[known.rows]
         scores = [score for layer, own in found.items() for score in _scores(layer, own, sources, seed)]
     notes = () if scores else ("Where it sounds is not known of these data: there is the picture, and no score.",)
     return Findings(scores, shown, tables=named(representation, "heat", rows), notes=notes)
@@ -148,12 +148,12 @@ def _heat(encoder: Encoder, read: Sequence[Samples], precision: str) -> ndarray:
     return found
 
 
-def _other_clips(representation: Representation, samples: Mapping[str, Samples], count: int, seed: int) -> ndarray:
+def _other_clips(representation: Representation, samples: Mapping[str, Samples], seed: int) -> ndarray:
     """(N,) int64: for each sample the one whose sound its frame is given."""
     try:
         labels = np.asarray(representation.labels("test"))
     except NeedsTruth:
-        return other_clips(np.asarray(samples["source"])[:, 0] if "source" in samples else np.arange(count), seed)
+        return other_clips(sources_of(samples), seed)
     try:
         present = np.asarray(representation.truth("test", "present"))
     except NeedsTruth:

@@ -17,10 +17,11 @@ from torch.nn import functional
 
 from ssl_models.boxes import there
 from ssl_models.errors import NeedsParts, NeedsSamples
-from ssl_models.hardware import pick_device
+from ssl_models.hardware import pick_device, place
 from ssl_models.modalities.inputs import inputs
 from ssl_models.previews import coloured
 from ssl_models.protocols._common.adaptation import outputs
+from ssl_models.protocols._common.checks import sources_of
 from ssl_models.protocols._common.intervals import proportion
 from ssl_models.protocols._common.neighbour_rows import SHOWN, drawn, sheet
 from ssl_models.protocols._common.score import Findings, Representation, Score
@@ -61,7 +62,8 @@ def evaluate(representation: Representation, *, seed: int, size: int = 32) -> Fi
     Of each test clip the first track that is followed in two frames counts, at the first and at the last of them. A
     patch is the square about its box, scaled to `size` pixels. Patches of other clips of the same video are no
     candidates. Of equal ones the first is the nearest, so that a constant encoder is right once in K. What changes
-    between the two times is place, and pose as far as the thing turns or bends.
+    between the two times is place, and pose as far as the thing turns or bends. Intervals are over sources, see
+    intervals.over_sources.
 
     The picture: eight tracks, drawn with `seed`; to the right of the first time's patch its ten nearest, in grey, with
     a green frame around its own.
@@ -70,25 +72,24 @@ def evaluate(representation: Representation, *, seed: int, size: int = 32) -> Fi
     """
     refuse(size=size)
     patches = _patches(representation, size)
+    grey, everything = _grey(patches.both), np.arange(len(patches.source))
+    in_colour, in_grey = (_nearest(representation, shown, patches.source) for shown in (patches.both, grey))
+    asked = {"": (in_colour, everything), "_grey": (in_grey, everything), "_changed": (in_grey, _most_changed(grey))}
     scores: list[Score] = []
-    grey, sources = _grey(patches.both), patches.source
-    for suffix, shown in (("", patches.both), ("_grey", grey)):
-        nearest = _nearest(representation, shown, patches.source)
-        right = nearest == np.arange(len(nearest))[:, None]
-        scores += [proportion("", f"recall{rank}{suffix}", right[:, :rank].any(1), sources) for rank in RANKS]
-    changed = _most_changed(grey)
-    scores += [
-        proportion("", f"recall{rank}_changed", right[changed, :rank].any(1), sources[changed]) for rank in RANKS
-    ]
+    for suffix, (nearest, rows) in asked.items():
+        right = nearest[rows] == rows[:, None]
+        scores += [
+            proportion("", f"recall{rank}{suffix}", right[:, :rank].any(1), patches.source[rows]) for rank in RANKS
+        ]
     pictures = np.asarray(grey)
-    chosen = drawn(np.zeros(len(nearest), np.int64), seed)
-    rows = nearest[chosen][:, :SHOWN]
+    chosen = drawn(np.zeros(len(everything), np.int64), seed)
+    shown = in_grey[chosen][:, :SHOWN]
     picture = sheet(
         lambda row: coloured(pictures[0, row]),
         lambda row: coloured(pictures[1, row]),
         chosen,
-        rows,
-        rows == chosen[:, None],
+        shown,
+        shown == chosen[:, None],
     )
     return Findings(scores, {"tracks": picture})
 
@@ -119,8 +120,7 @@ def _patches(representation: Representation, size: int) -> Patches:
     for clip, when, where in zip(clips.tolist(), times, squares, strict=True):
         pictures = inputs(torch.from_numpy(np.array(samples["frames"][clip])[when.numpy()]))
         cut.append((resample(pictures, where[:, None], size, size)[:, 0] * 255).round().to(torch.uint8))
-    source = np.asarray(samples["source"])[:, 0] if "source" in samples else np.arange(len(tracks))
-    return Patches(torch.stack(cut, 1), np.asarray(source)[clips.numpy()])
+    return Patches(torch.stack(cut, 1), sources_of(samples)[clips.numpy()])
 
 
 def _grey(patches: Tensor) -> Tensor:
@@ -141,8 +141,9 @@ def _most_changed(grey: Tensor) -> ndarray:
 
 def _nearest(representation: Representation, patches: Tensor, source: ndarray) -> ndarray:
     """(K, k): of each track's first patch the nearest last ones, other clips of its own video left out."""
-    encoder = representation.encoder().reading(PARTS[:1]).to(pick_device()).eval()
-    encoder.reads(("images",))
+    encoder = representation.encoder().reading(PARTS[:1]).eval()
+    encoder.reads(PARTS[:1])
+    place(encoder, pick_device(), channels_last=encoder.convolutional)
     first, last = (
         functional.normalize(outputs(encoder, each.numpy(), precision=representation.precision)) for each in patches
     )

@@ -40,10 +40,10 @@ def _drawn(frame: numpy.ndarray, tracks: numpy.ndarray, boxes: numpy.ndarray | N
     picture = Image.fromarray(coloured(frame, times))
     pen = ImageDraw.Draw(picture)
     for box in [] if boxes is None else boxes[:, time]:
-        if box.any():
+        if there(box):
             pen.rectangle(_corners(box, times), outline=TRUE, width=1)
     for number, box in enumerate(tracks[:, time]):
-        if box.any():
+        if there(box):
             pen.rectangle(_corners(box, times), outline=PALETTE[(number + 1) % len(PALETTE)], width=2)
     return numpy.asarray(picture)
 

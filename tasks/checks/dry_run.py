@@ -173,8 +173,10 @@ def _too_few(parameters: dict[str, Any], block: dict[str, Any], batch: int, samp
     """That a batch has more samples than there are, and what to change."""
     own, kind = parameters["data"], data_kinds.active(parameters)
     place = f"{data_kinds.KINDS}.{kind}.training" if data_kinds.KINDS in parameters else "training"
-    ways = [f"batch_size: {2 ** (samples.bit_length() - 1)} into {'this block' if 'batch_size' in block else place}"]
-    ways = ways if samples else []
+    ways = []
+    if samples:
+        most = 2 ** (samples.bit_length() - 1)
+        ways.append(f"batch_size: {most} into {'this block' if 'batch_size' in block else place}")
     if "hop" in schema.keywords(schema.CODE / "datasets" / f"{own['reader']}.py", "load"):
         ways.append(f"a smaller hop into datasets.{own['name']} for more clips")
     told = f"batch_size {batch} is over the {samples} training samples there are"

@@ -243,7 +243,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: st
 
 def test_clips_of_fewer_than_five_frames_are_refused() -> None:
     with pytest.raises(
-        NeedsSamples, match="draws 5 frames of a clip, and these clips have 4: the reader's setting `frames`"
+        NeedsSamples, match="draws 5 frames of a clip, and these clips have 4; raise the reader's setting `frames`"
     ):
         method(4)
     assert method(5).views(numbered(3, 5), seeded())[0].shape == (15, 3, 8, 8)

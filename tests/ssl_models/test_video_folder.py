@@ -108,7 +108,7 @@ def test_counts_and_shapes_are_told_without_decoding(acts, settings, monkeypatch
 
 def test_of_many_files_some_headers_stand_for_all(acts, monkeypatch):
     monkeypatch.setattr(videos, "MOST_HEADERS", 2)
-    listing = video_folder._listed(str(acts), 0.2, "skip", 0)
+    listing = videos.listed(str(acts), 0.2, "skip", 0)
     assert count(listing.train, video_folder._wanted(16, 5, 10.0, 0.0, 1, 0).clips) == 8
 
 

@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 def test_what_is_written_is_what_memory_would_hold(acts, tmp_path_factory, workers):  # noqa: F811
     room = tmp_path_factory.mktemp("room")
     known = load(acts)
-    listing = video_folder._listed(str(acts), 0.2, "skip", 0)
+    listing = videos.listed(str(acts), 0.2, "skip", 0)
     data = videos.read(listing, "acts", video_folder._wanted(16, 5, 10.0, 0.0, 0, 0), "skip", room, workers)
     assert (data.train.written, known.train.written) == (("frames",), ())
     assert sorted(os.listdir(room)) == ["test.frames.npy", "train.frames.npy"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssl_models.datasets._common import collection, files
+from ssl_models.datasets._common.choices import check_test_fraction
 from ssl_models.datasets._common.passed_over import in_short
 from ssl_models.datasets._common.split import UNUSED, LeftOut
 from ssl_models.datasets._folder.draw import chosen_for_test
@@ -79,7 +80,7 @@ def arranged(
     Raises FileNotFoundError and ValueError, naming the setting: an unknown value, a table that cannot be used, labels
     of one class, a class that only the test split has, a group in both given splits, too few pictures.
     """
-    check_fraction(test_fraction)
+    check_test_fraction(test_fraction)
     layout = laid_out(found.pictures, source, folders)
     tabled = tables.is_table(labels) or tables.is_table(group)
     names = {**found.called, **{picture.name: picture.name for picture in found.pictures}} if tabled else {}
@@ -139,12 +140,6 @@ def opened(found: Found, labels: str, group: str) -> Iterator[tuple[str, Path | 
             yield picture.name, picture.content
     for text in found.skipped:
         yield text, None
-
-
-def check_fraction(test_fraction: float) -> None:
-    """Raises ValueError for a part that leaves one of both splits empty."""
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction = {test_fraction} must lie between 0 and 1, both excluded")
 
 
 def _entries(

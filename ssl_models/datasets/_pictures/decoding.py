@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ssl_models.datasets._common import files, pictures
+from ssl_models.datasets._common.choices import check_unreadable
 from ssl_models.datasets._common.in_order import in_order
 from ssl_models.datasets._common.progress import Progress
 from ssl_models.datasets._common.split import IMAGES, Dataset, Origin, Split
@@ -38,8 +39,7 @@ def check_settings(size: int, store: float, unreadable: str) -> None:
         raise ValueError(f"size = {size} must be at least 1 pixel")
     if not 1 <= store <= MOST_STORE:
         raise ValueError(f"store = {store} must lie between 1 and {MOST_STORE}: pictures are stored at store x size")
-    if unreadable not in ("skip", "refuse"):
-        raise ValueError(f"unreadable = '{unreadable}' must be skip or refuse")
+    check_unreadable(unreadable)
 
 
 def read(

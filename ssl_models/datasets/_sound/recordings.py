@@ -93,12 +93,6 @@ def count(entries: Sequence[Entry], rate: int, windows: Windows) -> int:
     return round(found * len(entries) / len(looked_at))
 
 
-def check_unreadable(unreadable: str) -> None:
-    """Raises ValueError for any but the two ways to deal with what cannot be read."""
-    if unreadable not in ("skip", "refuse"):
-        raise ValueError(f"unreadable = '{unreadable}' must be skip or refuse")
-
-
 def _in_windows(found: list[tuple[int, Recording]], windows: Windows, failed: list[str]) -> Cut:
     """Empties `found` on the way, so that long recordings are not in memory twice."""
     counts = [windows.count(len(recording.samples)) for _, recording in found]

@@ -13,12 +13,15 @@ import numpy as np
 
 from ssl_models.cores import cores
 from ssl_models.datasets._common import files
+from ssl_models.datasets._common.choices import check_test_fraction, check_unreadable
 from ssl_models.datasets._common.in_pieces import in_pieces
 from ssl_models.datasets._common.media import reason
 from ssl_models.datasets._common.progress import Progress
 from ssl_models.datasets._common.remarks import Remarks
 from ssl_models.datasets._common.split import Dataset
-from ssl_models.datasets._folder.listing import Entry, Listing
+from ssl_models.datasets._common.suffixes import VIDEOS
+from ssl_models.datasets._folder.listing import Entry, Listing, list_files
+from ssl_models.datasets._folder.tree import Wanted as Files
 from ssl_models.datasets._sound.aligned import Sound, sound_from
 from ssl_models.datasets._sound.decoding import SILENT
 from ssl_models.datasets._video.clips import Clips
@@ -26,6 +29,7 @@ from ssl_models.datasets._video.cutting import Cutter, Piece
 from ssl_models.datasets._video.decoding import opened, seconds
 from ssl_models.datasets._video.taken import MOST_WAITING, Cut, Taken, Wanted, size_of, tracks_of
 
+FILES = Files(VIDEOS, noun="video", what="a video")
 MOST_HEADERS = 1000
 """So many take a few seconds."""
 SOUNDLESS = "without sound in parts; clips of which less than half has sound are left out"
@@ -98,16 +102,11 @@ def count(entries: Sequence[Entry], clips: Clips) -> int:
     return round(found * len(entries) / len(looked_at))
 
 
-def check_unreadable(unreadable: str) -> None:
-    """Raises ValueError for any but the two ways to deal with what cannot be read."""
-    if unreadable not in ("skip", "refuse"):
-        raise ValueError(f"unreadable = '{unreadable}' must be skip or refuse")
-
-
-def check_test_fraction(test_fraction: float) -> None:
-    """Raises ValueError for a share out of range."""
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction = {test_fraction} must lie between 0 and 1, both excluded")
+def listed(source: str, test_fraction: float, unreadable: str, seed: int) -> Listing:
+    """The files of both splits of a folder, before any is opened."""
+    check_test_fraction(test_fraction)
+    check_unreadable(unreadable)
+    return list_files(Path(source).expanduser(), seed, test_fraction, FILES)
 
 
 def _try_cuts(entry: Entry, wanted: Wanted) -> Iterator[Cut | str]:

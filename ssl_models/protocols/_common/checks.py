@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy import ndarray
 
@@ -9,6 +11,7 @@ from ssl_models.datasets._common.split import SOURCE
 from ssl_models.errors import NeedsParts, NeedsSamples, NeedsTruth, NoSuchLayer
 from ssl_models.previews import PIXELS
 from ssl_models.protocols._common.score import Representation
+from ssl_models.rows import Samples
 
 
 def checked_layers(layers: str | list[str], known: tuple[str, ...]) -> list[str]:
@@ -30,15 +33,19 @@ def refuse_other_than_pictures(representation: Representation, protocol: str) ->
         raise NeedsParts(PIXELS, there, f"the protocol '{protocol}'")
 
 
+def sources_of(samples: Mapping[str, Samples]) -> ndarray:
+    """(N,) int64, which video or recording each sample was cut from; each its own where that is not known."""
+    if SOURCE in samples:
+        return np.asarray(samples[SOURCE])[:, 0].astype(np.int64)
+    return np.arange(len(next(iter(samples.values()))))
+
+
 def shared_sources(representation: Representation) -> ndarray | None:
-    """(N,) which video or recording each test sample was cut from; None where each is of its own, or nobody knows."""
+    """(N,) the sources of the test samples; None where each is of its own, or nobody knows."""
     try:
-        samples = representation.samples("test")
+        found = sources_of(representation.samples("test"))
     except NeedsTruth:
         return None
-    if SOURCE not in samples:
-        return None
-    found = np.asarray(samples[SOURCE])[:, 0]
     return found if len(np.unique(found)) < len(found) else None
 
 

@@ -15,7 +15,7 @@ from ssl_models.datasets._common.split import IMAGES
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsParts
 
-FAMILIES = ("control", "pretrained", "predictive", "contrastive", "refit")
+FAMILIES = ("control", "pretrained", "predictive", "contrastive", "energy", "refit")
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,10 @@ class Method(nn.Module, ABC):
     def classifier(self) -> nn.Linear | None:
         """The head that gives the classes of `data.labels` from the encoder's vectors, where there is one."""
         return None
+
+    def pictures(self) -> dict[str, Any]:
+        """What a finished training has to show, for the report: name -> (H, W, 3) uint8 array; told by its state."""
+        return {}
 
     def after_step(self, handed_over: Any, progress: float) -> None:
         """Updates banks, queues and teachers after an optimiser step.

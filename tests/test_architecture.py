@@ -16,17 +16,14 @@ FORBIDDEN = {
     "flows": {"torch", "torchvision", "faiss", "sklearn"},
 }
 WITHOUT_TORCH = (
-    {f"ssl_models/{name}.py" for name in ("clustering", "two_level_clustering", "directions", "nearest")}
+    {f"ssl_models/{name}.py" for name in ("clustering", "two_level_clustering", "directions", "nearest", "figures")}
     | {f"ssl_models/atlas/{name}.py" for name in ("layout", "neighbours", "groups", "oddities", "looks")}
     | {
         f"ssl_models/protocols/{name}.py"
         for name in (
             "knn",
             "retrieval",
-            *(
-                f"_common/{n}"
-                for n in ("checks", "drawing", "intervals", "layer_directions", "neighbour_rows", "score")
-            ),
+            *(f"_common/{n}" for n in ("checks", "intervals", "layer_directions", "neighbour_rows", "score")),
         )
     }
 )

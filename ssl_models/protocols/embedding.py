@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from ssl_models.atlas.layout import place
 from ssl_models.errors import NeedsSamples, NeedsTruth, NoSuchLayer
-from ssl_models.protocols._common.drawing import PALETTE, TEXT, figure, pixels
+from ssl_models.figures import PALETTE, TEXT, figure, pixels
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.named import named
 from ssl_models.protocols._common.score import Findings, Representation, Score

@@ -19,10 +19,10 @@ from torch.nn import functional
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import DoesNotApply, NeedsParts, NeedsSamples
 from ssl_models.feeding import batches, slices
+from ssl_models.figures import TEXT, figure, pixels
 from ssl_models.hardware import autocast, pick_device, place, resolve_precision
 from ssl_models.modalities.inputs import inputs
 from ssl_models.protocols._common.baselines import MAJORITY, MFCC
-from ssl_models.protocols._common.drawing import TEXT, figure, pixels
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.mfcc import mfcc
 from ssl_models.protocols._common.score import Findings, Representation, Score

@@ -8,8 +8,8 @@ import numpy
 from PIL import Image, ImageDraw
 
 from ssl_models.boxes import there
+from ssl_models.figures import PALETTE
 from ssl_models.previews import coloured
-from ssl_models.protocols._common.drawing import PALETTE
 from tasks.artifacts.pictures import sheet
 
 CLIPS, TIMES, FRAME = 8, 8, 96

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_models.protocols._common.drawing import PALETTE
+from ssl_models.figures import PALETTE
 from tasks.artifacts.maps import OWN, run_file
 from tasks.artifacts.tables import read_table
 from tasks.process.files import read_json

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ssl_models.protocols._common.drawing import PALETTE
+from ssl_models.figures import PALETTE
 from ssl_models.protocols._common.score import Score
 from tasks.reporting.runs import Run
 from tasks.reporting.tables import (

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ssl_models.protocols._common.drawing import PALETTE
+from ssl_models.figures import PALETTE
 from tasks.reporting.plots import INK, figure_in_style, inline
 from tasks.studies.measures import oriented
 from tasks.studies.numbers import label

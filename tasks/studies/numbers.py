@@ -59,7 +59,7 @@ def label(name: str) -> str:
 
 def colours(labels: Iterable[str]) -> dict[str, str]:
     """A colour for each label; those that differ in case, blanks and signs alone have the same."""
-    from ssl_models.protocols._common.drawing import PALETTE  # and numpy with it, which the command line waits for
+    from ssl_models.figures import PALETTE  # and numpy with it, which the command line waits for
 
     keys = {name: re.sub(r"[\W_]+", " ", name).strip().casefold() or name for name in labels}
     order = list(dict.fromkeys(keys.values()))

@@ -133,7 +133,7 @@ def draw(project: Project, sweep: Sweep, records: Sequence[Record]) -> Path | No
     """
     if sweep.metric is None or not records:
         return None
-    from ssl_models.protocols._common.drawing import PALETTE
+    from ssl_models.figures import PALETTE
     from tasks.reporting.plots import figure_in_style
 
     shown = averages(records, sweep.metric)

@@ -13,6 +13,7 @@ from ssl_models.data import DataSpec
 from ssl_models.datasets._common.split import IMAGES
 from ssl_models.encoders import build_encoder
 from ssl_models.method import Method, Scored, method_class
+from tests.ssl_models import densities
 from tests.ssl_models.clips import FRAMES, clips
 from tests.ssl_models.clips import SAMPLES as HEARD
 from tests.ssl_models.voices import voices
@@ -23,6 +24,9 @@ NAMES = sorted(module.name for module in pkgutil.iter_modules(ssl_models.methods
 TRAINED = [name for name in NAMES if method_class(name).trains]
 SAMPLES, BATCH, SIDE = 2048, 16, 32
 AUDIOVISUAL, OF_CLIPS = "audiovisual", "sound of clips"
+BINARY, REALS = densities.KINDS
+OF_REALS = ("denoising_score_matching",)
+"""Methods on vectors of real numbers alone; others on vectors are tested with those of 0 and 1."""
 COUNTS = [0, *(600 // word for word in range(1, 60))]  # of words, by Zipf's law
 SHAPES = {
     "images": (3, SIDE, SIDE),
@@ -32,6 +36,7 @@ SHAPES = {
     "frames": (FRAMES, 3, SIDE, SIDE),
     "tracks": (2, FRAMES, 4),
     "source": (1,),
+    "vectors": (densities.UNITS,),
 }
 ENCODERS = {
     "images": ("resnet", {"depth": 10, "width": 8}),
@@ -39,13 +44,24 @@ ENCODERS = {
     "tokens": ("bag", {"vocabulary": len(COUNTS), "width": 16}),
     "frames": ("resnet", {"depth": 10, "width": 8}),
     AUDIOVISUAL: ("two_tower", {"depth": 10, "width": 8}),
+    **densities.ENCODERS,
 }
-LEARNING_RATES = {"images": 0.05, "sound": 0.2, "tokens": 20.0, "frames": 0.05, AUDIOVISUAL: 0.05}
+LEARNING_RATES = {
+    "images": 0.05,
+    "sound": 0.2,
+    "tokens": 20.0,
+    "frames": 0.05,
+    AUDIOVISUAL: 0.05,
+    BINARY: 0.2,
+    REALS: 0.02,
+}
 RANGES = {
     "images": (0, 1),
     "frames": (0, 1),
     "sound": (-(2**0.5), 2**0.5),
     AUDIOVISUAL: (-(2**0.5), 2**0.5),
+    BINARY: (0, 1),
+    REALS: (-8, 8),
 }  # of the views: the gain of a sound is at most 3 dB
 INDEX = torch.arange(100, 100 + BATCH)
 
@@ -61,10 +77,10 @@ def build(name: str, channels: int = 3) -> Method:
         {part: SHAPES[part] for part in parts(name)}
         | ({"sound": (HEARD,)} if kind(name) == AUDIOVISUAL else {})
         | ({IMAGES: (channels, SIDE, SIDE)} if kind(name) == IMAGES else {})
+        | ({"vectors": (settings["visible"],)} if kind(name) in densities.KINDS else {})
     )
-    return method_class(name)(
-        build_encoder(encoder, **settings), DataSpec(SAMPLES, shapes, labels, 8, targets, {"counts": COUNTS})
-    )
+    known = densities.known(kind(name)) if kind(name) in densities.KINDS else {"counts": COUNTS}
+    return method_class(name)(build_encoder(encoder, **settings), DataSpec(SAMPLES, shapes, labels, 8, targets, known))
 
 
 def parts(name: str) -> tuple[str, ...]:
@@ -74,6 +90,8 @@ def parts(name: str) -> tuple[str, ...]:
 
 def kind(name: str) -> str:
     """Of the data that a method is tested with."""
+    if "vectors" in parts(name):
+        return REALS if name in OF_REALS else BINARY
     return AUDIOVISUAL if {"frames", "sound"} <= set(parts(name)) else parts(name)[0]
 
 
@@ -87,6 +105,8 @@ def batch(part: str, channels: int = 3) -> Tensor:
         weights = torch.tensor(COUNTS, dtype=torch.float32)
         drawn = torch.multinomial(weights, BATCH * 24, replacement=True, generator=Generator().manual_seed(1))
         return drawn.view(BATCH, 24).int()
+    if part in densities.KINDS:
+        return (densities.binary if part == BINARY else densities.reals)(BATCH, seed=1)["vectors"]
     if part in ("frames", "tracks", "source", OF_CLIPS):
         return clips(BATCH, seed=1)["sound" if part == OF_CLIPS else part]
     if part != IMAGES:
@@ -102,6 +122,8 @@ def seeded_views(method: Method, seed: int = 0, channels: int = 3) -> tuple[Tens
 
 def given(method: Method, channels: int = 3) -> list[Tensor]:
     """A batch of each part that a method reads."""
+    if "vectors" in method.parts:
+        return [batch(BINARY if method.encoder.binary else REALS)]
     clipped = "frames" in method.parts
     return [batch(OF_CLIPS if clipped and part == "sound" else part, channels) for part in method.parts]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from ssl_models import figures
 from ssl_models.errors import NeedsLabels, NeedsTruth
 from ssl_models.protocols import embedding
-from ssl_models.protocols._common import drawing
 from ssl_models.protocols._common.score import Findings, Representation
 
 torch.set_num_threads(1)
@@ -209,9 +209,9 @@ def colours(picture: np.ndarray) -> set[str]:
 def test_every_group_has_its_colour_and_groups_are_where_their_samples_are() -> None:
     points = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     picture = embedding._draw_groups(points, np.array([0, 1, 2]), ("left", "right", "up"))
-    blue, red, green = drawing.PALETTE[:3]
+    blue, red, green = figures.PALETTE[:3]
     assert {blue, red, green} <= colours(picture)
-    assert not set(drawing.PALETTE[3:]) & colours(picture)
+    assert not set(figures.PALETTE[3:]) & colours(picture)
     left_below, right_above = picture[400:, :400], picture[:400, 400:850]
     assert blue in colours(left_below)
     assert red not in colours(left_below)

@@ -17,7 +17,7 @@ from ssl_models.encoders.resnet import ResNet
 from ssl_models.errors import DoesNotApply, NeedsLabels, NeedsSamples, NeedsTruth
 from ssl_models.protocols._common import statement
 from ssl_models.protocols._common.score import Representation, Score
-from tests.ssl_models import kinds, poses, sounding, tracked, words
+from tests.ssl_models import densities, kinds, poses, sounding, tracked, words
 
 torch.set_num_threads(1)
 FOLDER = Path(protocols.__file__).parent
@@ -139,6 +139,8 @@ def everything():
     clips = poses.representation(poses.pose, 64, 32)
 
     def having(needed):
+        if "energy" in needed:
+            return densities.representation("reals" if "samples" in needed else "binary")
         if "source_box" in needed:
             return sounding.representation()
         if "known" in needed:

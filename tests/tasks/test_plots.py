@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from ssl_models.protocols._common import drawing
+from ssl_models import figures
 from ssl_models.protocols._common.score import Score
 from tasks.reporting import plots, tables
 from tasks.reporting.runs import Run
@@ -58,8 +58,8 @@ def test_hues_are_one_a_method_and_grey_for_controls() -> None:
     runs = [Run("random", None, "random"), Run("a", None, "pirl"), Run("b", None, "pirl"), Run("c", None, "moco")]
     hue = plots.hues(runs)
     assert hue["random"] == plots.UNTRAINED
-    assert hue["pirl"] == drawing.PALETTE[0]
-    assert hue["moco"] == drawing.PALETTE[1]
+    assert hue["pirl"] == figures.PALETTE[0]
+    assert hue["moco"] == figures.PALETTE[1]
 
 
 def test_an_svg_loses_its_addresses_and_its_ids_become_its_own() -> None:

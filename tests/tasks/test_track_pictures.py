@@ -4,8 +4,8 @@ import numpy as np
 from PIL import ImageColor
 
 from ssl_models.boxes import there
+from ssl_models.figures import PALETTE
 from ssl_models.previews import LARGEST_FRAME, preview
-from ssl_models.protocols._common.drawing import PALETTE
 from tasks.artifacts.track_pictures import FRAME, tracked_clips
 from tests.ssl_models.clips import FRAMES, RATE, SIDE, clips
 

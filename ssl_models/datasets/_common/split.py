@@ -9,7 +9,11 @@ numbers is their meaning (modalities/inputs.py). Splits go by recording, documen
     length     (N, 1) int32: how many numbers of `sound` are not padding, at the start
     tokens     (N, L) int32: ids of words, 0 for no word; Dataset.known tells the `words`, and their `counts` in all
                training samples; the first of both stands for no word. A row never holds words of two documents
-    vectors    (N, D) float32
+    vectors    (N, D) float32; Dataset.known tells whether they are `binary`, of 0 and 1 alone, the `mean` and the
+               `deviation` of each number in the training split, and where they can be told: the `extent` of real ones,
+               [[lowest, highest], ...], outside of which nothing matters; the `grid` [height, width] that binary ones
+               are drawn as; the true `couplings` (D, D) and `fields` (D,) of encoders/boltzmann.py; and the true
+               `surface` of two real numbers, log p in the middles of cells over the extent, [first][second]
     tracks     (N, M, T, 4) float32: where each of M tracked patches is in each frame of a clip, as left, top, right,
                bottom in pixels of `frames`; all 0 in a frame where it is not followed, and throughout for no track
     source     (N, 1) int32: which recording or video of its split a window was cut from, numbered from 0
@@ -28,6 +32,7 @@ down, and pixel (0, 0) covers [0, 1) both ways. K classes, P points, M boxes of 
     frame_points  (N, T, P, 3) float32: as `points`, of each frame of a clip that shows one object
     frame_extent  (N, T) float32: as `extent`, of each frame
     source_box    (N, 4) float32: left, top, right, bottom of the object that sounds; all 0 where nothing does
+    log_density   (N,) float32: log p of a sample in the distribution that it was drawn from, in nats
     labels.X   (N,) int64: a further set of labels, X one of Dataset.label_sets
 """
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from ssl_models.protocols._common.drawing import PALETTE, TEXT
+from ssl_models.figures import PALETTE, TEXT
 
 GAPS = (8, 16, 26)
 """How far a word may lie from its dot, in pixels."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from ssl_models.figures import PALETTE, TEXT, figure, pixels
 from ssl_models.protocols._analogies.labels import place_labels
-from ssl_models.protocols._common.drawing import PALETTE, TEXT, figure, pixels
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.score import Score
 from ssl_models.protocols._common.vocabulary import Vocabulary

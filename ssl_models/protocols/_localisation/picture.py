@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy import ndarray
 
+from ssl_models.figures import TEXT, figure, pixels
 from ssl_models.previews import coloured
-from ssl_models.protocols._common.drawing import TEXT, figure, pixels
 from ssl_models.protocols._localisation.measures import enlarged
 
 ACROSS, SIDE = 2, 2.0

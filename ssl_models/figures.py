@@ -1,4 +1,4 @@
-"""What the protocols' pictures share: one palette, and figures as arrays. matplotlib is imported where it is used."""
+"""What pictures share: one palette, and figures as arrays. matplotlib is imported where it is used."""
 
 from __future__ import annotations
 

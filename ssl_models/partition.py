@@ -1,0 +1,67 @@
+"""log Z of an energy, exactly: by going through all states, or by quadrature on a grid in one or two dimensions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ssl_models.encoders.energy import EnergyEncoder
+from ssl_models.encoders.states import MOST, states
+from ssl_models.errors import DoesNotApply
+
+Extent = tuple[tuple[float, float], ...]
+"""Lowest and highest of each number: the box that real vectors are integrated over, `known["extent"]` of the data."""
+
+
+def log_partition(encoder: EnergyEncoder, extent: Extent | None = None, points: int = 128) -> Tensor:
+    """log Z (), with gradients: the encoder's own way, else all states of 0 and 1, else quadrature.
+
+    extent: of real vectors; the density outside of it must not matter. points: of the grid each way.
+    Raises DoesNotApply where none of these can be done, see `computable`.
+    """
+    own = encoder.log_partition()
+    if own is not None:
+        return own
+    if encoder.binary:
+        if encoder.visible > MOST:
+            raise DoesNotApply(f"log Z of {encoder.visible} units is a sum over 2^{encoder.visible} states; too many")
+        parts = [(-encoder.energy(x)).logsumexp(0) for x in states(encoder.visible, device_of(encoder))]
+        return torch.stack(parts).logsumexp(0)
+    if extent is None or len(extent) != encoder.visible or encoder.visible > 2:
+        raise DoesNotApply(
+            f"log Z of {encoder.visible} real numbers: quadrature takes one or two, and the box that they lie in"
+        )
+    x, log_cell = grid(extent, points, device_of(encoder))
+    return (-encoder.energy(x)).logsumexp(0) + log_cell
+
+
+def computable(encoder: EnergyEncoder, extent: Extent | None = None) -> str:
+    """How `log_partition` is computed, in words; empty where it cannot be."""
+    if getattr(encoder, "dim", MOST + 1) <= MOST and type(encoder).log_partition is not EnergyEncoder.log_partition:
+        return f"a sum over the states of {encoder.dim} hidden units"
+    if encoder.binary:
+        return f"a sum over the states of {encoder.visible} units" if encoder.visible <= MOST else ""
+    return "quadrature" if extent is not None and len(extent) == encoder.visible <= 2 else ""
+
+
+def grid(extent: Extent, points: int, device: torch.device | str = "cpu") -> tuple[Tensor, float]:
+    """The middles of points^D cells (points^D, D), the last number varying fastest; log of a cell's size."""
+    axes, log_cell = [], 0.0
+    for low, high in extent:
+        step = (high - low) / points
+        axes.append(low + step * (torch.arange(points, device=device, dtype=torch.float32) + 0.5))
+        log_cell += math.log(step)
+    return torch.cartesian_prod(*axes).view(-1, len(extent)), log_cell
+
+
+def extent_of(known: object) -> Extent | None:
+    """`known["extent"]` as an Extent; None where it is not known."""
+    given = known.get("extent") if hasattr(known, "get") else None
+    return None if given is None else tuple((float(low), float(high)) for low, high in given)
+
+
+def device_of(encoder: EnergyEncoder) -> torch.device:
+    """Where the weights of an encoder lie."""
+    return next(encoder.parameters()).device

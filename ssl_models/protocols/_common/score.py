@@ -6,7 +6,8 @@ evaluate(representation, *, seed, **settings) -> Findings: deterministic for a g
     It raises errors.DoesNotApply for data or an encoder that it cannot be applied to, such as too few samples; reports
     say so. Any other error is a failure.
 NEEDS: the parts of a representation that it uses, of "features", "encoder", "samples", "images", "tracks", "labels",
-    "known", "energy" (an encoder that gives one, with "encoder") and the kinds of annotations in datasets/_common/split.py.
+    "known", "energy" (with "encoder": one that gives an energy) and the kinds of annotations in
+    datasets/_common/split.py.
 TITLE, READING, HEADLINE, UNITS and others: what a report shows of it, see statement.py.
 refuse(**settings), where a wrong setting would otherwise be noticed late: it gets all settings, raises ValueError for
     those that `evaluate` cannot work with, and is called before anything starts. If it has the keyword `there`, it gets

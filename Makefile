@@ -6,7 +6,7 @@ ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .PHONY: run test test-all check bench bench-capacity bench-map lock methods tables clean
 
-run: $(READY)  ## make run [DATA=cifar10|FOLDER|FILE] [RUNS=all|SET] [PROTOCOLS=all|SUITE] [JOBS=2]
+run: $(READY)  ## make run [DATA=cifar10|GROUP|FOLDER|FILE] [RUNS=all|SET] [PROTOCOLS=all|SUITE] [JOBS=2]
 	@$(ACTIVE) covey run $(if $(DATA),--data "$(DATA)") $(if $(RUNS),--runs $(RUNS)) $(if $(PROTOCOLS),--protocols $(PROTOCOLS)) $(if $(JOBS),--jobs $(JOBS))
 
 test: $(READY)
@@ -48,4 +48,4 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 clean:  ## forgets every result and checkpoint; the environment stays
-	rm -rf data runs metrics maps .covey .dvc/cache .dvc/tmp results/report.html results/costs.csv results/studies.html
+	rm -rf data runs metrics maps .covey .dvc/cache .dvc/tmp results/report*.html results/costs.csv results/studies.html

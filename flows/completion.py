@@ -16,6 +16,7 @@ from tasks.project import paths
 from tasks.project.project import Project
 from tasks.selection.scope import ALL, PROTOCOLS, RUNS, members
 from tasks.settings import dvc_file
+from tasks.settings.groups import GROUPS
 from tasks.settings.schema import parse_yaml
 from tasks.settings.stage_kinds import STUDY_FILES, SWEEP_FILES
 
@@ -63,7 +64,7 @@ def layers(context: typer.Context, incomplete: str) -> list[str]:
 
 targets = _completed(_targets)
 runs = _completed(lambda project: members(_parameters(project), RUNS))
-data_sets = _completed(lambda project: _parameters(project)["datasets"])
+data_sets = _completed(lambda project: [*(found := _parameters(project))["datasets"], *(found.get(GROUPS) or {})])
 """Where none begins so, bash and zsh go on with files and folders."""
 sets = _completed(lambda project: [ALL, *(_parameters(project).get(RUNS.sets) or {})])
 suites = _completed(lambda project: [ALL, *(_parameters(project).get(PROTOCOLS.sets) or {})])

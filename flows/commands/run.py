@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flows import command, completion
-from flows.errors import refusals, run_lock
+from flows.errors import FAILED, REGRESSED, refusals, run_lock
 from flows.opening import opened
-from flows.run import rehearsal
+from flows.run import rehearsal, report
 from tasks.project.project import Project
 from tasks.selection import scope
-from tasks.settings import edit
+from tasks.settings import edit, groups, params
 from tasks.settings.own_data import Options
 from tasks.settings.schema import ParameterError
 from tasks.settings.values import WHOLE
@@ -34,10 +35,11 @@ def run(
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FOLDER|FILE",
+            metavar="NAME|GROUP|FOLDER|FILE",
             autocompletion=completion.data_sets,
             help="Use this data set of params.yaml, or this folder of images, videos, sounds or text, from now on; or "
-            "a text (.txt), a list of images (.txt), a table (.parquet) or tars (NAME-{000..007}.tar) of images.",
+            "a text (.txt), a list of images (.txt), a table (.parquet) or tars (NAME-{000..007}.tar) of images; or a "
+            "table of numbers (.npy, .npz, .csv). A group of data sets is taken one by one.",
         ),
     ] = None,
     labels: Annotated[
@@ -115,6 +117,8 @@ def run(
 
         covey run --data ~/corpus.txt    the runs for words, on a text of your own
 
+        covey run --data density         every data set of the group `density`, one by one
+
         covey run --all                  all runs of params.yaml, not only the selected set
 
         covey run --protocols world      the protocols of the suite `world`
@@ -144,22 +148,57 @@ def run(
         project = opened()
         command.scheduler_of(engine, scheduler)
         asked = command.Asked(tuple(targets or ()), jobs, force, engine, scheduler)
-        selection = (project.root, data, scope.ALL if everything else runs, protocols)
         further: edit.Further = {
             "occupied": partial(outputs.occupied, project),
             "options": Options(labels, size, group, sound),
         }
+        chosen = (scope.ALL if everything else runs, protocols)
+        each = _each(project, data, further["options"])
         if dry_run:
-            proposed = _proposed(project, edit.proposed(*selection, **further))
-            rehearsal.rehearse(proposed, asked.targets, jobs, force=force)
+            for one in each:
+                proposed = _proposed(project, edit.proposed(project.root, one, *chosen, **further))
+                rehearsal.rehearse(proposed, asked.targets, jobs, force=force)
             return
-        with run_lock(project), edit.selecting(*selection, **further) as name:
-            if name is not None:
-                print(f"Data set: {name}")
-                command.tell_of_data(project)
-            ending = command.run(project, asked)
-    if ending is not None and ending.code:
-        raise typer.Exit(ending.code)
+        codes = set()
+        with run_lock(project):
+            for one in each:
+                codes.add(_run(project.reread(), asked, (project.root, one, *chosen), further, kept=len(each) > 1))
+    if code := next((code for code in (FAILED, REGRESSED) if code in codes), 0):
+        raise typer.Exit(code)
+
+
+def _each(project: Project, data: str | None, options: Options) -> list[str | None]:
+    """The data sets that are worked on: those of a group, or the one that is named.
+
+    Raises:
+        ParameterError: options that go with one data set, for a group.
+    """
+    found = groups.members(params.read(project.root), data or "")
+    if found and options != Options():
+        raise ParameterError(
+            f"--data {data} is a group ({', '.join(found)}), and --labels, --size, --group and --sound go with one "
+            "data set."
+        )
+    return [*found] or [data]
+
+
+def _run(
+    project: Project,
+    asked: command.Asked,
+    selection: tuple[Path, str | None, str | None, str | None],
+    further: edit.Further,
+    *,
+    kept: bool,
+) -> int:
+    """Selects, and runs; the exit code. kept: whether the page is kept under the name of its data set."""
+    with edit.selecting(*selection, **further) as name:
+        if name is not None:
+            print(f"Data set: {name}")
+            command.tell_of_data(project)
+        ending = command.run(project, asked)
+    if kept:
+        report.keep(project)
+    return 0 if ending is None else ending.code
 
 
 def _proposed(project: Project, proposed: tuple[str | None, dict[str, Any]]) -> Project:

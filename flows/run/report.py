@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 from flows.opening import refuse_unwritable
@@ -28,6 +29,15 @@ def make_of_what_there_is(project: Project, outcome: Outcome) -> None:
         call(project, "tasks.report:write_incomplete", absent)
     except CallFailed as error:
         print(f"The report of what there is could not be made: {error}", file=sys.stderr)
+
+
+def keep(project: Project) -> None:
+    """Copies the page of the selected data set to one that the next data set's page does not replace."""
+    own = imprint.read(project)
+    if own is not None and project.places.data in own.data:
+        page = project.root / paths.report_of(project.places.data)
+        shutil.copyfile(project.root / paths.REPORT, page)
+        print(f"Kept as: {page}\n")
 
 
 def after_run(project: Project, outcome: Outcome) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,14 @@ def cluster_rows(
 def names_of(files: Sequence[str], rows: list[numpy.ndarray]) -> dict[str, list[list[str]]]:
     """{"files": the names of the samples in each row}; empty where no names are known."""
     return {"files": [[files[row] for row in line] for line in rows]} if files else {}
+
+
+def save_all(folder: Path, pictures: Mapping[str, numpy.ndarray]) -> None:
+    """name -> (H, W, 3) uint8 -> <folder>/<name>.png, in a folder that holds nothing else."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, picture in pictures.items():
+        save_png(folder / f"{name}.png", picture)
 
 
 def save_png(path: Path, picture: numpy.ndarray) -> None:

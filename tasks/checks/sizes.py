@@ -18,7 +18,7 @@ from tasks.settings.stage_kinds import kind_of
 if TYPE_CHECKING:
     from ssl_models.data import DataSpec
 
-BYTES = {"images": 1, "frames": 1, "sound": 2, "tokens": 4}
+BYTES = {"images": 1, "frames": 1, "sound": 2, "tokens": 4, "vectors": 4}
 """Of a number of each part of a sample, as data sets are stored."""
 BESIDE = 16
 """Bytes of a sample beside its parts: its label, and where it comes from."""

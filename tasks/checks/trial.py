@@ -92,6 +92,8 @@ def made_up(part: str, count: int, shapes: Mapping[str, tuple[int, ...]], genera
         height, width = shapes["frames"][-2:]
         corner = torch.rand(*shape[:-1], 2, generator=generator) / 2
         return torch.cat([corner, corner + 0.5], -1) * torch.tensor([width, height, width, height])
+    if part == "vectors":  # of 0 and 1, which are real numbers too
+        return torch.randint(2, shape, generator=generator).float()
     kinds = {"tokens": (torch.int32, 100), "sound": (torch.int16, 2**14)}
     kind, most = kinds.get(part, (torch.uint8, 256))
     return torch.randint(1, most, shape, generator=generator).to(kind)

@@ -26,7 +26,7 @@ INCOMPLETE_SCORES = "incomplete_scores.csv"
 """The scores of a report of what there is, in the folder of everything that is not an output."""
 
 TRAINING = "training"
-"""The name of a training's record. No protocol may have this name."""
+"""The name of a training's record, and of the folder of its pictures. No protocol may have this name."""
 
 SWEEPS = "results/sweeps"
 STUDIES = "results/studies"
@@ -37,6 +37,11 @@ NOT_APPLICABLE = "NOT_APPLICABLE"
 """A file of this name in an output folder contains the reason why the folder has no other file."""
 MEASURED = "curves"
 """The folders of this name hold tables for `dvc plots`, which draws every file in them."""
+
+
+def report_of(data: str) -> str:
+    """The page of a data set that is kept beside those of others."""
+    return f"results/report.{data}.html"
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,10 @@ class Places:
     def findings(self, run: str, protocol: str) -> Path:
         """The folder of the plots of a protocol."""
         return self.metrics / run / protocol
+
+    def shown(self, run: str) -> Path:
+        """The folder of the pictures that a training has to show."""
+        return self.metrics / run / TRAINING
 
     @property
     def preparation(self) -> Path:

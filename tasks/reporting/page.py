@@ -113,6 +113,9 @@ def _section(project: Project, data: DataSet, hue: dict[str, str], allowance: in
         "refits": plots.training([r for r in data.runs if r.source], hue, f"{name}-refit"),
         "monitored": monitor_plots.both(data.runs, hue, name),
         "unmonitored": monitor_plots.unmonitored(data.runs),
+        "of_trainings": [
+            (run, path.stem, _picture(path, allowance)) for run, path in sections.of_trainings(project, data)
+        ],
         "rule": RULE,
         "samples": _picture(place.metrics / "pictures" / "samples.png", allowance),
         "sounds": _sounds(place.metrics / "pictures", data.samples.get("sounds") or {}),
@@ -147,7 +150,8 @@ def _clusters(place: Places, run: Run, allowance: int) -> dict[str, Any] | None:
 def _pictures(project: Project, data: DataSet) -> int:
     """How many pictures share the bytes, tracks among them where there are any."""
     tracks = (Places(project.root, data.name).metrics / "pictures" / "tracks.png").exists()
-    return 2 + tracks + sum(bool(run.cluster) for run in data.runs) + len(sections.pictures(project, data))
+    shown = len(sections.pictures(project, data)) + len(sections.of_trainings(project, data))
+    return 2 + tracks + sum(bool(run.cluster) for run in data.runs) + shown
 
 
 def _picture(path: Path, allowance: int) -> dict[str, Any] | None:

@@ -27,6 +27,13 @@ def pictures(project: Project, data: DataSet) -> list[tuple[str, Run, Path]]:
     ]
 
 
+def of_trainings(project: Project, data: DataSet) -> list[tuple[Run, Path]]:
+    """The pictures that trainings have left, of all runs whose numbers are shown."""
+    store = Places(project.root, data.name)
+    there = [run for run in data.runs if not lacking(run.training)[0]]
+    return [(run, path) for run in there for path in sorted(store.shown(run.name).glob("*.png"))]
+
+
 def chosen(data: DataSet, protocol: str) -> list[Run]:
     """Whose pictures are shown: the best run's, a refit of it, and the two controls'; or of all that are no refits."""
     if tables.stated(data, protocol).every:

@@ -7,8 +7,9 @@
     <<: *of_pictures
 
 The merge puts the blocks of that kind at the top level, where dvc.yaml and the code look for them: the stages of the
-other kinds do not exist. A reader states which kind its data are of (KIND; pictures where it does not). A params.yaml
-without `kinds` has the blocks of its one kind at the top level.
+other kinds do not exist. A reader states which kind its data are of (KIND; pictures where it does not), and a data
+set's block may say another (`kind: NAME`), where one kind of data is worked on in several ways. A params.yaml without
+`kinds` has the blocks of its one kind at the top level.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def of_reader(reader: str) -> str:
     return PICTURES if stated is None else str(ast.literal_eval(stated))
 
 
+def of_block(block: Mapping[str, Any]) -> str:
+    """The kind of a data set: what its block says, else its reader."""
+    return str(block[KIND]) if KIND in block else of_reader(block["reader"])
+
+
 def active(parameters: Mapping[str, Any]) -> str:
     """The kind that is merged in."""
     return str(parameters.get(KIND, PICTURES))
@@ -48,7 +54,7 @@ def with_kind(parameters: Mapping[str, Any], kind: str, where: str) -> dict[str,
         raise unknown("kind of data", kind, kinds, where)
     if kind == active(parameters):
         return dict(parameters)
-    own = [block for block in parameters["datasets"].values() if of_reader(block["reader"]) == kind]
+    own = [block for block in parameters["datasets"].values() if of_block(block) == kind]
     if not own:
         raise ParameterError(f"{where}: no data set of params.yaml is of the kind '{kind}'; add one under datasets.")
     selected = {"data": dict(own[0]), "runs": "all", "protocols": "all"}
@@ -81,7 +87,11 @@ def check_kinds(parameters: Mapping[str, Any]) -> None:
 def check_data(parameters: Mapping[str, Any]) -> None:
     """Raises ParameterError for a selected data set of another kind than the one merged in."""
     data, kind = parameters["data"], active(parameters)
-    if (own := of_reader(data["reader"])) != kind:
+    kinds = parameters.get(KINDS) or {kind: {}}
+    for name, block in parameters["datasets"].items():
+        if KIND in block and block[KIND] not in kinds:
+            raise unknown("kind of data", block[KIND], kinds, f"datasets.{name}.kind")
+    if (own := of_block(data)) != kind:
         raise ParameterError(
             f"params.yaml: the data set '{data['name']}' is of the kind '{own}', and the blocks merged in are those of "
             f"'{kind}'. `covey run --data {data['name']}` changes both lines; or write `<<: *of_{own}`."

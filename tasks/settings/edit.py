@@ -76,7 +76,7 @@ def with_data(
     if settings:
         text = own_lines.with_settings(text, "datasets", name, settings)
     text = _with_line(text, "data", f"*{name}", asked)
-    text = _with_kind(text, parse_yaml(text)["datasets"][name]["reader"], asked)
+    text = _with_kind(text, parse_yaml(text)["datasets"][name], asked)
     content = yaml_files.parse(text.encode(), "params.yaml")
     if content["data"] != content["datasets"][name]:
         raise ParameterError(f"{asked}: the anchor &{name} must stand at the block datasets.{name}.")
@@ -99,9 +99,9 @@ def _selected(parameters: Mapping[str, Any]) -> str:
     return str(data["name"])
 
 
-def _with_kind(text: str, reader: str, asked: str) -> str:
-    """The text with the blocks of the reader's kind merged in, and with selections that this kind has."""
-    content, kind = parse_yaml(text), data_kinds.of_reader(reader)
+def _with_kind(text: str, block: Mapping[str, Any], asked: str) -> str:
+    """The text with the blocks of the data set's kind merged in, and with selections that this kind has."""
+    content, kind = parse_yaml(text), data_kinds.of_block(block)
     if content.get(data_kinds.KINDS) is None or kind == data_kinds.active(content):
         return text
     text = _with_line(text, "<<", f"*of_{kind}", asked)

@@ -13,6 +13,7 @@ from tasks.settings import (
     data_kinds,
     dvc_file,
     encoder_checks,
+    groups,
     maps,
     retries,
     schedules,
@@ -54,11 +55,12 @@ BLOCKS = (
     "suites",
     "kinds",
     "kind",
+    "groups",
     "maps",
     "orchestration",
     "schedules",
 )
-OPTIONAL = ("kinds", "kind", "orchestration", "schedules")
+OPTIONAL = ("kinds", "kind", "groups", "orchestration", "schedules")
 TRAINING = "training"
 """The name of the record of a training beside those of protocols."""
 OUTPUTS = (CLUSTERS, CLASSES, WEIGHTS)
@@ -68,6 +70,8 @@ initialise: the weights that its encoder starts from, a file or the name of publ
 TARGET = {"protocol": Field("str", True), "data": Field("dict", True)}
 """Settings of a target's block besides those of its protocol."""
 DATASET = {"name": Field("str", True), "reader": Field("str", True), "source": Field("str", True)}
+KIND = {data_kinds.KIND: Field("str", False)}
+"""What a data set's block has besides the settings of its reader; the kind only where it is not its reader's."""
 
 
 def load(root: Path) -> dict[str, Any]:
@@ -100,6 +104,7 @@ def check_parameters(parameters: Mapping[str, Any], root: Path) -> None:
         _check_dataset(name, block, root, active=name == parameters["data"].get("name"))
     _check_dataset(parameters["data"]["name"], parameters["data"], root, active=True)
     data_kinds.check_data(parameters)
+    groups.check_groups(parameters)
     for name, block in parameters["pretrain"].items():
         _check_pretrain(f"pretrain.{name}", block)
     _check_clusterfit(parameters)
@@ -186,7 +191,7 @@ def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: b
     fields = keywords(CODE / "datasets" / f"{block['reader']}.py", "load")
     for given in ("seed", "room"):  # by the stage, see tasks/artifacts/readers.py
         fields.pop(given, None)
-    check_block(block, DATASET | fields, where)
+    check_block(block, DATASET | KIND | fields, where)
     if wrong := picture_problem(block):
         raise ParameterError(f"{where}: {wrong}")
     try:

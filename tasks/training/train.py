@@ -24,6 +24,7 @@ from ssl_models.rows import Samples
 from ssl_models.trainer import Settings, Training, derive_seed
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.encoders import write_encoder
+from tasks.artifacts.pictures import save_all
 from tasks.process import kill_points
 from tasks.process.files import write_json
 from tasks.stage import torchrun
@@ -170,6 +171,7 @@ def _write(
     journal = Journal(context.work / torchrun.JOURNAL)
     curves.write_all(curve, journal)
     curves.write_measured(context.places.curves(run), journal)
+    save_all(context.places.shown(run), method.pictures())
     write_json(context.places.metric(run, "training.json"), summary)
     numbers = {name: float(value) for name, value in summary.items() if isinstance(value, (int, float))}
     return Result(numbers, costs, [curve], (f"{context.places.data}.{run}", encoder))

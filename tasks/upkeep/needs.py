@@ -75,7 +75,7 @@ def _restorable(project: Project, cache: Path, data: str) -> Iterator[str]:
     if block is None:
         return
     with suppress(Exception):  # settings of another kind, or files of it, may be broken: what it last wrote is kept
-        found = data_kinds.with_kind(project.parameters, data_kinds.of_reader(block["reader"]), "params.yaml")
+        found = data_kinds.with_kind(project.parameters, data_kinds.of_block(block), "params.yaml")
         parameters: dict[str, Any] = {**found, "data": block}
         stages = pipeline.under(project.root, parameters)
         code = code_hash.fingerprints(project.root, parameters)

@@ -27,7 +27,7 @@ def project(data: str) -> Project:
     """This project with another data set of params.yaml selected, all its runs and protocols."""
     parameters = params.read(ROOT)
     block = parameters["datasets"][data]
-    kind = data_kinds.with_kind(parameters, data_kinds.of_reader(block["reader"]), "params.yaml")
+    kind = data_kinds.with_kind(parameters, data_kinds.of_block(block), "params.yaml")
     return Project.given(ROOT, {**kind, "data": block})
 
 

@@ -35,7 +35,7 @@ def project(tmp_path):
 def test_the_blocks_of_every_kind_can_be_used(project, kind):
     found = data_kinds.with_kind(load(project), kind, "here")
     check_parameters(found, project)
-    assert found["kind"] == kind == data_kinds.of_reader(found["data"]["reader"])
+    assert found["kind"] == kind == data_kinds.of_block(found["data"])
 
 
 @pytest.mark.parametrize("kind", OTHERS)

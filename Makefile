@@ -48,4 +48,4 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 clean:  ## forgets every result and checkpoint; the environment stays
-	rm -rf data runs metrics maps .covey .dvc/cache .dvc/tmp results/report*.html results/costs.csv results/studies.html
+	rm -rf data runs metrics maps .covey .dvc/cache .dvc/tmp results/report.html results/report.*.html results/costs.csv results/studies.html

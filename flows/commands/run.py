@@ -173,7 +173,7 @@ def _each(project: Project, data: str | None, options: Options) -> list[str | No
     Raises:
         ParameterError: options that go with one data set, for a group.
     """
-    found = groups.members(params.read(project.root), data or "")
+    found = [] if data is None else groups.members(params.read(project.root), data)
     if found and options != Options():
         raise ParameterError(
             f"--data {data} is a group ({', '.join(found)}), and --labels, --size, --group and --sound go with one "

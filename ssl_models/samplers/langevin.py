@@ -16,9 +16,9 @@ Energy = Callable[[Tensor], Tensor]
 
 
 def score(energy: Energy, x: Tensor, *, keep: bool = False) -> Tensor:
-    """(B, D): -dE/dx, the gradient of log p. keep: whether gradients of it can be taken."""
+    """(B, D): -dE/dx, the gradient of log p. keep: whether gradients of it can be taken, by x and by weights."""
+    at = x if keep and x.requires_grad else x.detach().requires_grad_()
     with torch.enable_grad():
-        at = x if keep and x.requires_grad else x.detach().requires_grad_()
         (found,) = torch.autograd.grad(energy(at).sum(), at, create_graph=keep)
     return -found
 
@@ -29,22 +29,41 @@ def langevin(
     """(B, D) -> (B, D) after so many steps x + step^2 / 2 * score(x) + step * noise; without gradients.
 
     step: the deviation of the noise, in units of x. adjust: whether a step is taken with Metropolis' probability, so
-    that exp(-E) stays as it is; without, its distribution is another one, by more for larger steps.
+    that exp(-E) stays as it is; without, its distribution is another one, by more for larger steps. Each step costs one
+    energy and its gradient.
     """
-    x = x.detach()
+    here = _looked_at(energy, x.detach())
     for _ in range(steps):
-        x = _step(energy, x, step, generator, adjust)
-    return x
+        here = _stepped(energy, here, step, generator, adjust)
+    return here[0]
 
 
-def _step(energy: Energy, x: Tensor, step: float, generator: Generator, adjust: bool) -> Tensor:
+Place = tuple[Tensor, Tensor, Tensor]
+"""Where chains are (B, D), their energies (B,) and scores (B, D)."""
+
+
+def _looked_at(energy: Energy, x: Tensor) -> Place:
+    at = x.requires_grad_()
+    with torch.enable_grad():
+        found = energy(at)
+        (slope,) = torch.autograd.grad(found.sum(), at)
+    return at.detach(), found.detach(), -slope
+
+
+def _stepped(energy: Energy, here: Place, step: float, generator: Generator, adjust: bool) -> Place:
+    x, before, pull = here
     noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x.device)
-    drift = step**2 / 2 * score(energy, x)
-    ahead = x + drift + step * noise
+    there = _looked_at(energy, x + step**2 / 2 * pull + step * noise)
     if not adjust:
-        return ahead
+        return there
+    ahead, after, pull_back = there
+    back = x - ahead - step**2 / 2 * pull_back
+    log_ratio = before - after + noise.square().sum(1) / 2 - back.square().sum(1) / (2 * step**2)
     draws = torch.rand(len(x), generator=generator, device=generator.device).to(x.device)
-    back = x - ahead - step**2 / 2 * score(energy, ahead)
-    with torch.no_grad():
-        log_ratio = energy(x) - energy(ahead) + noise.square().sum(1) / 2 - back.square().sum(1) / (2 * step**2)
-        return torch.where((draws.log() < log_ratio).unsqueeze(1), ahead, x)
+    taken = draws.log() < log_ratio
+    rows = taken.unsqueeze(1)
+    return (
+        torch.where(rows, ahead, x),
+        torch.where(taken, after, before),
+        torch.where(rows, pull_back, pull),
+    )

@@ -155,9 +155,24 @@ def test_data_is_selected_before_parameters_are_read(project, monkeypatch):
     monkeypatch.setattr(readers, "told", lambda *_: "one folder: no labels; 8 pictures")
     (project / "stale.json").write_text("{}")
     result = covey("run", "--data", "~/photos")
-    assert order == ["~/photos", "read"]
+    assert order == ["read", "~/photos", "read"], "at first only for the names of groups"
     told = "one folder: no labels; 8 pictures"
     assert result.stdout == f"Data set: photos\n{told}\nNothing is stale: 8 stages are up to date.\n"
+
+
+def test_a_group_is_taken_one_by_one_and_takes_no_options_of_one_data_set(project, monkeypatch):
+    taken = []
+    parameters = {**stand_in.PARAMETERS, "seed": 0, "groups": {"both": ["one", "two"]}}
+    monkeypatch.setattr(params, "read", lambda _: parameters)
+    monkeypatch.setattr(edit, "select_data", lambda _, wanted, *__: taken.append(wanted) or wanted)
+    monkeypatch.setattr(readers, "told", lambda *_: "")
+    (project / "stale.json").write_text("{}")
+    result = covey("run", "--data", "both")
+    assert (result.exit_code, taken) == (0, ["one", "two"])
+    assert result.stdout.count("Nothing is stale") == 2
+    refused = covey("run", "--data", "both", "--size", "32")
+    assert refused.exit_code == 2
+    assert "both is a group (one, two), and --labels, --size, --group and --sound go with one" in refused.stderr
 
 
 def test_nothing_stale_among_the_targets(project):

@@ -25,6 +25,10 @@ TRAINED = [name for name in NAMES if method_class(name).trains]
 SAMPLES, BATCH, SIDE = 2048, 16, 32
 AUDIOVISUAL, OF_CLIPS = "audiovisual", "sound of clips"
 BINARY, REALS = densities.KINDS
+NO_OBJECTIVE = {"contrastive_divergence"}
+"""Methods whose loss has the right gradient, and a value that means nothing: it need not fall."""
+AS_THEY_ARE = {"maximum_likelihood", "ratio_matching", "minimum_probability_flow"}
+"""Methods whose first view is the samples as they are; these draw nothing for each of them."""
 OF_REALS = ("denoising_score_matching",)
 """Methods on vectors of real numbers alone; others on vectors are tested with those of 0 and 1."""
 COUNTS = [0, *(600 // word for word in range(1, 60))]  # of words, by Zipf's law
@@ -53,7 +57,9 @@ LEARNING_RATES = {
     "frames": 0.05,
     AUDIOVISUAL: 0.05,
     BINARY: 0.2,
-    REALS: 0.02,
+    REALS: 0.1,
+    "ratio_matching": 3.0,
+    "minimum_probability_flow": 3.0,
 }
 RANGES = {
     "images": (0, 1),

@@ -15,26 +15,37 @@ Extent = tuple[tuple[float, float], ...]
 """Lowest and highest of each number: the box that real vectors are integrated over, `known["extent"]` of the data."""
 
 
-def log_partition(encoder: EnergyEncoder, extent: Extent | None = None, points: int = 128) -> Tensor:
+def log_partition(
+    encoder: EnergyEncoder, extent: Extent | None = None, points: int = 128, shift: Tensor | None = None
+) -> Tensor:
     """log Z (), with gradients: the encoder's own way, else all states of 0 and 1, else quadrature.
 
-    extent: of real vectors; the density outside of it must not matter. points: of the grid each way.
-    Raises DoesNotApply where none of these can be done, see `computable`.
+    extent: of real vectors; the density outside of it must not matter. points, shift: see `grid`.
+    Raises DoesNotApply where none of these can be done, see `require_computable`.
     """
     own = encoder.log_partition()
     if own is not None:
         return own
+    require_computable(encoder, extent)
     if encoder.binary:
-        if encoder.visible > MOST:
-            raise DoesNotApply(f"log Z of {encoder.visible} units is a sum over 2^{encoder.visible} states; too many")
         parts = [(-encoder.energy(x)).logsumexp(0) for x in states(encoder.visible, device_of(encoder))]
         return torch.stack(parts).logsumexp(0)
-    if extent is None or len(extent) != encoder.visible or encoder.visible > 2:
-        raise DoesNotApply(
-            f"log Z of {encoder.visible} real numbers: quadrature takes one or two, and the box that they lie in"
-        )
-    x, log_cell = grid(extent, points, device_of(encoder))
+    x, log_cell = grid(extent or (), points, device_of(encoder), shift)
     return (-encoder.energy(x)).logsumexp(0) + log_cell
+
+
+def require_computable(encoder: EnergyEncoder, extent: Extent | None = None) -> None:
+    """Raises DoesNotApply where log Z cannot be computed exactly."""
+    if computable(encoder, extent):
+        return
+    if encoder.binary:
+        raise DoesNotApply(
+            f"log Z of the encoder '{encoder.name}' is a sum over 2^{encoder.visible} states; at most 2^{MOST} are "
+            "gone through"
+        )
+    raise DoesNotApply(
+        f"log Z of {encoder.visible} real numbers: quadrature takes one or two, and the box that they lie in"
+    )
 
 
 def computable(encoder: EnergyEncoder, extent: Extent | None = None) -> str:
@@ -46,12 +57,18 @@ def computable(encoder: EnergyEncoder, extent: Extent | None = None) -> str:
     return "quadrature" if extent is not None and len(extent) == encoder.visible <= 2 else ""
 
 
-def grid(extent: Extent, points: int, device: torch.device | str = "cpu") -> tuple[Tensor, float]:
-    """The middles of points^D cells (points^D, D), the last number varying fastest; log of a cell's size."""
+def grid(
+    extent: Extent, points: int, device: torch.device | str = "cpu", shift: Tensor | None = None
+) -> tuple[Tensor, float]:
+    """A point in each of points^D cells (points^D, D), the last number varying fastest; log of a cell's size.
+
+    points: of cells each way. shift: (D,) in [0, 1), where in its cell a point lies; None for the middle.
+    """
     axes, log_cell = [], 0.0
-    for low, high in extent:
+    for number, (low, high) in enumerate(extent):
         step = (high - low) / points
-        axes.append(low + step * (torch.arange(points, device=device, dtype=torch.float32) + 0.5))
+        within = 0.5 if shift is None else shift[number]
+        axes.append(low + step * (torch.arange(points, device=device, dtype=torch.float32) + within))
         log_cell += math.log(step)
     return torch.cartesian_prod(*axes).view(-1, len(extent)), log_cell
 

@@ -55,12 +55,17 @@ class EnergyEncoder(Encoder):
         turned[:, place, place] = 1 - turned[:, place, place]
         return self.energy(turned.flatten(0, 1)).view(count, width) - self.energy(x).unsqueeze(1)
 
+    @property
+    def has_gibbs(self) -> bool:
+        """Whether `resampled` can be used."""
+        return self.binary or type(self).resampled is not EnergyEncoder.resampled
+
     def resampled(self, x: Tensor, generator: Generator) -> Tensor:
         """(B, D) -> (B, D): one step of Gibbs sampling of all numbers, which leaves exp(-E) / Z as it is.
 
         Without gradients. Raises DoesNotApply for real numbers, unless their conditional distributions are known.
         """
-        if not self.binary:
+        if not self.has_gibbs:
             raise DoesNotApply(f"the encoder '{self.name}' has no Gibbs sampler of real numbers; use Langevin's")
         return self._swept(x, generator)
 

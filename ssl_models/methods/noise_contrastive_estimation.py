@@ -30,9 +30,9 @@ DRAWS = 256
 class NoiseContrastiveEstimation(Method):
     """Data against noise: independent units with the data's means, or a Gaussian with the data's mean and deviation.
 
-    Chance is log(1 + r) + r log(1 + 1 / r), where the model is the noise. `log_z` starts where noise is on average taken
-    for noise with the probability that chance gives it, by draws from a generator of its own. Raises DoesNotApply for
-    an encoder without an energy, and for data whose mean and deviation are not known.
+    Chance is log(1 + r) + r log(1 + 1 / r), where the model is the noise. `log_z` starts where the logits of noise are
+    on average those of chance, by draws from a generator of its own. Raises DoesNotApply for an encoder without an
+    energy, and for data whose mean and deviation are not known.
 
     ratio: r, draws of noise for a sample. Default 5. Paper 1 to 100.
     spread: the Gaussian's deviation, in deviations of the data. Default 1.2: noise must reach where samples are. Paper

@@ -1,0 +1,112 @@
+"""Contrastive divergence: energy goes down at the data, and up where a short chain that starts there ends.
+
+Hinton 2002. With particles that go on from step to step it is persistent (Tieleman 2008; Younes 1989).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from ssl_models.bounds import require_choice, require_positive
+from ssl_models.data import DataSpec
+from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.energy import EnergyEncoder, with_energy
+from ssl_models.method import Method, Scored
+from ssl_models.modalities.inputs import inputs
+from ssl_models.samplers.gibbs import gibbs
+from ssl_models.samplers.langevin import langevin
+from ssl_models.samplers.particles import Particles, drawn, starting
+
+AUTO, GIBBS, LANGEVIN = "auto", "gibbs", "langevin"
+LARGEST_SEED = 2**62
+
+
+class ContrastiveDivergence(Method):
+    """Mean energy of the data minus that of samples, through which no gradient flows (Hinton 2002, eq. 8).
+
+    The gradient is that of the likelihood where samples are the model's own. The value itself is no objective: it need
+    not fall, and is near 0 in the end. There is no chance level. Raises DoesNotApply for an encoder without an energy,
+    and for Gibbs sampling of real numbers whose conditional distributions are not known.
+
+    steps: k, of the chain between two updates. Default 1. Paper 1; Tieleman 2008 too.
+    persistent: whether chains go on from where they were, in place of starting at the batch. Default False. Paper
+        False; Tieleman 2008 True.
+    particles: P, chains that go on; of those that do not, so many are shown. Default 256. Tieleman 2008 takes as many
+        as samples in a batch, 100.
+    sampler: "gibbs", "langevin", or "auto": Gibbs where the encoder has it, else Langevin. Default "auto". Paper Gibbs;
+        Langevin with networks: Du & Mordatch 2019, arXiv:1903.08689.
+    step: of Langevin dynamics, the deviation of its noise in units of the data, whose deviation is 1. Default 0.2. Own.
+    """
+
+    family = "energy"
+    reference = "Hinton 2002, Neural Computation 14, 1771-1800"
+    parts = ("vectors",)
+    by_rows = True
+    encoder: EnergyEncoder
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: DataSpec,
+        *,
+        steps: int = 1,
+        persistent: bool = False,
+        particles: int = 256,
+        sampler: str = AUTO,
+        step: float = 0.2,
+    ) -> None:
+        own = with_energy(encoder, "contrastive_divergence")
+        super().__init__(own)
+        require_positive(steps=steps, particles=particles, step=step)
+        require_choice("sampler", sampler, (AUTO, GIBBS, LANGEVIN))
+        if sampler == LANGEVIN and own.binary:
+            raise ValueError("sampler is 'langevin', which is for real numbers, and these vectors are of 0 and 1")
+        self.steps, self.persistent, self.step = steps, persistent, step
+        self.by_gibbs = own.has_gibbs if sampler == AUTO else sampler == GIBBS
+        self.known = data.known
+        self.particles = Particles(starting(data.known, particles, own.visible, own.binary))
+
+    def views(self, *parts_and_generator: Any) -> tuple[Tensor, ...]:
+        """(B, D) -> the vectors as they are, and the seed (1,) int64 of the chains, which `loss` runs."""
+        vectors, generator = parts_and_generator
+        return inputs(vectors), torch.randint(LARGEST_SEED, (1,), generator=generator, device=generator.device)
+
+    def layout(self, views: Any) -> tuple[int, ...]:  # noqa: ARG002
+        return 1, 0
+
+    def loss(self, *views: Tensor, index: Tensor) -> Scored:  # noqa: ARG002
+        """The contrast, and how far the chains have moved, see `distance` (only logged).
+
+        Hands over where they ended.
+        """
+        samples, seed = views
+        start = self.particles.now if self.persistent else samples
+        ended = self.sampled(start, Generator(samples.device).manual_seed(int(seed)))
+        contrast = self.encoder.energy(samples).mean() - self.encoder.energy(ended).mean()
+        return Scored({"contrast": contrast, "moved": distance(start, ended, self.encoder.binary)}, handed_over=ended)
+
+    def sampled(self, x: Tensor, generator: Generator) -> Tensor:
+        """(B, D) -> (B, D) after `steps` of the sampler, without gradients."""
+        if self.by_gibbs:
+            return gibbs(self.encoder, x, self.steps, generator)
+        return langevin(self.encoder.energy, x, self.steps, self.step, generator)
+
+    def after_step(self, handed_over: Tensor, progress: float) -> None:
+        """Moves the particles; of chains that do not go on, keeps where they ended."""
+        self.particles.move(handed_over, progress)
+
+    def pictures(self) -> dict[str, Any]:
+        """The particles over the training, where they can be drawn."""
+        picture = drawn(self.particles, self.known, self.encoder.energy)
+        return {} if picture is None else {"particles": picture}
+
+
+def distance(before: Tensor, after: Tensor, binary: bool) -> Tensor:
+    """(B, D) twice -> (): the share of numbers that differ, or of real ones the mean distance of a vector."""
+    return (before != after).float().mean() if binary else (after - before).norm(dim=1).mean()
+
+
+METHOD = ContrastiveDivergence

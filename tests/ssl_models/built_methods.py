@@ -58,7 +58,7 @@ LEARNING_RATES = {
     AUDIOVISUAL: 0.05,
     BINARY: 0.2,
     REALS: 0.1,
-    "maximum_likelihood": 2.0,
+    "maximum_likelihood": 4.0,
     "ratio_matching": 3.0,
     "minimum_probability_flow": 3.0,
 }

@@ -15,6 +15,7 @@ from tasks.settings import (
     encoder_checks,
     groups,
     maps,
+    other_reader,
     retries,
     schedules,
     sets,
@@ -188,12 +189,10 @@ def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: b
     if block["name"] != name:
         raise ParameterError(f"{where}: its 'name' is {shown(block['name'])}; it must be '{name}'.")
     check_module(CODE / "datasets", "reader", block["reader"], f"{where}.reader", function="load")
-    fields = keywords(CODE / "datasets" / f"{block['reader']}.py", "load")
-    for given in ("seed", "room"):  # by the stage, see tasks/artifacts/readers.py
-        fields.pop(given, None)
-    check_block(block, DATASET | KIND | fields, where)
+    check_block(block, DATASET | KIND | other_reader.settings(block["reader"]), where)
     if wrong := picture_problem(block):
         raise ParameterError(f"{where}: {wrong}")
+    other_reader.check(block, where)
     try:
         if active and (gone := source_places.missing(root, block["source"])) is not None:
             raise ParameterError(f"{where}.source: there is no {shown(gone)}.")

@@ -1,4 +1,7 @@
-"""The reader that a data set's block names, and the settings that one of its functions is called with."""
+"""The reader that a data set's block names, and the settings that one of its functions is called with.
+
+A reader may read by another one: `of` holds the block of that one, without the name and the source that both share.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,15 @@ from tasks.settings.values import shown
 
 TABLES = ("labels", "group")
 """Settings that may name a file of the user's own."""
+OF = "of"
+
+
+def opening(block: Mapping[str, Any]) -> dict[str, Any]:
+    """The block of the reader that opens the files: that of `of` with the block's source, or the block itself."""
+    other = block.get(OF)
+    if not isinstance(other, Mapping):
+        return dict(block)
+    return {**other, **{name: block[name] for name in ("name", "source") if name in block}}
 
 
 def reader_of(block: Mapping[str, Any]) -> Any:
@@ -34,10 +46,15 @@ def settings_of(root: Path, block: Mapping[str, Any], function: str, seed: int =
     accepted = inspect.signature(getattr(reader_of(block), function)).parameters
     known = dict(block) | {"seed": seed}
     settings = {name: value for name, value in known.items() if name in accepted}
-    for name in ("source", *tables(settings)):
-        if name in settings:
-            settings[name] = str(root / _expanded(name, settings[name]))
-    return settings
+    if isinstance(other := settings.get(OF), Mapping):
+        settings[OF] = {**other, **_placed(root, other)}
+    return settings | _placed(root, settings)
+
+
+def _placed(root: Path, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Those settings that name a place, from the project's folder."""
+    names = [name for name in ("source", *tables(settings)) if name in settings]
+    return {name: str(root / _expanded(name, settings[name])) for name in names}
 
 
 def tables(block: Mapping[str, Any]) -> list[str]:
@@ -55,10 +72,12 @@ def _expanded(setting: str, path: str) -> Path:
 
 def files(root: Path, block: Mapping[str, Any]) -> Iterator[tuple[str, Path | None]]:
     """Name and path of each file that decides what the reader reads; no path for what it names and does not open."""
+    block = opening(block)
     found: Iterator[tuple[str, Path | None]] = reader_of(block).files(**settings_of(root, block, "files"))
     return found
 
 
 def told(root: Path, block: Mapping[str, Any], seed: int) -> str:
     """What a reader takes the data set for, in one line; empty where it tells nothing."""
+    block = opening(block)
     return str(reader_of(block).told(**settings_of(root, block, "told", seed))) if states(block, "told") else ""

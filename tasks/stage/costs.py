@@ -32,8 +32,8 @@ from tasks.settings.stage_kinds import kind_of
 from tasks.staleness.graph import Stage
 
 OF_MACHINE = ("threads", "processes", "precision", "chunk", "compile")
-OF_CLIPS = ("frames", "fps", "hop", "most", "tracks", "every")
-"""Settings of readers of video that decide how much there is to decode."""
+OF_CLIPS = ("frames", "fps", "hop", "most", "tracks", "every", "of")
+"""Settings of readers that decide how much there is to decode: of video, and by what other pictures are read."""
 DESCRIBING = ("key", "what", "like", "amount", "elapsed", "bytes")
 """What a record holds for estimates and no report shows."""
 

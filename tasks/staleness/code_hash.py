@@ -25,6 +25,7 @@ from tasks.process.files import remembered, whole_file
 from tasks.project.paths import CODE, PARAMETERS
 from tasks.project.project import Project
 from tasks.settings.encoders import INITIALISE, encoder_of, encoders, weight_files
+from tasks.settings.readers import opening
 from tasks.settings.refits import continues, method_of
 from tasks.settings.schema import parse_yaml
 from tasks.staleness import source_files
@@ -109,9 +110,9 @@ def _stages(sources: Sources, parameters: Mapping[str, Any]) -> Iterator[tuple[t
     """
     pretrain, refits = _blocks(parameters, "pretrain"), _blocks(parameters, "clusterfit")
     transfer, targets = _blocks(parameters, "transfer"), _blocks(parameters, "targets")
-    yield ("prepare",), partial(_module_and, "tasks/prepare.py", _reader(parameters.get("data")))
+    yield ("prepare",), partial(_module_and, "tasks/prepare.py", *_readers(parameters.get("data")))
     for name, block in targets.items():
-        yield ("prepare_target", name), partial(_module_and, "tasks/targets/prepare.py", _reader(block.get("data")))
+        yield ("prepare_target", name), partial(_module_and, "tasks/targets/prepare.py", *_readers(block.get("data")))
     for blocks, word, suffix in ((pretrain, "pretrain", ""), (refits, "clusterfit", "_clusterfit")):
         for run, block in blocks.items():
             method = str(block.get("method", "")) if word == "pretrain" else method_of(block)
@@ -147,8 +148,10 @@ def _module_and(module: str, *named: str | Files) -> list[str]:
     return [module, *(file for one in named for file in ([one] if isinstance(one, str) else one()))]
 
 
-def _reader(data: Any) -> str:
-    return f"ssl_models/datasets/{data.get('reader', '') if isinstance(data, dict) else ''}.py"
+def _readers(data: Any) -> list[str]:
+    """The file of a data set's reader, and that of the one by which it reads: no import leads there."""
+    blocks = [data, opening(data)] if isinstance(data, dict) else []
+    return sorted({f"ssl_models/datasets/{block.get('reader', '')}.py" for block in blocks})
 
 
 def _protocol(name: str) -> str:

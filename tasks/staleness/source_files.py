@@ -89,7 +89,7 @@ def fingerprint(project: Project, block: Mapping[str, Any], *, thorough: bool = 
 
 def listed(root: Path, block: Mapping[str, Any]) -> list[Listed]:
     """The files of a source, as its reader lists them; a fault of the source, which the reader tells, is one entry."""
-    if not readers.states(block, "files"):
+    if not readers.states(readers.opening(block), "files"):
         return list(walked(root / Path(block["source"]).expanduser()))
     try:
         return [

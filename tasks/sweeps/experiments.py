@@ -70,8 +70,9 @@ def _from_anywhere(project: Project, parameters: Mapping[str, Any]) -> dict[str,
     found: dict[str, Any] = json.loads(json.dumps(parameters))
     targets = [block["data"] for block in found["targets"].values()]
     for block in (found["data"], *found["datasets"].values(), *targets):
-        for name in ("source", *readers.tables(block)):
-            block[name] = _whole(project.root, block[name])
+        other = block.get(readers.OF, {})
+        for own, names in ((block, ("source", *readers.tables(block))), (other, readers.tables(other))):
+            own.update({name: _whole(project.root, own[name]) for name in names})
     for kind in encoders.TRAININGS:
         for name, place in encoders.weight_files(project.root, {kind: found[kind]}).items():
             if place is not None:

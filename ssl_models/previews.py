@@ -27,13 +27,15 @@ DECIBELS = 60
 SHADES = np.array([(0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 191)], np.float64)
 """From soft to loud: five colours of matplotlib's magma."""
 SIDE = 64
-"""Width and height of the preview of a vector, in pixels; of a grid, about its longer side."""
+"""Width and height of the preview of a vector within its frame, in pixels; of a grid, about its longer side."""
 AROUND = 4.0
 """Deviations from the mean that bars reach, and plots of numbers whose extent is not known."""
 DOT = 2
 """Radius of a point in pixels."""
 INK, PALE = (0, 114, 178), (224, 224, 224)
 """Of points and bars, and of the lines that stand for 0 or the mean."""
+FRAME = 176
+"""Grey of the line of one pixel around a vector."""
 LINE, LINES, LETTERS = 13, 6, 34
 """Of a preview of text: the height of a line in pixels, how many lines there are, and letters in a line."""
 
@@ -104,20 +106,23 @@ def _frames(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:
 
 
 def _vectors(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:
-    """A grid of 0 (black) and 1 (white), two real numbers as a point in their extent, or any others as bars."""
-    vector = np.asarray(parts["vectors"], np.float64)
-    if known.get("binary") and "grid" in known:
+    """A grid of 0 (black) and 1 (white), two real numbers as a point in their extent, or any others as bars; framed."""
+    drawn = _drawn(np.asarray(parts["vectors"], np.float64), known)
+    return np.pad(drawn, ((1, 1), (1, 1), (0, 0)), constant_values=FRAME)
+
+
+def _drawn(vector: ndarray, known: Mapping[str, Any]) -> ndarray:
+    if known.get("binary"):
+        if "grid" not in known:
+            return _bars(vector, 0.0, 1.0)
         height, width = known["grid"]
         pixels = (255 * vector.reshape(1, height, width).clip(0, 1)).round().astype(np.uint8)
         return _at_most(coloured(pixels, max(1, round(SIDE / max(height, width)))), LARGEST)
-    mean, deviation = (
-        np.broadcast_to(known.get(name, usual), len(vector)) for name, usual in (("mean", 0), ("deviation", 1))
-    )
-    if len(vector) == 2 and not known.get("binary"):
+    mean = np.broadcast_to(known.get("mean", 0.0), vector.shape)
+    deviation = np.broadcast_to(known.get("deviation", 1.0), vector.shape)
+    if len(vector) == 2:
         around = np.stack([mean - AROUND * deviation, mean + AROUND * deviation], 1)
         return _point(vector, np.asarray(known.get("extent", around), np.float64))
-    if known.get("binary"):
-        return _bars(vector, 0.0, 1.0)
     return _bars((vector - mean) / np.where(deviation > 0, deviation, 1), -AROUND, AROUND)
 
 

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ssl_models.previews import DOT, INK, PALE, SIDE, columns, drawn_part, preview
+from ssl_models.previews import DOT, FRAME, INK, PALE, SIDE, columns, drawn_part, preview
 
 EXTENT = [[-4.0, 4.0], [-2.0, 2.0]]
 
 
 def shown(vector: Any, **known: Any) -> np.ndarray:
-    return preview({"vectors": np.asarray([vector], np.float32)}, 0, known)
+    """Without the frame, which there is."""
+    picture = preview({"vectors": np.asarray([vector], np.float32)}, 0, known)
+    assert all((line == FRAME).all() for line in (picture[0], picture[-1], picture[:, 0], picture[:, -1]))
+    return picture[1:-1, 1:-1]
 
 
 def inked(picture: np.ndarray) -> np.ndarray:
@@ -81,7 +84,7 @@ def test_all_samples_of_a_data_set_give_one_size(width: int, binary: bool) -> No
     known = {"binary": binary, "mean": [0.0] * width, "deviation": [1.0] * width}
     samples = {"vectors": (x > 0).astype(np.float32) if binary else x.astype(np.float32)}
     pictures = [preview(samples, row, known) for row in range(4)]
-    assert {picture.shape for picture in pictures} == {(SIDE, SIDE, 3)}
+    assert {picture.shape for picture in pictures} == {(SIDE + 2, SIDE + 2, 3)}
     assert all(inked(picture).any() for picture in pictures if not binary)
 
 

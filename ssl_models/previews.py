@@ -26,6 +26,16 @@ DECIBELS = 60
 """Softer parts than this below the loudest are drawn black."""
 SHADES = np.array([(0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 191)], np.float64)
 """From soft to loud: five colours of matplotlib's magma."""
+SIDE = 64
+"""Width and height of the preview of a vector within its frame, in pixels; of a grid, about its longer side."""
+AROUND = 4.0
+"""Deviations from the mean that bars reach, and plots of numbers whose extent is not known."""
+DOT = 2
+"""Radius of a point in pixels."""
+INK, PALE = (0, 114, 178), (224, 224, 224)
+"""Of points and bars, and of the lines that stand for 0 or the mean."""
+FRAME = 176
+"""Grey of the line of one pixel around a vector."""
 LINE, LINES, LETTERS = 13, 6, 34
 """Of a preview of text: the height of a line in pixels, how many lines there are, and letters in a line."""
 
@@ -95,6 +105,60 @@ def _frames(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:
     return np.concatenate([strip, _sized(_sound(parts, known), len(strip))], axis=1)
 
 
+def _vectors(parts: Mapping[str, ndarray], known: Mapping[str, Any]) -> ndarray:
+    """A grid of 0 (black) and 1 (white), two real numbers as a point in their extent, or any others as bars; framed."""
+    drawn = _drawn(np.asarray(parts["vectors"], np.float64), known)
+    return np.pad(drawn, ((1, 1), (1, 1), (0, 0)), constant_values=FRAME)
+
+
+def _drawn(vector: ndarray, known: Mapping[str, Any]) -> ndarray:
+    if known.get("binary"):
+        if "grid" not in known:
+            return _bars(vector, 0.0, 1.0)
+        height, width = known["grid"]
+        pixels = (255 * vector.reshape(1, height, width).clip(0, 1)).round().astype(np.uint8)
+        return _at_most(coloured(pixels, max(1, round(SIDE / max(height, width)))), LARGEST)
+    mean = np.broadcast_to(known.get("mean", 0.0), vector.shape)
+    deviation = np.broadcast_to(known.get("deviation", 1.0), vector.shape)
+    if len(vector) == 2:
+        around = np.stack([mean - AROUND * deviation, mean + AROUND * deviation], 1)
+        return _point(vector, np.asarray(known.get("extent", around), np.float64))
+    return _bars((vector - mean) / np.where(deviation > 0, deviation, 1), -AROUND, AROUND)
+
+
+def _point(vector: ndarray, extent: ndarray) -> ndarray:
+    """(2,) as a point of a square plot of the extent (2, 2), the first number to the right and the second upwards."""
+    low, high = extent.T
+    canvas = Image.new("RGB", (SIDE, SIDE), "white")
+    draw = ImageDraw.Draw(canvas)
+
+    def place(at: ndarray) -> tuple[float, float]:
+        across, up = ((at - low) / np.where(high > low, high - low, 1)).clip(0, 1) * (SIDE - 1)
+        return float(across), SIDE - 1 - float(up)
+
+    across, down = place(np.zeros(2))
+    draw.line((across, 0, across, SIDE - 1), PALE)
+    draw.line((0, down, SIDE - 1, down), PALE)
+    across, down = place(vector)
+    draw.ellipse((across - DOT, down - DOT, across + DOT, down + DOT), INK)
+    return np.asarray(canvas)
+
+
+def _bars(vector: ndarray, low: float, high: float) -> ndarray:
+    """(D,) as bars from 0, from left to right; of more than SIDE numbers some at even steps."""
+    shown = np.linspace(0, len(vector) - 1, min(SIDE, len(vector))).round().astype(int)
+    edges = np.linspace(0, SIDE, len(shown) + 1).round().astype(int)
+    zero = round((SIDE - 1) * high / (high - low))
+    ends = zero - np.round(vector[shown].clip(low, high) * (SIDE - 1) / (high - low)).astype(int)
+    picture = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    picture[zero] = PALE
+    for left, right, end in zip(edges[:-1], edges[1:], ends, strict=True):
+        gap = 1 if right - left > 2 else 0
+        if end != zero:
+            picture[min(end, zero) : max(end, zero) + 1, left : right - gap] = INK
+    return picture
+
+
 def _at_most(picture: ndarray, largest: int) -> ndarray:
     """(H, W, 3) made smaller where its longer side has more pixels than `largest`."""
     return picture if max(picture.shape[:2]) <= largest else _scaled(picture, largest / max(picture.shape[:2]))
@@ -115,9 +179,10 @@ KINDS: dict[str, Callable[[Mapping[str, ndarray], Mapping[str, Any]], ndarray]] 
     "frames": _frames,
     "sound": _sound,
     "tokens": _text,
+    "vectors": _vectors,
 }
 """Part of a sample -> how it is drawn; the first that a sample has counts."""
-COLUMNS = {"images": 16, "frames": 4, "sound": 8, "tokens": 4}
+COLUMNS = {"images": 16, "frames": 4, "sound": 8, "tokens": 4, "vectors": 16}
 """Previews in a row of a page."""
 PIXELS = ("images", "frames")
 """Parts that may be enlarged or made smaller; the others are drawn at the size at which they are read best."""

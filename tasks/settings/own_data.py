@@ -65,8 +65,8 @@ def reader(own: Path, source: str, sound: bool = False) -> str:
     if (reader := recognised.reader_of(own)) is None:
         raise ParameterError(
             f"--data {plain(source)}: no reader reads such a file; name a folder of pictures, sounds or videos, a text "
-            "(.txt, .txt.gz), a list of pictures (.txt), a table of pictures (.parquet), or tars of pictures "
-            "(NAME-{000..007}.tar). Of a video, name its folder."
+            "(.txt, .txt.gz), a list of pictures (.txt), a table of pictures (.parquet), tars of pictures "
+            "(NAME-{000..007}.tar), or a table of numbers (.npy, .npz, .csv). Of a video, name its folder."
         )
     if not sound:
         return reader

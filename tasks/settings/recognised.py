@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from ssl_models.datasets._common.pictures import SUFFIXES as PICTURES
-from ssl_models.datasets._common.suffixes import SOUNDS, TEXTS, VIDEOS
+from ssl_models.datasets._common.suffixes import SOUNDS, TEXTS, VECTORS, VIDEOS
 from ssl_models.datasets._pictures import shards
 
 TABLES, TARS = frozenset({".parquet"}), frozenset({".tar"})
@@ -24,8 +24,8 @@ READERS = (
 Others must be named: video_sound_folder and sound_folder read the files of video_folder too, and a folder of folders of
 pictures that are frames (frame_folders) looks like one of class folders."""
 OF_PATTERNS = (("parquet", TABLES), ("webdataset", TARS))
-OF_FILES = (("text", TEXTS), *OF_PATTERNS)
-"""Those that read a single file, and among them those that read NAME-{000..007}."""
+OF_FILES = (("text", TEXTS), ("vectors", VECTORS), *OF_PATTERNS)
+"""Those that read a single file, and among them those that read NAME-{000..007}. A folder of tables is not read."""
 ENOUGH = 10_000
 """Files that are looked at."""
 LINES, LONGEST = 100, 2**16

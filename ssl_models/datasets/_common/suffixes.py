@@ -17,3 +17,5 @@ VIDEOS = frozenset(
 )
 """Of video, most of which are among SOUNDS as well."""
 TEXTS = frozenset({".txt", ".txt.gz"})
+VECTORS = frozenset({".npy", ".npz", ".csv"})
+"""Of tables of numbers, a row a sample."""

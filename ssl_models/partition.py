@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ssl_models.encoders.energy import EnergyEncoder
-from ssl_models.encoders.states import MOST, states
+from ssl_models.encoders.states import MOST, log_sum
 from ssl_models.errors import DoesNotApply
 
 Extent = tuple[tuple[float, float], ...]
@@ -27,8 +27,7 @@ def log_partition(encoder: EnergyEncoder, extent: Extent | None = None, points: 
     if encoder.binary:
         if encoder.visible > MOST:
             raise DoesNotApply(f"log Z of {encoder.visible} units is a sum over 2^{encoder.visible} states; too many")
-        parts = [(-encoder.energy(x)).logsumexp(0) for x in states(encoder.visible, device_of(encoder))]
-        return torch.stack(parts).logsumexp(0)
+        return log_sum(encoder.visible, lambda x: -encoder.energy(x), device_of(encoder))
     if extent is None or len(extent) != encoder.visible or encoder.visible > 2:
         raise DoesNotApply(
             f"log Z of {encoder.visible} real numbers: quadrature takes one or two, and the box that they lie in"
@@ -47,9 +46,16 @@ def computable(encoder: EnergyEncoder, extent: Extent | None = None) -> str:
 
 
 def grid(extent: Extent, points: int, device: torch.device | str = "cpu") -> tuple[Tensor, float]:
-    """The middles of points^D cells (points^D, D), the last number varying fastest; log of a cell's size."""
+    """The middles of points^D cells (points^D, D), the last number varying fastest; log of a cell's size.
+
+    Raises ValueError for an interval that is empty or not finite, and for less than one point.
+    """
+    if points < 1:
+        raise ValueError(f"points = {points} must be at least 1")
     axes, log_cell = [], 0.0
     for low, high in extent:
+        if not low < high or not math.isfinite(high - low):
+            raise ValueError(f"the extent from {low} to {high} is no interval to integrate over")
         step = (high - low) / points
         axes.append(low + step * (torch.arange(points, device=device, dtype=torch.float32) + 0.5))
         log_cell += math.log(step)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ssl_models.encoders.energy import EnergyEncoder
-from ssl_models.encoders.states import MOST, states
+from ssl_models.encoders.states import MOST, log_sum
 from ssl_models.errors import DoesNotApply
 
 Extent = tuple[tuple[float, float], ...]
@@ -28,8 +28,7 @@ def log_partition(
         return own
     require_computable(encoder, extent)
     if encoder.binary:
-        parts = [(-encoder.energy(x)).logsumexp(0) for x in states(encoder.visible, device_of(encoder))]
-        return torch.stack(parts).logsumexp(0)
+        return log_sum(encoder.visible, lambda x: -encoder.energy(x), device_of(encoder))
     x, log_cell = grid(extent or (), points, device_of(encoder), shift)
     return (-encoder.energy(x)).logsumexp(0) + log_cell
 
@@ -63,9 +62,14 @@ def grid(
     """A point in each of points^D cells (points^D, D), the last number varying fastest; log of a cell's size.
 
     points: of cells each way. shift: (D,) in [0, 1), where in its cell a point lies; None for the middle.
+    Raises ValueError for an interval that is empty or not finite, and for less than one point.
     """
+    if points < 1:
+        raise ValueError(f"points = {points} must be at least 1")
     axes, log_cell = [], 0.0
     for number, (low, high) in enumerate(extent):
+        if not low < high or not math.isfinite(high - low):
+            raise ValueError(f"the extent from {low} to {high} is no interval to integrate over")
         step = (high - low) / points
         within = 0.5 if shift is None else shift[number]
         axes.append(low + step * (torch.arange(points, device=device, dtype=torch.float32) + within))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ssl_models.bounds import require_positive
-from ssl_models.encoders.energy import EnergyEncoder
+from ssl_models.encoders.energy import Between, EnergyEncoder, in_float32, turns
 from ssl_models.errors import DoesNotApply
 
 
@@ -57,10 +57,24 @@ class Boltzmann(EnergyEncoder):
         spins = self.standardise(x)
         return -(spins @ self.couplings * spins).sum(1) / 2 - spins @ self.fields
 
-    def flips(self, x: Tensor) -> Tensor:
-        """As EnergyEncoder.flips: 2 s_i (h_i + sum_j J_ij s_j)."""
+    def flips_of(self, x: Tensor) -> Tensor:
+        """(B, D) -> (B, D): 2 s_i (h_i + sum_j J_ij s_j)."""
         spins = self.standardise(x)
         return 2 * spins * self._pulls(spins)
+
+    @torch.no_grad()
+    @in_float32
+    def resampled(self, x: Tensor, generator: Generator, between: Between | None = None) -> Tensor:
+        """As EnergyEncoder.resampled, D products for a number: P(x_i = 1 | others) = sigmoid(2 (h_i + sum_j J_ij s_j)).
+
+        Under `between`, sigmoid(2 beta (...) + slope_i).
+        """
+        beta, slope = (1.0, self.fields.new_zeros(self.visible)) if between is None else (between.beta, between.slope)
+        pulls, own = 2 * beta * self.couplings, 2 * beta * self.fields + slope
+        spins = self.standardise(x.float()).T.contiguous()
+        for place, bars in turns(x, generator):
+            spins[place] = torch.where(bars < pulls[place] @ spins + own[place], 1.0, -1.0)
+        return ((spins + 1) / 2).T.contiguous()
 
     def _pulls(self, spins: Tensor) -> Tensor:
         return spins @ self.couplings + self.fields

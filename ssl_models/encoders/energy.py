@@ -7,7 +7,10 @@ it where it can be.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -19,12 +22,39 @@ from ssl_models.modalities import vectors
 if TYPE_CHECKING:
     from ssl_models.data import DataSpec
 
+Own = TypeVar("Own", bound="EnergyEncoder")
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def in_float32(function: Callable[Concatenate[Own, Given], Found]) -> Callable[Concatenate[Own, Given], Found]:
+    """A method of an encoder, computed without autocast: differences of energies are what is learnt from."""
+
+    @wraps(function)
+    def run(encoder: Own, /, *args: Given.args, **settings: Given.kwargs) -> Found:
+        with torch.autocast(next(encoder.parameters()).device.type, enabled=False):
+            return function(encoder, *args, **settings)
+
+    return run
+
+
+@dataclass(frozen=True)
+class Between:
+    """A distribution between a simple one and an encoder's: unnormalised exp(-E_beta(x) + slope'x - curvature'x^2 / 2).
+
+    E_beta is `EnergyEncoder.tempered`. slope, curvature: (D,). samplers/annealed.py goes through a row of these.
+    """
+
+    beta: float
+    slope: Tensor
+    curvature: Tensor
+
 
 class EnergyEncoder(Encoder):
     """Maps vectors (B, D) to an energy each, and to hidden units, which are its representation.
 
-    D: `visible` numbers of a vector. They are 0 or 1 where `binary`, any real numbers otherwise. Energies are computed
-    in float32 whatever autocast says, since their differences are what is learnt from.
+    D: `visible` numbers of a vector. They are 0 or 1 where `binary`, any real numbers otherwise. Energies, and all that
+    is computed of them, are in float32 whatever autocast says; the layers are as autocast says.
     """
 
     modalities = (vectors,)
@@ -38,53 +68,77 @@ class EnergyEncoder(Encoder):
         known = {"visible": data.shapes[part][0], "binary": bool(data.known.get("binary", False))}
         return cls(**known | settings)
 
+    @in_float32
     def energy(self, x: Tensor) -> Tensor:
         """(B, D) -> (B,) float32, in nats."""
-        with torch.autocast(x.device.type, enabled=False):
-            return self.energy_of(x.float())
+        return self.energy_of(x.float())
 
     @abstractmethod
     def energy_of(self, x: Tensor) -> Tensor:
         """(B, D) float32 -> (B,), as `energy`, which calls it without autocast."""
 
+    @in_float32
     def flips(self, x: Tensor) -> Tensor:
-        """(B, D) of 0 and 1 -> (B, D): by how much the energy changes if one number is flipped, E(x_flipped) - E(x)."""
+        """(B, D) of 0 and 1 -> (B, D): by how much the energy changes if one number is flipped, E(x_flipped) - E(x).
+
+        Raises DoesNotApply for an encoder of real numbers.
+        """
+        require_binary(self, "flipping numbers")
+        return self.flips_of(x.float())
+
+    def flips_of(self, x: Tensor) -> Tensor:
+        """(B, D) float32 -> (B, D), as `flips`, which calls it without autocast: by the energies of B * D vectors."""
         count, width = x.shape
         turned = x.unsqueeze(1).repeat(1, width, 1)
         place = torch.arange(width, device=x.device)
         turned[:, place, place] = 1 - turned[:, place, place]
-        return self.energy(turned.flatten(0, 1)).view(count, width) - self.energy(x).unsqueeze(1)
+        return self.energy_of(turned.flatten(0, 1)).view(count, width) - self.energy_of(x).unsqueeze(1)
 
     @property
-    def has_gibbs(self) -> bool:
-        """Whether `resampled` can be used."""
-        return self.binary or type(self).resampled is not EnergyEncoder.resampled
-
-    def resampled(self, x: Tensor, generator: Generator) -> Tensor:
-        """(B, D) -> (B, D): one step of Gibbs sampling of all numbers, which leaves exp(-E) / Z as it is.
-
-        Without gradients. Raises DoesNotApply for real numbers, unless their conditional distributions are known.
-        """
-        if not self.has_gibbs:
-            raise DoesNotApply(f"the encoder '{self.name}' has no Gibbs sampler of real numbers; use Langevin's")
-        return self._swept(x, generator)
+    def resamples(self) -> bool:
+        """Whether there is a Gibbs sampler of it, `resampled`."""
+        return self.binary
 
     @torch.no_grad()
-    def _swept(self, x: Tensor, generator: Generator) -> Tensor:
-        """Each number in turn, in one random order for all rows, is drawn given the others."""
-        x = x.clone()
-        order = torch.randperm(self.visible, generator=generator, device=generator.device).tolist()
-        draws = torch.rand(self.visible, len(x), generator=generator, device=generator.device).to(x.device)
-        for turn, place in enumerate(order):
-            both = x.repeat(2, 1)
-            both[: len(x), place], both[len(x) :, place] = 0, 1
-            zero, one = self.energy(both).chunk(2)
-            x[:, place] = (draws[turn] < torch.sigmoid(zero - one)).float()
+    @in_float32
+    def resampled(self, x: Tensor, generator: Generator, between: Between | None = None) -> Tensor:
+        """(B, D) -> (B, D): one step of Gibbs sampling of all numbers, which leaves exp(-E) / Z as it is.
+
+        Without gradients. Here each number in turn, in one random order for all rows, is drawn given the others, by an
+        energy of all rows each. between: another distribution to leave as it is.
+        Raises DoesNotApply for real numbers, unless their conditional distributions are known, see `resamples`.
+        """
+        if not self.resamples:
+            raise DoesNotApply(f"the encoder '{self.name}' has no Gibbs sampler of real numbers; use Langevin's")
+        x = x.float().clone()
+        beta, slope = (1.0, x.new_zeros(self.visible)) if between is None else (between.beta, between.slope)
+        before = self.energy_of(x)
+        for place, bars in turns(x, generator):
+            old = x[:, place].clone()
+            x[:, place] = 1 - old
+            after = self.energy_of(x)
+            turned = bars < beta * (before - after) + (1 - 2 * old) * slope[place]
+            x[:, place] = torch.where(turned, 1 - old, old)
+            before = torch.where(turned, after, before)
         return x
+
+    def tempered(self, x: Tensor, beta: float) -> Tensor:
+        """(B, D) -> (B,): E_beta, which is `energy` at beta = 1, and the same for all x at 0; here beta * E."""
+        return beta * self.energy(x)
 
     def log_partition(self) -> Tensor | None:
         """log Z (), exact and with gradients, where this encoder has a way of its own; None where it has none."""
         return None
+
+
+def turns(x: Tensor, generator: Generator) -> Iterator[tuple[int, Tensor]]:
+    """The columns of x (B, D) in a random order, each with a bar for every row (B,).
+
+    A bar is the logit of a uniform number: that is below a sigmoid(a) where the bar is below a.
+    """
+    order = torch.randperm(x.shape[1], generator=generator, device=generator.device).tolist()
+    draws = torch.rand(x.shape[1], len(x), generator=generator, device=generator.device).to(x.device)
+    yield from zip(order, draws.logit(), strict=True)
 
 
 def require_binary(encoder: EnergyEncoder, what: str) -> None:

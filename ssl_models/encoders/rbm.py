@@ -16,8 +16,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from ssl_models.bounds import require_positive
-from ssl_models.encoders.energy import EnergyEncoder
-from ssl_models.encoders.states import MOST, states
+from ssl_models.encoders.energy import Between, EnergyEncoder, in_float32
+from ssl_models.encoders.states import MOST, log_sum
 
 SPREAD = 0.01
 """Deviation of the weights at the start (Hinton 2010, "A Practical Guide to Training RBMs", section 8)."""
@@ -67,43 +67,63 @@ class RBM(EnergyEncoder):
         """(B, D) -> (B,): the free energy."""
         return self._own(x) - functional.softplus(self._inputs(x)).sum(1)
 
-    def flips(self, x: Tensor) -> Tensor:
-        """As EnergyEncoder.flips, (B, D, H) at once: a flip adds or takes away one row of W."""
+    def flips_of(self, x: Tensor) -> Tensor:
+        """(B, D) -> (B, D), by (B, D, H) numbers: a flip adds or takes away one row of W."""
         change = 1 - 2 * x
         before = self._inputs(x).unsqueeze(1)
         after = before + change.unsqueeze(2) * self.weight
         return -change * self.visible_bias - (functional.softplus(after) - functional.softplus(before)).sum(2)
 
-    @torch.no_grad()
-    def resampled(self, x: Tensor, generator: Generator) -> Tensor:
-        """Block Gibbs: all hidden units given the visible ones, then all visible ones given those."""
-        at = torch.sigmoid(self._inputs(x.float()))
-        hidden = (_uniform(at.shape, generator, x.device) < at).float()
-        pulled = hidden @ self.weight.T
-        if not self.binary:
-            noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x.device)
-            return self.visible_bias + self.deviation * (pulled + noise)
-        on = torch.sigmoid(pulled + self.visible_bias)
-        return (_uniform(on.shape, generator, x.device) < on).float()
+    @property
+    def resamples(self) -> bool:
+        """True: of real numbers, too."""
+        return True
 
+    @torch.no_grad()
+    @in_float32
+    def resampled(self, x: Tensor, generator: Generator, between: Between | None = None) -> Tensor:
+        """Block Gibbs: all hidden units given the visible ones, then all visible ones given those.
+
+        Under `between` hidden units are on with sigmoid(beta * inputs), and visible ones with
+        sigmoid(beta (b + W h) + slope); real ones have the precision beta / s^2 + curvature, and that times their mean
+        is beta (b + s W h) / s^2 + slope.
+        """
+        at = Between(1.0, none := x.new_zeros(self.visible), none) if between is None else between
+        hidden = _drawn(at.beta * self._inputs(x.float()), generator)
+        pulled = hidden @ self.weight.T
+        if self.binary:
+            return _drawn(at.beta * (pulled + self.visible_bias) + at.slope, generator)
+        precision = at.beta / self.deviation**2 + at.curvature
+        mean = (at.beta * (self.visible_bias + self.deviation * pulled) / self.deviation**2 + at.slope) / precision
+        noise = torch.randn(mean.shape, generator=generator, device=generator.device).to(mean.device)
+        return mean + noise / precision.sqrt()
+
+    @in_float32
+    def tempered(self, x: Tensor, beta: float) -> Tensor:
+        """(B, D) -> (B,): beta times the joint energy, the hidden units being summed out after that.
+
+        Salakhutdinov & Murray 2008, "On the Quantitative Analysis of Deep Belief Networks" (ICML), equation 16. It is
+        not beta * E, and block Gibbs sampling leaves it as it is.
+        """
+        x = x.float()
+        return beta * self._own(x) - functional.softplus(beta * self._inputs(x)).sum(1)
+
+    @in_float32
     def log_partition(self) -> Tensor | None:
         """By the states of the hidden units, for each of which the visible ones are summed, or integrated, exactly."""
         if self.dim > MOST:
             return None
-        parts = []
-        for hidden in states(self.dim, self.weight.device):
-            pulled, own = hidden @ self.weight.T, hidden @ self.hidden_bias
-            if self.binary:
-                summed = functional.softplus(self.visible_bias + pulled).sum(1)
-            else:
-                summed = pulled @ self.visible_bias / self.deviation + pulled.square().sum(1) / 2
-            parts.append((own + summed).logsumexp(0))
-        total = torch.stack(parts).logsumexp(0)
-        return (
-            total
-            if self.log_deviation is None
-            else total + self.visible * (self.log_deviation + math.log(2 * math.pi) / 2)
-        )
+        total = log_sum(self.dim, self._summed, self.weight.device)
+        if self.log_deviation is None:
+            return total
+        return total + self.visible * (self.log_deviation + math.log(2 * math.pi) / 2)
+
+    def _summed(self, hidden: Tensor) -> Tensor:
+        """(S, H) -> (S,): log of exp(-E(v, h)) summed over v; integrated, and without (2 pi s^2)^(D/2), for real v."""
+        pulled, own = hidden @ self.weight.T, hidden @ self.hidden_bias
+        if self.binary:
+            return own + functional.softplus(self.visible_bias + pulled).sum(1)
+        return own + pulled @ self.visible_bias / self.deviation + pulled.square().sum(1) / 2
 
     def _own(self, x: Tensor) -> Tensor:
         """(B, D) -> (B,): what of the energy is of visible units alone."""
@@ -116,8 +136,10 @@ class RBM(EnergyEncoder):
         return x @ self.weight / self.deviation + self.hidden_bias
 
 
-def _uniform(shape: torch.Size, generator: Generator, device: torch.device) -> Tensor:
-    return torch.rand(shape, generator=generator, device=generator.device).to(device)
+def _drawn(logits: Tensor, generator: Generator) -> Tensor:
+    """0 or 1 each, 1 with the probability sigmoid(logit)."""
+    draws = torch.rand(logits.shape, generator=generator, device=generator.device).to(logits.device)
+    return (draws < torch.sigmoid(logits)).float()
 
 
 FROM_DATA = ("visible", "binary")

@@ -65,7 +65,7 @@ class ContrastiveDivergence(Method):
         if sampler == LANGEVIN and own.binary:
             raise ValueError("sampler is 'langevin', which is for real numbers, and these vectors are of 0 and 1")
         self.steps, self.persistent, self.step = steps, persistent, step
-        self.by_gibbs = own.has_gibbs if sampler == AUTO else sampler == GIBBS
+        self.by_gibbs = own.resamples if sampler == AUTO else sampler == GIBBS
         self.known = data.known
         self.particles = Particles(starting(data.known, particles, own.visible, own.binary))
 

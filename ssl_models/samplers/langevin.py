@@ -6,10 +6,13 @@ discrete approximations", Bernoulli 2), where it is called MALA.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 
 import torch
 from torch import Generator, Tensor
+
+from ssl_models.bounds import require_positive
 
 Energy = Callable[[Tensor], Tensor]
 """(B, D) -> (B,)."""
@@ -24,17 +27,20 @@ def score(energy: Energy, x: Tensor, *, keep: bool = False) -> Tensor:
 
 
 def langevin(
-    energy: Energy, x: Tensor, steps: int, step: float, generator: Generator, *, adjust: bool = True
+    energy: Energy, x: Tensor, steps: int, step: float | Sequence[float], generator: Generator, *, adjust: bool = True
 ) -> Tensor:
     """(B, D) -> (B, D) after so many steps x + step^2 / 2 * score(x) + step * noise; without gradients.
 
-    step: the deviation of the noise, in units of x. adjust: whether a step is taken with Metropolis' probability, so
-    that exp(-E) stays as it is; without, its distribution is another one, by more for larger steps. Each step costs one
-    energy and its gradient.
+    step: the deviation of the noise, in units of x; several are taken in turn. adjust: whether a step is taken with
+    Metropolis' probability, so that exp(-E) stays as it is; without, its distribution is another one, by more for
+    larger steps. Each step costs one energy and its gradient. Raises ValueError for a step that is not above 0.
     """
+    lengths = [step] if isinstance(step, float | int) else step
+    for length in lengths:
+        require_positive(step=length)
     here = _looked_at(energy, x.detach())
-    for _ in range(steps):
-        here = _stepped(energy, here, step, generator, adjust)
+    for length in islice(cycle(lengths), steps):
+        here = _stepped(energy, here, length, generator, adjust)
     return here[0]
 
 

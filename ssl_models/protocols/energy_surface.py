@@ -1,0 +1,198 @@
+"""What an energy looks like, what is drawn from it, and where it is flat.
+
+Two faults of denoising autoencoders (LeCun & Canziani 2020, Deep Learning, NYU, week 8): their energy is flat where a
+point might be led back to either side of the data, and in high dimensions there are too many places to push up. See
+also Alain & Bengio 2014, JMLR 15. Legend: N samples, D numbers of a vector, G cells of a grid each way.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy import ndarray
+from torch import Generator, Tensor
+
+from ssl_models.bounds import require_positive
+from ssl_models.encoders.energy import EnergyEncoder
+from ssl_models.encoders.rbm import RBM
+from ssl_models.errors import DoesNotApply
+from ssl_models.partition import Extent, device_of, extent_of
+from ssl_models.protocols._common.intervals import bootstrap, wilson
+from ssl_models.protocols._common.score import Findings, Representation, Score
+from ssl_models.protocols._density.model import energy_encoder, vectors
+from ssl_models.protocols._energy_surface import panels
+from ssl_models.protocols._energy_surface.landscape import FLAT, Landscape, descent, landscape, near, overlap
+from ssl_models.samplers.gibbs import gibbs
+from ssl_models.samplers.langevin import langevin
+from ssl_models.trainer import derive_seed
+
+NEEDS = ("energy", "encoder", "samples", "known")
+TITLE = "energy surface"
+READING = (
+    "Of two real numbers: overlap of the model's density with the true one, 100 % for the same; led back: the share of "
+    "places off the data from which steepest descent ends on them; flat: the share where the energy hardly slopes. Of 0 "
+    "and 1: pair error, how far the moments of drawn samples are from those of test samples, less is better."
+)
+EVERY = True
+HEADLINE = "overlap"
+UNITS = {"overlap": "share", "led_back": "share", "flat": "share", "pair_error": "number"}
+MOST = 2000
+"""Training samples that tell where the data are."""
+PATHS = 12
+"""Descents that are drawn."""
+SIDE = 64
+"""G, where the true surface is not known."""
+STEP = 0.2
+"""Of Langevin dynamics, in deviations of the data."""
+RESAMPLES = 200
+"""Of the bootstrap of pair_error."""
+
+
+def evaluate(representation: Representation, *, seed: int, draws: int = 512, steps: int = 200) -> Findings:
+    """Of vectors of two real numbers overlap, led_back and flat; of 0 and 1 pair_error; and pictures of either.
+
+    overlap: the sum over a grid of the smaller of the model's and the true density, where `known["surface"]` is known.
+    led_back and flat are shares of the cells off the data: more than 0.3 deviations from every one of 2,000 training
+    samples, and at most 0.5 outside of their box. led_back: steepest descent on the energy, over at most 12 deviations,
+    ends at most 0.3 from a training sample; 0 for a flat energy. flat: the energy's slope is below 1 nat a deviation.
+    Their intervals take cells for independent, which neighbours are not: they are narrow. overlap has none but itself.
+
+    pair_error: the root mean square difference of the moments E[x_i x_j], i <= j, of samples drawn from the model and
+    of test samples; by bootstrap over the latter. The table tells the same of training samples, which is its floor.
+
+    draws: samples that are drawn from the model, by `steps` of Langevin dynamics from training samples, or of Gibbs
+    sampling from random states.
+    Raises DoesNotApply for an encoder without an energy, and for real vectors of another number than two or of unknown
+    extent; NeedsParts for samples without vectors; ValueError for settings out of range.
+    """
+    refuse(draws=draws, steps=steps)
+    encoder = energy_encoder(representation, "energy_surface")
+    generator = Generator().manual_seed(derive_seed(seed, "energy_surface"))
+    train = vectors(representation, "train", "energy_surface", most=MOST)
+    if encoder.binary:
+        return _of_states(representation, encoder, train, generator, draws, steps, seed)
+    extent = extent_of(representation.known)
+    if extent is None or encoder.visible != 2:
+        raise DoesNotApply(
+            f"the surface of an energy is drawn for two real numbers of a known extent, and these are {encoder.visible}"
+        )
+    return _of_points(representation, encoder, train, extent, generator, draws, steps)
+
+
+def refuse(*, draws: int, steps: int) -> None:
+    """Raises ValueError for settings out of range."""
+    require_positive(draws=draws, steps=steps)
+
+
+# ---- two real numbers
+
+
+def _of_points(
+    representation: Representation,
+    encoder: EnergyEncoder,
+    train: Tensor,
+    extent: Extent,
+    generator: Generator,
+    draws: int,
+    steps: int,
+) -> Findings:
+    true = _true_surface(representation)
+    found = landscape(encoder, extent, SIDE if true is None else len(true), train)
+    starts = found.points[torch.from_numpy(found.off)]
+    order = torch.randperm(len(starts), generator=generator)
+    ends, paths = descent(encoder, starts[order], PATHS)
+    back = int(near(ends, train).sum())
+    flat = found.off & (found.slope < FLAT)
+    scores = [] if true is None else [_exactly("overlap", overlap(found.log_density, true.ravel(), found.cell))]
+    if len(starts):
+        scores += [_share("led_back", back, len(starts)), _share("flat", int(flat.sum()), len(starts))]
+    begin = train[torch.randint(len(train), (draws,), generator=generator)].to(device_of(encoder))
+    drawn = langevin(encoder.energy, begin, steps, STEP, generator).cpu().numpy()
+    test = vectors(representation, "test", "energy_surface", most=draws).numpy()
+    picture = _surface(extent, found, true, flat, test, drawn, paths)
+    tables = {} if true is None else {"truth": _of_truth(found, true)}
+    return Findings(scores, {"surface": picture}, tables=tables)
+
+
+def _true_surface(representation: Representation) -> ndarray | None:
+    """(G, G) true log density [first][second], or None. Raises ValueError for one that is not square or not finite."""
+    if "surface" not in representation.known:
+        return None
+    found = np.asarray(representation.known["surface"], np.float64)
+    if found.ndim != 2 or found.shape[0] != found.shape[1] or not np.isfinite(found).all():
+        raise ValueError(f"the known surface of shape {found.shape} must be square, and finite")
+    return found
+
+
+def _surface(
+    extent: Extent,
+    found: Landscape,
+    true: ndarray | None,
+    flat: ndarray,
+    test: ndarray,
+    drawn: ndarray,
+    paths: ndarray,
+) -> ndarray:
+    side = (found.side, found.side)
+    maps = [("model, and what it draws", found.log_density.reshape(side))]
+    dots = [drawn]
+    if true is not None:
+        maps, dots = [("truth, and test samples", true), *maps], [test, *dots]
+    return panels.surface(extent, maps, found.slope.reshape(side), flat.reshape(side), dots, paths)
+
+
+def _of_truth(found: Landscape, true: ndarray) -> dict[str, list[str]]:
+    """What the true density itself has: its slope by differences."""
+    width = float(np.sqrt(found.cell))
+    slope = np.hypot(*np.gradient(true, width)).ravel()
+    share = float((slope[found.off] < FLAT).mean()) if found.off.any() else 0.0
+    return {
+        "": ["cells off the data", "of them flat in the truth"],
+        "%": [f"{100 * found.off.mean():.1f}", f"{100 * share:.1f}"],
+    }
+
+
+def _share(metric: str, hits: int, trials: int) -> Score:
+    return Score("", metric, hits / trials, *wilson(hits, trials))
+
+
+def _exactly(metric: str, value: float) -> Score:
+    return Score("", metric, value, value, value)
+
+
+# ---- 0 and 1
+
+
+def _of_states(
+    representation: Representation,
+    encoder: EnergyEncoder,
+    train: Tensor,
+    generator: Generator,
+    draws: int,
+    steps: int,
+    seed: int,
+) -> Findings:
+    begin = (torch.rand(draws, encoder.visible, generator=generator) < 0.5).float().to(device_of(encoder))
+    drawn = gibbs(encoder, begin, steps, generator).cpu().numpy()
+    test = vectors(representation, "test", "energy_surface").numpy()
+    own = moments(drawn)
+
+    def error(rows: ndarray) -> float:
+        return float(np.sqrt(np.square(own - moments(test[rows])).mean()))
+
+    value = error(np.arange(len(test)))
+    scores = [Score("", "pair_error", value, *bootstrap(error, len(test), seed=seed, resamples=RESAMPLES))]
+    floor = float(np.sqrt(np.square(moments(train.numpy()) - moments(test)).mean()))
+    tables = {"floor": {"": ["pair error of training samples"], "number": [f"{floor:.4f}"]}}
+    size = representation.known.get("grid")
+    pictures = {} if size is None else {"samples": panels.sheets(drawn, test, size)}
+    if size is not None and isinstance(encoder, RBM):
+        pictures["filters"] = panels.filters(encoder.weight.detach().cpu().numpy(), size)
+    return Findings(scores, pictures, tables=tables)
+
+
+def moments(x: ndarray) -> ndarray:
+    """(N, D) of 0 and 1 -> (D (D + 1) / 2,): the means of x_i x_j, i <= j."""
+    rows = np.asarray(x, np.float64)
+    products: ndarray = rows.T @ rows / len(rows)
+    return products[np.triu_indices(rows.shape[1])]

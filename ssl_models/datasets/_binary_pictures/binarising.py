@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-WEIGHTS = (299.0, 587.0, 114.0)
+WEIGHTS = (299, 587, 114)
 """Thousandths of red, green and blue in grey (ITU-R BT.601)."""
 WHITE = 255 * sum(WEIGHTS)
 NUMBERS = 2**20
@@ -31,9 +31,10 @@ def binarised(images: Tensor, side: int, threshold: float | None) -> Tensor:
 
 def _cells(images: Tensor, side: int) -> Tensor:
     """(N, C, H, W) uint8 -> (N, side * side) float64: the grey of each cell, times 1000 H W; whole numbers."""
-    grey = torch.einsum("nchw,c->nhw", images[:, :3].double(), torch.tensor(WEIGHTS, dtype=torch.float64))
+    red, green, blue = images[:, :3].int().unbind(1)
+    grey = WEIGHTS[0] * red + WEIGHTS[1] * green + WEIGHTS[2] * blue
     down, across = overlaps(images.shape[2], side), overlaps(images.shape[3], side)
-    return (down @ grey @ across.T).flatten(1)
+    return torch.einsum("nhc,rh->nrc", grey.double() @ across.T, down).flatten(1)
 
 
 def overlaps(pixels: int, cells: int) -> Tensor:

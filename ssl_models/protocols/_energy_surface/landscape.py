@@ -17,8 +17,8 @@ from ssl_models.partition import Extent, device_of, grid, log_partition
 from ssl_models.protocols._density.model import energies
 from ssl_models.samplers.langevin import score
 
-RADIUS = 0.3
-"""Deviations of the data within which of a training sample a point counts as on the data."""
+INSIDE = 0.99
+"""The share of the test samples that count as on the data, by their distance from the nearest training sample."""
 MARGIN = 0.5
 """Deviations around the box of the data in which points off the data are looked at."""
 FLAT = 1.0
@@ -48,27 +48,48 @@ class Landscape:
         return round(len(self.points) ** 0.5)
 
 
-def landscape(encoder: EnergyEncoder, extent: Extent, side: int, samples: Tensor) -> Landscape:
-    """Of an energy, on a grid over the extent. samples: (N, 2), by which points are on the data."""
+@dataclass(frozen=True)
+class Data:
+    """Where the data are: samples (N, 2), and the radius around each that counts as on them."""
+
+    samples: Tensor
+    radius: float
+
+    def off(self, points: Tensor) -> ndarray:
+        """(M, 2) -> (M,) bool: not near any sample, and within MARGIN of the box of all."""
+        low, high = self.box
+        inside = ((points >= torch.tensor(low)) & (points <= torch.tensor(high))).all(1)
+        found: ndarray = (inside & ~self.near(points)).numpy()
+        return found
+
+    def near(self, points: Tensor) -> Tensor:
+        """(M, 2) -> (M,) bool: within the radius of a sample."""
+        return distances(points, self.samples) <= self.radius
+
+    @property
+    def box(self) -> tuple[list[float], list[float]]:
+        """Lowest and highest of both numbers, with MARGIN."""
+        return (self.samples.amin(0) - MARGIN).tolist(), (self.samples.amax(0) + MARGIN).tolist()
+
+
+def data_of(train: Tensor, test: Tensor) -> Data:
+    """(N, 2) and (M, 2): the radius is that within which INSIDE of the test samples have a training sample."""
+    return Data(train, float(distances(test, train).quantile(INSIDE)))
+
+
+def distances(points: Tensor, samples: Tensor) -> Tensor:
+    """(M, 2) -> (M,): to the nearest of (N, 2)."""
+    return torch.cat([torch.cdist(part, samples).amin(1) for part in torch.split(points, 1024)])
+
+
+def landscape(encoder: EnergyEncoder, extent: Extent, side: int, data: Data) -> Landscape:
+    """Of an energy, on a grid over the extent."""
     points, log_cell = grid(extent, side)
     with torch.no_grad():
         log_z = float(log_partition(encoder, extent, FINE))
     slope = score(encoder.energy, points.to(device_of(encoder))).norm(dim=1).double().cpu().numpy()
-    off = off_data(points, samples)
-    return Landscape(points, -energies(encoder, points) - log_z, slope, float(np.exp(log_cell)), off)
-
-
-def off_data(points: Tensor, samples: Tensor) -> ndarray:
-    """(M, 2) -> (M,) bool: farther than RADIUS from every sample, and within MARGIN of the box of all."""
-    low, high = samples.amin(0) - MARGIN, samples.amax(0) + MARGIN
-    inside = ((points >= low) & (points <= high)).all(1)
-    found: ndarray = (inside & ~near(points, samples)).numpy()
-    return found
-
-
-def near(points: Tensor, samples: Tensor) -> Tensor:
-    """(M, 2) -> (M,) bool: at most RADIUS from a sample."""
-    return torch.cat([torch.cdist(part, samples).amin(1) <= RADIUS for part in torch.split(points, 1024)])
+    log_density = -energies(encoder, points) - log_z
+    return Landscape(points, log_density, slope, float(np.exp(log_cell)), data.off(points))
 
 
 def descent(encoder: EnergyEncoder, points: Tensor, kept: int = 0) -> tuple[Tensor, ndarray]:

@@ -13,7 +13,7 @@ from ssl_models.partition import Extent
 
 FLOOR = -6.0
 """Nats below the highest log density that are drawn darkest."""
-SLOPES = 6.0
+SLOPES = 12.0
 """Nats a deviation that are drawn brightest."""
 DENSITY, SLOPE, SIGNED = "cividis", "bone", "RdBu_r"
 SHOWN = 128
@@ -23,40 +23,42 @@ ACROSS = 16
 
 def surface(
     extent: Extent,
+    window: Extent,
     maps: Sequence[tuple[str, ndarray]],
     slope: ndarray,
     flat: ndarray,
     dots: Sequence[ndarray],
     paths: Any,
 ) -> ndarray:
-    """(H, W, 3) uint8. maps: title and log density (G, G) [first][second], the true one first where it is known.
+    """(H, W, 3) uint8. extent: of the grid; window: what of it is shown.
 
-    slope: (G, G). flat: (G, G) bool, flat places off the data, outlined. dots: (M, 2), drawn on each map. paths: (S, K,
-    2), where steepest descent goes, from a disc.
+    maps: title and log density (G, G) [first][second], the true one first where it is known. slope: (G, G). flat:
+    (G, G) bool, flat places off the data, outlined. dots: (M, 2), drawn on each map. paths: (S, K, 2), of steepest
+    descent, each from a disc.
     """
     count = len(maps) + 1
-    drawn = figure(3.1 * count + 0.1, 3.4)
+    drawn = figure(3.1 * count + 0.1, 3.5)
     edges = (*extent[0], *extent[1])
     top = max(float(values.max()) for _, values in maps)
     for place, ((title, values), points) in enumerate(zip(maps, dots, strict=True)):
         axes = drawn.add_subplot(1, count, place + 1)
         shown = np.maximum(values - top, FLOOR)
-        axes.imshow(shown.T, origin="lower", extent=edges, cmap=DENSITY, vmin=FLOOR, vmax=0)
+        axes.imshow(shown.T, origin="lower", extent=edges, cmap=DENSITY, vmin=FLOOR, vmax=0, interpolation="bilinear")
         axes.plot(points[:, 0], points[:, 1], ".", color="white", markersize=1.6, alpha=0.8)
-        _plain(axes, extent, title)
+        _plain(axes, window, title)
     axes = drawn.add_subplot(1, count, count)
-    axes.imshow(slope.T, origin="lower", extent=edges, cmap=SLOPE, vmin=0, vmax=SLOPES)
+    axes.imshow(slope.T, origin="lower", extent=edges, cmap=SLOPE, vmin=0, vmax=SLOPES, interpolation="bilinear")
     if flat.any() and not flat.all():
         axes.contour(flat.T.astype(float), levels=[0.5], origin="lower", extent=edges, colors="#D55E00", linewidths=1)
     axes.plot(paths[:, :, 0], paths[:, :, 1], color="#56B4E9", linewidth=0.8)
     axes.plot(paths[0, :, 0], paths[0, :, 1], "o", color="#56B4E9", markersize=3)
-    _plain(axes, extent, "slope; outlined: flat; lines: descent")
-    drawn.tight_layout(pad=0.4)
+    _plain(axes, window, "slope; outlined: flat; lines: descent")
+    drawn.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.91, wspace=0.03)
     return pixels(drawn)
 
 
-def _plain(axes: Any, extent: Extent, title: str) -> None:
-    axes.set(xlim=extent[0], ylim=extent[1], xticks=[], yticks=[])
+def _plain(axes: Any, window: Extent, title: str) -> None:
+    axes.set(xlim=window[0], ylim=window[1], xticks=[], yticks=[])
     axes.set_title(title, fontsize=TEXT - 1)
 
 

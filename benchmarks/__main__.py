@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 
 NAMES = (
-    *("views", "training", "extraction", "rendering", "decoding", "memory", "linear", "clustering", "words"),
-    *("standing", "pipeline"),
+    *("views", "training", "extraction", "rendering", "decoding", "memory", "linear", "clustering"),
+    *("words", "energies", "standing", "pipeline"),
 )
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pkgutil
 from functools import cache
 
@@ -58,10 +59,12 @@ LEARNING_RATES = {
     AUDIOVISUAL: 0.05,
     BINARY: 0.2,
     REALS: 0.1,
-    "maximum_likelihood": 4.0,
+    "maximum_likelihood": 1.0,
     "ratio_matching": 3.0,
     "minimum_probability_flow": 3.0,
 }
+FLOORS = {"maximum_likelihood": math.log(BATCH)}
+"""The least loss that a batch of different samples can have, where that is not 0."""
 RANGES = {
     "images": (0, 1),
     "frames": (0, 1),

@@ -18,7 +18,7 @@ from tasks.studies import study
 from tasks.sweeps import sweep
 
 ROOT = Path(__file__).parents[2]
-KINDS = yaml.safe_load((ROOT / "params.yaml").read_text())["kinds"]
+DATASETS, KINDS = map(yaml.safe_load((ROOT / "params.yaml").read_text()).get, ("datasets", "kinds"))
 OTHERS = sorted(set(KINDS) - {data_kinds.PICTURES})
 
 
@@ -38,16 +38,21 @@ def test_the_blocks_of_every_kind_can_be_used(project, kind):
     assert found["kind"] == kind == data_kinds.of_block(found["data"])
 
 
+def data_of(kind):
+    """The first data set of a kind."""
+    return next(name for name, block in DATASETS.items() if data_kinds.of_block(block) == kind)
+
+
 @pytest.mark.parametrize("kind", OTHERS)
 def test_selecting_data_of_another_kind_changes_three_lines_and_back(project, kind, capsys):
     path = project / "params.yaml"
     path.write_text(path.read_text().replace("runs: small", "runs: predictive"))
     before = path.read_text().splitlines()
-    select_data(project, kind)
+    select_data(project, data_of(kind))
     after = path.read_text().splitlines()
     changed = [line.partition("  #")[0] for line, old in zip(after, before, strict=True) if line != old]
     first = next(iter(KINDS[kind]["sets"]))
-    assert changed == [f"data: *{kind}", f"<<: *of_{kind}", f"runs: {first}"]
+    assert changed == [f"data: *{data_of(kind)}", f"<<: *of_{kind}", f"runs: {first}"]
     assert f"'predictive' is no set of {kind}; '{first}' is selected" in capsys.readouterr().out
     assert load(project)["pretrain"] == KINDS[kind]["pretrain"]
     select_data(project, "world")
@@ -63,7 +68,7 @@ def test_a_set_of_the_new_kind_can_be_asked_for_in_the_same_command(project):
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_the_stages_of_the_kind_that_is_worked_on_exist(project, kind):
     if kind != data_kinds.PICTURES:
-        select_data(project, kind)
+        select_data(project, data_of(kind))
     (project / ".dvc").mkdir()
     (project / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
     stages = pipeline.resolved(project)

@@ -58,7 +58,7 @@ def test_a_data_set_may_say_its_kind(project):
     text = path.read_text()
     text = text.replace(
         "datasets:\n",
-        "datasets:\n  tiles: &tiles {name: tiles, kind: patterns, reader: world, source: ssl_models}\n",
+        "datasets:\n  mosaic: &mosaic {name: mosaic, kind: patterns, reader: world, source: ssl_models}\n",
         1,
     )
     text = text.replace(
@@ -66,7 +66,7 @@ def test_a_data_set_may_say_its_kind(project):
         "  patterns: &of_patterns {<<: *of_pictures, kind: patterns, encoder: {name: resnet, depth: 10}}\nmaps:  #",
     )
     path.write_text(text)
-    select_data(project, "tiles")
+    select_data(project, "mosaic")
     found = load(project)
     assert (found["kind"], found["encoder"]["depth"], found["data"]["kind"]) == ("patterns", 10, "patterns")
     assert found["pretrain"] == found["kinds"]["pictures"]["pretrain"]
@@ -74,6 +74,6 @@ def test_a_data_set_may_say_its_kind(project):
     assert load(project)["kind"] == "pictures"
     path.write_text(path.read_text().replace("kind: patterns, reader: world", "kind: paterns, reader: world"))
     with pytest.raises(
-        ParameterError, match=r"datasets\.tiles\.kind: unknown kind of data .?paterns.?. Did you mean 'patterns'"
+        ParameterError, match=r"datasets\.mosaic\.kind: unknown kind of data .?paterns.?. Did you mean 'patterns'"
     ):
         load(project)

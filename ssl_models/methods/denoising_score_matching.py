@@ -1,8 +1,8 @@
 """Denoising score matching: the slope of the energy points from a noisy vector back to the clean one (Vincent 2011).
 
-With a real-valued RBM of deviation s it is the error of a denoising autoencoder with tied weights. For a noisy vector x
-its output is b + s W sigmoid(c + W'x / s), and the loss is |output - clean x|^2 / (2 sigma^2) where s = sigma. For other
-s the output is mixed with x itself: sigma^2 / s^2 of the one, and the rest of the other.
+With a real-valued RBM of deviation s it is the error of a denoising autoencoder with tied weights. For a noisy vector
+x its output is b + s W sigmoid(c + W'x / s), and the loss is |output - clean x|^2 / (2 sigma^2) where s = sigma. For
+other s the output is mixed with x itself: sigma^2 / s^2 of the one, and the rest of the other.
 """
 
 from __future__ import annotations

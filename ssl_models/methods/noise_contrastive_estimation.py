@@ -31,9 +31,9 @@ DRAWS = 256
 class NoiseContrastiveEstimation(Method):
     """Data against noise: independent units with the data's means, or a Gaussian with the data's mean and deviation.
 
-    Chance is log(1 + r) + r log(1 + 1 / r), where the model is the noise. `log_z` starts where the mean logit of noise is
-    that of chance, -log r, by draws from a generator of its own. Raises DoesNotApply for an encoder without an energy,
-    for data whose mean and deviation are not known, and for a real number that is constant.
+    Chance is log(1 + r) + r log(1 + 1 / r), where the model is the noise. `log_z` starts where the mean logit of noise
+    is that of chance, -log r, by draws from a generator of its own. Raises DoesNotApply for an encoder without an
+    energy, for data whose mean and deviation are not known, and for real numbers of which one is constant.
 
     ratio: r, draws of noise for a sample. Default 5. Paper 1 to 100.
     spread: the Gaussian's deviation, in deviations of the data. Default 1.2: noise must reach where samples are. Paper
@@ -53,8 +53,8 @@ class NoiseContrastiveEstimation(Method):
         mean, deviation = (_known(data, name) for name in ("mean", "deviation"))
         if not own.binary and not bool((deviation > 0).all()):
             raise DoesNotApply(
-                f"noise_contrastive_estimation draws Gaussian noise like the data, and number {int(deviation.argmin())} "
-                "of these vectors is constant"
+                "noise_contrastive_estimation draws Gaussian noise like the data, and number "
+                f"{int(deviation.argmin())} of these vectors is constant"
             )
         self.ratio = ratio
         self.mean: Tensor

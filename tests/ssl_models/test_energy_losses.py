@@ -30,9 +30,9 @@ def neighbour(state: int, unit: int) -> int:
 
 
 def test_ratio_matching_by_hand() -> None:
-    # ratios p(x) / p(flipped) of 1 and 3, then of 1/3 and 1: g = 1/2, 1/4; 3/4, 1/2
-    flips = torch.tensor([[0.0, math.log(3)], [-math.log(3), 0.0]])
-    assert float(ratio_matching(flips)) == pytest.approx((1 / 4 + 1 / 16 + 9 / 16 + 1 / 4) / 2)
+    # ratios p(x) / p(flipped) of 1 and 3, then of 3 and 1/4: g = 1/2, 1/4; 1/4, 4/5
+    flips = torch.tensor([[0.0, math.log(3)], [math.log(3), -math.log(4)]])
+    assert float(ratio_matching(flips)) == pytest.approx((1 / 4 + 1 / 16 + 1 / 16 + 16 / 25) / 2)
 
 
 def test_ratio_matching_lies_between_nothing_and_one_for_each_number() -> None:
@@ -75,9 +75,9 @@ def test_the_expectation_of_ratio_matching_is_the_distance_of_all_ratios_up_to_a
 
 
 def test_probability_flow_by_hand() -> None:
-    # exp of half the fall in energy: 1 and 1/2, then 2 and 1
-    flips = torch.tensor([[0.0, 2 * math.log(2)], [-2 * math.log(2), 0.0]])
-    assert float(probability_flow(flips)) == pytest.approx((1 + 1 / 2 + 2 + 1) / 2)
+    # exp of half the fall in energy: 1 and 1/2, then 1/2 and 3
+    flips = torch.tensor([[0.0, 2 * math.log(2)], [2 * math.log(2), -2 * math.log(3)]])
+    assert float(probability_flow(flips)) == pytest.approx((1 + 1 / 2 + 1 / 2 + 3) / 2)
 
 
 def test_probability_flow_ends_where_neighbours_are_far_up_and_is_finite_far_down() -> None:

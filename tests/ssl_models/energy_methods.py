@@ -90,6 +90,16 @@ def assert_reaches_all(method: Method, *views: Tensor) -> None:
     assert all(gradient.abs().max() > 0 for gradient in gradients(method, *views))
 
 
+def assert_the_same_under_autocast(method: Method, *views: Tensor) -> None:
+    """Neither the loss nor a gradient is rounded to bfloat16."""
+    before, slopes = loss_of(method, *views), gradients(method, *views)
+    with torch.autocast("cpu", torch.bfloat16):
+        after = loss_of(method, *views)
+    assert torch.equal(after, before)
+    rounded = torch.autograd.grad(after, list(method.encoder.parameters()))
+    assert all(torch.equal(one, other) for one, other in zip(slopes, rounded, strict=True))
+
+
 def assert_refuses(name: str, encoder: Any, message: str, **given: Any) -> None:
     """DoesNotApply, with this message."""
     with pytest.raises(DoesNotApply, match=message):

@@ -17,6 +17,7 @@ from tests.ssl_models.energy_methods import (
     assert_needs_an_energy,
     assert_reaches_all,
     assert_refuses,
+    assert_the_same_under_autocast,
     built,
     gradients,
     largest_gradient,
@@ -159,10 +160,7 @@ def test_the_gradient_reaches_every_encoder_whole(made: Any) -> None:
 
 def test_half_precision_is_not_used() -> None:
     method = built(NAME, net())
-    views = method.views(reals(20, seed=0)["vectors"], Generator().manual_seed(0))
-    before = loss_of(method, *views)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(loss_of(method, *views), before)
+    assert_the_same_under_autocast(method, *method.views(reals(20, seed=0)["vectors"], Generator().manual_seed(0)))
 
 
 def test_the_views_are_left_as_they_are() -> None:

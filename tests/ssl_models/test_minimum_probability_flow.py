@@ -14,6 +14,7 @@ from tests.ssl_models.energy_methods import (
     assert_needs_an_energy,
     assert_reaches_all,
     assert_refuses,
+    assert_the_same_under_autocast,
     built,
     coupling_error,
     loss_of,
@@ -55,6 +56,11 @@ def test_a_constant_added_to_the_energy_changes_nothing() -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_the_gradient_reaches_every_encoder_whole(name: str) -> None:
     assert_reaches_all(built(NAME, small(name)), binary(20, seed=0)["vectors"][:, :4])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_half_precision_is_not_used(name: str) -> None:
+    assert_the_same_under_autocast(built(NAME, small(name)), binary(20, seed=0)["vectors"][:, :4])
 
 
 def test_it_finds_the_couplings_of_a_ring() -> None:

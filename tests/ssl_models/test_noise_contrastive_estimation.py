@@ -20,6 +20,7 @@ from tests.ssl_models.energy_methods import (
     assert_needs_an_energy,
     assert_reaches_all,
     assert_refuses,
+    assert_the_same_under_autocast,
     built,
     coupling_error,
     largest_gradient,
@@ -215,6 +216,12 @@ def test_the_gradient_reaches_every_encoder_whole_and_log_z(name: str) -> None:
     assert_reaches_all(method, *views)
     loss_of(method, *views).backward()
     assert method.log_z.grad.abs() > 0
+
+
+def test_half_precision_is_not_used() -> None:
+    method = few("boltzmann")
+    views = method.views(binary(20, seed=0)["vectors"][:, :FEW], Generator().manual_seed(0))
+    assert_the_same_under_autocast(method, *views)
 
 
 def test_log_z_is_checkpointed_and_the_noise_is_not() -> None:

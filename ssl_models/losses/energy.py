@@ -15,8 +15,9 @@ from torch.nn import functional
 def ratio_matching(flips: Tensor) -> Tensor:
     """(B, D) E(x_flipped) - E(x) -> (): the mean over vectors of sum_i g(p(x) / p(x_flipped_i))^2, g(u) = 1 / (1 + u).
 
-    Hyvarinen 2007, "Some extensions of score matching", CSDA 51, section 4. The ratio is exp(flip), and so
-    g = sigmoid(-flip). Equal energies give D / 4.
+    Hyvarinen 2007, "Some extensions of score matching", CSDA 51, for binary variables. The ratio is exp(flip), and so
+    g = sigmoid(-flip). The expectation over a true p is, up to a constant, the squared distance of the model's g from
+    the true ones, and so is least at the true energy. Equal energies give D / 4.
     """
     return torch.sigmoid(-flips).square().sum(1).mean()
 
@@ -24,10 +25,11 @@ def ratio_matching(flips: Tensor) -> Tensor:
 def probability_flow(flips: Tensor) -> Tensor:
     """(B, D) E(x_flipped) - E(x) -> (): the mean over vectors of sum_i exp((E(x) - E(x_flipped_i)) / 2).
 
-    Sohl-Dickstein, Battaglino & DeWeese 2011 (arXiv:0906.4779), eq. 15, with single flips as the connected states. The
-    paper leaves out flows from one sample into another; here all are counted. The expectation over p itself stays
-    stationary at the true energy: p(x) exp((E(x) - E(y)) / 2) is the same in both directions, and so the gradients of
-    the flows from x to y and from y to x cancel. Equal energies give D.
+    Sohl-Dickstein, Battaglino & DeWeese 2011 (arXiv:0906.4779): their objective K over epsilon, where states are
+    connected that differ in one number. The paper leaves out flows from one sample into another; here all are counted.
+    The expectation over p itself stays stationary at the true energy: p(x) exp((E(x) - E(y)) / 2) is the same in both
+    directions, and so the gradients of the flows from x to y and from y to x cancel. Equal energies give D. A flip that
+    lowers the energy by 177 or more overflows to infinity.
     """
     return (-flips / 2).exp().sum(1).mean()
 
@@ -35,8 +37,9 @@ def probability_flow(flips: Tensor) -> Tensor:
 def noise_contrastive(data: Tensor, noise: Tensor, ratio: int) -> Tensor:
     """Logits (B,) of samples and (B * ratio,) of noise -> (): -mean log h(data) - ratio * mean log(1 - h(noise)).
 
-    Gutmann & Hyvarinen 2012, "Noise-Contrastive Estimation of Unnormalized Statistical Models", JMLR 13, eq. 8 to 10:
-    h = sigmoid(G), G = log p_model - log p_noise - log ratio. Where model and noise are the same, it is `nce_chance`.
+    Gutmann & Hyvarinen 2012, "Noise-Contrastive Estimation of Unnormalized Statistical Models", JMLR 13, section 2.2:
+    h = p_model / (p_model + ratio * p_noise), whose logit is log p_model - log p_noise - log ratio. Where model and
+    noise are the same, it is `nce_chance`.
     """
     return functional.softplus(-data).mean() + ratio * functional.softplus(noise).mean()
 

@@ -1,6 +1,8 @@
 """Denoising score matching: the slope of the energy points from a noisy vector back to the clean one (Vincent 2011).
 
-The kin of the denoising autoencoder: with a real-valued RBM it is one, with tied weights (Vincent 2011, section 4.3).
+With a real-valued RBM of deviation s it is the error of a denoising autoencoder with tied weights. For a noisy vector
+x its output is b + s W sigmoid(c + W'x / s), and the loss is |output - clean x|^2 / (2 sigma^2) where s = sigma. For
+other s the output is mixed with x itself: sigma^2 / s^2 of the one, and the rest of the other.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from ssl_models.losses.energy import denoising_score
 from ssl_models.method import Method
 from ssl_models.modalities.inputs import inputs
 from ssl_models.samplers.langevin import score
+from ssl_models.views.drawing import normal
 
 
 class DenoisingScoreMatching(Method):
@@ -48,7 +51,7 @@ class DenoisingScoreMatching(Method):
         """(B, D) -> the vectors with noise, and the noise in deviations, each (B, D)."""
         vectors, generator = parts_and_generator
         samples = inputs(vectors)
-        noise = torch.randn(samples.shape, generator=generator, device=generator.device)
+        noise = normal(generator, *samples.shape)
         return samples + self.sigma * noise, noise
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002

@@ -19,6 +19,7 @@ from ssl_models.errors import DoesNotApply
 from ssl_models.losses.energy import nce_chance, noise_contrastive
 from ssl_models.method import Method
 from ssl_models.modalities.inputs import inputs
+from ssl_models.views.drawing import normal, uniform
 
 LEAST = 0.01
 """Noise of 0 and 1 is on and off at least this often, so that it can be everything that a sample can be."""
@@ -30,9 +31,9 @@ DRAWS = 256
 class NoiseContrastiveEstimation(Method):
     """Data against noise: independent units with the data's means, or a Gaussian with the data's mean and deviation.
 
-    Chance is log(1 + r) + r log(1 + 1 / r), where the model is the noise. `log_z` starts where the logits of noise are
-    on average those of chance, by draws from a generator of its own. Raises DoesNotApply for an encoder without an
-    energy, and for data whose mean and deviation are not known.
+    Chance is log(1 + r) + r log(1 + 1 / r), where the model is the noise. `log_z` starts where the mean logit of noise
+    is that of chance, -log r, by draws from a generator of its own. Raises DoesNotApply for an encoder without an
+    energy, for data whose mean and deviation are not known, and for real numbers of which one is constant.
 
     ratio: r, draws of noise for a sample. Default 5. Paper 1 to 100.
     spread: the Gaussian's deviation, in deviations of the data. Default 1.2: noise must reach where samples are. Paper
@@ -49,13 +50,15 @@ class NoiseContrastiveEstimation(Method):
         own = with_energy(encoder, "noise_contrastive_estimation")
         super().__init__(own)
         require_positive(ratio=ratio, spread=spread)
-        if "mean" not in data.known or "deviation" not in data.known:
-            raise DoesNotApply("noise_contrastive_estimation draws noise like the data, whose mean is not known here")
-        self.ratio, self.spread = ratio, spread
+        mean, deviation = (_known(data, name) for name in ("mean", "deviation"))
+        if not own.binary and not bool((deviation > 0).all()):
+            raise DoesNotApply(
+                "noise_contrastive_estimation draws Gaussian noise like the data, and number "
+                f"{int(deviation.argmin())} of these vectors is constant"
+            )
+        self.ratio = ratio
         self.mean: Tensor
         self.deviation: Tensor
-        mean = torch.tensor(data.known["mean"], dtype=torch.float32)
-        deviation = torch.tensor(data.known["deviation"], dtype=torch.float32)
         self.register_buffer("mean", mean.clamp(LEAST, 1 - LEAST) if own.binary else mean, persistent=False)
         self.register_buffer("deviation", spread * deviation, persistent=False)
         noise = self.drawn(DRAWS, Generator().manual_seed(0))
@@ -73,8 +76,8 @@ class NoiseContrastiveEstimation(Method):
         """(count, D) of noise."""
         shape = (count, self.encoder.visible)
         if self.encoder.binary:
-            return (torch.rand(shape, generator=generator, device=generator.device) < self.mean).float()
-        return self.mean + self.deviation * torch.randn(shape, generator=generator, device=generator.device)
+            return (uniform(generator, *shape) < self.mean).float()
+        return self.mean + self.deviation * normal(generator, *shape)
 
     def log_noise(self, x: Tensor) -> Tensor:
         """(B, D) -> (B,): log of the noise's probability, or of its density."""
@@ -84,7 +87,7 @@ class NoiseContrastiveEstimation(Method):
         return -(away + self.deviation.log() + math.log(2 * math.pi) / 2).sum(1)
 
     def logits(self, x: Tensor) -> Tensor:
-        """(B, D) -> (B,): G of the paper's eq. 5, less log ratio: over 0 for what is taken for a sample."""
+        """(B, D) -> (B,): log p_model - log p_noise - log ratio; over 0 for what is taken for a sample."""
         return -self.encoder.energy(x) - self.log_z - self.log_noise(x) - math.log(self.ratio)
 
     def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
@@ -96,6 +99,12 @@ class NoiseContrastiveEstimation(Method):
             "accuracy": right.detach(),
             "log_z": self.log_z.detach().clone(),
         }
+
+
+def _known(data: DataSpec, name: str) -> Tensor:
+    if name not in data.known:
+        raise DoesNotApply(f"noise_contrastive_estimation draws noise like the data, whose {name} is not known here")
+    return torch.tensor(data.known[name], dtype=torch.float32)
 
 
 METHOD = NoiseContrastiveEstimation

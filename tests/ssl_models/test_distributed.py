@@ -15,6 +15,7 @@ from ssl_models.method import method_class
 from ssl_models.parallel import processes
 from ssl_models.parallel.encoder_shards import sharing
 from ssl_models.trainer import Settings, Training, TrainingDivergedError
+from tests.ssl_models.built_methods import build, given
 from tests.ssl_models.test_trainer import Keeper
 from tests.ssl_models.voices import voices
 
@@ -25,6 +26,7 @@ CASES = {
     "npid": {"negatives": 16, "proximal": 1.0},
     "moco": {"negatives": 24, "shuffle_groups": 3},  # 6, 5 and 5 rows: of two ranks' shares, and of every rank's own
 }
+OF_VECTORS = ("ratio_matching", "minimum_probability_flow", "noise_contrastive_estimation", "denoising_score_matching")
 MORE = {
     "pirl": {"negatives": 16},
     "moco-batch": {"source": "batch"},
@@ -43,10 +45,10 @@ MORE = {
     "split_brain": {},
     "multi_pretext": {},
     "cpc_speech": {"steps": 5, "candidates": 16},
-}
+} | {name: {} for name in OF_VECTORS}
 SINGLE = (
     *("relative_position", "inpainting", "denoising_autoencoder-stacked", "split_brain", "multi_pretext"),
-    "cpc_speech",
+    *("cpc_speech", *OF_VECTORS),
 )
 """Whose code says float32 somewhere. The others are trained in float64: there, another order of additions carries no
 value over the kink of a ReLU, which in float32 happens now and then and lets weights part by as much as 1e-3."""
@@ -67,13 +69,14 @@ def training(case, observer=None, *, precision="float32", seed=5, **settings):
     torch.manual_seed(3)
     if case == "cpc_speech":
         sound, length, _ = voices(SAMPLES, 12)
-        method = method_class(case)(
-            build_encoder("speech", width=8, hidden=8),
-            DataSpec(SAMPLES, {"sound": (960,), "length": (1,)}),
-            **MORE[case],
-        )
+        data = DataSpec(SAMPLES, {"sound": (960,), "length": (1,)})
+        method = method_class(case)(build_encoder("speech", width=8, hidden=8), data, **MORE[case])
         chosen = Settings(epochs=2, batch_size=BATCH, learning_rate=4.0)
         return Training(method, (sound, length), chosen, seed=seed, checkpoint_steps=1, observer=observer)
+    if case in OF_VECTORS:
+        method, chosen = build(case), Settings(epochs=2, batch_size=BATCH, warmup_epochs=0)
+        vectors = given(method)[0].repeat(SAMPLES // BATCH, 1)
+        return Training(method, vectors, chosen, seed=seed, checkpoint_steps=1, observer=observer)
     encoder = build_encoder("resnet", depth=10, width=4)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (SAMPLES, 3, 32, 32), dtype=torch.uint8, generator=generator)

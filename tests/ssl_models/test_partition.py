@@ -131,6 +131,15 @@ def test_the_grid_holds_the_middles_of_cells_the_last_number_fastest() -> None:
     assert log_step == pytest.approx(math.log(0.25))
 
 
+def test_points_that_are_shifted_in_their_cells_integrate_as_well() -> None:
+    x, _ = grid(((0.0, 1.0), (10.0, 14.0)), 2, shift=torch.tensor([0.0, 0.75]))
+    assert x.tolist() == [[0.0, 11.5], [0.0, 13.5], [0.5, 11.5], [0.5, 13.5]]
+    model = Bowl([0.3, -1.0], [0.5, 1.5])
+    shift = torch.tensor([0.1, 0.9])
+    found = log_partition(model, ((-8.0, 8.0), (-14.0, 14.0)), 128, shift)
+    assert float(found.detach()) == pytest.approx(math.log(0.75 * 2 * math.pi), abs=2e-5)
+
+
 # ---- what cannot be done
 
 
@@ -150,7 +159,7 @@ def test_what_is_said_is_what_is_done(kind: str, visible: int, extent: Extent | 
     if said:
         assert bool(log_partition(model, extent, 16).isfinite())
     else:
-        with pytest.raises(DoesNotApply, match=r"^log Z of \d+ (units is a sum|real numbers: quadrature)"):
+        with pytest.raises(DoesNotApply, match=r"is a sum over 2\^\d+ states; at most|real numbers: quadrature takes"):
             log_partition(model, extent, 16)
     in_box = extent is not None and len(extent) == visible <= 2
     expected = {

@@ -26,7 +26,8 @@ def network(visible: int = 2, binary: bool = False, **settings: int) -> EnergyNe
 
 def test_one_layer_by_hand() -> None:
     """f(x) = 3 silu(2 x + 1); silu(a) = a sigmoid(a); |x|^2 / 2 beside it where x is real."""
-    for binary, given, expected in ((False, 1.0, 0.5 + 9 * 0.9525741), (True, 0.0, -3 * 0.2689414)):
+    one, minus_one = 9 * 0.9525741, -3 * 0.2689414
+    for binary, given, expected in ((False, 1.0, 0.5 + one), (True, 1.0, one), (True, 0.0, minus_one)):
         model = EnergyNet(visible=1, binary=binary, width=1, depth=1)
         with torch.no_grad():
             model.hidden[0].weight.fill_(2.0)

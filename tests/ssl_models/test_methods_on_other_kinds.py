@@ -1,4 +1,4 @@
-"""Methods on sound and on text: those that read whatever the encoder reads learn, those of pictures do not apply."""
+"""Methods on sound, text and vectors: those that read what the encoder reads learn, those of pictures do not apply."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torch import Generator, Tensor, nn
 import ssl_models.methods
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.energy_net import EnergyNet
+from ssl_models.encoders.rbm import RBM
 from ssl_models.errors import NeedsParts
 from ssl_models.extraction import MOTION, POOLED, extract_features, feature_layers
 from ssl_models.method import Method, method_class, require_parts
@@ -22,7 +24,7 @@ from ssl_models.methods.supervised import Supervised
 from ssl_models.modalities.inputs import inputs
 from ssl_models.modalities.pooling import pool
 from ssl_models.trainer import Settings, Training
-from tests.ssl_models import kinds
+from tests.ssl_models import densities, kinds
 
 NAMES = sorted(module.name for module in pkgutil.iter_modules(ssl_models.methods.__path__))
 OF_PICTURES = [name for name in NAMES if method_class(name).parts == ("images",)]
@@ -50,6 +52,8 @@ COUNT = 48
 GIVEN = {
     "sound": (kinds.Ear, lambda: kinds.recordings(COUNT, 0), "sound", "word", 4),
     "text": (kinds.Bag, lambda: kinds.texts(COUNT, 0), "tokens", "topic", 3),
+    "vectors": (lambda: RBM(visible=9), lambda: densities.binary(COUNT, 0), "vectors", "label", 2),
+    "real vectors": (lambda: EnergyNet(visible=2), lambda: densities.reals(COUNT, 0), "vectors", "label", 4),
 }
 
 
@@ -58,7 +62,7 @@ def prepared(kind: str) -> tuple[Encoder, DataSpec, Tensor, Tensor]:
     data = {name: torch.from_numpy(np.asarray(values)) for name, values in make().items()}
     ids = data[labels].long()
     torch.manual_seed(0)
-    shapes = {name: tuple(data[name].shape[1:]) for name in ("sound", "length", "tokens") if name in data}
+    shapes = {name: tuple(data[name].shape[1:]) for name in ("sound", "length", "tokens", "vectors") if name in data}
     targets = 3.0 * nn.functional.one_hot(ids, classes)
     return make_encoder(), DataSpec(COUNT, shapes, ids, classes, targets), data[part], ids
 

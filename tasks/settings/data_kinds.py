@@ -88,9 +88,8 @@ def check_data(parameters: Mapping[str, Any]) -> None:
     """Raises ParameterError for a selected data set of another kind than the one merged in."""
     data, kind = parameters["data"], active(parameters)
     kinds = parameters.get(KINDS) or {kind: {}}
-    for name, block in parameters["datasets"].items():
-        if KIND in block and block[KIND] not in kinds:
-            raise unknown("kind of data", block[KIND], kinds, f"datasets.{name}.kind")
+    if KIND in data and data[KIND] not in (*kinds, kind):
+        raise unknown("kind of data", data[KIND], kinds, f"datasets.{data['name']}.kind")
     if (own := of_block(data)) != kind:
         raise ParameterError(
             f"params.yaml: the data set '{data['name']}' is of the kind '{own}', and the blocks merged in are those of "

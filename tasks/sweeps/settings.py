@@ -18,7 +18,7 @@ from tasks.settings.stage_kinds import SWEEP_FILES
 
 NAMED = ("datasets", "pretrain", "clusterfit", "transfer", "targets")
 """Blocks of params.yaml to which `base` may add an entry."""
-LEFT_OUT = ("sets", "suites", "kinds", "orchestration", "schedules")
+LEFT_OUT = ("sets", "suites", "kinds", "groups", "orchestration", "schedules")
 BEST = "best"
 
 

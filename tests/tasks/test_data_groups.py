@@ -70,8 +70,6 @@ def test_a_data_set_may_say_its_kind(project):
     found = load(project)
     assert (found["kind"], found["encoder"]["depth"], found["data"]["kind"]) == ("patterns", 10, "patterns")
     assert found["pretrain"] == found["kinds"]["pictures"]["pretrain"]
-    select_data(project, "world")
-    assert load(project)["kind"] == "pictures"
     path.write_text(path.read_text().replace("kind: patterns, reader: world", "kind: paterns, reader: world"))
     with pytest.raises(
         ParameterError, match=r"datasets\.mosaic\.kind: unknown kind of data .?paterns.?. Did you mean 'patterns'"

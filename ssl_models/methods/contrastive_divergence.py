@@ -14,6 +14,7 @@ from ssl_models.bounds import require_choice, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.energy import EnergyEncoder, with_energy
+from ssl_models.errors import DoesNotApply
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.inputs import inputs
 from ssl_models.samplers.gibbs import gibbs
@@ -64,6 +65,8 @@ class ContrastiveDivergence(Method):
         require_choice("sampler", sampler, (AUTO, GIBBS, LANGEVIN))
         if sampler == LANGEVIN and own.binary:
             raise ValueError("sampler is 'langevin', which is for real numbers, and these vectors are of 0 and 1")
+        if sampler == GIBBS and not own.resamples:
+            raise DoesNotApply(f"sampler is 'gibbs', and the encoder '{own.name}' has no Gibbs sampler of real numbers")
         self.steps, self.persistent, self.step = steps, persistent, step
         self.by_gibbs = own.resamples if sampler == AUTO else sampler == GIBBS
         self.known = data.known

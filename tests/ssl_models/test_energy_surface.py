@@ -1,0 +1,211 @@
+"""energy_surface: densities, slopes and descents of energies that are known, and samples of 0 and 1."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ssl_models.encoders import build_encoder
+from ssl_models.errors import DoesNotApply, NeedsParts
+from ssl_models.protocols import energy_surface
+from ssl_models.protocols._common.score import Findings, Representation, Score
+from ssl_models.protocols._energy_surface import landscape, panels
+from tests.ssl_models import densities, kinds, oracles
+
+torch.set_num_threads(1)
+QUICK = {"draws": 64, "steps": 20}
+
+
+def measured(given: Representation, seed: int = 0, **settings: int) -> Findings:
+    return energy_surface.evaluate(given, seed=seed, **(QUICK | settings))
+
+
+def scores(given: Representation, seed: int = 0, **settings: int) -> dict[str, Score]:
+    return {score.metric: score for score in measured(given, seed, **settings).scores}
+
+
+def reals(encoder: Any = None, **known: Any) -> Representation:
+    given = densities.representation("reals", encoder, train=600, test=300)
+    return replace(given, known={**given.known, **known})
+
+
+def test_an_oracle_scores_one() -> None:
+    found = scores(reals(oracles.truth("reals")))
+    assert found["overlap"].value > 0.995
+    assert found["led_back"].value > 0.99
+    binary = densities.representation("binary", oracles.truth("binary"), test=2000, train=2000)
+    result = measured(binary, draws=2000)
+    floor = float(result.tables["floor"]["number"][0])
+    assert result.scores[0].value < 2 * floor < 0.05
+
+
+def test_a_constant_scores_chance() -> None:
+    """An even density over the box of 8 x 8; nothing leads anywhere, and all of it is flat."""
+    found = scores(reals(oracles.constant("reals")))
+    true = np.exp(np.asarray(densities.known("reals")["surface"]))
+    assert found["overlap"].value == pytest.approx(np.minimum(true, 1 / 64).sum() / 64, rel=1e-3)
+    assert found["led_back"].value == 0
+    assert found["flat"].value == 1
+    binary = densities.representation("binary", oracles.constant("binary"), test=2000)
+    even = np.where(np.eye(9, dtype=bool), 0.5, 0.25)[np.triu_indices(9)]
+    expected = np.sqrt(np.mean((even - energy_surface.moments(binary.samples("test")["vectors"])) ** 2))
+    assert scores(binary, draws=4000)["pair_error"].value == pytest.approx(expected, abs=0.01)
+
+
+def test_shuffled_truth_scores_chance() -> None:
+    """The true surface, moved by a quarter of the box: hardly any of it is where the model's is."""
+    surface = np.roll(np.asarray(densities.known("reals")["surface"]), 16, axis=0)
+    assert scores(reals(oracles.truth("reals"), surface=surface.tolist()))["overlap"].value < 0.55
+    given = densities.representation("binary", oracles.truth("binary"), test=500)
+    turned = replace(given, samples=lambda split: {"vectors": 1 - given.samples(split)["vectors"][:, ::-1].copy()})
+    assert scores(turned)["pair_error"].value > 2 * scores(given, draws=500)["pair_error"].value
+
+
+@pytest.mark.parametrize("kind", densities.KINDS)
+def test_same_seed_same_numbers(kind: str) -> None:
+    given = densities.representation(kind)
+    first, again = (measured(given, 3) for _ in range(2))
+    assert first.scores == again.scores
+    assert all(np.array_equal(picture, again.pictures[name]) for name, picture in first.pictures.items())
+
+
+@pytest.mark.parametrize("kind", densities.KINDS)
+def test_the_order_of_samples_does_not_matter(kind: str) -> None:
+    given = densities.representation(kind, train=64)
+    order = np.random.default_rng(1).permutation(64)
+    moved = replace(given, samples=lambda split: {"vectors": given.samples(split)["vectors"][order]})
+    for one, other in zip(measured(given).scores, measured(moved).scores, strict=True):
+        assert (one.metric, one.value) == (other.metric, pytest.approx(other.value, abs=1e-9))
+
+
+def test_missing_truth_is_told() -> None:
+    """Without the true surface there is no overlap, and one panel less."""
+    given = reals()
+    without = replace(given, known={name: value for name, value in given.known.items() if name != "surface"})
+    found = measured(without)
+    assert {score.metric for score in found.scores} == {"led_back", "flat"}
+    assert found.pictures["surface"].shape[1] < measured(given).pictures["surface"].shape[1]
+    with pytest.raises(DoesNotApply, match="two real numbers of a known extent, and these are 2"):
+        measured(replace(given, known={"binary": False}))
+
+
+@pytest.mark.parametrize(("settings", "message"), [({"draws": 0}, "draws is 0"), ({"steps": -1}, "steps is -1")])
+def test_bad_settings_are_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        measured(densities.representation("binary"), **settings)
+    assert not isinstance(refused.value, DoesNotApply)
+
+
+# ---- landscapes
+
+
+def gaussian(x: Tensor, centre: float = 0.0, deviation: float = 0.5) -> Tensor:
+    return ((x - torch.tensor([centre, 0.0])).square().sum(1)) / (2 * deviation**2)
+
+
+def log_density(points: Tensor, centre: float, deviation: float = 0.5) -> np.ndarray:
+    return (-gaussian(points, centre, deviation) - math.log(2 * math.pi * deviation**2)).numpy()
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.4, 1.0])
+def test_the_overlap_of_two_gaussians_is_the_closed_form(apart: float) -> None:
+    """erfc(d / (2 sqrt(2) s)) for centres d apart, of deviation s."""
+    points, log_cell = landscape.grid(((-4.0, 4.0), (-4.0, 4.0)), 160)
+    one, other = (log_density(points, centre) for centre in (-apart / 2, apart / 2))
+    found = landscape.overlap(one, other, math.exp(log_cell))
+    assert found == pytest.approx(math.erfc(apart / (2 * math.sqrt(2) * 0.5)), abs=2e-3)
+
+
+def test_a_landscape_of_a_gaussian_has_its_density_and_slope() -> None:
+    encoder = oracles.Given(gaussian, 2, False)
+    samples = 0.5 * torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    data = landscape.data_of(samples[:400], samples[400:])
+    found = landscape.landscape(encoder, ((-4.0, 4.0), (-4.0, 4.0)), 32, data)
+    np.testing.assert_allclose(found.log_density, log_density(found.points, 0.0), atol=1e-4)
+    np.testing.assert_allclose(found.slope, found.points.norm(dim=1).numpy() / 0.25, rtol=1e-4)
+    assert found.cell == pytest.approx(1 / 16)
+    assert found.side == 32
+
+
+def test_on_the_data_is_what_99_of_100_test_samples_are_and_off_it_what_lies_in_the_box() -> None:
+    train = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    test = torch.cat([train + torch.tensor([0.1, 0.0])] * 40)
+    data = landscape.data_of(train, test)
+    assert data.radius == pytest.approx(0.1, abs=1e-5)
+    points = torch.tensor([[0.05, 0.0], [0.5, 0.5], [-0.4, 0.0], [-0.6, 0.0], [1.4, 1.4], [1.6, 0.5]])
+    assert data.near(points).tolist() == [True, False, False, False, False, False]
+    assert data.off(points).tolist() == [False, True, True, False, True, False]
+
+
+def test_descent_ends_at_the_lowest_place_and_stays_where_there_is_no_slope() -> None:
+    starts = torch.tensor([[2.0, 1.0], [-1.0, -2.0], [0.3, 0.0]])
+    ends, paths = landscape.descent(oracles.Given(gaussian, 2, False), starts, kept=2)
+    assert ends.norm(dim=1).max() < 0.06
+    assert paths.shape == (landscape.STEPS + 1, 2, 2)
+    assert np.array_equal(paths[0], starts[:2].numpy())
+    still, _ = landscape.descent(oracles.constant("reals"), starts)
+    assert torch.equal(still, starts)
+
+
+def test_a_hole_off_the_data_leads_nobody_back_and_a_plateau_is_flat() -> None:
+    """All descents end in a hole at (3, 0), off the data; beyond a radius of 2 an energy has no slope."""
+    hole = scores(reals(oracles.Given(lambda x: gaussian(x, 3.0), 2, False)))
+    assert hole["led_back"].value < 0.1
+    plateau = oracles.Given(lambda x: 5 * x.square().sum(1).clamp(max=1.0), 2, False)
+    found = scores(reals(plateau))
+    assert 0.5 < found["flat"].value < 1
+
+
+# ---- 0 and 1
+
+
+def test_moments_by_a_loop() -> None:
+    x = np.array([[0, 1, 1], [1, 1, 0], [1, 0, 0], [0, 1, 0]], np.float32)
+    expected = [np.mean([row[i] * row[j] for row in x]) for i in range(3) for j in range(i, 3)]
+    np.testing.assert_allclose(energy_surface.moments(x), expected)
+
+
+def test_states_are_drawn_where_there_is_a_grid_and_filters_of_a_machine() -> None:
+    torch.manual_seed(0)
+    machine = build_encoder("rbm", visible=densities.UNITS, hidden=5)
+    given = densities.representation("binary", machine)
+    assert set(measured(given).pictures) == {"samples", "filters"}
+    assert set(measured(densities.representation("binary", densities.ring())).pictures) == {"samples"}
+    known = {name: value for name, value in given.known.items() if name != "grid"}
+    assert measured(replace(given, known=known)).pictures == {}
+
+
+def test_filters_are_on_one_scale_the_largest_first() -> None:
+    weights = np.zeros((4, 2))
+    weights[:, 1] = 3.0
+    weights[0, 0] = -1.0
+    drawn = panels.filters(weights, (2, 2)).astype(int)
+    red, blue = (drawn[..., 0] - drawn[..., 2] > 60), (drawn[..., 2] - drawn[..., 0] > 30)
+    left, right = (
+        np.flatnonzero(red[:, : drawn.shape[1] // 2].any(0)),
+        np.flatnonzero(blue[:, : drawn.shape[1] * 9 // 10].any(0)),
+    )
+    assert left.max() < right.min()
+
+
+def test_what_it_does_not_apply_to() -> None:
+    with pytest.raises(DoesNotApply, match="the protocol 'energy_surface' needs an energy"):
+        measured(kinds.representation("sound"))
+    text = replace(kinds.representation("text"), encoder=lambda: oracles.truth("reals"))
+    with pytest.raises(NeedsParts, match="reads vectors, and these samples have tokens"):
+        measured(text)
+    three = replace(reals(), encoder=lambda: oracles.Given(lambda x: x.square().sum(1), 3, False))
+    with pytest.raises(DoesNotApply, match="these are 3"):
+        measured(three)
+
+
+@pytest.mark.parametrize("surface", [np.zeros((3, 4)), np.full((4, 4), np.nan), np.zeros(4)])
+def test_a_surface_of_another_form_is_refused(surface: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="must be square, and finite"):
+        measured(reals(surface=surface.tolist()))

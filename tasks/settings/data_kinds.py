@@ -25,6 +25,8 @@ from tasks.settings.values import is_name, shown
 KINDS, KIND, PICTURES = "kinds", "kind", "pictures"
 BLOCKS = ("encoder", "training", "extract", "sets", "suites", "pretrain", "clusterfit", "transfer", "targets")
 """The blocks that each kind has."""
+MAPS = "maps"
+"""The block that a kind may have, where it is not at the top level for all."""
 
 
 def of_reader(reader: str) -> str:
@@ -58,7 +60,8 @@ def with_kind(parameters: Mapping[str, Any], kind: str, where: str) -> dict[str,
     if not own:
         raise ParameterError(f"{where}: no data set of params.yaml is of the kind '{kind}'; add one under datasets.")
     selected = {"data": dict(own[0]), "runs": "all", "protocols": "all"}
-    return {**parameters, **kinds[kind], **selected, **of_any_runs(parameters)}
+    found = {**parameters, **kinds[kind]}
+    return {**found, **selected, **of_any_runs(found)}
 
 
 def check_kinds(parameters: Mapping[str, Any]) -> None:
@@ -73,8 +76,8 @@ def check_kinds(parameters: Mapping[str, Any]) -> None:
         if blocks.get(KIND) != name:
             raise ParameterError(f"{where}: its 'kind' is {shown(blocks.get(KIND))}; it must be '{name}'.")
         for block in blocks:
-            if block not in (KIND, *BLOCKS):
-                raise unknown("block", block, (KIND, *BLOCKS), where)
+            if block not in (KIND, *BLOCKS, MAPS):
+                raise unknown("block", block, (KIND, *BLOCKS, MAPS), where)
         for block in BLOCKS:
             if block not in blocks:
                 raise ParameterError(f"{where}: the block '{block}' is missing.")

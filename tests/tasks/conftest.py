@@ -27,6 +27,7 @@ SMALL = {
             "test": 96,
         }
     },
+    "groups": {},
     "kind": "pictures",
     "encoder": {"name": "resnet", "depth": 10, "width": 4, "stem_stride": 2},
     "training": {"epochs": 3, "batch_size": 64, "learning_rate": 0.05},

@@ -62,8 +62,8 @@ def test_a_data_set_may_say_its_kind(project):
         1,
     )
     text = text.replace(
-        "maps:  #",
-        "  patterns: &of_patterns {<<: *of_pictures, kind: patterns, encoder: {name: resnet, depth: 10}}\nmaps:  #",
+        "schedules:  #",
+        "  patterns: &of_patterns {<<: *of_pictures, kind: patterns, encoder: {name: resnet, depth: 10}}\nschedules:  #",
     )
     path.write_text(text)
     select_data(project, "mosaic")

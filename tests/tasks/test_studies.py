@@ -52,7 +52,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).symlink_to(ROOT / name)
     parameters = yaml.safe_load((ROOT / "params.yaml").read_text()) | SMALL
     parameters["data"] = SMALL["datasets"]["world"]
-    del parameters["groups"]
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters, sort_keys=False))
     (folder / "studies").mkdir()
     return folder

@@ -101,6 +101,11 @@ def describe(
     return {"vectors": (len(found.columns),)}, _known(found, standardise, train, test)
 
 
+def kind(**settings: Any) -> str:
+    """The kind of data that a table is of: strokes where every number is 0 or 1. settings: as `describe` takes them."""
+    return "strokes" if describe(**settings)[1]["binary"] else KIND
+
+
 def _parted(source: str, seed: int, test_fraction: float, labels: str, unreadable: str, most: int | None) -> Parted:
     """Checks the settings, reads the table, and draws the test split. most: bytes that are read; None for all."""
     check_test_fraction(test_fraction)

@@ -214,6 +214,7 @@ def _add_own(
     name = own_data.new_name(own, lambda name: name in datasets or occupied(name))
     block: dict[str, Any] = {"name": name, "reader": reader, "source": source}
     block |= own_data.suiting_size(root, block, options.size)
+    block |= own_data.suiting_kind(root, block, parse_yaml(text).get(data_kinds.KINDS) or ())
     written = yaml.safe_dump(block, default_flow_style=True, width=10**6, sort_keys=False).strip()
     return name, _with_entry(text, "datasets", f"  {name}: &{name} {written}")
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tasks.settings import source_places
+from tasks.settings import data_kinds, readers, source_places
 from tasks.settings.schema import CODE, ParameterError, keywords, parse_yaml
 from tasks.settings.values import plain
 
@@ -102,6 +102,17 @@ def suiting_size(root: Path, block: Mapping[str, Any], asked: int | None) -> dic
     if asked is None:
         print(f"size {size}: the usual short side is {side:,} pixels")
     return {"size": size} | _store(side, size)
+
+
+def suiting_kind(root: Path, block: Mapping[str, Any], kinds: Collection[str]) -> dict[str, Any]:
+    """The kind of a new block, where its reader tells another by what the file holds, and it is one of `kinds`."""
+    if not readers.states(block, "kind"):
+        return {}
+    reader = readers.reader_of(block)
+    with suppress(OSError, ValueError, RuntimeError, ImportError):  # told by who reads it
+        if (found := reader.kind(**readers.settings_of(root, block, "describe"))) != reader.KIND and found in kinds:
+            return {data_kinds.KIND: found}
+    return {}
 
 
 def store_of(root: Path, block: Mapping[str, Any], size: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ssl_models.method import method_class
 from ssl_models.parallel import processes
 from ssl_models.parallel.encoder_shards import sharing
 from ssl_models.trainer import Settings, Training, TrainingDivergedError
-from tests.ssl_models.built_methods import build, given
+from tests.ssl_models.built_methods import NAMES, build, given
 from tests.ssl_models.test_trainer import Keeper
 from tests.ssl_models.voices import voices
 
@@ -26,7 +26,7 @@ CASES = {
     "npid": {"negatives": 16, "proximal": 1.0},
     "moco": {"negatives": 24, "shuffle_groups": 3},  # 6, 5 and 5 rows: of two ranks' shares, and of every rank's own
 }
-OF_VECTORS = ("ratio_matching", "minimum_probability_flow", "noise_contrastive_estimation", "denoising_score_matching")
+OF_VECTORS = [name for name in NAMES if method_class(name).parts == ("vectors",)]
 MORE = {
     "pirl": {"negatives": 16},
     "moco-batch": {"source": "batch"},

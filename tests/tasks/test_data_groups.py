@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -63,7 +64,8 @@ def test_a_data_set_may_say_its_kind(project):
     )
     text = text.replace(
         "schedules:  #",
-        "  patterns: &of_patterns {<<: *of_pictures, kind: patterns, encoder: {name: resnet, depth: 10}}\nschedules:  #",
+        "  patterns: &of_patterns {<<: *of_pictures, kind: patterns, encoder: {name: resnet, depth: 10}}\n"
+        "schedules:  #",
     )
     path.write_text(text)
     select_data(project, "mosaic")
@@ -75,3 +77,16 @@ def test_a_data_set_may_say_its_kind(project):
         ParameterError, match=r"datasets\.mosaic\.kind: unknown kind of data .?paterns.?. Did you mean 'patterns'"
     ):
         load(project)
+
+
+def test_a_table_of_numbers_is_worked_on_as_what_it_holds(project, tmp_path_factory):
+    place = tmp_path_factory.mktemp("own")
+    draws = np.random.default_rng(0)
+    np.save(place / "real.npy", draws.normal(size=(20, 3)))
+    np.save(place / "bits.npy", draws.integers(0, 2, size=(20, 4)))
+    (place / "broken.npy").write_bytes(b"no table")
+    for name, kind in (("real", "density"), ("bits", "strokes"), ("broken", "density")):
+        assert select_data(project, str(place / f"{name}.npy")) == name
+        found = load(project)
+        assert (found["data"]["reader"], found["kind"]) == ("vectors", kind)
+        assert ("kind" in found["data"]) == (name == "bits")

@@ -11,6 +11,7 @@ import typer
 from flows import command, completion
 from flows.errors import FAILED, REGRESSED, refusals, run_lock
 from flows.opening import opened
+from flows.prefect_server import server
 from flows.run import rehearsal, report
 from tasks.project.project import Project
 from tasks.selection import scope
@@ -160,7 +161,7 @@ def run(
                 rehearsal.rehearse(proposed, asked.targets, jobs, force=force)
             return
         codes = set()
-        with run_lock(project):
+        with run_lock(project), server.kept():
             for one in each:
                 codes.add(_run(project.reread(), asked, (project.root, one, *chosen), further, kept=len(each) > 1))
     if code := next((code for code in (FAILED, REGRESSED) if code in codes), 0):

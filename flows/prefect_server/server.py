@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -33,6 +33,8 @@ from tasks.project.project import Project
 
 OWNER_TAG = "covey-owner:"
 _started: set[str] = set()
+_kept: list[ExitStack] = []
+"""What ends the servers that are kept for several runs."""
 REFUSALS = {
     401: "wants a key",
     403: "does not let this user in",
@@ -118,7 +120,28 @@ def running(project: Project, port: int | None = None, *, pages: bool = False) -
         given_server.refuse_unusable()
         yield given_server
         return
-    server = start(project, port or free_port(), pages=pages)
+    own = _own(project, port or free_port(), pages)
+    if _kept:
+        yield _kept[-1].enter_context(own)
+        return
+    with own as server:
+        yield server
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Within this context a server that is started stays up for further runs: Prefect knows one address a process."""
+    with ExitStack() as stack:
+        _kept.append(stack)
+        try:
+            yield
+        finally:
+            _kept.remove(stack)
+
+
+@contextmanager
+def _own(project: Project, port: int, pages: bool) -> Iterator[Server]:
+    server = start(project, port, pages=pages)
     os.environ["PREFECT_API_URL"] = server.address
     _started.add(server.address)
     try:

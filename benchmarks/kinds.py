@@ -17,6 +17,9 @@ ADDED = {
     "analogies": ("parallel",),
     "frame_neighbours": ("scene", "class"),
     "localisation": ("chosen",),
+    "log_likelihood": ("gap",),
+    "energy_surface": ("led_back", "flat", "pair_error"),
+    "parameters": ("fields",),
 }
 """Metrics that a protocol's column is followed by; of a pattern, all that it matches."""
 OF_NO_RUN = tuple(name for name in BASELINES if name != OTHER_SOUND)

@@ -35,7 +35,14 @@ READING = (
 )
 EVERY = True
 HEADLINE = "overlap"
-UNITS = {"overlap": "share", "led_back": "share", "flat": "share", "pair_error": "number"}
+UNITS = {
+    "overlap": "share",
+    "led_back": "share",
+    "flat": "share",
+    "flat_in_truth": "share",
+    "pair_error": "number",
+    "pair_error_of_training": "number",
+}
 MOST = 2000
 """Training samples that tell where the data are."""
 PATHS = 12
@@ -56,10 +63,10 @@ def evaluate(representation: Representation, *, seed: int, draws: int = 512, ste
     test samples are, and at most 0.5 deviations outside of their box. led_back: steepest descent on the energy, over at
     most 12 deviations, ends nearer than that; 0 for a flat energy, whatever the data. flat: the energy's slope is below
     1 nat a deviation. Their intervals take cells for independent, which neighbours are not: they are narrow. overlap
-    has none but itself.
+    has none but itself. flat_in_truth: the same of the true surface, by differences of its cells.
 
     pair_error: the root mean square difference of the moments E[x_i x_j], i <= j, of samples drawn from the model and
-    of test samples; by bootstrap over the latter. The table tells the same of training samples, which is its floor.
+    of test samples; by bootstrap over the latter. pair_error_of_training: the same of training samples, its floor.
 
     draws: samples that are drawn from the model, by `steps` of Langevin dynamics from training samples, or of Gibbs
     sampling from random states.
@@ -112,8 +119,9 @@ def _of_points(
     begin = train[torch.randint(len(train), (draws,), generator=generator)].to(device_of(encoder))
     drawn = langevin(encoder.energy, begin, steps, STEP, generator).cpu().numpy()
     picture = _surface(data, extent, found, true, flat, test[:draws].numpy(), drawn, paths)
-    tables = {} if true is None else {"truth": _of_truth(found, true)}
-    return Findings(scores, {"surface": picture}, tables=tables)
+    if true is not None and found.off.any():
+        scores.append(_exactly("flat_in_truth", _flat_in_truth(found, true)))
+    return Findings(scores, {"surface": picture})
 
 
 def _true_surface(representation: Representation) -> ndarray | None:
@@ -146,15 +154,10 @@ def _surface(
     return panels.surface(extent, window, maps, found.slope.reshape(side), flat.reshape(side), dots, paths)
 
 
-def _of_truth(found: Landscape, true: ndarray) -> dict[str, list[str]]:
-    """What the true density itself has: its slope by differences."""
-    width = float(np.sqrt(found.cell))
-    slope = np.hypot(*np.gradient(true, width)).ravel()
-    share = float((slope[found.off] < FLAT).mean()) if found.off.any() else 0.0
-    return {
-        "": ["cells off the data", "of them flat in the truth"],
-        "%": [f"{100 * found.off.mean():.1f}", f"{100 * share:.1f}"],
-    }
+def _flat_in_truth(found: Landscape, true: ndarray) -> float:
+    """The share of the cells off the data where the true density slopes less than FLAT, by differences of cells."""
+    slope = np.hypot(*np.gradient(true, float(np.sqrt(found.cell)))).ravel()
+    return float((slope[found.off] < FLAT).mean())
 
 
 def _share(metric: str, hits: int, trials: int) -> Score:
@@ -188,12 +191,12 @@ def _of_states(
     value = error(np.arange(len(test)))
     scores = [Score("", "pair_error", value, *bootstrap(error, len(test), seed=seed, resamples=RESAMPLES))]
     floor = float(np.sqrt(np.square(moments(train.numpy()) - moments(test)).mean()))
-    tables = {"floor": {"": ["pair error of training samples"], "number": [f"{floor:.4f}"]}}
+    scores.append(_exactly("pair_error_of_training", floor))
     size = representation.known.get("grid")
     pictures = {} if size is None else {"samples": panels.sheets(drawn, test, size)}
     if size is not None and isinstance(encoder, RBM):
         pictures["filters"] = panels.filters(encoder.weight.detach().cpu().numpy(), size)
-    return Findings(scores, pictures, tables=tables)
+    return Findings(scores, pictures)
 
 
 def moments(x: ndarray) -> ndarray:

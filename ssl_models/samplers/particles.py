@@ -22,6 +22,7 @@ ACROSS = 4
 """Panels in a row."""
 PIXELS = 14
 """Small pictures in a row a time."""
+WIDE = 3.0
 POINTS, FLOOR = 64, -6.0
 """Cells each way of the energy behind particles, and nats below its lowest energy that are drawn darkest."""
 
@@ -80,8 +81,15 @@ def drawn(particles: Particles, known: Mapping[str, Any], energy: Callable[[Tens
     if known.get("binary") and "grid" in known:
         return _pictured([(share, rows.reshape(len(rows), *known["grid"])) for share, rows in seen])
     if not known.get("binary") and extent is not None and len(extent) == 2:
-        return _scattered(seen, extent, _depths(energy, extent, particles.now.device))
+        window = tuple(_near(known, number, pair) for number, pair in enumerate(extent))
+        return _scattered(seen, window, _depths(energy, window, particles.now.device))
     return None
+
+
+def _near(known: Mapping[str, Any], number: int, pair: tuple[float, float]) -> tuple[float, float]:
+    """What of the extent of a number is shown: WIDE deviations of the data around their mean."""
+    mean, deviation = (known[name][number] if name in known else value for name, value in NORMAL)
+    return max(pair[0], mean - WIDE * deviation), min(pair[1], mean + WIDE * deviation)
 
 
 @torch.no_grad()

@@ -77,10 +77,10 @@ class Measure:
         return f"{value * self.factor:{'+' if sign else ''}.{digits}f}".replace("-", "−")
 
     def interval(self, low: float, high: float, sign: bool = False) -> str:
-        """ "61.8–64.6", or with signs "−0.3 to +2.1"; empty where it is unknown."""
+        """ "61.8–64.6", of numbers below 0 "−2.2 to −2.1", with signs "−0.3 to +2.1"; empty where it is unknown."""
         if not (math.isfinite(low) and math.isfinite(high)):
             return ""
-        return f"{self.number(low, sign)}{' to ' if sign else '–'}{self.number(high, sign)}"
+        return f"{self.number(low, sign)}{' to ' if sign or low < 0 else '–'}{self.number(high, sign)}"
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,8 @@ def test_an_oracle_scores_one() -> None:
     assert found["overlap"].value > 0.995
     assert found["led_back"].value > 0.99
     binary = densities.representation("binary", oracles.truth("binary"), test=2000, train=2000)
-    result = measured(binary, draws=2000)
-    floor = float(result.tables["floor"]["number"][0])
-    assert result.scores[0].value < 2 * floor < 0.05
+    result = scores(binary, draws=2000)
+    assert result["pair_error"].value < 2 * result["pair_error_of_training"].value < 0.05
 
 
 def test_a_constant_scores_chance() -> None:
@@ -160,6 +159,13 @@ def test_a_hole_off_the_data_leads_nobody_back_and_a_plateau_is_flat() -> None:
     plateau = oracles.Given(lambda x: 5 * x.square().sum(1).clamp(max=1.0), 2, False)
     found = scores(reals(plateau))
     assert 0.5 < found["flat"].value < 1
+
+
+def test_what_is_flat_in_the_truth_is_told_beside_it() -> None:
+    """A known surface without any slope is flat throughout; that of the four Gaussians hardly anywhere."""
+    even = scores(reals(oracles.truth("reals"), surface=np.full((64, 64), -math.log(64)).tolist()))
+    assert even["flat_in_truth"].value == 1
+    assert scores(reals(oracles.truth("reals")))["flat_in_truth"].value < 0.2
 
 
 # ---- 0 and 1

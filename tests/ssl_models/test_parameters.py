@@ -107,6 +107,22 @@ def test_coefficients_by_a_loop_over_all_states() -> None:
     np.testing.assert_allclose(pulls, first, atol=1e-6)
 
 
+def test_each_state_is_looked_at_once_and_few_at_a_time() -> None:
+    """Seventeen units are two pieces; -E = s_0 s_16 has that coefficient alone."""
+    seen: list[int] = []
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return -(2 * x[:, 0] - 1) * (2 * x[:, 16] - 1)
+
+    found, pulls = parameters.walsh(oracles.Given(counted, 17, True))
+    assert seen == [2**16, 2**16]
+    expected = np.zeros((17, 17))
+    expected[0, 16] = expected[16, 0] = 1
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    np.testing.assert_allclose(pulls, np.zeros(17), atol=1e-9)
+
+
 def test_those_of_a_boltzmann_machine_are_its_parameters() -> None:
     torch.manual_seed(0)
     encoder = Boltzmann(visible=6)

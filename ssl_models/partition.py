@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,8 +51,8 @@ def require_computable(encoder: EnergyEncoder, extent: Extent | None = None) -> 
 
 def computable(encoder: EnergyEncoder, extent: Extent | None = None) -> str:
     """How `log_partition` is computed, in words; empty where it cannot be."""
-    if getattr(encoder, "dim", MOST + 1) <= MOST and type(encoder).log_partition is not EnergyEncoder.log_partition:
-        return f"a sum over the states of {encoder.dim} hidden units"
+    if encoder.summed:
+        return encoder.summed
     if encoder.binary:
         return f"a sum over the states of {encoder.visible} units" if encoder.visible <= MOST else ""
     return "quadrature" if extent is not None and len(extent) == encoder.visible <= 2 else ""
@@ -77,9 +79,9 @@ def grid(
     return torch.cartesian_prod(*axes).view(-1, len(extent)), log_cell
 
 
-def extent_of(known: object) -> Extent | None:
+def extent_of(known: Mapping[str, Any]) -> Extent | None:
     """`known["extent"]` as an Extent; None where it is not known."""
-    given = known.get("extent") if hasattr(known, "get") else None
+    given = known.get("extent")
     return None if given is None else tuple((float(low), float(high)) for low, high in given)
 
 

@@ -126,6 +126,11 @@ class EnergyEncoder(Encoder):
         """(B, D) -> (B,): E_beta, which is `energy` at beta = 1, and the same for all x at 0; here beta * E."""
         return beta * self.energy(x)
 
+    @property
+    def summed(self) -> str:
+        """What `log_partition` sums over, in words; empty where this encoder has no way of its own to log Z."""
+        return ""
+
     def log_partition(self) -> Tensor | None:
         """log Z (), exact and with gradients, where this encoder has a way of its own; None where it has none."""
         return None

@@ -108,6 +108,11 @@ class RBM(EnergyEncoder):
         x = x.float()
         return beta * self._own(x) - functional.softplus(beta * self._inputs(x)).sum(1)
 
+    @property
+    def summed(self) -> str:
+        """The states of the hidden units, where they are few enough."""
+        return f"a sum over the states of {self.dim} hidden units" if self.dim <= MOST else ""
+
     @in_float32
     def log_partition(self) -> Tensor | None:
         """By the states of the hidden units, for each of which the visible ones are summed, or integrated, exactly."""

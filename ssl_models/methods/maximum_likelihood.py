@@ -46,7 +46,7 @@ class MaximumLikelihood(Method):
         require_positive(points=points)
         self.extent, self.points = extent_of(data.known), points
         require_computable(own, self.extent)
-        self.on_grid = not own.binary and own.log_partition() is None
+        self.on_grid = not (own.binary or own.summed)
         self.chance = own.visible * math.log(2) if own.binary else _log_area(self.extent)
 
     def views(self, *parts_and_generator: Any) -> tuple[Tensor, ...]:

@@ -6,7 +6,7 @@ is checked against it where both can be had (Salakhutdinov & Murray 2008). Legen
 
 from __future__ import annotations
 
-from math import sqrt
+from math import hypot, sqrt
 
 import numpy as np
 import torch
@@ -14,8 +14,9 @@ from numpy import ndarray
 
 from ssl_models.bounds import require_positive
 from ssl_models.encoders.energy import EnergyEncoder
-from ssl_models.errors import NeedsTruth
+from ssl_models.errors import NeedsSamples, NeedsTruth
 from ssl_models.partition import computable, extent_of, log_partition
+from ssl_models.protocols._common.checks import shared_sources
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._density.model import energies, energy_encoder, vectors
 from ssl_models.samplers.annealed import Estimate, annealed_log_partition
@@ -36,6 +37,8 @@ FINE = 0.01
 """Nats that half the points of a grid may change log Z by."""
 FEW = 10
 """Chains that an estimate must be worth."""
+FEWEST = 2
+"""Test samples, of which one alone has no interval."""
 
 
 def evaluate(
@@ -44,32 +47,33 @@ def evaluate(
     """log_likelihood; gap, where the true log_density is known; log_z; and ais_error, where log Z is exact.
 
     gap is the mean of true less model log-probability, an estimate of the Kullback-Leibler divergence. Intervals are
-    1.96 standard errors over test samples; where log Z is estimated its own error is added. Real vectors are as their
-    reader standardises them, and so are the nats. The table says how log Z was had.
+    1.96 standard errors over test samples, or over their sources where they share any, see `_half`; where log Z is
+    estimated its own error is added. Real vectors are as their reader standardises them, and so are the nats. The table
+    says how log Z was had.
 
     chains, temperatures: of annealed importance sampling. points: of the grid each way, for one or two real numbers.
-    Raises DoesNotApply for an encoder without an energy, NeedsParts for samples without vectors, ValueError for
-    settings out of range.
+    Raises DoesNotApply for an encoder without an energy, NeedsParts for samples without vectors, NeedsSamples
+    for fewer than two test samples, ValueError for settings out of range.
     """
     refuse(chains=chains, temperatures=temperatures, points=points)
     encoder = energy_encoder(representation, "log_likelihood")
     x = vectors(representation, "test", "log_likelihood")
+    if len(x) < FEWEST:
+        raise NeedsSamples(f"the test split has {len(x)} samples; an interval takes at least {FEWEST}")
     heights = -energies(encoder, x)
     exact, how, notes = _exact(representation, encoder, points)
     estimate = _annealed(representation, encoder, seed, chains, temperatures)
     log_z, doubt = (estimate.value, estimate.error) if exact is None else (exact, 0.0)
-    scores = [_mean("log_likelihood", heights - log_z, doubt)]
+    sources = _sources(representation, notes)
+    scores = [_mean("log_likelihood", heights - log_z, doubt, sources)]
     true = _true(representation, len(x))
     if true is not None:
-        scores.append(_mean("gap", true - heights + log_z, doubt))
+        scores.append(_mean("gap", true - heights + log_z, doubt, sources))
     scores.append(_around("log_z", log_z, doubt))
     if exact is not None:
         scores.append(_around("ais_error", estimate.value - exact, estimate.error))
     if estimate.effective < FEW:
-        notes.append(
-            f"Annealed importance sampling is worth {estimate.effective:.1f} chains here, so its log Z is not to be "
-            "trusted; more temperatures help."
-        )
+        notes.append(_warning(estimate, exact))
     return Findings(scores, tables={"log_z": _table(representation, how, exact, estimate)}, notes=tuple(notes))
 
 
@@ -127,14 +131,48 @@ def _true(representation: Representation, count: int) -> ndarray | None:
     return found
 
 
-def _mean(metric: str, values: ndarray, doubt: float) -> Score:
+def _sources(representation: Representation, notes: list[str]) -> ndarray | None:
+    """(N,) the sources of the test samples; None where samples count each on its own. `notes` is told of one alone."""
+    sources = shared_sources(representation)
+    if sources is None or len(np.unique(sources)) > 1:
+        return sources
+    notes.append("All test samples are of one source, so the intervals say nothing of other sources.")
+    return None
+
+
+def _mean(metric: str, values: ndarray, doubt: float, sources: ndarray | None) -> Score:
     """The mean of (N,) and its interval. doubt: the standard error of what all values have in common."""
-    error = float(values.std(ddof=1)) / sqrt(len(values)) if len(values) > 1 else 0.0
-    return _around(metric, float(values.mean()), sqrt(error**2 + doubt**2))
+    value, half = float(values.mean()), hypot(_half(values, sources), Z * doubt)
+    return Score("", metric, value, value - half, value + half)
+
+
+def _half(values: ndarray, sources: ndarray | None) -> float:
+    """Half the interval of the mean of (N,): Z standard errors over samples, or Student's t over G sources (N,).
+
+    With s_g the sum over a source of values less their mean, the variance is G / (G - 1) * sum over g of s_g^2 / N^2,
+    with G - 1 degrees of freedom, as of intervals.clustered; that is for shares alone, and nats have no bounds.
+    """
+    if sources is None:
+        return Z * float(values.std(ddof=1)) / sqrt(len(values))
+    from scipy.special import stdtrit  # late: most data need none
+
+    _, unit = np.unique(sources, return_inverse=True)
+    sums = np.bincount(unit, values - values.mean())
+    units = len(sums)
+    return float(stdtrit(units - 1, 0.975)) * sqrt(units / (units - 1) * float(sums @ sums)) / len(values)
 
 
 def _around(metric: str, value: float, error: float) -> Score:
     return Score("", metric, value, value - Z * error, value + Z * error)
+
+
+def _warning(estimate: Estimate, exact: float | None) -> str:
+    """Of an estimate that is worth few chains."""
+    found = (
+        f"Annealed importance sampling is worth {estimate.effective:.1f} chains here, so its log Z is not to be trusted"
+    )
+    used = "" if exact is None else ", and the exact one is used"
+    return f"{found}{used}; more temperatures help."
 
 
 def _table(representation: Representation, how: str, exact: float | None, estimate: Estimate) -> dict[str, list[str]]:

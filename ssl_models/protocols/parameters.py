@@ -17,7 +17,7 @@ from ssl_models.errors import DoesNotApply, NeedsTruth
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._density.couplings import picture
-from ssl_models.protocols._density.model import energy_encoder
+from ssl_models.protocols._density.model import energy_encoder, require_finite
 
 NEEDS = ("energy", "encoder", "known")
 TITLE = "parameters"
@@ -43,7 +43,7 @@ def evaluate(representation: Representation, *, seed: int) -> Findings:
     data nor model ever show. Intervals are by bootstrap over pairs, or over units.
 
     Raises NeedsTruth for data whose couplings are not known, DoesNotApply for an encoder without an energy of 0 and 1,
-    or with more than 20 units.
+    or with more than 20 units, ValueError for couplings or fields of another form and energies that are not finite.
     """
     true, fields = known_parameters(representation)
     encoder = energy_encoder(representation, "parameters")
@@ -76,8 +76,14 @@ def known_parameters(representation: Representation) -> tuple[ndarray, ndarray |
         raise ValueError(f"known couplings of shape {true.shape} must be square, symmetric, and 0 on the diagonal")
     if not np.any(true):
         raise NeedsTruth("the couplings that these data were drawn by are all 0")
-    fields = known.get("fields")
-    return true, None if fields is None else np.asarray(fields, np.float64)
+    if known.get("fields") is None:
+        return true, None
+    fields = np.asarray(known["fields"], np.float64)
+    if fields.shape != (len(true),) or not np.isfinite(fields).all():
+        raise ValueError(
+            f"known fields of shape {fields.shape} must be one finite number for each of {len(true)} units"
+        )
+    return true, fields
 
 
 @torch.no_grad()
@@ -89,6 +95,7 @@ def walsh(encoder: EnergyEncoder) -> tuple[ndarray, ndarray]:
     first = torch.zeros(encoder.visible, dtype=torch.float64)
     for x in states(encoder.visible, device):
         spins, heights = (2 * x - 1).double().cpu(), -encoder.energy(x).double().cpu()
+        require_finite(heights)
         second += spins.T @ (spins * heights.unsqueeze(1)) / count
         first += heights @ spins / count
     found = second.numpy()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ssl_models.encoders import build_encoder
-from ssl_models.errors import DoesNotApply, NeedsParts, NeedsTruth
+from ssl_models.errors import DoesNotApply, NeedsParts, NeedsSamples, NeedsTruth
 from ssl_models.protocols import log_likelihood
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from tests.ssl_models import densities, kinds, oracles
@@ -184,10 +184,76 @@ def test_the_table_says_how_log_z_was_had_and_notes_warn() -> None:
     coarse = measured(densities.representation("reals", oracles.truth("reals")), points=12)
     assert any("give more points" in note for note in coarse.notes)
     few = measured(densities.representation("reals", oracles.truth("reals")), chains=4, temperatures=1)
-    assert any("not to be trusted" in note for note in few.notes)
+    assert any("not to be trusted, and the exact one is used" in note for note in few.notes)
+    _, large = wide(24)
+    unsure = measured(lacking(large, "log_density"), chains=4, temperatures=1)
+    assert any("not to be trusted; more temperatures help" in note for note in unsure.notes)
+
+
+def of_sources(given: Representation, sources: np.ndarray) -> Representation:
+    stored = {"vectors": given.samples("test")["vectors"], "source": sources[:, None].astype(np.int32)}
+    return replace(given, samples=lambda _split: stored)
+
+
+def test_samples_of_one_source_count_as_one() -> None:
+    """Each source twice over: the deviation of the 32 sources' means over sqrt(32), and Student's t of 31 (2.0395)."""
+    given = densities.representation("binary")
+    rows = np.repeat(given.samples("test")["vectors"][:32], 2, axis=0)
+    twice = replace(given, samples=lambda _split: {"vectors": rows})
+    apart = scores(lacking(twice, "log_density"))["log_likelihood"]
+    found = scores(lacking(of_sources(twice, np.arange(64) // 2), "log_density"))["log_likelihood"]
+    once = scores(lacking(replace(given, samples=lambda _split: {"vectors": rows[::2]}), "log_density"))[
+        "log_likelihood"
+    ]
+    assert found.value == apart.value == pytest.approx(once.value, abs=1e-6)
+    assert (found.high - found.value) / (once.high - once.value) == pytest.approx(2.0395 / 1.96, rel=1e-4)
+    assert (apart.high - apart.value) / (once.high - once.value) == pytest.approx(math.sqrt(31 / 63), rel=1e-4)
+
+
+def test_sources_of_unequal_size_by_a_loop() -> None:
+    given = densities.representation("binary", oracles.truth("binary"))
+    sources = np.repeat([0, 1, 2, 3], [4, 10, 20, 30])
+    values = given.truth("test", "log_density").astype(float)
+    total = 0.0
+    for source in range(4):
+        total += sum(value - values.mean() for value, own in zip(values, sources, strict=True) if own == source) ** 2
+    half = 3.18245 * math.sqrt(4 / 3 * total) / 64  # Student's t of three degrees of freedom
+    found = scores(of_sources(given, sources))["log_likelihood"]
+    assert found.high - found.value == pytest.approx(half, rel=1e-3)
+
+
+def test_one_source_is_told_and_each_its_own_changes_nothing() -> None:
+    given = densities.representation("binary")
+    plain, one, own = (
+        measured(each) for each in (given, of_sources(given, np.zeros(64)), of_sources(given, np.arange(64)))
+    )
+    assert plain.scores == one.scores == own.scores
+    assert plain.notes == own.notes == ()
+    assert any("All test samples are of one source" in note for note in one.notes)
+
+
+def test_as_many_energies_as_samples_grids_and_chains() -> None:
+    """128 x 128 and 64 x 64 cells, 64 samples; a chain looks at the energy a few times at each temperature."""
+    seen = [0]
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        seen[0] += len(x)
+        return -densities.mixture_log_density(x)
+
+    encoder = oracles.Given(counted, 2, False)
+    given = replace(densities.representation("reals"), encoder=lambda: encoder)
+    measured(given, chains=2, temperatures=1)
+    fixed = 128**2 + 64**2 + 64
+    assert fixed < seen[0] <= fixed + 2 * 4
+    short, seen[0] = seen[0], 0
+    measured(given, chains=10, temperatures=21)
+    assert seen[0] - fixed <= 10 * 21 * 8
+    assert seen[0] > short
 
 
 def test_what_it_does_not_apply_to() -> None:
+    with pytest.raises(NeedsSamples, match="the test split has 1 samples; an interval takes at least 2"):
+        measured(densities.representation("binary", test=1))
     with pytest.raises(DoesNotApply, match="the protocol 'log_likelihood' needs an energy, and the encoder 'ear'"):
         measured(kinds.representation("sound"))
     text = replace(kinds.representation("text"), encoder=lambda: oracles.truth("binary"))

@@ -15,6 +15,7 @@ from ssl_models.encoders.boltzmann import Boltzmann
 from ssl_models.errors import DoesNotApply, NeedsTruth
 from ssl_models.protocols import parameters
 from ssl_models.protocols._common.score import Representation, Score
+from ssl_models.protocols._density.couplings import beyond
 from tests.ssl_models import densities, kinds, oracles
 
 torch.set_num_threads(1)
@@ -88,6 +89,17 @@ def test_bad_settings_are_refused(couplings: np.ndarray) -> None:
     assert not isinstance(refused.value, DoesNotApply)
 
 
+@pytest.mark.parametrize("fields", [[0.1] * 4, [[0.1] * 9], [float("nan")] * 9])
+def test_fields_that_do_not_fit_are_refused(fields: list[float]) -> None:
+    with pytest.raises(ValueError, match="must be one finite number for each of 9 units"):
+        scores(with_encoder(densities.ring(), fields=fields))
+
+
+def test_energies_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match="energies that are not finite"):
+        scores(with_encoder(oracles.constant("binary", float("nan"))))
+
+
 def test_coefficients_by_a_loop_over_all_states() -> None:
     torch.manual_seed(1)
     encoder = build_encoder("rbm", visible=4, hidden=3)
@@ -105,6 +117,22 @@ def test_coefficients_by_a_loop_over_all_states() -> None:
     found, pulls = parameters.walsh(encoder)
     np.testing.assert_allclose(found, second, atol=1e-6)
     np.testing.assert_allclose(pulls, first, atol=1e-6)
+
+
+def test_each_state_is_looked_at_once_and_few_at_a_time() -> None:
+    """Seventeen units are two pieces; -E = s_0 s_16 has that coefficient alone."""
+    seen: list[int] = []
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return -(2 * x[:, 0] - 1) * (2 * x[:, 16] - 1)
+
+    found, pulls = parameters.walsh(oracles.Given(counted, 17, True))
+    assert seen == [2**16, 2**16]
+    expected = np.zeros((17, 17))
+    expected[0, 16] = expected[16, 0] = 1
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    np.testing.assert_allclose(pulls, np.zeros(17), atol=1e-9)
 
 
 def test_those_of_a_boltzmann_machine_are_its_parameters() -> None:
@@ -141,6 +169,12 @@ def test_what_it_does_not_apply_to() -> None:
     sound = kinds.representation("sound")
     with pytest.raises(DoesNotApply, match="needs an energy"):
         scores(replace(sound, known=densities.known("binary")))
+
+
+def test_a_scale_is_pointed_where_learnt_couplings_are_beyond_it() -> None:
+    spread = np.array([-2.0, 0.5, 2.0])
+    ends = [beyond(values, 1.0) for values in (spread, spread[:2], spread[1:], spread / 2, spread / 2 * (1 + 1e-6))]
+    assert ends == ["both", "min", "max", "neither", "neither"]
 
 
 def test_the_picture_shows_what_was_learnt() -> None:

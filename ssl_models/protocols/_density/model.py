@@ -43,7 +43,12 @@ def vectors(representation: Representation, split: str, protocol: str, most: int
 def energies(encoder: EnergyEncoder, x: Tensor) -> ndarray:
     """(N, D) -> (N,) float64. Raises ValueError where one is not finite."""
     device = next(encoder.parameters()).device
-    found = np.concatenate([encoder.energy(part.to(device)).double().cpu().numpy() for part in torch.split(x, AT_ONCE)])
-    if not np.isfinite(found).all():
+    found = torch.cat([encoder.energy(part.to(device)).double().cpu() for part in torch.split(x, AT_ONCE)])
+    require_finite(found)
+    return np.asarray(found)
+
+
+def require_finite(energies: Tensor) -> None:
+    """Raises ValueError where one is not."""
+    if not bool(energies.isfinite().all()):
         raise ValueError("the encoder gives energies that are not finite; train again")
-    return found

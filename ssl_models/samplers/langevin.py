@@ -19,9 +19,12 @@ Energy = Callable[[Tensor], Tensor]
 
 
 def score(energy: Energy, x: Tensor, *, keep: bool = False) -> Tensor:
-    """(B, D): -dE/dx, the gradient of log p. keep: whether gradients of it can be taken, by x and by weights."""
+    """(B, D): -dE/dx, the gradient of log p, without autocast, which would round what is computed backwards.
+
+    keep: whether gradients of it can be taken, by x and by weights.
+    """
     at = x if keep and x.requires_grad else x.detach().requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
         (found,) = torch.autograd.grad(energy(at).sum(), at, create_graph=keep)
     return -found
 
@@ -57,8 +60,9 @@ Place = tuple[Tensor, Tensor, Tensor]
 
 
 def _looked_at(energy: Energy, x: Tensor) -> Place:
+    """Without autocast, as `score`."""
     at = x.requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
         found = energy(at)
         (slope,) = torch.autograd.grad(found.sum(), at)
     return at.detach(), found.detach(), -slope

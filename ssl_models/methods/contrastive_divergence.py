@@ -18,7 +18,7 @@ from ssl_models.errors import DoesNotApply
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.inputs import inputs
 from ssl_models.samplers.gibbs import gibbs
-from ssl_models.samplers.langevin import langevin
+from ssl_models.samplers.langevin import followed
 from ssl_models.samplers.particles import Particles, drawn, starting
 
 AUTO, GIBBS, LANGEVIN = "auto", "gibbs", "langevin"
@@ -39,7 +39,9 @@ class ContrastiveDivergence(Method):
         as samples in a batch, 100.
     sampler: "gibbs", "langevin", or "auto": Gibbs where the encoder has it, else Langevin. Default "auto". Paper Gibbs;
         Langevin with networks: Du & Mordatch 2019, arXiv:1903.08689.
-    step: of Langevin dynamics, the deviation of its noise in units of the data, whose deviation is 1. Default 0.2. Own.
+    step: of Langevin dynamics, the deviation of its noise in units of the data, whose deviation is 1. Default 0.2: on
+        world_points 72 to 99 % of such steps are accepted, of 0.4 17 to 93 %, and persistent chains of 0.1 end 2 nats
+        or more below the truth, where those of 0.2 end 0.6 to 1.0 (one seed, 2,048 samples, 20 epochs). Own.
     """
 
     family = "energy"
@@ -81,21 +83,23 @@ class ContrastiveDivergence(Method):
         return 1, 0
 
     def loss(self, *views: Tensor, index: Tensor) -> Scored:  # noqa: ARG002
-        """The contrast, and how far the chains have moved, see `distance` (only logged).
+        """The contrast; only logged: how far the chains have `moved`, see `distance`, and what `sampled` tells.
 
         Hands over where they ended.
         """
         samples, seed = views
         start = self.particles.now if self.persistent else samples
-        ended = self.sampled(start, Generator(samples.device).manual_seed(int(seed)))
+        ended, told = self.sampled(start, Generator(samples.device).manual_seed(int(seed)))
         contrast = self.encoder.energy(samples).mean() - self.encoder.energy(ended).mean()
-        return Scored({"contrast": contrast, "moved": distance(start, ended, self.encoder.binary)}, handed_over=ended)
+        moved = distance(start, ended, self.encoder.binary)
+        return Scored({"contrast": contrast, "moved": moved, **told}, handed_over=ended)
 
-    def sampled(self, x: Tensor, generator: Generator) -> Tensor:
-        """(B, D) -> (B, D) after `steps` of the sampler, without gradients."""
+    def sampled(self, x: Tensor, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B, D) -> (B, D) after `steps` of the sampler, without gradients; of Langevin's, the share `accepted`."""
         if self.by_gibbs:
-            return gibbs(self.encoder, x, self.steps, generator)
-        return langevin(self.encoder.energy, x, self.steps, self.step, generator)
+            return gibbs(self.encoder, x, self.steps, generator), {}
+        ended, accepted = followed(self.encoder.energy, x, self.steps, self.step, generator)
+        return ended, {"accepted": accepted}
 
     def after_step(self, handed_over: Tensor, progress: float) -> None:
         """Moves the particles; of chains that do not go on, keeps where they ended."""

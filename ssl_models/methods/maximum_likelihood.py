@@ -18,7 +18,7 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.energy import EnergyEncoder, with_energy
 from ssl_models.method import Method
 from ssl_models.modalities.inputs import inputs
-from ssl_models.partition import extent_of, log_partition, require_computable
+from ssl_models.partition import Extent, extent_of, grid, log_partition, require_computable
 
 LARGEST_SEED = 2**62
 
@@ -29,7 +29,7 @@ class MaximumLikelihood(Method):
     Chance is D log 2 for 0 and 1, and the log of the box's area for real numbers: an even density. Of real numbers log
     Z is a sum over a grid, shifted at random in every step: the sum is then right on average, and no energy can profit
     from falling between the points of a fixed grid. Raises DoesNotApply for an encoder without an energy, and where log
-    Z cannot be computed.
+    Z cannot be computed; ValueError for a box with an interval that is empty or not finite.
 
     points: of the grid each way, for real numbers. Default 48. Own.
     """
@@ -70,8 +70,9 @@ class MaximumLikelihood(Method):
         return {"loss": self.encoder.energy(samples).mean() + log_z}
 
 
-def _log_area(extent: Any) -> float | None:
-    return None if extent is None else sum(math.log(high - low) for low, high in extent)
+def _log_area(extent: Extent | None) -> float | None:
+    """Of the box. Raises ValueError, as `grid` does, for an interval that is empty or not finite."""
+    return None if extent is None else sum(grid((interval,), 1)[1] for interval in extent)
 
 
 METHOD = MaximumLikelihood

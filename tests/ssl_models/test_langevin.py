@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from ssl_models.encoders.energy_net import EnergyNet
-from ssl_models.samplers.langevin import langevin, score
+from ssl_models.samplers.langevin import followed, langevin, score
 from tests.ssl_models.densities import mixture_log_density, reals
 
 torch.set_num_threads(1)
@@ -124,3 +124,33 @@ def test_the_same_generator_gives_the_same_samples_and_nothing_else_is_touched()
 def test_a_step_that_is_not_above_nought_is_refused(step: float) -> None:
     with pytest.raises(ValueError, match=r"step is (0|-0\.1|nan).*must be greater than 0"):
         langevin(gaussian, torch.zeros(1, 1), 1, step, Generator())
+
+
+def test_the_share_of_steps_that_were_taken_is_that_of_rows_that_moved() -> None:
+    """A step that is taken moves its row, as noise is never 0."""
+    start = torch.randn(400, 2, generator=Generator().manual_seed(3))
+    generator, x, shares = Generator().manual_seed(1), start, []
+    for _ in range(4):
+        before, x = x, langevin(gaussian, x, 1, 1.5, generator)
+        shares.append(float((x != before).any(1).float().mean()))
+    ended, found = followed(gaussian, start, 4, 1.5, Generator().manual_seed(1))
+    torch.testing.assert_close(ended, x)
+    assert float(found) == pytest.approx(sum(shares) / 4)
+    assert 0.2 < float(found) < 0.95
+    for step, adjust, expected in ((1e4, True, 0), (1e-4, True, 1), (1e4, False, 1)):
+        _, share = followed(gaussian, start, 2, step, Generator(), adjust=adjust)
+        assert float(share) == pytest.approx(expected, abs=0.01)
+
+
+def test_autocast_rounds_neither_scores_nor_steps() -> None:
+    """What is computed backwards would be rounded too, though the energy is not."""
+    torch.manual_seed(0)
+    energy, x = EnergyNet(visible=2, width=16).energy, torch.randn(50, 2, generator=Generator().manual_seed(0))
+
+    def found() -> tuple[Tensor, Tensor]:
+        return score(energy, x), langevin(energy, x, 3, 0.3, Generator().manual_seed(1))
+
+    exact = found()
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = found()
+    assert all(torch.equal(one, other) for one, other in zip(exact, rounded, strict=True))

@@ -81,6 +81,20 @@ def test_a_picture_of_points_shows_them_where_they_are() -> None:
     assert (columns % panel > panel / 2).all()
 
 
+@pytest.mark.parametrize(("known", "width"), [(REALS, 2), (BINARY, 9)])
+def test_a_picture_shows_no_particle_that_no_chain_has_moved(known: dict[str, Any], width: int) -> None:
+    """Where there are fewer chains than particles, the others lie where they began, which no model has drawn."""
+    ends = (torch.arange(5 * width).view(5, width) % 2).float()
+    pictures = []
+    for start in (0.0, 1.0):
+        particles = Particles(torch.full((30, width), start))
+        for step in range(1, 21):
+            particles.move(ends, step / 20)
+        assert particles.counts.tolist() == [5] * TIMES
+        pictures.append(drawn(particles, known, flat))
+    assert np.array_equal(*pictures)
+
+
 def test_a_picture_of_states_has_a_row_a_time() -> None:
     ones, zeros = (drawn(moved(torch.full((20, 9), value)), BINARY, flat) for value in (1.0, 0.0))
     assert ones is not None

@@ -48,7 +48,7 @@ def parts(kind: str, split: str) -> dict[str, np.ndarray]:
         return {"sound": generator.integers(-9000, 9000, (count, 1600)).astype(np.int16)}
     if kind == "tokens":
         return {"tokens": generator.integers(1, 40, (count, 12)).astype(np.int32)}
-    return {"vectors": generator.normal(size=(count, 5)).astype(np.float32)}
+    return {kind: generator.normal(size=(count, 5)).astype(np.float32)}
 
 
 def make(
@@ -178,11 +178,11 @@ def test_the_same_inputs_leave_the_same_bytes(winner, tmp_path):
         assert (first / name).read_bytes() == (again.places.maps / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("kind", ["sound", "tokens", "vectors"])
+@pytest.mark.parametrize("kind", ["sound", "tokens", "vectors", "no such part"])
 def test_other_kinds_of_samples_have_maps_too(tmp_path, kind):
     facts, tables = run(make(tmp_path, kind))
     assert len(tables["simclr"]["x"]) == 90
-    if kind == "vectors":
+    if kind == "no such part":
         assert facts["thumbnails"] is None
     else:
         assert facts["thumbnails"]["count"] == 90

@@ -21,7 +21,16 @@ from ssl_models.protocols._common.intervals import bootstrap, wilson
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._density.model import energy_encoder, vectors
 from ssl_models.protocols._energy_surface import panels
-from ssl_models.protocols._energy_surface.landscape import FLAT, Data, Landscape, data_of, descent, landscape, overlap
+from ssl_models.protocols._energy_surface.landscape import (
+    FLAT,
+    Data,
+    Landscape,
+    data_of,
+    descent,
+    flat_in_truth,
+    landscape,
+    overlap,
+)
 from ssl_models.samplers.gibbs import gibbs
 from ssl_models.samplers.langevin import langevin
 from ssl_models.trainer import derive_seed
@@ -63,7 +72,8 @@ def evaluate(representation: Representation, *, seed: int, draws: int = 512, ste
     test samples are, and at most 0.5 deviations outside of their box. led_back: steepest descent on the energy, over at
     most 12 deviations, ends nearer than that; 0 for a flat energy, whatever the data. flat: the energy's slope is below
     1 nat a deviation. Their intervals take cells for independent, which neighbours are not: they are narrow. overlap
-    has none but itself. flat_in_truth: the same of the true surface, by differences of its cells.
+    has none but itself. flat_in_truth: the same of the true surface, by differences of its cells. Where the surface is
+    cut off, at the lowest log density that a reader tells, its slope is not known, and counts as steep.
 
     pair_error: the root mean square difference of the moments E[x_i x_j], i <= j, of samples drawn from the model and
     of test samples; by bootstrap over the latter. pair_error_of_training: the same of training samples, its floor.
@@ -120,7 +130,7 @@ def _of_points(
     drawn = langevin(encoder.energy, begin, steps, STEP, generator).cpu().numpy()
     picture = _surface(data, extent, found, true, flat, test[:draws].numpy(), drawn, paths)
     if true is not None and found.off.any():
-        scores.append(_exactly("flat_in_truth", _flat_in_truth(found, true)))
+        scores.append(_exactly("flat_in_truth", flat_in_truth(true, extent, found.off)))
     return Findings(scores, {"surface": picture})
 
 
@@ -152,12 +162,6 @@ def _surface(
     (left, bottom), (right, top) = data.box
     window = (left, right), (bottom, top)
     return panels.surface(extent, window, maps, found.slope.reshape(side), flat.reshape(side), dots, paths)
-
-
-def _flat_in_truth(found: Landscape, true: ndarray) -> float:
-    """The share of the cells off the data where the true density slopes less than FLAT, by differences of cells."""
-    slope = np.hypot(*np.gradient(true, float(np.sqrt(found.cell)))).ravel()
-    return float((slope[found.off] < FLAT).mean())
 
 
 def _share(metric: str, hits: int, trials: int) -> Score:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ssl_models.datasets import world_points
 from ssl_models.encoders import build_encoder
 from ssl_models.errors import DoesNotApply, NeedsParts
 from ssl_models.protocols import energy_surface
@@ -166,6 +167,38 @@ def test_what_is_flat_in_the_truth_is_told_beside_it() -> None:
     even = scores(reals(oracles.truth("reals"), surface=np.full((64, 64), -math.log(64)).tolist()))
     assert even["flat_in_truth"].value == 1
     assert scores(reals(oracles.truth("reals")))["flat_in_truth"].value < 0.2
+
+
+def test_a_surface_that_is_cut_off_is_not_flat_there() -> None:
+    """Of slope 10 throughout, told no lower than -60: without care half of it would be flat."""
+    extent = ((0.0, 8.0), (0.0, 8.0))
+    points, _ = landscape.grid(extent, 32)
+    true = (-10 * points[:, 0] - 20).double().numpy().clip(landscape.CUT).reshape(32, 32)
+    assert landscape.flat_in_truth(true, extent, np.ones(32 * 32, bool)) == 0
+    assert landscape.flat_in_truth(0.05 * true, extent, np.ones(32 * 32, bool)) == 1
+
+
+def test_the_slope_of_a_true_surface_is_by_the_width_of_its_cells_each_way() -> None:
+    """log p = -0.5 x - 1.5 y over a box of 16 x 4: its slope is 1.58, and that of either half alone 0.5 and 1.5."""
+    extent = ((-8.0, 8.0), (-2.0, 2.0))
+    points, _ = landscape.grid(extent, 16)
+    every = np.ones(256, bool)
+    for slopes, flat in (((0.5, 1.5), 0), ((0.5, 0.0), 1), ((0.0, 1.5), 0), ((0.8, 0.8), 0), ((0.7, 0.7), 1)):
+        true = -(points * torch.tensor(slopes)).sum(1).double().numpy().reshape(16, 16)
+        assert landscape.flat_in_truth(true, extent, every) == flat
+
+
+@pytest.mark.parametrize("density", ["mixture", "rings", "spiral"])
+def test_what_is_flat_in_the_truth_is_what_the_closed_form_says(density: str) -> None:
+    """But for a few cells at the narrow bottom between two arms, where differences reach from one side to the other."""
+    given = world_points.load(seed=0, density=density, train=2000, test=1000)
+    data = landscape.data_of(given.train.parts["vectors"], given.test.parts["vectors"])
+    points, _ = landscape.grid(world_points.EXTENT, 64)
+    off, x = data.off(points), points.double().numpy()
+    log_p, aside = world_points.scaled(density).log_density, 1e-4 * np.eye(2)
+    slope = np.hypot(*((log_p(x + step) - log_p(x - step)) / 2e-4 for step in aside))
+    found = landscape.flat_in_truth(np.asarray(given.known["surface"]), world_points.EXTENT, off)
+    assert found == pytest.approx((slope[off] < landscape.FLAT).mean(), abs=0.01)
 
 
 # ---- 0 and 1

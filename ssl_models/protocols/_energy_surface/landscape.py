@@ -23,6 +23,8 @@ MARGIN = 0.5
 """Deviations around the box of the data in which points off the data are looked at."""
 FLAT = 1.0
 """Nats a deviation: a slope below this counts as flat."""
+CUT = -60.0
+"""Nats: true surfaces are told no lower than this (datasets/world_points.py); from there on all cells look alike."""
 FINE = 256
 """Points each way by which log Z is computed."""
 STEP, STEPS, SOFT = 0.05, 240, 0.05
@@ -108,3 +110,14 @@ def descent(encoder: EnergyEncoder, points: Tensor, kept: int = 0) -> tuple[Tens
 def overlap(log_density: ndarray, true: ndarray, cell: float) -> float:
     """The sum over cells of the smaller of two densities: 1 less their total variation distance."""
     return float(np.minimum(np.exp(log_density), np.exp(true)).sum() * cell)
+
+
+def flat_in_truth(true: ndarray, extent: Extent, off: ndarray) -> float:
+    """The share of the cells in `off` (G * G,) where the true log density (G, G) slopes less than FLAT.
+
+    By differences of cells. Cells at CUT or below have lost their slope, and are not flat.
+    """
+    width = [(high - low) / len(true) for low, high in extent]
+    slope = np.hypot(*np.gradient(true, *width))
+    flat = (slope < FLAT) & (true > CUT)
+    return float(flat.ravel()[off].mean())

@@ -76,7 +76,8 @@ def evaluate(representation: Representation, *, seed: int, draws: int = 512, ste
     cut off, at the lowest log density that a reader tells, its slope is not known, and counts as steep.
 
     pair_error: the root mean square difference of the moments E[x_i x_j], i <= j, of samples drawn from the model and
-    of test samples; by bootstrap over the latter. pair_error_of_training: the same of training samples, its floor.
+    of test samples; by bootstrap over the latter. pair_error_of_training: the same of as many training samples as are
+    drawn, its floor; the error of fewer samples is larger, so that it is too high where there are not as many.
 
     draws: samples that are drawn from the model, by `steps` of Langevin dynamics from training samples, or of Gibbs
     sampling from random states.
@@ -86,15 +87,15 @@ def evaluate(representation: Representation, *, seed: int, draws: int = 512, ste
     refuse(draws=draws, steps=steps)
     encoder = energy_encoder(representation, "energy_surface")
     generator = Generator().manual_seed(derive_seed(seed, "energy_surface"))
-    train = vectors(representation, "train", "energy_surface", most=MOST)
     if encoder.binary:
-        return _of_states(representation, encoder, train, generator, draws, steps, seed)
+        return _of_states(representation, encoder, generator, draws, steps, seed)
+    train, test = (vectors(representation, split, "energy_surface", most=MOST) for split in ("train", "test"))
     extent = extent_of(representation.known)
     if extent is None or encoder.visible != 2:
         raise DoesNotApply(
             f"the surface of an energy is drawn for two real numbers of a known extent, and these are {encoder.visible}"
         )
-    return _of_points(representation, encoder, train, extent, generator, draws, steps)
+    return _of_points(representation, encoder, (train, test), extent, generator, draws, steps)
 
 
 def refuse(*, draws: int, steps: int) -> None:
@@ -108,14 +109,13 @@ def refuse(*, draws: int, steps: int) -> None:
 def _of_points(
     representation: Representation,
     encoder: EnergyEncoder,
-    train: Tensor,
+    samples: tuple[Tensor, Tensor],
     extent: Extent,
     generator: Generator,
     draws: int,
     steps: int,
 ) -> Findings:
-    true = _true_surface(representation)
-    test = vectors(representation, "test", "energy_surface", most=MOST)
+    (train, test), true = samples, _true_surface(representation)
     data = data_of(train, test)
     found = landscape(encoder, extent, SIDE if true is None else len(true), data)
     starts = found.points[torch.from_numpy(found.off)]
@@ -178,12 +178,12 @@ def _exactly(metric: str, value: float) -> Score:
 def _of_states(
     representation: Representation,
     encoder: EnergyEncoder,
-    train: Tensor,
     generator: Generator,
     draws: int,
     steps: int,
     seed: int,
 ) -> Findings:
+    train = vectors(representation, "train", "energy_surface", most=draws)
     begin = (torch.rand(draws, encoder.visible, generator=generator) < 0.5).float().to(device_of(encoder))
     drawn = gibbs(encoder, begin, steps, generator).cpu().numpy()
     test = vectors(representation, "test", "energy_surface").numpy()

@@ -210,6 +210,17 @@ def test_moments_by_a_loop() -> None:
     np.testing.assert_allclose(energy_surface.moments(x), expected)
 
 
+def test_the_floor_is_of_as_many_training_samples_as_are_drawn() -> None:
+    """A model that draws as the data are drawn is on average at the floor, whatever else there is."""
+    given = densities.representation("binary", oracles.truth("binary"), train=2000, test=4000)
+    found = [scores(given, seed, draws=100) for seed in range(8)]
+    rows = np.linspace(0, 1999, 100).round().astype(int)
+    train = energy_surface.moments(given.samples("train")["vectors"][rows])
+    floor = np.sqrt(np.mean((train - energy_surface.moments(given.samples("test")["vectors"])) ** 2))
+    assert [own["pair_error_of_training"].value for own in found] == pytest.approx([floor] * 8)
+    assert np.mean([own["pair_error"].value for own in found]) == pytest.approx(floor, rel=0.3)
+
+
 def test_states_are_drawn_where_there_is_a_grid_and_filters_of_a_machine() -> None:
     torch.manual_seed(0)
     machine = build_encoder("rbm", visible=densities.UNITS, hidden=5)

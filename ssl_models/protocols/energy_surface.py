@@ -39,8 +39,9 @@ NEEDS = ("energy", "encoder", "samples", "known")
 TITLE = "energy surface"
 READING = (
     "Of two real numbers: overlap of the model's density with the true one, 100 % for the same; led back: the share of "
-    "places off the data from which steepest descent ends on them; flat: that where the energy hardly slopes. Of 0 and "
-    "1: pair error, how far the moments of drawn samples are from those of test samples, less is better."
+    "places off the data from which steepest descent ends on them, all or none if there is one basin; flat: that where "
+    "the energy hardly slopes. Of 0 and 1: pair error, how far the moments of drawn samples are from those of test "
+    "samples, less is better."
 )
 EVERY = True
 HEADLINE = "overlap"
@@ -68,12 +69,14 @@ def evaluate(representation: Representation, *, seed: int, draws: int = 512, ste
     """Of vectors of two real numbers overlap, led_back and flat; of 0 and 1 pair_error; and pictures of either.
 
     overlap: the sum over a grid of the smaller of the model's and the true density, where `known["surface"]` is known.
-    led_back and flat are shares of the cells off the data: farther from all of 2,000 training samples than 99 % of the
-    test samples are, and at most 0.5 deviations outside of their box. led_back: steepest descent on the energy, over at
-    most 12 deviations, ends nearer than that; 0 for a flat energy, whatever the data. flat: the energy's slope is below
-    1 nat a deviation. Their intervals take cells for independent, which neighbours are not: they are narrow. overlap
-    has none but itself. flat_in_truth: the same of the true surface, by differences of its cells. Where the surface is
-    cut off, at the lowest log density that a reader tells, its slope is not known, and counts as steep.
+    led_back and flat are shares of the cells off the data: farther from the fifth nearest of 2,000 training samples
+    than 95 % of the test samples are, and at most 0.5 deviations outside of their box. Of fewer samples it is one in
+    400, or the nearest. led_back: steepest descent on the energy, over at most 12 deviations, ends nearer than that. It
+    is 0 for a flat energy, whatever the data, and 0 or 1 for one with a single basin, such as that of an untrained
+    net: by whether its bottom happens to lie on the data. flat: the energy's slope is below 1 nat a deviation. Their
+    intervals take cells for independent, which neighbours are not: they are narrow. overlap has none but itself.
+    flat_in_truth: the same of the true surface, by differences of its cells. Where the surface is cut off, at the
+    lowest log density that a reader tells, its slope is not known, and counts as steep.
 
     pair_error: the root mean square difference of the moments E[x_i x_j], i <= j, of samples drawn from the model and
     of test samples; by bootstrap over the latter. pair_error_of_training: the same of as many training samples as are

@@ -133,14 +133,32 @@ def test_a_landscape_of_a_gaussian_has_its_density_and_slope() -> None:
     assert found.side == 32
 
 
-def test_on_the_data_is_what_99_of_100_test_samples_are_and_off_it_what_lies_in_the_box() -> None:
+def test_on_the_data_is_what_95_of_100_test_samples_are_and_off_it_what_lies_in_the_box() -> None:
     train = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
-    test = torch.cat([train + torch.tensor([0.1, 0.0])] * 40)
+    test = torch.cat([train + torch.tensor([0.1, 0.0])] * 32 + [torch.full((4, 2), 9.0)])  # 96 are near, 4 are not
     data = landscape.data_of(train, test)
     assert data.radius == pytest.approx(0.1, abs=1e-5)
     points = torch.tensor([[0.05, 0.0], [0.5, 0.5], [-0.4, 0.0], [-0.6, 0.0], [1.4, 1.4], [1.6, 0.5]])
     assert data.near(points).tolist() == [True, False, False, False, False, False]
     assert data.off(points).tolist() == [False, True, True, False, True, False]
+
+
+def test_a_sample_far_out_makes_no_place_count_as_on_the_data() -> None:
+    """Of 800 samples the second nearest counts: one alone is off the data itself."""
+    train = torch.cat([torch.zeros(798, 2), torch.tensor([[2.0, 0.0], [-3.0, 0.0]])])
+    data = landscape.data_of(train, torch.zeros(100, 2) + torch.tensor([0.1, 0.0]))
+    assert landscape.distances(torch.tensor([[2.0, 0.0], [0.5, 0.0], [-3.0, 0.0]]), train).tolist() == [2.0, 0.5, 3.0]
+    assert data.near(torch.tensor([[2.0, 0.0], [0.05, 0.0]])).tolist() == [False, True]
+
+
+def test_between_the_arms_of_a_spiral_is_off_the_data() -> None:
+    given = world_points.load(seed=0, density="spiral", train=2000, test=2000)
+    data = landscape.data_of(given.train.parts["vectors"], given.test.parts["vectors"])
+    points, _ = landscape.grid(world_points.EXTENT, 128)
+    log_p = torch.from_numpy(world_points.scaled("spiral").log_density(points.double().numpy()))
+    near = data.near(points)
+    assert (~near)[(log_p < -5) & (points.norm(dim=1) < 1.5)].double().mean() > 0.95
+    assert near[log_p > -3].double().mean() > 0.97
 
 
 def test_descent_ends_at_the_lowest_place_and_stays_where_there_is_no_slope() -> None:

@@ -39,8 +39,9 @@ NEEDS = ("energy", "encoder", "samples", "known")
 TITLE = "energy surface"
 READING = (
     "Of two real numbers: overlap of the model's density with the true one, 100 % for the same; led back: the share of "
-    "places off the data from which steepest descent ends on them; flat: that where the energy hardly slopes. Of 0 and "
-    "1: pair error, how far the moments of drawn samples are from those of test samples, less is better."
+    "places off the data from which steepest descent ends on them, all or none if there is one basin; flat: that where "
+    "the energy hardly slopes. Of 0 and 1: pair error, how far the moments of drawn samples are from those of test "
+    "samples, less is better."
 )
 EVERY = True
 HEADLINE = "overlap"
@@ -56,35 +57,40 @@ MOST = 2000
 """Training samples that tell where the data are."""
 PATHS = 12
 """Descents that are drawn."""
-SIDE = 64
-"""G, where the true surface is not known."""
-STEP = 0.2
-"""Of Langevin dynamics, in deviations of the data."""
+STEPS = (0.2, 0.05)
+"""Of Langevin dynamics, in deviations of the data, in turn: the short ones are taken where an energy is steep."""
+FEWEST = 2
+"""Points of a grid each way."""
 RESAMPLES = 200
 """Of the bootstrap of pair_error."""
 
 
-def evaluate(representation: Representation, *, seed: int, draws: int = 512, steps: int = 200) -> Findings:
+def evaluate(
+    representation: Representation, *, seed: int, points: int = 64, draws: int = 512, steps: int = 200
+) -> Findings:
     """Of vectors of two real numbers overlap, led_back and flat; of 0 and 1 pair_error; and pictures of either.
 
     overlap: the sum over a grid of the smaller of the model's and the true density, where `known["surface"]` is known.
-    led_back and flat are shares of the cells off the data: farther from all of 2,000 training samples than 99 % of the
-    test samples are, and at most 0.5 deviations outside of their box. led_back: steepest descent on the energy, over at
-    most 12 deviations, ends nearer than that; 0 for a flat energy, whatever the data. flat: the energy's slope is below
-    1 nat a deviation. Their intervals take cells for independent, which neighbours are not: they are narrow. overlap
-    has none but itself. flat_in_truth: the same of the true surface, by differences of its cells. Where the surface is
-    cut off, at the lowest log density that a reader tells, its slope is not known, and counts as steep.
+    led_back and flat are shares of the cells off the data: farther from the fifth nearest of 2,000 training samples
+    than 95 % of the test samples are, and at most 0.5 deviations outside of their box. Of fewer samples it is one in
+    400, or the nearest. led_back: steepest descent on the energy, over at most 12 deviations, ends nearer than that. It
+    is 0 for a flat energy, whatever the data, and 0 or 1 for one with a single basin, such as that of an untrained
+    net: by whether its bottom happens to lie on the data. flat: the energy's slope is below 1 nat a deviation. Their
+    intervals take cells for independent, which neighbours are not: they are narrow. overlap has none but itself.
+    flat_in_truth: the same of the true surface, by differences of its cells. Where the surface is cut off, at the
+    lowest log density that a reader tells, its slope is not known, and counts as steep.
 
     pair_error: the root mean square difference of the moments E[x_i x_j], i <= j, of samples drawn from the model and
     of test samples; by bootstrap over the latter. pair_error_of_training: the same of as many training samples as are
     drawn, its floor; the error of fewer samples is larger, so that it is too high where there are not as many.
 
-    draws: samples that are drawn from the model, by `steps` of Langevin dynamics from training samples, or of Gibbs
-    sampling from random states.
+    points: of the grid each way, where the true surface is not known; it has its own. draws: samples that are drawn
+    from the model, by `steps` of Langevin dynamics from training samples, and as many from anywhere in the box, or of
+    Gibbs sampling from random states.
     Raises DoesNotApply for an encoder without an energy, and for real vectors of another number than two or of unknown
     extent; NeedsParts for samples without vectors; ValueError for settings out of range.
     """
-    refuse(draws=draws, steps=steps)
+    refuse(points=points, draws=draws, steps=steps)
     encoder = energy_encoder(representation, "energy_surface")
     generator = Generator().manual_seed(derive_seed(seed, "energy_surface"))
     if encoder.binary:
@@ -95,12 +101,14 @@ def evaluate(representation: Representation, *, seed: int, draws: int = 512, ste
         raise DoesNotApply(
             f"the surface of an energy is drawn for two real numbers of a known extent, and these are {encoder.visible}"
         )
-    return _of_points(representation, encoder, (train, test), extent, generator, draws, steps)
+    return _of_points(representation, encoder, (train, test), extent, generator, points, draws, steps)
 
 
-def refuse(*, draws: int, steps: int) -> None:
+def refuse(*, points: int = 64, draws: int = 512, steps: int = 200) -> None:
     """Raises ValueError for settings out of range."""
     require_positive(draws=draws, steps=steps)
+    if points < FEWEST:
+        raise ValueError(f"points is {points}; a surface takes at least {FEWEST} each way")
 
 
 # ---- two real numbers
@@ -112,12 +120,13 @@ def _of_points(
     samples: tuple[Tensor, Tensor],
     extent: Extent,
     generator: Generator,
+    points: int,
     draws: int,
     steps: int,
 ) -> Findings:
     (train, test), true = samples, _true_surface(representation)
     data = data_of(train, test)
-    found = landscape(encoder, extent, SIDE if true is None else len(true), data)
+    found = landscape(encoder, extent, points if true is None else len(true), data)
     starts = found.points[torch.from_numpy(found.off)]
     order = torch.randperm(len(starts), generator=generator)
     ends, paths = descent(encoder, starts[order], PATHS)
@@ -126,12 +135,24 @@ def _of_points(
     scores = [] if true is None else [_exactly("overlap", overlap(found.log_density, true.ravel(), found.cell))]
     if len(starts):
         scores += [_share("led_back", back, len(starts)), _share("flat", int(flat.sum()), len(starts))]
-    begin = train[torch.randint(len(train), (draws,), generator=generator)].to(device_of(encoder))
-    drawn = langevin(encoder.energy, begin, steps, STEP, generator).cpu().numpy()
+    drawn = _drawn(encoder, data, draws, steps, generator)
     picture = _surface(data, extent, found, true, flat, test[:draws].numpy(), drawn, paths)
     if true is not None and found.off.any():
         scores.append(_exactly("flat_in_truth", flat_in_truth(true, extent, found.off)))
     return Findings(scores, {"surface": picture})
+
+
+def _drawn(encoder: EnergyEncoder, data: Data, draws: int, steps: int, generator: Generator) -> tuple[ndarray, ndarray]:
+    """(draws, 2) each, drawn from the model: by chains that start at the data, and from anywhere in their box.
+
+    Where these differ, chains do not get from one place to the other in so many steps.
+    """
+    rows = torch.randint(len(data.samples), (draws,), generator=generator)
+    low, high = (torch.tensor(end) for end in data.box)
+    anywhere = low + (high - low) * torch.rand(draws, 2, generator=generator)
+    begin = torch.cat([data.samples[rows], anywhere]).to(device_of(encoder))
+    ends = langevin(encoder.energy, begin, steps, STEPS, generator).cpu().numpy()
+    return ends[:draws], ends[draws:]
 
 
 def _true_surface(representation: Representation) -> ndarray | None:
@@ -151,14 +172,14 @@ def _surface(
     true: ndarray | None,
     flat: ndarray,
     test: ndarray,
-    drawn: ndarray,
+    drawn: tuple[ndarray, ndarray],
     paths: ndarray,
 ) -> ndarray:
     side = (found.side, found.side)
-    maps = [("model, and what it draws", found.log_density.reshape(side))]
-    dots = [drawn]
+    maps = [("model; from data, anywhere (orange)", found.log_density.reshape(side))]
+    dots: list[tuple[ndarray, ...]] = [drawn]
     if true is not None:
-        maps, dots = [("truth, and test samples", true), *maps], [test, *dots]
+        maps, dots = [("truth, and test samples", true), *maps], [(test,), *dots]
     (left, bottom), (right, top) = data.box
     window = (left, right), (bottom, top)
     return panels.surface(extent, window, maps, found.slope.reshape(side), flat.reshape(side), dots, paths)

@@ -95,7 +95,10 @@ def test_missing_truth_is_told() -> None:
         measured(replace(given, known={"binary": False}))
 
 
-@pytest.mark.parametrize(("settings", "message"), [({"draws": 0}, "draws is 0"), ({"steps": -1}, "steps is -1")])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"draws": 0}, "draws is 0"), ({"steps": -1}, "steps is -1"), ({"points": 1}, "points is 1")],
+)
 def test_bad_settings_are_refused(settings: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message) as refused:
         measured(densities.representation("binary"), **settings)
@@ -122,6 +125,21 @@ def test_the_overlap_of_two_gaussians_is_the_closed_form(apart: float) -> None:
     assert found == pytest.approx(math.erfc(apart / (2 * math.sqrt(2) * 0.5)), abs=2e-3)
 
 
+def test_chains_from_anywhere_get_where_the_data_are_and_on_a_plateau_they_stay_about() -> None:
+    samples = 0.5 * torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    data = landscape.data_of(samples[:400], samples[400:])
+    for encoder, low, high in ((oracles.Given(gaussian, 2, False), 0.45, 0.55), (oracles.constant("reals"), 1, 3)):
+        ends = energy_surface._drawn(encoder, data, 400, 300, torch.Generator().manual_seed(1))
+        assert all(low < own.std(0).min() <= own.std(0).max() < high for own in ends)
+
+
+def test_the_grid_has_as_many_points_as_are_asked_for_where_the_truth_has_none() -> None:
+    known = {name: value for name, value in densities.known("reals").items() if name != "surface"}
+    given = replace(reals(), known=known)
+    coarse, fine = (scores(given, points=points)["flat"] for points in (8, 64))
+    assert coarse.high - coarse.low > 4 * (fine.high - fine.low)
+
+
 def test_a_landscape_of_a_gaussian_has_its_density_and_slope() -> None:
     encoder = oracles.Given(gaussian, 2, False)
     samples = 0.5 * torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
@@ -133,14 +151,32 @@ def test_a_landscape_of_a_gaussian_has_its_density_and_slope() -> None:
     assert found.side == 32
 
 
-def test_on_the_data_is_what_99_of_100_test_samples_are_and_off_it_what_lies_in_the_box() -> None:
+def test_on_the_data_is_what_95_of_100_test_samples_are_and_off_it_what_lies_in_the_box() -> None:
     train = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
-    test = torch.cat([train + torch.tensor([0.1, 0.0])] * 40)
+    test = torch.cat([train + torch.tensor([0.1, 0.0])] * 32 + [torch.full((4, 2), 9.0)])  # 96 are near, 4 are not
     data = landscape.data_of(train, test)
     assert data.radius == pytest.approx(0.1, abs=1e-5)
     points = torch.tensor([[0.05, 0.0], [0.5, 0.5], [-0.4, 0.0], [-0.6, 0.0], [1.4, 1.4], [1.6, 0.5]])
     assert data.near(points).tolist() == [True, False, False, False, False, False]
     assert data.off(points).tolist() == [False, True, True, False, True, False]
+
+
+def test_a_sample_far_out_makes_no_place_count_as_on_the_data() -> None:
+    """Of 800 samples the second nearest counts: one alone is off the data itself."""
+    train = torch.cat([torch.zeros(798, 2), torch.tensor([[2.0, 0.0], [-3.0, 0.0]])])
+    data = landscape.data_of(train, torch.zeros(100, 2) + torch.tensor([0.1, 0.0]))
+    assert landscape.distances(torch.tensor([[2.0, 0.0], [0.5, 0.0], [-3.0, 0.0]]), train).tolist() == [2.0, 0.5, 3.0]
+    assert data.near(torch.tensor([[2.0, 0.0], [0.05, 0.0]])).tolist() == [False, True]
+
+
+def test_between_the_arms_of_a_spiral_is_off_the_data() -> None:
+    given = world_points.load(seed=0, density="spiral", train=2000, test=2000)
+    data = landscape.data_of(given.train.parts["vectors"], given.test.parts["vectors"])
+    points, _ = landscape.grid(world_points.EXTENT, 80)
+    log_p = torch.from_numpy(world_points.scaled("spiral").log_density(points.double().numpy()))
+    near = data.near(points)
+    assert (~near)[(log_p < -5) & (points.norm(dim=1) < 1.5)].double().mean() > 0.95
+    assert near[log_p > -3].double().mean() > 0.97
 
 
 def test_descent_ends_at_the_lowest_place_and_stays_where_there_is_no_slope() -> None:
@@ -212,12 +248,12 @@ def test_moments_by_a_loop() -> None:
 
 def test_the_floor_is_of_as_many_training_samples_as_are_drawn() -> None:
     """A model that draws as the data are drawn is on average at the floor, whatever else there is."""
-    given = densities.representation("binary", oracles.truth("binary"), train=2000, test=4000)
-    found = [scores(given, seed, draws=100) for seed in range(8)]
+    given = densities.representation("binary", oracles.truth("binary"), train=2000, test=1000)
+    found = [scores(given, seed, draws=100) for seed in range(6)]
     rows = np.linspace(0, 1999, 100).round().astype(int)
     train = energy_surface.moments(given.samples("train")["vectors"][rows])
     floor = np.sqrt(np.mean((train - energy_surface.moments(given.samples("test")["vectors"])) ** 2))
-    assert [own["pair_error_of_training"].value for own in found] == pytest.approx([floor] * 8)
+    assert [own["pair_error_of_training"].value for own in found] == pytest.approx([floor] * 6)
     assert np.mean([own["pair_error"].value for own in found]) == pytest.approx(floor, rel=0.3)
 
 

@@ -16,6 +16,8 @@ FLOOR = -6.0
 SLOPES = 12.0
 """Nats a deviation that are drawn brightest."""
 DENSITY, SLOPE, SIGNED = "cividis", "bone", "RdBu_r"
+DOTS = ("white", "#FF7F50")
+"""Of samples, and of what is drawn from anywhere."""
 SHOWN = 128
 """Samples of 0 and 1 on a sheet, in rows of ACROSS."""
 ACROSS = 16
@@ -27,24 +29,25 @@ def surface(
     maps: Sequence[tuple[str, ndarray]],
     slope: ndarray,
     flat: ndarray,
-    dots: Sequence[ndarray],
+    dots: Sequence[Sequence[ndarray]],
     paths: Any,
 ) -> ndarray:
     """(H, W, 3) uint8. extent: of the grid; window: what of it is shown.
 
     maps: title and log density (G, G) [first][second], the true one first where it is known. slope: (G, G). flat:
-    (G, G) bool, flat places off the data, outlined. dots: (M, 2), drawn on each map. paths: (S, K, 2), of steepest
-    descent, each from a disc.
+    (G, G) bool, flat places off the data, outlined. dots: some (M, 2) for each map, in DOTS. paths: (S, K, 2), of
+    steepest descent, each from a disc.
     """
     count = len(maps) + 1
     drawn = figure(3.1 * count + 0.1, 3.5)
     edges = (*extent[0], *extent[1])
     top = max(float(values.max()) for _, values in maps)
-    for place, ((title, values), points) in enumerate(zip(maps, dots, strict=True)):
+    for place, ((title, values), groups) in enumerate(zip(maps, dots, strict=True)):
         axes = drawn.add_subplot(1, count, place + 1)
         shown = np.maximum(values - top, FLOOR)
         axes.imshow(shown.T, origin="lower", extent=edges, cmap=DENSITY, vmin=FLOOR, vmax=0, interpolation="bilinear")
-        axes.plot(points[:, 0], points[:, 1], ".", color="white", markersize=1.6, alpha=0.8)
+        for points, colour in zip(groups, DOTS, strict=False):
+            axes.plot(points[:, 0], points[:, 1], ".", color=colour, markersize=1.6, alpha=0.8)
         _plain(axes, window, title)
     axes = drawn.add_subplot(1, count, count)
     axes.imshow(slope.T, origin="lower", extent=edges, cmap=SLOPE, vmin=0, vmax=SLOPES, interpolation="bilinear")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Generator, Tensor
 
 from ssl_models.bounds import require_choice, require_positive
@@ -20,9 +19,9 @@ from ssl_models.modalities.inputs import inputs
 from ssl_models.samplers.gibbs import gibbs
 from ssl_models.samplers.langevin import followed
 from ssl_models.samplers.particles import Particles, drawn, starting
+from ssl_models.views import drawing
 
 AUTO, GIBBS, LANGEVIN = "auto", "gibbs", "langevin"
-LARGEST_SEED = 2**62
 
 
 class ContrastiveDivergence(Method):
@@ -77,7 +76,7 @@ class ContrastiveDivergence(Method):
     def views(self, *parts_and_generator: Any) -> tuple[Tensor, ...]:
         """(B, D) -> the vectors as they are, and the seed (1,) int64 of the chains, which `loss` runs."""
         vectors, generator = parts_and_generator
-        return inputs(vectors), torch.randint(LARGEST_SEED, (1,), generator=generator, device=generator.device)
+        return inputs(vectors), drawing.seed(generator)
 
     def layout(self, views: Any) -> tuple[int, ...]:  # noqa: ARG002
         return 1, 0
@@ -89,7 +88,7 @@ class ContrastiveDivergence(Method):
         """
         samples, seed = views
         start = self.particles.now if self.persistent else samples
-        ended, told = self.sampled(start, Generator(samples.device).manual_seed(int(seed)))
+        ended, told = self.sampled(start, drawing.seeded(seed, samples.device))
         contrast = self.encoder.energy(samples).mean() - self.encoder.energy(ended).mean()
         moved = distance(start, ended, self.encoder.binary)
         return Scored({"contrast": contrast, "moved": moved, **told}, handed_over=ended)

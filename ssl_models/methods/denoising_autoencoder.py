@@ -23,10 +23,10 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.shapes import map_shapes
 from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
+from ssl_models.views import drawing
 from ssl_models.views.corruption import NOISES, mean_colour
 
 OBJECTIVES = ("squared", "cross_entropy")
-LARGEST_SEED = 2**62
 
 
 @contextmanager
@@ -125,7 +125,7 @@ class DenoisingAutoencoder(Method):
         """
         pictures = self.mild_views(images, generator)
         if self.stacked:
-            return pictures, torch.randint(LARGEST_SEED, (1,), generator=generator, device=generator.device)
+            return pictures, drawing.seed(generator)
         corrupted, touched = NOISES[self.noise](pictures, generator, self.level)
         return corrupted, pictures, touched.long()
 
@@ -151,7 +151,7 @@ class DenoisingAutoencoder(Method):
         below = self.map_below(pictures, layer)
         low = below.amin((0, 2, 3), keepdim=True) if layer else 0.0
         high = below.amax((0, 2, 3), keepdim=True) if layer else 1.0
-        generator = Generator(below.device).manual_seed(int(seed))
+        generator = drawing.seeded(seed, below.device)
         corrupted, touched = NOISES[self.noise](below, generator, self.level, low, high)
         inputs = corrupted if layer else self.encoder.standardise(corrupted)
         output = self.decoders[layer](list(self.encoder.blocks().values())[layer](inputs))

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ssl_models.bounds import require_positive
 from ssl_models.data import DataSpec
@@ -19,8 +19,7 @@ from ssl_models.encoders.energy import EnergyEncoder, with_energy
 from ssl_models.method import Method
 from ssl_models.modalities.inputs import inputs
 from ssl_models.partition import Extent, extent_of, grid, log_partition, require_computable
-
-LARGEST_SEED = 2**62
+from ssl_models.views import drawing
 
 
 class MaximumLikelihood(Method):
@@ -53,9 +52,7 @@ class MaximumLikelihood(Method):
         """(B, D) -> the vectors as they are; where there is a grid, also the seed (1,) int64 of its shift."""
         vectors, generator = parts_and_generator
         samples = inputs(vectors)
-        if not self.on_grid:
-            return (samples,)
-        return samples, torch.randint(LARGEST_SEED, (1,), generator=generator, device=generator.device)
+        return (samples, drawing.seed(generator)) if self.on_grid else (samples,)
 
     def layout(self, views: Any) -> tuple[int, ...]:
         return (1, 0)[: len(views)]
@@ -64,7 +61,7 @@ class MaximumLikelihood(Method):
         """Minus the mean log-likelihood, in nats."""
         samples, shift = views[0], None
         if self.on_grid:
-            generator = Generator(samples.device).manual_seed(int(views[1]))
+            generator = drawing.seeded(views[1], samples.device)
             shift = torch.rand(self.encoder.visible, generator=generator, device=samples.device)
         log_z = log_partition(self.encoder, self.extent, self.points, shift)
         return {"loss": self.encoder.energy(samples).mean() + log_z}

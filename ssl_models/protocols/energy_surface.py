@@ -98,9 +98,8 @@ def evaluate(
     train, test = (vectors(representation, split, "energy_surface", most=MOST) for split in ("train", "test"))
     extent = extent_of(representation.known)
     if extent is None or encoder.visible != 2:
-        raise DoesNotApply(
-            f"the surface of an energy is drawn for two real numbers of a known extent, and these are {encoder.visible}"
-        )
+        lacks = "the extent of these is not known" if encoder.visible == 2 else f"these are {encoder.visible}"
+        raise DoesNotApply(f"the surface of an energy is drawn for two real numbers in a known box, and {lacks}")
     return _of_points(representation, encoder, (train, test), extent, generator, points, draws, steps)
 
 

@@ -140,7 +140,7 @@ def _pictured(seen: list[tuple[str, ndarray]]) -> ndarray:
         shown = pictures[:PIXELS]
         line = np.concatenate(np.pad(shown, ((0, 0), (0, 0), (0, 1)), constant_values=0.5), axis=1)
         axes = found.add_axes((0.11, 1 - (row + 0.93) / len(seen), 0.88, 0.86 / len(seen)))
-        axes.imshow(line[:, :-1], cmap="gray_r", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
+        axes.imshow(line[:, :-1], cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
         axes.set_anchor("W")
         axes.set(xticks=[], yticks=[])
         axes.set_ylabel(title, rotation=0, ha="right", va="center", fontsize=TEXT)

@@ -16,6 +16,8 @@ from typing import Self
 import torch
 from torch import Generator, Tensor
 
+LARGEST_SEED = 2**62
+
 
 class Share(Generator):
     """A generator for the views of one of equal, consecutive parts of a batch.
@@ -49,6 +51,16 @@ def below(generator: Generator, most: int, *shape: int) -> Tensor:
     return _kept(
         lambda full: torch.randint(most, full, generator=generator, device=generator.device), generator, shape, 0
     )
+
+
+def seed(generator: Generator) -> Tensor:
+    """(1,) int64, for draws that are left to `loss`: of the batch as a whole, so that `layout` gives 0 for it."""
+    return torch.randint(LARGEST_SEED, (1,), generator=generator, device=generator.device)
+
+
+def seeded(seed: Tensor, device: torch.device) -> Generator:
+    """A generator of its own, which begins at a seed that `seed` drew."""
+    return Generator(device).manual_seed(int(seed))
 
 
 def in_batch(generator: Generator, count: int) -> int:

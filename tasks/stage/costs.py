@@ -32,7 +32,7 @@ from tasks.settings.stage_kinds import kind_of
 from tasks.staleness.graph import Stage
 
 OF_MACHINE = ("threads", "processes", "precision", "chunk", "compile")
-OF_CLIPS = ("frames", "fps", "hop", "most", "tracks", "every", "of")
+OF_DECODING = ("frames", "fps", "hop", "most", "tracks", "every", "of")
 """Settings of readers that decide how much there is to decode: of video, and by what other pictures are read."""
 DESCRIBING = ("key", "what", "like", "amount", "elapsed", "bytes")
 """What a record holds for estimates and no report shows."""
@@ -115,7 +115,7 @@ def work(parameters: Mapping[str, Any], stage: str, data: Facts) -> Work:
         block = parameters["targets"][run]["data"] if run else parameters["data"]
         if kind == "report":
             return Work("", _hash([kind, None]), data.samples)
-        of_clips = {name: block[name] for name in OF_CLIPS if name in block}
+        of_clips = {name: block[name] for name in OF_DECODING if name in block}
         like = _hash([kind, block.get("size"), *([of_clips] if of_clips else [])])
         return Work(str(block.get("reader")), like, data.samples)
     if kind == "atlas":

@@ -91,7 +91,7 @@ def test_missing_truth_is_told() -> None:
     found = measured(without)
     assert {score.metric for score in found.scores} == {"led_back", "flat"}
     assert found.pictures["surface"].shape[1] < measured(given).pictures["surface"].shape[1]
-    with pytest.raises(DoesNotApply, match="two real numbers of a known extent, and these are 2"):
+    with pytest.raises(DoesNotApply, match="the extent of these is not known"):
         measured(replace(given, known={"binary": False}))
 
 

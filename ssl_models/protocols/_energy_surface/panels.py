@@ -70,7 +70,7 @@ def sheets(model: ndarray, data: ndarray, size: Sequence[int]) -> ndarray:
     drawn = figure(9.2, 2.7)
     for place, (title, rows) in enumerate((("drawn from the model", model), ("test samples", data)), start=1):
         axes = drawn.add_subplot(1, 2, place)
-        axes.imshow(_tiled(rows[:SHOWN].reshape(-1, *size)), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(_tiled(rows[:SHOWN].reshape(-1, *size)), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set(xticks=[], yticks=[])
         axes.set_title(title, fontsize=TEXT)
     drawn.tight_layout(pad=0.4)

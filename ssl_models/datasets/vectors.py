@@ -23,6 +23,8 @@ AROUND, MARGIN = 4.0, 1.0
 """Deviations that the extent goes to at least, and beyond the outermost number."""
 NAMED = 10
 """Columns that a note names."""
+USUAL = (0.5, 2.0)
+"""Deviations for which steps and noise in units of 1 do."""
 
 
 def load(
@@ -42,7 +44,8 @@ def load(
     test_fraction: of the rows, of each class where there are classes, drawn with `seed`.
     standardise: whether real numbers are shifted and scaled to mean 0 and deviation 1 of the training split. Where
         every number of the table is 0 or 1 it is binary, and stays as it is. Of a table that is not, columns that are
-        constant in the training split are left out, and named in the notes.
+        constant in the training split are left out, and named in the notes. What works on energies takes deviations to
+        be about 1; where others stay as they are, a note says so.
     labels: the column of a .csv that holds classes; "" for none. Of a .npz, the array; "" for `labels`, if any.
     unreadable: "skip" leaves out rows with NaN, infinity or no label, counts them in `Dataset.skipped` and names the
         first; "refuse" raises.
@@ -59,7 +62,7 @@ def load(
         _split(found, test, found.test),
         found.classes,
         skipped=tuple(f"{files.printable(Path(source).name)}: {told}" for told in found.skipped),
-        notes=_notes(found),
+        notes=(*_notes(found), *_scales(found, standardise)),
         known=_known(found, standardise, train, test),
         what=_what(found, standardise),
     )
@@ -169,6 +172,17 @@ def _what(found: Parted, standardise: bool) -> str:
     of = f"; {len(found.classes)} classes" if found.classes else ""
     width = len(found.columns)
     return f"{len(found.train) + len(found.test):,} rows of {width:,} number{'' if width == 1 else 's'}, {kind}{of}"
+
+
+def _scales(found: Parted, standardise: bool) -> tuple[str, ...]:
+    """That numbers which stay as they are have deviations far from 1."""
+    low, high = float(found.deviation.min()), float(found.deviation.max())
+    if found.binary or standardise or (low >= USUAL[0] and high <= USUAL[1]):
+        return ()
+    return (
+        f"the numbers stay as they are, with deviations from {low:.3g} to {high:.3g}; steps and noise of methods on "
+        "energies are for about 1: leave `standardise` at true for them",
+    )
 
 
 def _notes(found: Parted) -> tuple[str, ...]:

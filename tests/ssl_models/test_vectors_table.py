@@ -62,6 +62,14 @@ def test_the_numbers_may_stay_as_they_are(tmp_path: Path) -> None:
     assert "original_mean" not in data.known
 
 
+def test_scales_that_stay_far_from_1_are_noted(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    for factor, standardise, noted in ((1, False, False), (100, True, False), (100, False, True), (0.01, False, True)):
+        source = saved(tmp_path / "x.npy", factor * x)
+        notes = vectors.load(seed=0, source=source, standardise=standardise).notes
+        assert any("leave `standardise` at true" in note for note in notes) == noted
+
+
 def test_the_extent_holds_everything(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((2000, 2)) * [1, 5]
     x[7, 1] = 60.0

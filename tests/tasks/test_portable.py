@@ -21,7 +21,11 @@ from tests.tasks.elsewhere import BLOCKED
 torch.set_num_threads(1)
 PICTURES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 SOUND = PICTURES.reshape(2, -1)[:, :800] - 0.5
+STATES = torch.bernoulli(torch.full((2, 9), 0.5), generator=torch.Generator().manual_seed(0))
 INPUTS = {
+    "rbm": ({"visible": 9}, STATES),
+    "boltzmann": ({"visible": 9}, STATES),
+    "energy_net": ({"visible": 9, "binary": True, "width": 8}, STATES),
     "resnet": ({"depth": 10, "width": 4}, PICTURES),
     "split": ({"depth": 10, "width": 4}, PICTURES),
     "bag": ({"vocabulary": 9, "width": 4}, torch.tensor([[1, 2, 0], [3, 8, 8]])),

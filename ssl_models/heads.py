@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 
-def projection_mlp(dim: int, hidden: int, projection: int) -> nn.Sequential:
-    """(B, dim) -> (B, projection): SimCLR's g(h) = W2 relu(W1 h) (Chen et al. 2020, arXiv:2002.05709, section 2.1).
+def mlp(*widths: int, norm_last: bool = False) -> nn.Sequential:
+    """(B, widths[0]) -> (B, widths[-1]): linear layers, with a batch normalisation and a ReLU after each but the last.
 
-    With the batch normalisation after W1 of the authors' code.
+    norm_last: a batch normalisation without parameters ends it. With three widths it is SimCLR's g(h) = W2 relu(W1 h)
+    (Chen et al. 2020, arXiv:2002.05709, section 2.1), with the batch normalisation of the authors' code.
     """
-    return nn.Sequential(
-        nn.Linear(dim, hidden, bias=False),
-        nn.BatchNorm1d(hidden),
-        nn.ReLU(inplace=True),
-        nn.Linear(hidden, projection),
-    )
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths[:-1]):
+        layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
+    last = nn.Linear(widths[-2], widths[-1], bias=not norm_last)
+    return nn.Sequential(*layers, last, *([nn.BatchNorm1d(widths[-1], affine=False)] if norm_last else []))
 
 
 def centred(head: nn.Module, projection: int, centre: bool) -> nn.Sequential:

@@ -69,6 +69,9 @@ class Method(nn.Module, ABC):
     Then each of several processes reads a part of the batch and makes the views of that, which `layout` joins to those
     of the whole batch. Otherwise each makes all views."""
 
+    meets: ClassVar[bool] = False
+    """Whether `meet` is given the views of all samples before the first step, e.g. to fill a memory bank."""
+
     chance: float | None = None
     """The loss of a network that has learned nothing, e.g. log(classes), set in __init__.
 
@@ -109,6 +112,12 @@ class Method(nn.Module, ABC):
         """The terms of the loss for a batch of samples `index` (B,) int64, see Scored; alone where they are all.
 
         Sets no attribute of the method: what later steps need is handed over to `after_step`, or is in a buffer.
+        """
+
+    def meet(self, *views: Tensor, index: Tensor) -> None:
+        """Called before the first step, without gradients, batch after batch, of a method that `meets`.
+
+        The last batch may hold samples of the one before.
         """
 
     def classifier(self) -> nn.Linear | None:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ssl_models.bounds import require_fraction
+
+
+def momentum_at(start: float, end: float, progress: float) -> float:
+    """A teacher's momentum, which goes from `start` to `end` by half a cosine (Grill et al. 2020, arXiv:2006.07733).
+
+    Their section 3.3: 1 - (1 - start) * (cos(pi k / K) + 1) / 2 for `end` 1. progress: k / K, share of the training.
+    """
+    return end - (end - start) * (math.cos(math.pi * progress) + 1) / 2
 
 
 class Teacher(nn.Module):

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ssl_models import chunks, compiling
 from ssl_models.feeding import Source, batches, held
+from ssl_models.first_pass import show_all
 from ssl_models.hardware import autocast, place, resolve_channels_last, resolve_precision
 from ssl_models.method import Method, scored_by
 from ssl_models.monitor import Monitor
@@ -157,6 +158,10 @@ class Training:
             self._run(stop_after)
 
     def _run(self, stop_after: int | None) -> None:
+        if self.method.meets and self.step == 0:
+            seed = partial(derive_seed, self.seed, "first pass")
+            show_all(self.method, self.parts, self.settings.batch_size, seed, self.device, self.precision)
+            self._start_clock()
         with closing(batches(self.parts, self._indices(), self.device, read=partial(rows_read, self.method))) as ahead:
             for index, batch in ahead:
                 chance = self._train_step(index, batch)

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from ssl_models.bounds import require_choice, require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.heads import projection_mlp
+from ssl_models.heads import mlp
 from ssl_models.losses.metric import cosine_energy, euclidean_distance, margin_loss, margin_loss_chance
 from ssl_models.method import Method
 from ssl_models.modalities.inputs import inputs
@@ -78,7 +78,7 @@ class ContrastivePairs(Method):
             raise ValueError(f"negatives is {negatives}; {data.samples} samples allow 1 to {most}, or 0 for all")
         self.negatives = negatives
         self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, size=data.shape[1:])
-        self.head = projection_mlp(encoder.dim, hidden, projection)
+        self.head = mlp(encoder.dim, hidden, projection)
         self.chance = None if negatives else margin_loss_chance(self.margin)
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:

@@ -17,7 +17,7 @@ from ssl_models.bounds import require_choice, require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.shapes import require_input
-from ssl_models.heads import projection_mlp
+from ssl_models.heads import mlp
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.inputs import inputs
@@ -88,7 +88,7 @@ class NearFarPatches(Method):
         self.negatives, self.temperature = negatives, temperature
         self.patch, self.near, self.far, self.tile = patch, near, far, tile
         self.flip, self.strength, self.hue, self.grey = flip, strength, hue, grey
-        self.head = projection_mlp(encoder.dim, hidden, projection)
+        self.head = mlp(encoder.dim, hidden, projection)
         self.chance = info_nce_chance(PAIR) if negatives == "image" else None
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:

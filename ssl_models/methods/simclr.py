@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.heads import projection_mlp
+from ssl_models.heads import mlp
 from ssl_models.losses.contrastive import nt_xent, nt_xent_accuracy, nt_xent_chance
 from ssl_models.losses.metric import n_pair, n_pair_chance, n_pair_penalty
 from ssl_models.method import Method, Scored
@@ -68,7 +68,7 @@ class SimCLR(Method):
         require_fraction(length_penalty=length_penalty)
         self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, blur, size=data.shape[1:])
         self.objective, self.length_penalty, self.temperature = objective, length_penalty, temperature
-        self.head = projection_mlp(encoder.dim, hidden, projection)
+        self.head = mlp(encoder.dim, hidden, projection)
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> two views of the same shape."""

@@ -14,7 +14,7 @@ from ssl_models.bounds import require_choice, require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.shapes import require_input
-from ssl_models.heads import projection_mlp
+from ssl_models.heads import mlp
 from ssl_models.losses.metric import cosine_energy, margin_loss, margin_loss_chance, triplet_loss
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.inputs import inputs
@@ -106,7 +106,7 @@ class TrackedPatches(Method):
         self.objective, self.margin, self.negatives, self.hard = objective, margin, negatives, hard
         self.apart, self.context, self.jitter, self.size = apart, context, jitter, size
         self.flip, self.strength, self.hue, self.grey = flip, strength, hue, grey
-        self.head = projection_mlp(encoder.dim, hidden, projection)
+        self.head = mlp(encoder.dim, hidden, projection)
         self.chance = margin if objective == "triplet" else margin_loss_chance(margin)
         self.done: Tensor
         self.register_buffer("done", torch.zeros(()))

@@ -24,7 +24,7 @@ from ssl_models.bounds import require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import NeedsSamples
-from ssl_models.heads import projection_mlp
+from ssl_models.heads import mlp
 from ssl_models.losses.contrastive import clip_nt_xent
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.inputs import inputs
@@ -84,7 +84,7 @@ class VideoNeighbours(Method):
         require_positive(temperature=temperature, hidden=hidden, projection=projection)
         self.frames, self.distance, self.temperature = frames, distance, temperature
         self.augment = Augmentation(smallest_crop, flip, strength, hue, grey)
-        self.head = projection_mlp(encoder.dim, hidden, projection)
+        self.head = mlp(encoder.dim, hidden, projection)
 
     def views(self, frames: Tensor, source: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, T, C, H, W) uint8 and (B, 1) int32 -> frames (B * K, C, H, W), a clip's next to each other, and (B,)."""

@@ -33,7 +33,7 @@ from ssl_models.parallel.processes import all_rows, own_rows, world
 from ssl_models.parallel.view_shares import Divided, in_order
 
 SHARED: dict[type[nn.Module], tuple[str, ...]] = {
-    Encoder: ("forward", "layers", "frames"),
+    Encoder: ("forward", "layers", "frames", "visible"),
     Decoder: ("forward",),
 }
 """The modules and those of their functions that are divided: rows in, rows out, and no row depends on another."""

@@ -1,4 +1,4 @@
-"""The view of a picture that contrastive methods share: crop and flip, colour jitter, and an optional blur."""
+"""The view of a picture that contrastive methods share: crop and flip, colour jitter, and what may follow it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from torch import Generator, Tensor
 
 from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.views.geometric import random_crop_flip
-from ssl_models.views.photometric import colour_jitter, random_blur, require_jitter
+from ssl_models.views.photometric import (
+    colour_jitter,
+    random_blur,
+    random_gamma,
+    random_inversion,
+    random_solarise,
+    require_jitter,
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,11 @@ class Augmentation:
         that no colour survives to be matched. Paper 0.2 * strength.
     grey: probability that a sample becomes grey. Default 0.2, paper 0.2.
     blur: probability that a sample is blurred. Default 0. Paper 0.5 at 224 px, and none for CIFAR-10.
+    solarise: probability that all values of 1/2 and above are inverted (Grill et al. 2020, arXiv:2006.07733). Default
+        0. Paper: not there.
+    invert: probability that all values are inverted. Default 0. Own.
+    gamma: probability that values are raised to a power whose logarithm is U(-1, 1). Default 0. Own.
+    largest_crop: largest area of the random resized crop, for the small views of a multi-crop. Default 1. Paper 1.
     size: height and width of the views, which pictures may exceed; None for those of the pictures. No setting.
     """
 
@@ -36,14 +48,27 @@ class Augmentation:
     hue: float = 0.5
     grey: float = 0.2
     blur: float = 0.0
+    solarise: float = 0.0
+    invert: float = 0.0
+    gamma: float = 0.0
+    largest_crop: float = 1.0
     size: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         require_positive(smallest_crop=self.smallest_crop)
         require_fraction(smallest_crop=self.smallest_crop, flip=self.flip, grey=self.grey, blur=self.blur)
+        require_fraction(solarise=self.solarise, invert=self.invert, gamma=self.gamma, largest_crop=self.largest_crop)
         require_jitter(self.strength, self.hue)
 
     def __call__(self, pictures: Tensor, generator: Generator) -> Tensor:
-        view = random_crop_flip(pictures, generator, smallest=self.smallest_crop, flip=self.flip, size=self.size)
+        area = {"smallest": self.smallest_crop, "largest": self.largest_crop}
+        view = random_crop_flip(pictures, generator, **area, flip=self.flip, size=self.size)
         view = colour_jitter(view, generator, strength=self.strength, hue=self.hue, grey=self.grey)
-        return random_blur(view, generator, self.blur) if self.blur else view
+        for probability, change in (
+            (self.blur, random_blur),
+            (self.solarise, random_solarise),
+            (self.invert, random_inversion),
+            (self.gamma, random_gamma),
+        ):
+            view = change(view, generator, probability) if probability else view
+        return view

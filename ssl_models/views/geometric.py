@@ -51,18 +51,22 @@ def resample(images: Tensor, boxes: Tensor, height: int, width: int, *, inside: 
     return cut.view(batch, channels, count, height, width).transpose(1, 2)
 
 
-def random_boxes(generator: Generator, batch: int, height: int, width: int, *, smallest: float, flip: float) -> Tensor:
-    """(B, 1, 4) boxes whose area is U(smallest, 1) of the picture, of log-uniform aspect, at a random place.
+def random_boxes(
+    generator: Generator, batch: int, height: int, width: int, *, smallest: float, flip: float, largest: float = 1.0
+) -> Tensor:
+    """(B, 1, 4) boxes whose area is U(smallest, largest) of the picture, of log-uniform aspect, at a random place.
 
     The distribution of Szegedy et al. 2015 (arXiv:1409.4842, section 6), which contrastive methods use. The aspect is
     3/4 to 4/3 times the picture's, or the range in which a box of that area still fits; others draw again in that case.
     `smallest` 1 gives the whole picture.
     flip: probability of a left-right flip.
     """
-    require_fraction(smallest=smallest, flip=flip)
+    require_fraction(smallest=smallest, largest=largest, flip=flip)
     require_positive(smallest=smallest)
+    if largest < smallest:
+        raise ValueError(f"the largest crop has an area of {largest}, which is below the smallest, {smallest}")
     draw = uniform(generator, 5, batch, axis=1)
-    area = draw[0] * (1 - smallest) + smallest
+    area = draw[0] * (largest - smallest) + smallest
     widest = area.log().neg().clamp(max=math.log(4 / 3))
     aspect = ((draw[1] * 2 - 1) * widest).exp()
     tall, wide = (area / aspect).sqrt() * height, (area * aspect).sqrt() * width
@@ -80,15 +84,16 @@ def random_crop_flip(
     smallest: float,
     flip: float = 0.5,
     size: Sequence[int] | None = None,
+    largest: float = 1.0,
 ) -> Tensor:
     """(B, C, H, W) float -> (B, C, *size): a random resized crop and a left-right flip, drawn for each sample.
 
-    smallest: least area of the crop, as a share of the whole picture, also where that is larger than `size`.
+    smallest, largest: area of the crop, as a share of the whole picture, also where that is larger than `size`.
     size: height and width of the result, None for those of the pictures. There is no anti-aliasing, so pictures should
         be little larger: the largest crop is the whole picture. At the usual 1.15 times no pixel is skipped.
     """
     batch, _, height, width = images.shape
-    boxes = random_boxes(generator, batch, height, width, smallest=smallest, flip=flip)
+    boxes = random_boxes(generator, batch, height, width, smallest=smallest, flip=flip, largest=largest)
     return resample(images, boxes, *(size or (height, width)))[:, 0]
 
 

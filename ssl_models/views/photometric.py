@@ -129,3 +129,27 @@ def random_blur(images: Tensor, generator: Generator, probability: float) -> Ten
     scale = images.shape[3] / 224
     deviation = (0.1 + 1.9 * draw[0]) * scale
     return gaussian_blur(images, torch.where(draw[1] < probability, deviation, 0.0))
+
+
+def random_solarise(images: Tensor, generator: Generator, probability: float) -> Tensor:
+    """(B, C, H, W): with this probability all values of 1/2 and above are inverted (Grill et al. 2020, appendix B)."""
+    chosen = _chosen(images, generator, probability)
+    return torch.where(chosen & (images >= 0.5), 1 - images, images)
+
+
+def random_inversion(images: Tensor, generator: Generator, probability: float) -> Tensor:
+    """(B, C, H, W): with this probability all values are inverted, so that what was lighter is darker."""
+    return torch.where(_chosen(images, generator, probability), 1 - images, images)
+
+
+def random_gamma(images: Tensor, generator: Generator, probability: float) -> Tensor:
+    """(B, C, H, W): with this probability raised to a power whose logarithm is U(-1, 1)."""
+    chosen = _chosen(images, generator, probability)
+    power = (2 * uniform(generator, len(images)) - 1).exp()[:, None, None, None]
+    return torch.where(chosen, images.clamp(min=0) ** power, images)
+
+
+def _chosen(images: Tensor, generator: Generator, probability: float) -> Tensor:
+    """(B, 1, 1, 1) bool: the samples that a change is made to."""
+    require_fraction(probability=probability)
+    return (uniform(generator, len(images)) < probability)[:, None, None, None]

@@ -51,6 +51,8 @@ ENCODERS = {
     AUDIOVISUAL: ("two_tower", {"depth": 10, "width": 8}),
     **densities.ENCODERS,
 }
+OWN_ENCODERS = {"mae": ("vit", {"patch": 4, "width": 32, "depth": 2, "heads": 2, "size": [SIDE, SIDE]})}
+"""Of methods that take no other."""
 LEARNING_RATES = {
     "images": 0.05,
     "sound": 0.2,
@@ -62,8 +64,9 @@ LEARNING_RATES = {
     "maximum_likelihood": 1.0,
     "ratio_matching": 3.0,
     "minimum_probability_flow": 3.0,
+    "mae": 1.0,
 }
-FLOORS = {"maximum_likelihood": math.log(BATCH)}
+FLOORS = {"maximum_likelihood": math.log(BATCH), "simsiam": -1.0}
 """The least loss that a batch of different samples can have, where that is not 0."""
 RANGES = {
     "images": (0, 1),
@@ -81,7 +84,7 @@ def build(name: str, channels: int = 3) -> Method:
     torch.manual_seed(0)
     labels = torch.randint(0, 8, (SAMPLES,), generator=Generator().manual_seed(0))
     targets = 2 * torch.randn(SAMPLES, 8, generator=Generator().manual_seed(0))
-    encoder, settings = ENCODERS[kind(name)]
+    encoder, settings = OWN_ENCODERS.get(name, ENCODERS[kind(name)])
     settings = settings | {"channels": channels} if kind(name) == IMAGES else settings
     shapes = (
         {part: SHAPES[part] for part in parts(name)}

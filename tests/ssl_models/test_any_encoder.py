@@ -25,6 +25,7 @@ ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "torchvision": ("torchvision", {"model": "resnet18"}),
     "timm": ("timm", {"model": "vit_tiny_patch16_224", "size": SIDE, "options": {"depth": 3, "patch_size": 8}}),
     "bottlenecks": ("resnet", {"depth": 50, "width": 4}),
+    "vit": ("vit", {"width": 32, "depth": 3, "heads": 2, "size": [SIDE, SIDE]}),
 }
 METHODS = [(name, {}) for name in NAMES if kind(name) == "images"] + [("denoising_autoencoder", {"stacked": True})]
 FEW: dict[str, dict[str, Any]] = {"cpc_image": {"negatives": 16}, "pirl": {"negatives": 8}, "npid": {"negatives": 8}}
@@ -34,6 +35,9 @@ REFUSED = {
     ("split_brain", "timm"): "cannot split encoder 'timm'",
     ("denoising_autoencoder, stacked", "torchvision"): f"the encoder 'torchvision' {ALONE}",
     ("denoising_autoencoder, stacked", "timm"): f"the encoder 'timm' {ALONE}",
+    ("split_brain", "vit"): "cannot split encoder 'vit'",
+    ("denoising_autoencoder, stacked", "vit"): f"the encoder 'vit' {ALONE}",
+    **{("mae", key): "mae hides patches of a vision transformer" for key in ("torchvision", "timm", "bottlenecks")},
 }
 """Method and encoder -> what is said at construction."""
 

@@ -30,6 +30,9 @@ METHODS = sorted(
 EPOCHS = {"npid": 8, "pirl": 8}
 """Their memory bank is renewed once an epoch, so they need more of them than the others' 5."""
 
+ENCODERS = {"mae": ("vit", {"patch": 4, "width": 48, "depth": 3, "heads": 3, "size": [32, 32]})}
+"""Of methods that take no other than a vision transformer."""
+
 CPU = torch.device("cpu")
 
 
@@ -80,7 +83,8 @@ def effective_rank(features):
 def test_a_method_beats_its_untrained_encoder(name, data):
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    encoder = build_encoder("resnet", depth=10, width=8)
+    encoder, shape = ENCODERS.get(name, ("resnet", {"depth": 10, "width": 8}))
+    encoder = build_encoder(encoder, **shape)
     before = {
         "linear": top1("linear", encoder, data, weight_decays=[0.01]),
         "knn": top1("knn", encoder, data, neighbours=20),

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ssl_models.encoders.resnet import ResNet
-from ssl_models.heads import TilesClassifier, TilesProjection, centred, projection_mlp
+from ssl_models.heads import TilesClassifier, TilesProjection, centred, mlp
 
 torch.set_num_threads(1)
 
@@ -26,7 +26,7 @@ def standardised(hidden: Tensor) -> Tensor:
 
 
 def test_the_projection_is_two_layers_with_a_batch_normalisation_after_the_first() -> None:
-    head = projection_mlp(6, 10, 4)
+    head = mlp(6, 10, 4)
     assert kinds(head) == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]
     assert head[0].bias is None  # the normalisation would take it out again
     inputs = features(7, 6)
@@ -38,7 +38,7 @@ def test_a_projection_in_training_depends_on_the_rest_of_the_batch_even_after_gr
     torch.manual_seed(0)
     encoder, head, pictures = (
         ResNet(depth=10, width=4, norm="group"),
-        projection_mlp(32, 16, 8),
+        mlp(32, 16, 8),
         torch.rand(4, 3, 16, 16),
     )
     other = pictures.clone()

@@ -1,0 +1,107 @@
+"""MoCo v3: a view's prediction finds the key of the other view in the batch, by a slow teacher (Chen et al. 2021).
+
+arXiv:2104.02057. The queue of MoCo is gone, since large batches have negatives enough; a predictor and both orders of
+the views came from BYOL. It is made for vision transformers, whose random patch embedding it leaves as it is.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.data import DataSpec
+from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.vit import ViT
+from ssl_models.heads import mlp
+from ssl_models.joint_embedding import JointEmbedding
+from ssl_models.losses.contrastive import similarity, unit
+from ssl_models.method import Scored
+from ssl_models.teacher import Teacher, momentum_at
+from ssl_models.views.augmentation import Augmentation
+from ssl_models.views.multi_crop import MultiCrop
+
+
+class MoCoV3(JointEmbedding):
+    """InfoNCE of predictions against the teacher's keys of the batch (eq. 1), times 2 temperature, of both orders.
+
+    Chance is 4 temperature log(B), and depends on the batch.
+
+    The paper trains with batches of 4,096: ViT with AdamW, a learning rate of 1.5e-4 * B / 256 and a weight decay of 0.1,
+    for 300 epochs; ResNet-50 with LARS, 0.3 * B / 256 and 1.5e-6.
+
+    temperature: divides the cosine similarities. Default 0.2. Paper 0.2 for ViT, and 1 for ResNet-50.
+    momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.9. Paper
+        0.99. 1 / (1 - momentum) steps should be well below the number of steps.
+    momentum_end: the same at the end, which is reached by half a cosine. Default 1. Paper 1.
+    freeze_patches: whether a ViT's patch embedding stays as it was initialised, for stability (section 4.2); other
+        encoders have none. Default True. Paper: yes.
+    hidden: width of the hidden layers of projector and predictor. Default 256. Paper 4,096.
+    projection: outputs of both. Default 64. Paper 256.
+    hue: see Augmentation. Default 0.1. Paper 0.1.
+    solarise: that of the second view, see Augmentation. Default 0.2. Paper 0.2.
+    smallest_crop, flip, strength, grey, invert, gamma: of the views, see Augmentation.
+    blur: of both views. Default 0, since it is less than half a pixel wide below 64 px. Paper 1 for the first view and
+        0.1 for the second.
+    """
+
+    reference = "Chen et al. 2021, arXiv:2104.02057"
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: DataSpec,
+        *,
+        temperature: float = 0.2,
+        momentum: float = 0.9,
+        momentum_end: float = 1.0,
+        freeze_patches: bool = True,
+        hidden: int = 256,
+        projection: int = 64,
+        smallest_crop: float = Augmentation.smallest_crop,
+        flip: float = Augmentation.flip,
+        strength: float = Augmentation.strength,
+        hue: float = 0.1,
+        grey: float = Augmentation.grey,
+        blur: float = Augmentation.blur,
+        solarise: float = 0.2,
+        invert: float = Augmentation.invert,
+        gamma: float = Augmentation.gamma,
+    ) -> None:
+        require_positive(temperature=temperature, hidden=hidden, projection=projection)
+        require_fraction(momentum=momentum, momentum_end=momentum_end)
+        size = data.shape[1:]
+        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
+        super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
+        self.temperature, self.momentum, self.momentum_end = temperature, momentum, momentum_end
+        if freeze_patches and isinstance(encoder, ViT):
+            encoder.patch_embed.requires_grad_(False)
+        self.projector = mlp(encoder.dim, hidden, projection, norm_last=True)
+        self.predictor = mlp(projection, hidden, projection, norm_last=True)
+        self.teacher = Teacher(self.network())
+
+    def network(self) -> nn.Sequential:
+        """Encoder and projector, which the teacher follows."""
+        return nn.Sequential(self.encoder, self.projector)
+
+    def loss(self, *views: Tensor, index: Tensor) -> Scored:
+        """The loss, and how often a prediction's nearest key is that of its own picture (only logged)."""
+        network = self.network()
+        queries = [unit(self.predictor(network(view))) for view in views]  # (B, projection) each
+        keys = [unit(self.teacher(view)) for view in views]
+        logits = [similarity(query, key) / self.temperature for query, key in zip(queries, reversed(keys), strict=True)]
+        own = torch.arange(len(index), device=index.device)
+        loss = torch.stack([functional.cross_entropy(each, own) for each in logits]).sum()
+        accuracy = torch.cat([each.argmax(1) == own for each in logits]).float().mean()
+        scale = 2 * self.temperature
+        return Scored({"loss": scale * loss, "accuracy": accuracy}, chance=2 * scale * math.log(len(index)))
+
+    def after_step(self, handed_over: None, progress: float) -> None:  # noqa: ARG002
+        """Moves the teacher."""
+        self.teacher.update(self.network(), momentum_at(self.momentum, self.momentum_end, progress))
+
+
+METHOD = MoCoV3

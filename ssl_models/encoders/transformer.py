@@ -95,7 +95,7 @@ def sine_positions(down: int, across: int, width: int) -> Tensor:
 
 
 def resized(positions: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Embeddings (1, g * h, D) of a grid -> those of another grid, bicubic; the same grid's are returned as they are."""
+    """Embeddings (1, g * h, D) of a grid -> those of another grid, bicubic; of the same grid they stay as they are."""
     if old == new:
         return positions
     square = positions.float().transpose(1, 2).reshape(1, -1, *old)

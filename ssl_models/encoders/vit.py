@@ -117,7 +117,8 @@ class ViT(Encoder):
     def from_data(cls, data: DataSpec, **settings: Any) -> Self:
         """For the pictures' channels and size."""
         channels, *size = cls.input_shape(data)
-        return cls(**{"channels": channels, "size": size} | settings)
+        given: dict[str, Any] = {"channels": channels, "size": size}
+        return cls(**given | settings)
 
     def published_name(self, name: str) -> str:
         """timm's: "transformer.0.norm1.bias" -> "blocks.0.norm1.bias"; the norm after a mean is its `fc_norm`."""
@@ -139,7 +140,7 @@ class ViT(Encoder):
         return height // self.patch, across // self.patch
 
     def embed(self, pictures: Tensor) -> Tensor:
-        """(B, C, H, W), standardised -> the patches' tokens (B, L, D), with their positions, without the class token."""
+        """(B, C, H, W), standardised -> the patches' tokens (B, L, D) with positions, without the class token."""
         grid, tokens = self.grid_of(pictures.shape[2:]), self.patch_embed(pictures)
         if self.positions == "sine" and grid != self.grid:
             return tokens + sine_positions(*grid, self.dim).to(tokens)
@@ -165,7 +166,7 @@ class ViT(Encoder):
         return output
 
     def represent(self, *inputs: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """(B, C, H, W) -> the maps (B, D, g, h) of the patches' tokens after each block, and the representation (B, D)."""
+        """(B, C, H, W) -> the maps (B, D, g, h) of the patches' tokens after each block, and a vector (B, D)."""
         pictures = self.standardise(*inputs)
         grid, hidden, maps = self.grid_of(pictures.shape[2:]), self.with_class(self.embed(pictures)), {}
         for number, block in enumerate(self.transformer, start=1):

@@ -18,7 +18,7 @@ def sinkhorn(scores: Tensor, sharpness: float, iterations: int = ITERATIONS) -> 
     """Scores (B, K) -> codes (B, K): each sample's is a distribution, and all prototypes are used about equally.
 
     Caron et al. 2020 (arXiv:2006.09882, eq. 3 to 5): Q = diag(u) exp(scores / epsilon) diag(v), whose sums over the
-    batch are B / K each after the limit of many iterations (Cuturi 2013), and whose rows sum to 1 after each. In
+    batch are B / K each in the limit of many iterations (Cuturi 2013), and whose rows sum to 1 after each. In
     logarithms, so that no sharpness overflows. sharpness: epsilon, a small one gives nearly one prototype a sample.
     """
     logarithm = scores.float() / sharpness
@@ -29,7 +29,7 @@ def sinkhorn(scores: Tensor, sharpness: float, iterations: int = ITERATIONS) -> 
 
 
 def cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
-    """Distributions (B, K) and logits (B, K) -> the mean over samples of -sum_k target log softmax(logits), a scalar."""
+    """Distributions (B, K) and logits (B, K) -> -sum_k target log softmax(logits), the mean over samples, a scalar."""
     return -(target * logits.float().log_softmax(1)).sum(1).mean()
 
 
@@ -44,5 +44,5 @@ def swapped(targets: Sequence[Tensor], logits: Sequence[Tensor]) -> Tensor:
 
 
 def sharpened(scores: Tensor, centre: Tensor, temperature: float) -> Tensor:
-    """A teacher's scores (B, K) and their centre (K,) -> distributions (B, K): DINO's targets (arXiv:2104.14294, 3.1)."""
+    """A teacher's scores (B, K) and their centre (K,) -> distributions (B, K) (DINO, arXiv:2104.14294, section 3.1)."""
     return ((scores.float() - centre) / temperature).softmax(1)

@@ -1,4 +1,4 @@
-"""Masked autoencoder: a quarter of a picture's patches is shown, the pixels of the others are predicted (He et al. 2022).
+"""Masked autoencoder: a few patches of a picture are shown, the pixels of the others are predicted (He et al. 2022).
 
 arXiv:2111.06377. The encoder, a vision transformer, computes the shown patches alone, which makes a step cheap; a small
 decoder is given their tokens, and one token for all that is hidden, with its place. It is removed after training.
@@ -6,56 +6,20 @@ decoder is given their tokens, and one token for all that is hidden, with its pl
 
 from __future__ import annotations
 
-import torch
 from torch import Generator, Tensor, nn
 
-from ssl_models.bounds import require_fraction, require_picture, require_positive
+from ssl_models.bounds import require_fraction, require_picture
 from ssl_models.data import DataSpec
-from ssl_models.decoder import Decoder
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.encoders.transformer import (
-    EPSILON,
-    SPREAD,
-    Block,
-    initialise,
-    require_transformer,
-    sine_positions,
-)
 from ssl_models.encoders.vit import ViT
 from ssl_models.errors import DoesNotApply
 from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
+from ssl_models.patch_decoder import PatchDecoder
 from ssl_models.views.drawing import uniform
 
 SMALLEST_VARIANCE = 1e-6
 """Is added to a patch's variance before its target is divided by the root (the authors' code)."""
-
-
-class PatchDecoder(Decoder):
-    """Tokens of shown patches and all places -> the pixels of every patch, (B, L, patch * patch * C)."""
-
-    def __init__(self, dim: int, grid: tuple[int, int], outputs: int, *, width: int, depth: int, heads: int) -> None:
-        nn.Module.__init__(self)
-        self.narrow = nn.Linear(dim, width)
-        self.hidden_token = nn.Parameter(SPREAD * torch.randn(1, 1, width))
-        self.places: Tensor
-        self.register_buffer("places", sine_positions(*grid, width), persistent=False)
-        self.blocks = nn.ModuleList(Block(width, heads, 4.0) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=EPSILON)
-        self.last = nn.Linear(width, outputs)
-        initialise(self)
-
-    def forward(self, tokens: Tensor, shown: Tensor) -> Tensor:  # type: ignore[override]
-        """(B, 1 + l, dim), the class token first, and the places (B, l) int64 of the shown patches."""
-        narrow = self.narrow(tokens)
-        batch, width = len(narrow), narrow.shape[2]
-        every = self.hidden_token.to(narrow.dtype).expand(batch, self.places.shape[1], width)
-        every = every.scatter(1, shown[..., None].expand(-1, -1, width), narrow[:, 1:]) + self.places.to(narrow.dtype)
-        hidden = torch.cat([narrow[:, :1], every], dim=1)
-        for block in self.blocks:
-            hidden = block(hidden)
-        output: Tensor = self.last(self.norm(hidden)[:, 1:])
-        return output
 
 
 class MAE(Method):
@@ -103,11 +67,7 @@ class MAE(Method):
             )
         super().__init__(encoder)
         require_fraction(mask=mask)
-        require_positive(decoder_width=decoder_width, decoder_depth=decoder_depth)
         grid = encoder.grid_of(size)
-        require_transformer(
-            width=decoder_width, depth=decoder_depth, heads=decoder_heads, mlp_ratio=4.0, what="decoder"
-        )
         self.patches = grid[0] * grid[1]
         self.shown = self.patches - round(mask * self.patches)
         if not 1 <= self.shown < self.patches:
@@ -121,7 +81,7 @@ class MAE(Method):
         )
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """(B, C, H, W) uint8 -> pictures of the same shape, and the order (B, L) int64 of patches: the shown ones first."""
+        """(B, C, H, W) uint8 -> pictures of the same shape, and an order (B, L) int64 of patches, shown ones first."""
         pictures = self.mild(images, generator)
         return pictures, uniform(generator, len(images), self.patches).argsort(1)
 
@@ -134,7 +94,7 @@ class MAE(Method):
         return {"loss": error.gather(1, hidden).mean()}
 
     def target(self, pictures: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, L, n): the pixels of each patch, row by row, normalised or as an encoder has them."""
+        """(B, C, H, W) in [0, 1] -> (B, L, n): the pixels of each patch, normalised, or as an encoder has them."""
         patches = nn.functional.unfold(pictures.float(), self.encoder.patch, stride=self.encoder.patch).mT
         if not self.normalise:
             return self.encoder.standardise(patches)

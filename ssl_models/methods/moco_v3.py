@@ -30,8 +30,8 @@ class MoCoV3(JointEmbedding):
 
     Chance is 4 temperature log(B), and depends on the batch.
 
-    The paper trains with batches of 4,096: ViT with AdamW, a learning rate of 1.5e-4 * B / 256 and a weight decay of 0.1,
-    for 300 epochs; ResNet-50 with LARS, 0.3 * B / 256 and 1.5e-6.
+    The paper trains with batches of 4,096: ViT with AdamW, a learning rate of 1.5e-4 * B / 256 and a weight decay of
+    0.1, for 300 epochs; ResNet-50 with LARS, 0.3 * B / 256 and 1.5e-6.
 
     temperature: divides the cosine similarities. Default 0.2. Paper 0.2 for ViT, and 1 for ResNet-50.
     momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.9. Paper

@@ -1,4 +1,4 @@
-"""NNCLR: the nearest neighbour of a view, among earlier pictures, finds the other view in the batch (Dwibedi et al. 2021).
+"""NNCLR: what most resembles a view among earlier pictures finds the other view in the batch (Dwibedi et al. 2021).
 
 arXiv:2104.14548. A positive is not only another view of the same picture, but what most resembles it in a queue of
 earlier ones. So the method depends less on augmentation than SimCLR.
@@ -35,7 +35,7 @@ class NNCLR(JointEmbedding):
     support: earlier projections that the neighbour is looked for among. Default None: a quarter of the samples, at most
         1,024. Paper 98,304. They are random at first, and learnt from when so many pictures have been seen.
     temperature: divides the cosine similarities. Default 0.1. Paper 0.1.
-    hidden: width of the hidden layers of projector and predictor. Default 256. Paper 2,048, and 4,096 for the predictor.
+    hidden: width of the hidden layers of projector and predictor. Default 256. Paper 2,048 and 4,096.
     projection: outputs of both. Default 64. Paper 256.
     hue: see Augmentation. Default 0.1. Paper 0.1.
     solarise: that of the second view, see Augmentation. Default 0.2. Paper 0.2.

@@ -112,18 +112,22 @@ class SwAV(JointEmbedding):
         scores = [similarity(each, prototypes) for each in projections]  # (B, K) each
         codes = [self.code(number, each.detach()) for number, each in enumerate(scores[:2])]
         terms = {"loss": swapped(codes, [each / self.temperature for each in scores])}
-        used = torch.cat([each.argmax(1) for each in scores[:2]]).unique().numel() / len(prototypes)
-        terms["prototypes_used"] = terms["loss"].new_tensor(used)
+        first = torch.cat([each.argmax(1) for each in scores[:2]])
+        terms["prototypes_used"] = (first.bincount(minlength=len(prototypes)) > 0).float().mean()
         return Scored(terms, handed_over=tuple(each.detach() for each in projections[:2]))
 
     def network(self) -> nn.Sequential:
         """Encoder and head."""
         return nn.Sequential(self.encoder, self.projector)
 
+    def in_order(self) -> list[Queue]:
+        """The queue of each large view, if there are any."""
+        return [queue for queue in self.queues if isinstance(queue, Queue)]
+
     def code(self, view: int, scores: Tensor) -> Tensor:
         """Scores (B, K) of a large view -> its code (B, K), worked out with the queue's rows where it is in use."""
-        if self.queues and float(self.progress) >= self.queue_from:
-            rows = self.queues[view].rows
+        if (queues := self.in_order()) and float(self.progress) >= self.queue_from:
+            rows = queues[view].rows
             if int(self.kept) >= len(rows):
                 scores = torch.cat([scores, similarity(rows, self.prototypes.detach())])
                 return sinkhorn(scores, self.sharpness, self.iterations)[: len(scores) - len(rows)]
@@ -133,7 +137,7 @@ class SwAV(JointEmbedding):
     def after_step(self, handed_over: tuple[Tensor, Tensor], progress: float) -> None:
         """Prototypes get length 1 again, and the large views' projections go into the queues."""
         self.prototypes.copy_(functional.normalize(self.prototypes, dim=1))
-        for queue, projections in zip(self.queues, handed_over, strict=False):
+        for queue, projections in zip(self.in_order(), handed_over, strict=False):
             queue.push(projections)
         self.kept.add_(len(handed_over[0]))
         self.progress.fill_(progress)

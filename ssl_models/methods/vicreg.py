@@ -19,7 +19,7 @@ from ssl_models.views.multi_crop import MultiCrop
 
 
 class VICReg(JointEmbedding):
-    """`invariance * s + variance * v + covariance * c` (eq. 6), the three terms as `losses.decorrelation.vicreg` has them.
+    """`invariance * s + variance * v + covariance * c` (eq. 6), the terms as `losses.decorrelation.vicreg` has them.
 
     It has no chance level: at `variance` for vectors that are all the same, and 0 at the best. Whether the vectors have
     collapsed is measured while it trains.

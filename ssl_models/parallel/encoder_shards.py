@@ -31,10 +31,12 @@ from ssl_models.decoder import Decoder
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.parallel.processes import all_rows, own_rows, world
 from ssl_models.parallel.view_shares import Divided, in_order
+from ssl_models.patch_decoder import PatchDecoder
 
 SHARED: dict[type[nn.Module], tuple[str, ...]] = {
     Encoder: ("forward", "layers", "frames", "visible"),
     Decoder: ("forward",),
+    PatchDecoder: ("forward",),
 }
 """The modules and those of their functions that are divided: rows in, rows out, and no row depends on another."""
 

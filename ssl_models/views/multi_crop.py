@@ -2,7 +2,7 @@
 
 arXiv:2006.09882, section 3.3: small crops of a part of the picture are compared with the large ones, and with a quarter
 of the pixels each they take a fraction of the time. An encoder is given one size at a time.
-Letters: B samples, C channels, H W height and width of the large views, h w of the small ones, n small views, D numbers.
+Letters: B samples, C channels, H W height and width of the large views, h w of small ones, n small views, D numbers.
 """
 
 from __future__ import annotations
@@ -81,5 +81,5 @@ def of_each(network: Callable[[Tensor], Tensor], views: Sequence[Tensor], batch:
     found: list[Tensor] = []
     for size in dict.fromkeys(view.shape[1:] for view in views):
         crops = [view for view in views if view.shape[1:] == size]
-        found += network(torch.cat(crops) if len(crops) > 1 else crops[0]).split(batch)
+        found += torch.split(network(torch.cat(crops) if len(crops) > 1 else crops[0]), batch)
     return found

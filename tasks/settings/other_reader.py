@@ -11,7 +11,7 @@ from tasks.settings.schema import CODE, Field, ParameterError, check_block, chec
 from tasks.settings.values import picture_problem, shown
 
 READERS = CODE / "datasets"
-SHARED = ("name", "source", "kind")
+SHARED = ("name", "source", "kind", "recipe")
 """What a data set has once, outside of `of`."""
 
 

@@ -16,6 +16,7 @@ from tasks.settings import (
     groups,
     maps,
     other_reader,
+    recipes,
     retries,
     schedules,
     sets,
@@ -23,6 +24,7 @@ from tasks.settings import (
     yaml_files,
 )
 from tasks.settings.machine import MACHINE
+from tasks.settings.recipes import method_fields
 from tasks.settings.refits import CLASSES, CLUSTERS, WEIGHTS, method_of
 from tasks.settings.schema import (
     CODE,
@@ -32,7 +34,6 @@ from tasks.settings.schema import (
     check_module,
     check_names,
     keywords,
-    offered,
     unknown,
 )
 from tasks.settings.truth import check_truth
@@ -71,8 +72,8 @@ initialise: the weights that its encoder starts from, a file or the name of publ
 TARGET = {"protocol": Field("str", True), "data": Field("dict", True)}
 """Settings of a target's block besides those of its protocol."""
 DATASET = {"name": Field("str", True), "reader": Field("str", True), "source": Field("str", True)}
-KIND = {data_kinds.KIND: Field("str", False)}
-"""What a data set's block has besides the settings of its reader; the kind only where it is not its reader's."""
+OPTIONS = {data_kinds.KIND: Field("str", False), recipes.RECIPE: Field("dict", False)}
+"""What a data set's block may have besides the settings of its reader: the kind where it is not its reader's."""
 
 
 def load(root: Path) -> dict[str, Any]:
@@ -189,9 +190,11 @@ def _check_dataset(name: str, block: Mapping[str, Any], root: Path, *, active: b
     if block["name"] != name:
         raise ParameterError(f"{where}: its 'name' is {shown(block['name'])}; it must be '{name}'.")
     check_module(CODE / "datasets", "reader", block["reader"], f"{where}.reader", function="load")
-    check_block(block, DATASET | KIND | other_reader.settings(block["reader"]), where)
+    check_block(block, DATASET | OPTIONS | other_reader.settings(block["reader"]), where)
     if wrong := picture_problem(block):
         raise ParameterError(f"{where}: {wrong}")
+    if recipes.RECIPE in block:
+        recipes.check(block[recipes.RECIPE], f"{where}.{recipes.RECIPE}")
     other_reader.check(block, where)
     try:
         if active and (gone := source_places.missing(root, block["source"])) is not None:
@@ -257,12 +260,6 @@ def _check_refit(where: str, block: Mapping[str, Any]) -> None:
 def training_fields() -> dict[str, Field]:
     """The settings of `ssl_models.trainer.Settings`, of which `training` has all; a stage makes a number of "auto"."""
     return keywords(CODE / "trainer.py", "Settings") | {"batch_size": Field("int | str", False)}
-
-
-def method_fields(method: str) -> dict[str, Field]:
-    """The keyword settings of the method's constructor."""
-    path = CODE / "methods" / f"{method}.py"
-    return keywords(path, offered(path, "METHOD"))
 
 
 def cluster_fields() -> dict[str, Field]:

@@ -7,7 +7,8 @@ import it, nothing has to be listed by hand, and a comment makes nothing stale.
 
 Under `sources.NAME` stands a hash of the files that the data set NAME is read from (tasks/staleness/source_files.py).
 Under `encoders.RUN` stand the settings of the run's encoder, its own or the common ones, so that only runs that have
-the common one depend on it. Under `weights.RUN` stands a hash of the file that its weights come from, null for none.
+the common one depend on it. Under `recipes.RUN` stands what it takes of the data set's recipe. Under `weights.RUN`
+stands a hash of the file that its weights come from, null for none.
 
 Machinery, told by its folder (tasks/staleness/sources.py), is left out. Training in several processes adds
 ssl_models/parallel: there the order of additions is another one.
@@ -24,6 +25,7 @@ from typing import Any
 from tasks.process.files import remembered, whole_file
 from tasks.project.paths import CODE, PARAMETERS
 from tasks.project.project import Project
+from tasks.settings import recipes
 from tasks.settings.encoders import INITIALISE, encoder_of, encoders, weight_files
 from tasks.settings.readers import opening
 from tasks.settings.refits import continues, method_of
@@ -34,7 +36,7 @@ from tasks.staleness.sources import Sources
 SHARING = tuple(f"ssl_models/parallel/{name}.py" for name in ("processes", "encoder_shards", "view_shares"))
 READER = "tasks/artifacts/encoders.py"
 LOADER = "ssl_models/weights/__init__.py"
-SOURCES, ENCODERS, WEIGHTS = "sources", "encoders", "weights"
+SOURCES, ENCODERS, RECIPES, WEIGHTS = "sources", "encoders", "recipes", "weights"
 Fingerprints = dict[str, Any]
 Files = Callable[[], list[str]]
 
@@ -65,7 +67,7 @@ def fingerprints(
 ) -> Fingerprints:
     """Command -> run -> protocol -> 16 hexadecimal digits, of the code as it is now; fewer levels for fewer names.
 
-    Besides these, what stands under `sources`, `encoders` and `weights`.
+    Besides these, what stands under `sources`, `encoders`, `recipes` and `weights`.
 
     parameters: the content of params.yaml, else that of the file. wanted: dotted keys of what is asked for; else all.
     thorough: every file of a data set's source is looked at (tasks/staleness/source_files.py).
@@ -84,9 +86,10 @@ def fingerprints(
         if wanted is None or f"{SOURCES}.{name}" in wanted:
             content = source_files.fingerprint(Project(root), block, thorough=thorough)
             found.setdefault(SOURCES, {})[name] = content
-    for run, settings in encoders(parameters).items():
-        if wanted is None or f"{ENCODERS}.{run}" in wanted:
-            found.setdefault(ENCODERS, {})[run] = settings
+    for word, told in ((ENCODERS, encoders(parameters)), (RECIPES, recipes.of_runs(parameters))):
+        for run, settings in told.items():
+            if wanted is None or f"{word}.{run}" in wanted:
+                found.setdefault(word, {})[run] = settings
     for run, file in weight_files(root, parameters).items():
         if wanted is None or f"{WEIGHTS}.{run}" in wanted:
             found.setdefault(WEIGHTS, {})[run] = file and source_files.fingerprint(Project(root), {"source": str(file)})

@@ -14,7 +14,7 @@ import torch
 from ssl_models.data import DataSpec
 from ssl_models.encoders import encoder_class
 from ssl_models.method import Method, method_class, require_parts
-from tasks.settings import params
+from tasks.settings import params, recipes
 from tasks.settings.encoders import INITIALISE, encoder_of, place_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def build_method(
 ) -> tuple[Method, Fit | None]:
     """A fresh encoder and the method around it, and what came of the weights that it starts from, where it does.
 
-    block: holds the hyper-parameters, among other things. root: where the paths of files start.
+    block: holds the hyper-parameters, among other things; the data set's recipe adds to them. root: where the paths of
+    files start.
     start: gives the fresh encoder its weights. load: gives a method's encoder the weights that it names itself,
     by default `loaded`. Raises ValueError for weights that nothing would come of.
     """
@@ -51,7 +52,8 @@ def build_method(
     require_parts(kind, name, data)
     encoder = encoder_class(settings.pop("name")).from_data(data, **settings)
     fit = None if start is None else start(encoder)
-    method = kind(encoder, data, **params.pick(block, params.method_fields(name)))  # type: ignore[call-arg]
+    own = params.pick(block, recipes.method_fields(name))
+    method = kind(encoder, data, **recipes.taken(parameters, name, block), **own)  # type: ignore[call-arg]
     if start is not None and not method.trains:
         raise ValueError(f"the method '{name}' trains nothing; to take weights as they are, `method: pretrained`")
     if start is not None and method.encoder is not encoder:

@@ -50,7 +50,7 @@ def test_every_stage_depends_on_the_hash_of_its_own_code(stages):
             continue
         own = ".".join([command, *filter(None, names.split("-"))])
         besides = {key.partition(".")[0] for key in stage.code if key != own}
-        training = {"encoders", "weights"} if command in ("pretrain", "clusterfit") else set()
+        training = {"encoders", "recipes", "weights"} if command in ("pretrain", "clusterfit") else set()
         assert besides == ({"sources"} if command.startswith("prepare") else training)
         assert ("sources" in besides) == bool(stage.source)
         assert re.fullmatch("[0-9a-f]{16}", declaration.value(now, own))
@@ -106,7 +106,7 @@ def test_a_lock_file_that_is_just_being_written_does_not_disturb_a_stage(tmp_pat
     (project / "dvc.lock").write_text(lock)
     pipeline._one.cache_clear()
     assert pipeline.stage(project, "pretrain@rotation") == expected
-    assert expected.code == ("encoders.rotation", "pretrain.rotation", "weights.rotation")
+    assert expected.code == ("encoders.rotation", "pretrain.rotation", "recipes.rotation", "weights.rotation")
 
 
 def test_a_torn_lock_file_is_named_with_the_way_out(tmp_path):

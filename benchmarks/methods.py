@@ -1,7 +1,8 @@
 """`python -m benchmarks.methods [--check]`: files a run of all methods, and writes the tables of METHODS.md.
 
-results/methods/<data>.seed<seed>.{scores,runs}.csv are one run of the pipeline each. A table stands in METHODS.md
-between `<!-- transfer:DATA -->` (or refits, costs, measures) and `<!-- /table -->` and is made of those files alone.
+results/methods/<data>.seed<seed>.{scores,runs}.csv hold what the pipeline last found of each training; those that are
+not selected stay as they were filed before. A table stands in METHODS.md between `<!-- transfer:DATA -->` (or refits,
+costs, measures) and `<!-- /table -->` and is made of those files alone.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import argparse
 import csv
 import re
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from benchmarks.kinds import measures
 from benchmarks.page import table
 from tasks.process.files import whole_file
 from tasks.project.paths import COST_TABLE, RUNS, SCORES
-from tasks.reporting.csv_files import RUN_COLUMNS
+from tasks.reporting.csv_files import COLUMNS, RUN_COLUMNS
 
 FOLDER, PAGE = "results/methods", "METHODS.md"
 BLOCK = re.compile(
@@ -60,7 +60,7 @@ class Entry:
     @property
     def best(self) -> tuple[str, Values] | None:
         """The layer whose mean over the seeds is highest, and its scores."""
-        found = [(layer, values) for layer in LAYERS if (values := self.linear(layer))]
+        found = [(layer, v) for (protocol, layer), v in self.scores.items() if protocol == "linear" and layer != KNN[1]]
         return max(found, key=lambda pair: mean(pair[1]), default=None)
 
     def number(self, name: str) -> float | None:
@@ -91,7 +91,7 @@ def main(arguments: list[str], root: Path | None = None) -> int:
 
 
 def file_results(root: Path) -> list[str]:
-    """Copies the current scores and runs to where they stay; gives their names."""
+    """Puts the current scores and runs to where they stay, beside those of other trainings; gives the files' names."""
     with open(root / RUNS, newline="", encoding="utf-8") as file:
         found = {(entry["data"], entry["seed"]) for entry in csv.DictReader(file)}
     if len(found) != 1:
@@ -99,22 +99,31 @@ def file_results(root: Path) -> list[str]:
     data, seed = found.pop()
     targets = {kind: root / FOLDER / f"{data}.seed{seed}.{kind}.csv" for kind in ("scores", "runs")}
     targets["scores"].parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(root / SCORES, targets["scores"])
-    _file_runs(root, targets["runs"])
+    _write(targets["scores"], _lines(root / SCORES), COLUMNS)
+    _write(targets["runs"], _with_costs(root), [*RUN_COLUMNS, *COSTS])
     return [target.relative_to(root).as_posix() for target in targets.values()]
 
 
-def _file_runs(root: Path, target: Path) -> None:
+def _with_costs(root: Path) -> list[dict[str, str]]:
     """The table of runs with what each training cost, which the pipeline keeps in a file of its own."""
     costs = {}
     if (root / COST_TABLE).exists():
         costs = {line["run"]: line for line in _lines(root / COST_TABLE) if line["stage"] == "training"}
+    found = []
+    for line in _lines(root / RUNS):
+        own = costs.get(line["run"], {})
+        found.append({**line, **own, "seconds": own.get("training_seconds", "")})
+    return found
+
+
+def _write(target: Path, lines: list[dict[str, str]], columns: Sequence[str]) -> None:
+    """Lines of some runs to a file; those of other runs stay there, before them."""
+    runs = {line["run"] for line in lines}
+    kept = [line for line in (_lines(target) if target.exists() else []) if line["run"] not in runs]
     with whole_file(target) as path, open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*RUN_COLUMNS, *COSTS], extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        for line in _lines(root / RUNS):
-            own = costs.get(line["run"], {})
-            writer.writerow({**line, **own, "seconds": own.get("training_seconds", "")})
+        writer.writerows([*kept, *lines])
 
 
 def make(root: Path, kind: str, data: str) -> str:

@@ -101,3 +101,17 @@ def test_a_table_of_data_that_were_never_run_is_refused(root: Path, capsys: pyte
 
 def test_the_page_is_what_the_filed_runs_give() -> None:
     assert methods.main(["--check"], Path(__file__).parents[1]) == 0
+
+
+def test_trainings_that_are_not_selected_stay_filed(root: Path) -> None:
+    methods.main([], root)
+    filed = root / "results/methods/world.seed0.scores.csv"
+    before = filed.read_text()
+    for table in ("scores", "runs"):
+        path = root / f"results/{table}.csv"
+        head, *lines = path.read_text().splitlines()
+        kept = [line for line in lines if ",rotation," in line]
+        path.write_text("\n".join([head, *kept]) + "\n")
+    assert methods.main([], root) == 0
+    assert sorted(filed.read_text().splitlines()) == sorted(before.splitlines())
+    assert methods.main(["--check"], root) == 0

@@ -94,7 +94,7 @@ class DeepCluster(JointEmbedding):
 
     def meet(self, *views: Tensor, index: Tensor) -> None:
         """Keeps a picture's projection, and names the first clusters when all have been seen."""
-        self.bank.rows[index] = unit(self.network()(views[0]))
+        self.bank.update(index, self.network()(views[0]), momentum=0.0)
         self.seen.add_(len(index))
         if int(self.seen) >= len(self.bank.rows):
             self.cluster()
@@ -118,7 +118,7 @@ class DeepCluster(JointEmbedding):
     def after_step(self, handed_over: tuple[Tensor, Tensor], progress: float) -> None:
         """Keeps the projections; at the end of each epoch but the last, clusters are named anew."""
         index, projections = handed_over
-        self.bank.rows[index] = projections
+        self.bank.update(index, projections, momentum=0.0)
         self.seen.add_(len(index))
         if int(self.seen) + len(index) > len(self.bank.rows) and progress < 1:
             self.cluster()

@@ -15,7 +15,7 @@ from ssl_models.method import method_class
 from ssl_models.parallel import processes
 from ssl_models.parallel.encoder_shards import sharing
 from ssl_models.trainer import Settings, Training, TrainingDivergedError
-from tests.ssl_models.built_methods import NAMES, build, given
+from tests.ssl_models.built_methods import NAMES, OWN_ENCODERS, build, given
 from tests.ssl_models.test_trainer import Keeper
 from tests.ssl_models.voices import voices
 
@@ -44,11 +44,21 @@ MORE = {
     "denoising_autoencoder-stacked": {"stacked": True},
     "split_brain": {},
     "multi_pretext": {},
+    "byol": {},
+    "simsiam": {},
+    "barlow_twins": {"hidden": 16, "projection": 16},
+    "vicreg": {"hidden": 16, "projection": 16},
+    "swav": {"prototypes": 16, "queue": 16, "queue_from": 0.0},
+    "deepcluster": {"clusters": 4},
+    "dino": {"outputs": 16},
+    "nnclr": {"support": 16},
+    "moco_v3": {},
+    "mae": {},
     "cpc_speech": {"steps": 5, "candidates": 16},
 } | {name: {} for name in OF_VECTORS}
 SINGLE = (
     *("relative_position", "inpainting", "denoising_autoencoder-stacked", "split_brain", "multi_pretext"),
-    *("cpc_speech", *OF_VECTORS),
+    *("dino", "mae", "cpc_speech", *OF_VECTORS),
 )
 """Whose code says float32 somewhere. The others are trained in float64: there, another order of additions carries no
 value over the kink of a ReLU, which in float32 happens now and then and lets weights part by as much as 1e-3."""
@@ -77,7 +87,8 @@ def training(case, observer=None, *, precision="float32", seed=5, **settings):
         method, chosen = build(case), Settings(epochs=2, batch_size=BATCH, warmup_epochs=0)
         vectors = given(method)[0].repeat(SAMPLES // BATCH, 1)
         return Training(method, vectors, chosen, seed=seed, checkpoint_steps=1, observer=observer)
-    encoder = build_encoder("resnet", depth=10, width=4)
+    name, shape = OWN_ENCODERS.get(case, ("resnet", {"depth": 10, "width": 4}))
+    encoder = build_encoder(name, **shape)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (SAMPLES, 3, 32, 32), dtype=torch.uint8, generator=generator)
     targets = torch.randn(SAMPLES, 4, generator=generator)

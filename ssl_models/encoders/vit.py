@@ -152,7 +152,7 @@ class ViT(Encoder):
         first = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype)
         return torch.cat([first.expand(len(tokens), -1, -1), tokens], dim=1)
 
-    def visible(self, inputs: Tensor, shown: Tensor) -> Tensor:
+    def of_shown(self, inputs: Tensor, shown: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] and the numbers (B, l) int64 of the patches that are shown -> (B, 1 + l, D).
 
         The class token and those of the shown patches, normalised; the others are never computed (He et al. 2022,

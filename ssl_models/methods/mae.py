@@ -89,7 +89,7 @@ class MAE(Method):
         """The error of the hidden patches alone."""
         pictures, order = views
         shown, hidden = order[:, : self.shown], order[:, self.shown :]
-        found = self.decoder(self.encoder.visible(pictures, shown), shown).float()  # (B, L, n)
+        found = self.decoder(self.encoder.of_shown(pictures, shown), shown).float()  # (B, L, n)
         error = (found - self.target(pictures)).square().mean(2)  # (B, L)
         return {"loss": error.gather(1, hidden).mean()}
 

@@ -34,7 +34,7 @@ from ssl_models.parallel.view_shares import Divided, in_order
 from ssl_models.patch_decoder import PatchDecoder
 
 SHARED: dict[type[nn.Module], tuple[str, ...]] = {
-    Encoder: ("forward", "layers", "frames", "visible"),
+    Encoder: ("forward", "layers", "frames", "of_shown"),
     Decoder: ("forward",),
     PatchDecoder: ("forward",),
 }

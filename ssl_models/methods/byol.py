@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.heads import mlp
+from ssl_models.heads import centred, mlp
 from ssl_models.joint_embedding import JointEmbedding
 from ssl_models.losses.decorrelation import cosine
 from ssl_models.teacher import Teacher, momentum_at
@@ -33,6 +33,7 @@ class BYOL(JointEmbedding):
     momentum_end: the same at the end, which is reached by half a cosine. Default 1. Paper 1.
     hidden: width of the hidden layers of projector and predictor. Default 256. Paper 4,096.
     projection: outputs of both. Default 64. Paper 256.
+    centre: whether a batch normalisation ends the projector, see PIRL. Default True. Paper: no.
     hue: see Augmentation. Default 0.1. Paper 0.1.
     solarise: that of the second view, see Augmentation. Default 0.2. Paper 0.2.
     smallest_crop, flip, strength, grey, invert, gamma: of the views, see Augmentation.
@@ -51,6 +52,7 @@ class BYOL(JointEmbedding):
         momentum_end: float = 1.0,
         hidden: int = 256,
         projection: int = 64,
+        centre: bool = True,
         smallest_crop: float = Augmentation.smallest_crop,
         flip: float = Augmentation.flip,
         strength: float = Augmentation.strength,
@@ -67,7 +69,7 @@ class BYOL(JointEmbedding):
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
         self.momentum, self.momentum_end = momentum, momentum_end
-        self.projector = mlp(encoder.dim, hidden, projection)
+        self.projector = centred(mlp(encoder.dim, hidden, projection), projection, centre)
         self.predictor = mlp(projection, hidden, projection)
         self.teacher = Teacher(self.network())
 

@@ -18,7 +18,7 @@ from ssl_models.bounds import require_positive
 from ssl_models.clustering_apart import cluster_apart, require_faiss
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.heads import mlp
+from ssl_models.heads import centred, mlp
 from ssl_models.joint_embedding import JointEmbedding
 from ssl_models.losses.contrastive import similarity, unit
 from ssl_models.memory import MemoryBank
@@ -42,6 +42,7 @@ class DeepCluster(JointEmbedding):
     temperature: divides the cosines. Default 0.1. Paper 0.1.
     hidden: width of the head's hidden layer. Default 256. Paper 2,048.
     projection: outputs of the head. Default 64. Paper 128.
+    centre: whether a batch normalisation ends the head, see PIRL. Default True. Paper: no.
     hue: see Augmentation. Default 0.1. Paper 0.2.
     solarise: that of the second view, see Augmentation. Default 0. Paper: not there.
     smallest_crop, flip, strength, grey, invert, gamma: of the views, see Augmentation.
@@ -61,6 +62,7 @@ class DeepCluster(JointEmbedding):
         temperature: float = 0.1,
         hidden: int = 256,
         projection: int = 64,
+        centre: bool = True,
         smallest_crop: float = Augmentation.smallest_crop,
         flip: float = Augmentation.flip,
         strength: float = Augmentation.strength,
@@ -80,7 +82,7 @@ class DeepCluster(JointEmbedding):
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
         self.clusters, self.iterations, self.temperature = clusters, iterations, temperature
-        self.projector = mlp(encoder.dim, hidden, projection)
+        self.projector = centred(mlp(encoder.dim, hidden, projection), projection, centre)
         self.bank = MemoryBank(data.samples, projection)
         self.centroids: Tensor
         self.assignments: Tensor

@@ -15,7 +15,7 @@ from torch.nn import functional
 from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.heads import mlp
+from ssl_models.heads import centred, mlp
 from ssl_models.joint_embedding import JointEmbedding
 from ssl_models.losses.assignment import sinkhorn, swapped
 from ssl_models.losses.contrastive import similarity, unit
@@ -45,6 +45,7 @@ class SwAV(JointEmbedding):
         epochs.
     hidden: width of the head's hidden layer. Default 256. Paper 2,048.
     projection: outputs of the head. Default 64. Paper 128.
+    centre: whether a batch normalisation ends the head, see PIRL. Default True. Paper: no.
     small_crops: number of small views, half as wide and high. Default 2. Paper 6, of 96 instead of 224 px.
     smallest_small_crop: least area of a small crop; the largest is smallest_crop. Default 0.1. Paper 0.05.
     smallest_crop: least area of a large crop. Default 0.3. Paper 0.14.
@@ -69,6 +70,7 @@ class SwAV(JointEmbedding):
         freeze: float = 0.01,
         hidden: int = 256,
         projection: int = 64,
+        centre: bool = True,
         small_crops: int = 2,
         smallest_small_crop: float = 0.1,
         smallest_crop: float = 0.3,
@@ -93,7 +95,7 @@ class SwAV(JointEmbedding):
         super().__init__(encoder, crops)
         self.temperature, self.sharpness, self.iterations = temperature, sharpness, iterations
         self.queue_from, self.freeze = queue_from, freeze
-        self.projector = mlp(encoder.dim, hidden, projection)
+        self.projector = centred(mlp(encoder.dim, hidden, projection), projection, centre)
         self.prototypes = nn.Parameter(random_unit_vectors(prototypes, projection, None))
         self.queues = nn.ModuleList(Queue(queue, projection) for _ in range(2 if queue else 0))
         self.progress: Tensor

@@ -39,8 +39,7 @@ def barlow_twins(first: Tensor, second: Tensor, redundancy: float) -> tuple[Tens
     """
     correlation = cross_correlation(first, second)
     diagonal = correlation.diagonal()
-    beside = correlation.square().sum() - diagonal.square().sum()
-    return (1 - diagonal).square().sum(), redundancy * beside
+    return (1 - diagonal).square().sum(), redundancy * _beside_diagonal(correlation)
 
 
 def vicreg(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,12 +54,16 @@ def vicreg(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     both = (first, second)
     with torch.autocast(first.device.type, enabled=False):
         spread = torch.stack([functional.relu(1 - (view.var(0) + EPSILON).sqrt()).mean() for view in both]).mean()
-        shared = torch.stack([_beside_diagonal(view) for view in both]).sum()
+        shared = torch.stack([_beside_diagonal(_covariance(view)) / view.shape[1] for view in both]).sum()
     return functional.mse_loss(first, second), spread, shared
 
 
-def _beside_diagonal(vectors: Tensor) -> Tensor:
-    """(B, D) -> the sum of the squares of the covariances of different numbers, divided by D."""
+def _covariance(vectors: Tensor) -> Tensor:
+    """(B, D) -> (D, D), with the divisor B - 1 (Bardes et al. 2022, eq. 3)."""
     centred = vectors - vectors.mean(0)
-    covariance = centred.T @ centred / (len(vectors) - 1)
-    return (covariance.square().sum() - covariance.diagonal().square().sum()) / vectors.shape[1]
+    return centred.T @ centred / (len(vectors) - 1)
+
+
+def _beside_diagonal(matrix: Tensor) -> Tensor:
+    """(D, D) -> the sum of the squares of all but the diagonal. No difference of sums, which would round it away."""
+    return (matrix - matrix.diagonal().diag()).square().sum()

@@ -43,7 +43,7 @@ def barlow_twins(first: Tensor, second: Tensor, redundancy: float) -> tuple[Tens
 
 
 def vicreg(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Invariance, variance and covariance of VICReg (Bardes et al. 2022, arXiv:2105.04906), three scalars, not weighted.
+    """Invariance, variance and covariance (Bardes et al. 2022, arXiv:2105.04906), three scalars without their weights.
 
     Of projections (B, D), as the authors' code has them; what differs from the paper is in brackets:
         invariance: the mean of (z - z')^2 over samples and numbers [eq. 5: the sum over the numbers]

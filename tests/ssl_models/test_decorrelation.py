@@ -148,7 +148,7 @@ def test_vicreg_by_hand() -> None:
 
 
 def test_vicreg_is_equations_1_to_5_of_the_paper() -> None:
-    """Each term is the papers', but for the divisors that the docstring names: 4 for the distance, 2 for the variance."""
+    """But for the divisors that the docstring names: 4 numbers for the distance, and 2 views for the variance."""
     first, second = 0.7 * features(7, 4), 0.6 * features(7, 4, seed=1)
     pairs = list(zip(first.double().tolist(), second.double().tolist(), strict=True))
     distance = mean([sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) for one, other in pairs])

@@ -135,10 +135,10 @@ def deviation(vectors: Tensor) -> float:
 def test_projections_collapse_without_the_variance_term_and_not_with_it() -> None:
     """Table 7 of the paper. The encoder's own vectors hardly move in so few steps."""
     collapsed, kept = trained(variance=0.0), trained(variance=25.0)
-    assert deviation(collapsed) < 0.15
-    assert float(collapsed.std(0).mean()) < 0.03
-    assert deviation(kept) > 0.5
-    assert float(kept.std(0).mean()) > 0.1
+    assert deviation(collapsed) < 0.2
+    assert float(collapsed.std(0).mean()) < 0.05
+    assert deviation(kept) > 0.4
+    assert float(kept.std(0).mean()) > 0.15
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,11 @@ def barlow_twins(first: Tensor, second: Tensor, redundancy: float) -> tuple[Tens
     """
     correlation = cross_correlation(first, second)
     diagonal = correlation.diagonal()
-    beside = correlation.square().sum() - diagonal.square().sum()
-    return (1 - diagonal).square().sum(), redundancy * beside
+    return (1 - diagonal).square().sum(), redundancy * _beside_diagonal(correlation)
 
 
 def vicreg(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Invariance, variance and covariance of VICReg (Bardes et al. 2022, arXiv:2105.04906), three scalars.
+    """Invariance, variance and covariance (Bardes et al. 2022, arXiv:2105.04906), three scalars without their weights.
 
     Of projections (B, D), as the authors' code has them; what differs from the paper is in brackets:
         invariance: the mean of (z - z')^2 over samples and numbers [eq. 5: the sum over the numbers]
@@ -55,12 +54,16 @@ def vicreg(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     both = (first, second)
     with torch.autocast(first.device.type, enabled=False):
         spread = torch.stack([functional.relu(1 - (view.var(0) + EPSILON).sqrt()).mean() for view in both]).mean()
-        shared = torch.stack([_beside_diagonal(view) for view in both]).sum()
+        shared = torch.stack([_beside_diagonal(_covariance(view)) / view.shape[1] for view in both]).sum()
     return functional.mse_loss(first, second), spread, shared
 
 
-def _beside_diagonal(vectors: Tensor) -> Tensor:
-    """(B, D) -> the sum of the squares of the covariances of different numbers, divided by D."""
+def _covariance(vectors: Tensor) -> Tensor:
+    """(B, D) -> (D, D), with the divisor B - 1 (Bardes et al. 2022, eq. 3)."""
     centred = vectors - vectors.mean(0)
-    covariance = centred.T @ centred / (len(vectors) - 1)
-    return (covariance.square().sum() - covariance.diagonal().square().sum()) / vectors.shape[1]
+    return centred.T @ centred / (len(vectors) - 1)
+
+
+def _beside_diagonal(matrix: Tensor) -> Tensor:
+    """(D, D) -> the sum of the squares of all but the diagonal. No difference of sums, which would round it away."""
+    return (matrix - matrix.diagonal().diag()).square().sum()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ssl_models.bounds import require_positive
+from ssl_models.bounds import require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import mlp
@@ -59,7 +59,7 @@ class BarlowTwins(JointEmbedding):
         gamma: float = Augmentation.gamma,
     ) -> None:
         require_positive(redundancy=redundancy, hidden=hidden, projection=projection)
-        size = data.shape[1:]
+        size = require_picture(data.shape, "barlow_twins")[1:]
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
         self.redundancy, self.outputs = redundancy, projection

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.bounds import require_fraction, require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred, mlp
@@ -65,7 +65,7 @@ class BYOL(JointEmbedding):
     ) -> None:
         require_positive(hidden=hidden, projection=projection)
         require_fraction(momentum=momentum, momentum_end=momentum_end)
-        size = data.shape[1:]
+        size = require_picture(data.shape, "byol")[1:]
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
         self.momentum, self.momentum_end = momentum, momentum_end

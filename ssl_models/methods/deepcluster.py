@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ssl_models.bounds import require_positive
+from ssl_models.bounds import require_picture, require_positive
 from ssl_models.clustering_apart import cluster_apart, require_faiss
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
@@ -78,7 +78,7 @@ class DeepCluster(JointEmbedding):
         if not 2 <= clusters <= data.samples:
             raise ValueError(f"clusters is {clusters}; {data.samples} samples allow 2 to that many")
         require_faiss("deepcluster")
-        size = data.shape[1:]
+        size = require_picture(data.shape, "deepcluster")[1:]
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
         self.clusters, self.iterations, self.temperature = clusters, iterations, temperature

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.bounds import require_fraction, require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.transformer import initialise
@@ -107,7 +107,7 @@ class DINO(JointEmbedding):
         require_fraction(centre_momentum=centre_momentum, momentum=momentum, momentum_end=momentum_end, freeze=freeze)
         if outputs < 2:
             raise ValueError(f"outputs is {outputs}; it must be at least 2")
-        size = data.shape[1:]
+        size = require_picture(data.shape, "dino")[1:]
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         small = {"small_crops": small_crops, "smallest_small_crop": smallest_small_crop}
         super().__init__(encoder, MultiCrop.of(views, solarise=solarise, **small))  # type: ignore[arg-type]

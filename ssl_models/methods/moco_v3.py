@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.bounds import require_fraction, require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.vit import ViT
@@ -73,7 +73,7 @@ class MoCoV3(JointEmbedding):
     ) -> None:
         require_positive(temperature=temperature, hidden=hidden, projection=projection)
         require_fraction(momentum=momentum, momentum_end=momentum_end)
-        size = data.shape[1:]
+        size = require_picture(data.shape, "moco_v3")[1:]
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
         self.temperature, self.momentum, self.momentum_end = temperature, momentum, momentum_end

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_models.bounds import require_positive
+from ssl_models.bounds import require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import mlp
@@ -69,7 +69,7 @@ class NNCLR(JointEmbedding):
         kept = max(1, min(1024, data.samples // 4)) if support is None else support
         if not 1 <= kept <= data.samples:
             raise ValueError(f"support is {support}; {data.samples} samples allow 1 to that many")
-        size = data.shape[1:]
+        size = require_picture(data.shape, "nnclr")[1:]
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
         self.temperature = temperature

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ssl_models.bounds import require_positive
+from ssl_models.bounds import require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import mlp
@@ -61,7 +61,7 @@ class SimSiam(JointEmbedding):
         require_positive(hidden=hidden, projection=projection)
         if predictor < 0:
             raise ValueError(f"predictor is {predictor}; it must be at least 1, or 0 for none")
-        size = data.shape[1:]
+        size = require_picture(data.shape, "simsiam")[1:]
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
         self.stop_gradient = stop_gradient

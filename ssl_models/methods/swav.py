@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.bounds import require_fraction, require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred, mlp
@@ -89,7 +89,7 @@ class SwAV(JointEmbedding):
             raise ValueError(f"prototypes is {prototypes}; it must be at least 2")
         if not 0 <= queue <= data.samples:
             raise ValueError(f"queue is {queue}; {data.samples} samples allow 0 to that many")
-        size = data.shape[1:]
+        size = require_picture(data.shape, "swav")[1:]
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         crops = MultiCrop.of(views, small_crops=small_crops, smallest_small_crop=smallest_small_crop)
         super().__init__(encoder, crops)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ssl_models.bounds import require_positive
+from ssl_models.bounds import require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import mlp
@@ -19,16 +19,16 @@ from ssl_models.views.multi_crop import MultiCrop
 
 
 class VICReg(JointEmbedding):
-    """`invariance * s + variance * v + covariance * c` (eq. 6), the terms as `losses.decorrelation.vicreg` has them.
+    """`invariance * s + variance * v + covariance * c` (eq. 6), whose terms are `losses.decorrelation.vicreg`.
 
-    It has no chance level: at `variance` for vectors that are all the same, and 0 at the best. Whether the vectors have
-    collapsed is measured while it trains.
+    It has no chance level: 0.99 `variance` for projections that are all the same, and 0 at the best. Whether the
+    vectors have collapsed is measured while it trains.
 
     The paper trains with batches of 2,048, LARS with a learning rate of 0.2 * B / 256 and a weight decay of 1e-6, for
     1,000 epochs.
 
     invariance: weight of the distance of the views. Default 25. Paper 25.
-    variance: weight of the hinge on the deviation; with 0 the vectors collapse (table 7). Default 25. Paper 25.
+    variance: weight of the hinge on the deviation; with 0 the projections collapse (table 7). Default 25. Paper 25.
     covariance: weight of the covariances. Default 1. Paper 1.
     hidden: width of the projector's two hidden layers. Default 512. Paper 8,192.
     projection: outputs of the projector. Default 512. Paper 8,192.
@@ -64,7 +64,7 @@ class VICReg(JointEmbedding):
         for name, value in (("variance", variance), ("covariance", covariance)):
             if value < 0:
                 raise ValueError(f"{name} is {value}; it must be at least 0")
-        size = data.shape[1:]
+        size = require_picture(data.shape, "vicreg")[1:]
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
         self.weights = {"invariance": invariance, "variance": variance, "covariance": covariance}

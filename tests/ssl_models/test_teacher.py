@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from ssl_models.teacher import Teacher
+from ssl_models.teacher import Teacher, momentum_at
 
 torch.set_num_threads(1)
 
@@ -109,3 +112,33 @@ def test_another_network_or_momentum_is_refused() -> None:
         teacher.update(nn.Linear(4, 6), 0.5)
     with pytest.raises(ValueError, match=r"momentum is 1\.5"):
         teacher.update(network(), 1.5)
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"), [(0.0, 0.9), (1 / 3, 0.925), (0.5, 0.95), (2 / 3, 0.975), (1.0, 1.0)]
+)  # the cosine is 1, 1/2, 0, -1/2, -1
+def test_the_momentum_goes_from_its_start_to_its_end_by_half_a_cosine(progress: float, expected: float) -> None:
+    assert momentum_at(0.9, 1.0, progress) == pytest.approx(expected, abs=1e-12)
+    assert momentum_at(0.9, 1.0, progress) == pytest.approx(
+        1 - (1 - 0.9) * (math.cos(math.pi * progress) + 1) / 2, abs=1e-12
+    )
+    assert momentum_at(1.0, 0.9, progress) == pytest.approx(1.9 - expected, abs=1e-12), "downwards too"
+
+
+def test_the_momentum_moves_one_way_and_slowest_at_both_ends() -> None:
+    values = [momentum_at(0.5, 1.0, step / 20) for step in range(21)]
+    steps = [after - before for before, after in pairwise(values)]
+    assert all(step > 0 for step in steps)
+    assert all(after > before for before, after in pairwise(steps[:10]))
+    assert all(after < before for before, after in pairwise(steps[10:]))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9, 1.0])
+def test_the_momentum_is_constant_where_start_and_end_are_equal(momentum: float) -> None:
+    assert [momentum_at(momentum, momentum, step / 7) for step in range(8)] == [momentum] * 8
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.0, 1.0), (0.9, 1.0), (0.996, 1.0), (1.0, 0.3)])
+def test_the_momentum_never_leaves_the_unit_interval(start: float, end: float) -> None:
+    """`update` refuses what does, so rounding must not take the last step there."""
+    assert all(0 <= momentum_at(start, end, step / 1000) <= 1 for step in range(1001))

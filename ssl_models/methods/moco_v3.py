@@ -37,9 +37,10 @@ class MoCoV3(JointEmbedding):
     momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.9. Paper
         0.99. 1 / (1 - momentum) steps should be well below the number of steps.
     momentum_end: the same at the end, which is reached by half a cosine. Default 1. Paper 1.
-    freeze_patches: whether a ViT's patch embedding stays as it was initialised, for stability (section 4.2); other
-        encoders have none. Default True. Paper: yes.
-    hidden: width of the hidden layers of projector and predictor. Default 256. Paper 4,096.
+    freeze_patches: whether the patch embedding of the encoder `vit` stays as it was initialised, for stability (section
+        4.2); all other encoders are trained as a whole. Default True. Paper: yes.
+    hidden: width of the hidden layers of projector and predictor. The projector has two of them for the encoder `vit`
+        and one for others, as the authors' code has it for ViT and for ResNet-50. Default 256. Paper 4,096.
     projection: outputs of both. Default 64. Paper 256.
     hue: see Augmentation. Default 0.1. Paper 0.1.
     solarise: that of the second view, see Augmentation. Default 0.2. Paper 0.2.
@@ -79,7 +80,8 @@ class MoCoV3(JointEmbedding):
         self.temperature, self.momentum, self.momentum_end = temperature, momentum, momentum_end
         if freeze_patches and isinstance(encoder, ViT):
             encoder.patch_embed.requires_grad_(False)
-        self.projector = mlp(encoder.dim, hidden, projection, norm_last=True)
+        inner = [hidden] * (2 if isinstance(encoder, ViT) else 1)
+        self.projector = mlp(encoder.dim, *inner, projection, norm_last=True)
         self.predictor = mlp(projection, hidden, projection, norm_last=True)
         self.teacher = Teacher(self.network())
 

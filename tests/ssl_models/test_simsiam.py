@@ -43,12 +43,12 @@ def sides(simsiam: SimSiam, views: tuple[Tensor, ...]) -> tuple[list[Tensor], li
     return [simsiam.predictor(projection) for projection in projections], projections
 
 
-def trained(steps: int, *, norm_last: bool = True, **settings: Any) -> tuple[float, float]:
+def trained(steps: int, rate: float, *, norm_last: bool = True, **settings: Any) -> tuple[float, float]:
     """The deviation of the directions of the projections, and their rank of at most 32, after a short training."""
-    simsiam = method(SimSiam, "resnet", **({"hidden": 32, "projection": 32, "predictor": 8} | settings))
+    simsiam = method(SimSiam, **({"hidden": 32, "projection": 32, "predictor": 8} | settings))
     if not norm_last:
         simsiam.projector[-1] = nn.Identity()
-    optimizer = torch.optim.SGD(simsiam.parameters(), lr=0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(simsiam.parameters(), lr=rate, momentum=0.9)
     generator, samples = Generator().manual_seed(0), pictures(32)
     for _ in range(steps):
         loss = loss_of(simsiam, simsiam.views(samples, generator))
@@ -142,7 +142,7 @@ def test_there_is_no_teacher_and_a_resumed_run_goes_on_with_the_same_numbers() -
 @pytest.fixture(scope="module")
 def sound() -> tuple[float, float]:
     """Deviation and rank after a training with the predictor and the stop-gradient."""
-    return trained(40)
+    return trained(60, 0.3)
 
 
 @pytest.mark.parametrize("settings", WITHOUT, ids=str)
@@ -151,23 +151,22 @@ def test_training_without_the_predictor_or_the_stop_gradient_collapses(
 ) -> None:
     """The last batch normalisation keeps vectors from becoming one; but they come to lie along one or two lines.
 
-    Measured with other seeds: a deviation of 0.91 to 0.98 and a rank of 10 to 14 with both, 0.49 to 0.77 and 1.4 to 3.2
-    without one of them.
+    Three seeds gave a deviation of 0.94 to 0.99 and a rank of 8.5 to 10.6 with both; 0.67 to 0.86 and 1.7 to 4.0
+    without the predictor; 0.49 to 0.61 and 1.3 to 2.1 without the stop-gradient.
     """
-    spread, rank = trained(40, **settings)
-    assert sound[0] > 0.85 > spread
-    assert sound[1] > 8
-    assert rank < 5
+    spread, rank = trained(60, 0.3, **settings)
+    assert spread < sound[0] - 0.05
+    assert rank < 5 < 7 < sound[1]
 
 
 @pytest.mark.parametrize("settings", WITHOUT, ids=str)
 def test_without_the_last_normalisation_the_collapse_is_to_a_point(settings: dict[str, Any]) -> None:
     """Table 3b of the paper trains so and does not collapse; deviations as in figure 2: 0 where all are equal."""
-    assert trained(25, norm_last=False, **settings)[0] < 0.2
+    assert trained(40, 0.2, norm_last=False, **settings)[0] < 0.2
 
 
 def test_without_the_last_normalisation_both_keep_from_the_collapse() -> None:
-    assert trained(25, norm_last=False)[0] > 0.6
+    assert trained(40, 0.2, norm_last=False)[0] > 0.6
 
 
 @pytest.mark.parametrize(

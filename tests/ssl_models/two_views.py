@@ -98,7 +98,9 @@ def loss_of(scored: JointEmbedding, views: tuple[Tensor, ...]) -> Tensor:
 def gradients(scored: JointEmbedding, loss: Tensor) -> dict[str, Tensor]:
     """What a loss asks of each parameter that is trained; zeros where it does not reach."""
     named = {name: parameter for name, parameter in scored.named_parameters() if parameter.requires_grad}
-    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        loss, list(named.values()), retain_graph=True, allow_unused=True, materialize_grads=True
+    )
     return dict(zip(named, found, strict=True))
 
 

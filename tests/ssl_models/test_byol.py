@@ -53,9 +53,10 @@ def sides(byol: BYOL, views: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Ten
     return predictions, [byol.teacher.module(view) for view in views]
 
 
+@pytest.mark.parametrize("centre", [True, False])
 @pytest.mark.parametrize("training", [True, False])
-def test_the_loss_is_equation_2_of_both_orders(training: bool) -> None:
-    byol = method(BYOL, "resnet").train(training)
+def test_the_loss_is_equation_2_of_both_orders(training: bool, centre: bool) -> None:
+    byol = method(BYOL, centre=centre).train(training)
     moved(byol.teacher)
     views = made(byol)
     with torch.no_grad():
@@ -151,25 +152,26 @@ def test_the_second_view_alone_is_solarised() -> None:
     torch.testing.assert_close(second, torch.where(plain >= 0.5, 1 - plain, plain), rtol=0, atol=1e-5)
 
 
-def test_the_projections_are_not_normalised_over_the_batch() -> None:
-    """Section 3.3: "contrary to SimCLR, the output of this MLP is not batch normalized"."""
-    byol = method(BYOL)
+def test_projections_are_centred_over_the_batch_unless_they_are_to_be_the_paper_s() -> None:
+    """Without `centre` neither head ends with a batch normalisation, as in section 3.3 of the paper."""
+    centred, papers = method(BYOL), method(BYOL, centre=False)
     with torch.no_grad():
-        vectors = byol.encoder(made(byol)[0])
-        projections = byol.projector(vectors)
-        for head, given in ((byol.projector, vectors), (byol.predictor, projections)):
-            before = head(given)
-            head[-1].bias.add_(3.0)
-            torch.testing.assert_close(head(given), before + 3)
+        for byol in (centred, papers):
+            byol.projector[0][-1].bias.add_(3.0)
+            byol.predictor[-1].bias.add_(3.0)
+        vectors = centred.encoder(made(centred)[0])
+        torch.testing.assert_close(centred.projector(vectors).mean(0), torch.zeros(16), rtol=0, atol=1e-5)
+        assert (papers.projector(vectors).mean(0) > 2).all()
+        assert (centred.predictor(centred.projector(vectors)).mean(0) > 2).all()
 
 
 def test_the_loss_does_not_see_the_lengths_of_the_vectors() -> None:
-    byol = method(BYOL)
+    byol = method(BYOL, centre=False)
     moved(byol.teacher)
     views = made(byol)
     before = loss_of(byol, views).detach()
     with torch.no_grad():
-        for last in (byol.predictor[-1], byol.teacher.module[1][-1]):
+        for last in (byol.predictor[-1], byol.teacher.module[1][0][-1]):
             last.weight.mul_(3)
             last.bias.mul_(3)
     torch.testing.assert_close(loss_of(byol, views).detach(), before)

@@ -1,7 +1,7 @@
 """DINO: views predict a slow teacher's distribution over outputs that nobody has named (Caron et al. 2021).
 
-arXiv:2104.14294. Two things keep the outputs from collapsing, and one alone does not (section 5.3): the teacher's scores
-are centred, so that no output is always the first, and sharpened, so that not all are alike.
+arXiv:2104.14294. Two things keep the outputs from collapsing, and one alone does not (section 5.3): the teacher's
+scores are centred, so that no output is always the first, and sharpened, so that not all are alike.
 """
 
 from __future__ import annotations

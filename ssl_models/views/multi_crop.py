@@ -2,7 +2,8 @@
 
 arXiv:2006.09882, section 3.3: small crops of a part of the picture are compared with the large ones, and with a quarter
 of the pixels each they take a fraction of the time. An encoder is given one size at a time.
-Letters: B samples, C channels, H W height and width of the large views, h w of the small ones, n small views, D numbers.
+Letters: B samples, C channels, H W height and width of the large views, h w of the small ones, n small views, D
+numbers.
 """
 
 from __future__ import annotations
@@ -68,9 +69,13 @@ class MultiCrop:
 
     def __call__(self, pictures: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         large = self.first(pictures, generator), self.second(pictures, generator)
+        return *large, *self.small_views(pictures, generator)
+
+    def small_views(self, pictures: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+        """The last view, (n * B, C, h, w); none where `count` is 0."""
         if not self.count:
-            return large
-        return *large, torch.cat([self.small(pictures, generator) for _ in range(self.count)])
+            return ()
+        return (torch.cat([self.small(pictures, generator) for _ in range(self.count)]),)
 
 
 def of_each(network: Callable[[Tensor], Tensor], views: Sequence[Tensor], batch: int) -> list[Tensor]:

@@ -205,8 +205,8 @@ class MoCo(Method):
         large = self.in_groups(network, views[0])
         if not count:
             return [large]
-        groups = views[-1].unflatten(0, (count, batch)).tensor_split(self.shuffle_groups, dim=1)
-        small = [network(group.flatten(0, 1)).unflatten(0, (count, -1)) for group in groups]  # (n, b, projection) each
+        crops = views[-1].reshape(count, batch, *views[-1].shape[1:]).tensor_split(self.shuffle_groups, dim=1)
+        small = [network(group.flatten(0, 1)).unflatten(0, (count, -1)) for group in crops]  # (n, b, projection) each
         return [large, *map(unit, torch.cat(small, 1))]
 
     def keys(self, network: nn.Module, pictures: Tensor, order: Tensor) -> Tensor:

@@ -86,5 +86,5 @@ def of_each(network: Callable[[Tensor], Tensor], views: Sequence[Tensor], batch:
     found: list[Tensor] = []
     for size in dict.fromkeys(view.shape[1:] for view in views):
         crops = [view for view in views if view.shape[1:] == size]
-        found += network(torch.cat(crops) if len(crops) > 1 else crops[0]).split(batch)
+        found += torch.split(network(torch.cat(crops) if len(crops) > 1 else crops[0]), batch)
     return found

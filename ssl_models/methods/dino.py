@@ -36,10 +36,11 @@ class Head(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, bottleneck)
         )
-        for layer in self.layers[::2]:
-            deviation = layer.in_features**-0.5
-            nn.init.trunc_normal_(layer.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
-            nn.init.zeros_(layer.bias)
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                deviation = layer.in_features**-0.5
+                nn.init.trunc_normal_(layer.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+                nn.init.zeros_(layer.bias)
         self.outputs = nn.Parameter(torch.randn(outputs, bottleneck))
 
     def forward(self, vectors: Tensor, *, fixed: bool = False) -> Tensor:

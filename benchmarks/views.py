@@ -44,17 +44,18 @@ def measure(effort: Effort, page: Page) -> None:
 
 
 def pillow_views(method: SimCLR) -> Any:
-    """The transform of one PIL picture that draws what `method.augment` draws."""
+    """The transform of one PIL picture that draws what a view of `method` draws."""
     from torchvision import transforms
 
-    spread = 0.8 * method.augment.strength
-    jitter = transforms.ColorJitter(spread, spread, spread, method.augment.hue)
+    augment = method.multi_crop.first
+    spread = 0.8 * augment.strength
+    jitter = transforms.ColorJitter(spread, spread, spread, augment.hue)
     return transforms.Compose(
         [
-            transforms.RandomResizedCrop(32, scale=(method.augment.smallest_crop, 1)),
-            transforms.RandomHorizontalFlip(method.augment.flip),
+            transforms.RandomResizedCrop(32, scale=(augment.smallest_crop, 1)),
+            transforms.RandomHorizontalFlip(augment.flip),
             transforms.RandomApply([jitter], p=0.8),
-            transforms.RandomGrayscale(method.augment.grey),
+            transforms.RandomGrayscale(augment.grey),
             transforms.ToTensor(),
         ]
     )

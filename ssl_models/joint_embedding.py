@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Generator, Tensor
 
 from ssl_models.encoders.encoder import Encoder
@@ -28,3 +29,8 @@ class JointEmbedding(Method):
 
     def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:  # noqa: ARG002
         return self.multi_crop.layout
+
+
+def mean_terms(found: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The terms of the loss for each of several pairs of views, all of the same names -> their means."""
+    return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}

@@ -15,7 +15,6 @@ from torch.nn import functional
 from ssl_models.bounds import require_fraction, require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.encoders.transformer import initialise
 from ssl_models.joint_embedding import JointEmbedding
 from ssl_models.losses.assignment import sharpened, swapped
 from ssl_models.method import Scored
@@ -25,14 +24,23 @@ from ssl_models.views.multi_crop import MultiCrop, of_each
 
 
 class Head(nn.Module):
-    """(B, dim) -> (B, K): an MLP with GELU, to unit vectors, and their cosines with K unit vectors (appendix C)."""
+    """(B, dim) -> (B, K): an MLP with GELU, to unit vectors, and their cosines with K unit vectors (appendix C).
+
+    Weights start with a deviation of 1 / sqrt(inputs), which at 2,048 inputs is the 0.02 of the authors' code. With
+    0.02 a narrow head would shorten its vectors layer by layer, until their biases decided the direction and all
+    pictures had the same scores.
+    """
 
     def __init__(self, dim: int, hidden: int, bottleneck: int, outputs: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, bottleneck)
         )
-        initialise(self.layers)
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                deviation = layer.in_features**-0.5
+                nn.init.trunc_normal_(layer.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+                nn.init.zeros_(layer.bias)
         self.outputs = nn.Parameter(torch.randn(outputs, bottleneck))
 
     def forward(self, vectors: Tensor, *, fixed: bool = False) -> Tensor:

@@ -18,6 +18,7 @@ from ssl_models.bounds import require_choice, require_fraction, require_picture,
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred
+from ssl_models.joint_embedding import mean_terms
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
 from ssl_models.memory import EXCLUDED, MemoryBank, Queue
 from ssl_models.method import Method, Scored
@@ -25,6 +26,7 @@ from ssl_models.modalities.inputs import inputs
 from ssl_models.teacher import Teacher
 from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.drawing import in_batch
+from ssl_models.views.multi_crop import MultiCrop
 
 SOURCES = ("queue", "bank", "batch")
 BLUR_SHOWS = 64
@@ -82,7 +84,11 @@ class MoCo(Method):
     projection: outputs of the head. Default 64. Paper 128.
     centre: whether a batch normalisation ends the head, see PIRL. Default True. Paper: no. Without it an untrained
         network's new keys could be told from older ones at once, and the features stayed bad.
-    smallest_crop, flip, strength, hue, grey: of the views, see Augmentation.
+    small_crops: number of small views, half as wide and high, see multi_crop.py. Each is a further query for the key of
+        its picture, or for its row of the bank; it is no key itself, and moves no row. The loss is the mean over all
+        queries. Default 0. Own.
+    smallest_small_crop: least area of a small crop; the largest is smallest_crop. Default 0.1. Own.
+    smallest_crop, flip, strength, hue, grey, invert, gamma: of the views, see Augmentation.
     blur: probability of a blur. Default None: 0 in version 1 and 0.5 in version 2, as in the papers, but 0 below 64 px,
         where the blur is less than half a pixel wide.
     """
@@ -106,12 +112,16 @@ class MoCo(Method):
         hidden: int | None = None,
         projection: int = 64,
         centre: bool = True,
+        small_crops: int = 0,
+        smallest_small_crop: float = 0.1,
         smallest_crop: float = Augmentation.smallest_crop,
         flip: float = Augmentation.flip,
         strength: float = Augmentation.strength,
         hue: float = Augmentation.hue,
         grey: float = Augmentation.grey,
         blur: float | None = None,
+        invert: float = Augmentation.invert,
+        gamma: float = Augmentation.gamma,
     ) -> None:
         super().__init__(encoder)
         require_picture(data.shape, "moco")
@@ -125,7 +135,11 @@ class MoCo(Method):
             blur = usual.blur if min(data.shape[1:]) >= BLUR_SHOWS else 0.0
         require_positive(temperature=temperature, projection=projection, shuffle_groups=shuffle_groups)
         require_fraction(momentum=momentum, bank_momentum=bank_momentum)
-        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, blur, size=data.shape[1:])
+        size = data.shape[1:]
+        plain = smallest_crop, flip, strength, hue, grey, blur
+        self.augment = Augmentation(*plain, invert=invert, gamma=gamma, size=size)
+        small = {"small_crops": small_crops, "smallest_small_crop": smallest_small_crop}
+        self.multi_crop = MultiCrop.of(self.augment, **small)  # type: ignore[arg-type]
         if hidden < 0:
             raise ValueError(f"hidden is {hidden}; it must be at least 1, or 0 for a linear head")
         self.source, self.temperature, self.momentum = source, temperature, momentum
@@ -134,14 +148,18 @@ class MoCo(Method):
         self.bank: MemoryBank
         self.queue: Queue
         self.teacher: Teacher
-        if source == "batch":
+        self._remember(data, negatives, projection)
+
+    def _remember(self, data: DataSpec, negatives: int | None, projection: int) -> None:
+        """Sets up the memory that the source of the negatives needs, and chance."""
+        if self.source == "batch":
             if negatives is not None:
                 raise ValueError(f"negatives is {negatives}; source 'batch' has batch_size - 1, so leave it out")
             return
         self.negatives = max(1, min(512, data.samples // 16)) if negatives is None else negatives
         if not 1 <= self.negatives <= data.samples:
             raise ValueError(f"negatives is {negatives}; {data.samples} samples allow 1 to that many")
-        if source == "bank":
+        if self.source == "bank":
             if data.samples < 2:
                 raise ValueError(
                     f"moco compares a sample with others, and the data have {data.samples}; it takes at least 2"
@@ -159,23 +177,37 @@ class MoCo(Method):
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> a view for the queries, and for source "bank" the rows (negatives,) int64 to compare
-        with, else a view for the keys and the order (B,) int64 in which they are put into groups."""
+        with, else a view for the keys and the order (B,) int64 in which they are put into groups. The small views
+        (n * B, C, h, w) come last, if there are any."""
         batch = in_batch(generator, len(images))
         if batch < 2 * self.shuffle_groups:
             raise ValueError(f"shuffle_groups is {self.shuffle_groups}; a batch of {batch} allows at most {batch // 2}")
         pictures = inputs(images)
         queries = self.augment(pictures, generator)
         if self.source == "bank":
-            return queries, self.bank.negatives(self.negatives, generator)
+            rows = self.bank.negatives(self.negatives, generator)
+            return queries, rows, *self.multi_crop.small_views(pictures, generator)
         order = torch.randperm(batch, generator=generator, device=images.device)
-        return queries, self.augment(pictures, generator), order
+        keys = self.augment(pictures, generator)
+        return queries, keys, order, *self.multi_crop.small_views(pictures, generator)
 
-    def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:
-        return (*(1,) * (len(views) - 1), 0)
+    def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:  # noqa: ARG002
+        large = (1, 0) if self.source == "bank" else (1, 1, 0)
+        return (*large, *self.multi_crop.layout[2:])
 
     def in_groups(self, network: nn.Module, pictures: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, projection) unit vectors; batch norms use the statistics of each group by itself."""
         return unit(torch.cat([network(group) for group in pictures.tensor_split(self.shuffle_groups)]))
+
+    def queries(self, views: Sequence[Tensor], batch: int) -> list[Tensor]:
+        """(B, projection) unit vectors of the first view, and of each small crop; these share statistics in a group."""
+        network, count = self.network(), self.multi_crop.count
+        large = self.in_groups(network, views[0])
+        if not count:
+            return [large]
+        crops = views[-1].reshape(count, batch, *views[-1].shape[1:]).tensor_split(self.shuffle_groups, dim=1)
+        small = [network(group.flatten(0, 1)).unflatten(0, (count, -1)) for group in crops]  # (n, b, projection) each
+        return [large, *map(unit, torch.cat(small, 1))]
 
     def keys(self, network: nn.Module, pictures: Tensor, order: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, projection) unit vectors; grouped in the given order, returned in the original one."""
@@ -186,15 +218,16 @@ class MoCo(Method):
 
         Hands over the keys (B, projection) for the queue, or the samples and the queries for their rows of the bank.
         """
-        queries = self.in_groups(self.network(), views[0])
+        queries = self.queries(views, len(index))
         if self.source == "queue":
-            keys = self.keys(self.teacher, *views[1:])
-            return Scored(info_nce_terms(*self.against_queue(queries, keys)), handed_over=keys)
+            keys = self.keys(self.teacher, *views[1:3])
+            return Scored(info_nce_terms([self.against_queue(each, keys) for each in queries]), handed_over=keys)
         if self.source == "bank":
-            logits = self.bank.logits(queries, index, views[1], self.temperature)
-            return Scored(info_nce_terms(*logits), handed_over=(index, queries.detach()))
-        logits = self.against_batch(queries, self.keys(self.network(), *views[1:]))
-        return Scored(info_nce_terms(*logits), chance=info_nce_chance(len(index) - 1))
+            logits = [self.bank.logits(each, index, views[1], self.temperature) for each in queries]
+            return Scored(info_nce_terms(logits), handed_over=(index, queries[0].detach()))
+        keys = self.keys(self.network(), *views[1:3])
+        logits = [self.against_batch(each, keys) for each in queries]
+        return Scored(info_nce_terms(logits), chance=info_nce_chance(len(index) - 1))
 
     def against_queue(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
         """Queries and the teacher's keys, (B, projection) each -> (B,) positive and (B, K) negative logits."""
@@ -217,12 +250,17 @@ class MoCo(Method):
             self.bank.update(index, queries, self.bank_momentum)
 
 
-def info_nce_terms(positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
-    """(B,) positive and (B, N) negative logits -> InfoNCE, and the share of positives above all their negatives."""
-    return {
-        "loss": info_nce(positive, negative).mean(),
-        "accuracy": (positive > negative.amax(1)).float().mean().detach(),
-    }
+def info_nce_terms(logits: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """(B,) positive and (B, N) negative logits of each query of a picture -> InfoNCE, and the share of positives above
+    all their negatives; both are means over all queries."""
+    found = [
+        {
+            "loss": info_nce(positive, negative).mean(),
+            "accuracy": (positive > negative.amax(1)).float().mean().detach(),
+        }
+        for positive, negative in logits
+    ]
+    return mean_terms(found)
 
 
 METHOD = MoCo

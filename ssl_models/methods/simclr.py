@@ -7,23 +7,23 @@ information that later tasks need (section 4.2).
 
 from __future__ import annotations
 
-import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import mlp
+from ssl_models.joint_embedding import JointEmbedding, mean_terms
 from ssl_models.losses.contrastive import nt_xent, nt_xent_accuracy, nt_xent_chance
 from ssl_models.losses.metric import n_pair, n_pair_chance, n_pair_penalty
-from ssl_models.method import Method, Scored
-from ssl_models.modalities.inputs import inputs
+from ssl_models.method import Scored
 from ssl_models.views.augmentation import Augmentation
+from ssl_models.views.multi_crop import MultiCrop, of_each
 
 OBJECTIVES = ("nt_xent", "n_pair")
 
 
-class SimCLR(Method):
+class SimCLR(JointEmbedding):
     """NT-Xent between two views over the batch. Chance is log(2B - 1), and depends on the batch.
 
     The paper trains with batches of 4,096, LARS with a learning rate of 0.3 * B / 256, and a weight decay of 1e-6.
@@ -37,12 +37,13 @@ class SimCLR(Method):
         public code.
     hidden: width of the head's hidden layer. Default 256. Paper 2,048.
     projection: outputs of the head. Default 64. Paper 128.
-    smallest_crop, flip, strength, hue, grey, blur: of the views, see Augmentation.
+    small_crops: number of small views, half as wide and high, see multi_crop.py. The objective is then the mean of that
+        between the large views, and of those between each large and each small one. Default 0. Own.
+    smallest_small_crop: least area of a small crop; the largest is smallest_crop. Default 0.1. Own.
+    smallest_crop, flip, strength, hue, grey, blur, invert, gamma: of the views, see Augmentation.
     """
 
-    family = "contrastive"
     reference = "Chen et al. 2020, arXiv:2002.05709"
-    crops = by_rows = True
 
     def __init__(
         self,
@@ -54,37 +55,41 @@ class SimCLR(Method):
         length_penalty: float = 0.002,
         hidden: int = 256,
         projection: int = 64,
+        small_crops: int = 0,
+        smallest_small_crop: float = 0.1,
         smallest_crop: float = Augmentation.smallest_crop,
         flip: float = Augmentation.flip,
         strength: float = Augmentation.strength,
         hue: float = Augmentation.hue,
         grey: float = Augmentation.grey,
         blur: float = Augmentation.blur,
+        invert: float = Augmentation.invert,
+        gamma: float = Augmentation.gamma,
     ) -> None:
-        super().__init__(encoder)
         require_picture(data.shape, "simclr")
         require_choice("objective", objective, OBJECTIVES)
         require_positive(temperature=temperature, hidden=hidden, projection=projection)
         require_fraction(length_penalty=length_penalty)
-        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, blur, size=data.shape[1:])
+        size = data.shape[1:]
+        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
+        super().__init__(encoder, MultiCrop.of(views, small_crops=small_crops, smallest_small_crop=smallest_small_crop))
         self.objective, self.length_penalty, self.temperature = objective, length_penalty, temperature
         self.head = mlp(encoder.dim, hidden, projection)
 
-    def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """(B, C, H, W) uint8 -> two views of the same shape."""
-        pictures = inputs(images)
-        return self.augment(pictures, generator), self.augment(pictures, generator)
-
     def loss(self, *views: Tensor, index: Tensor) -> Scored:
         """The objective, and how often the other view is the most similar of 2B - 1 (only logged)."""
-        first, second = self.head(self.encoder(torch.cat(views))).chunk(2)  # (B, projection) each
+        first, second, *small = of_each(lambda crops: self.head(self.encoder(crops)), views, len(index))
+        pairs = [(first, second), *((large, crop) for crop in small for large in (first, second))]
+        chance = nt_xent_chance if self.objective == "nt_xent" else n_pair_chance
+        return Scored(mean_terms([self.compared(*pair) for pair in pairs]), chance=chance(len(index)))
+
+    def compared(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+        """Projections of two views, (B, projection) each -> the terms of the objective between them."""
         accuracy = nt_xent_accuracy(first, second)
         if self.objective == "nt_xent":
-            terms = {"loss": nt_xent(first, second, self.temperature), "accuracy": accuracy}
-            return Scored(terms, chance=nt_xent_chance(len(index)))
+            return {"loss": nt_xent(first, second, self.temperature), "accuracy": accuracy}
         penalty = self.length_penalty * n_pair_penalty(first, second)
-        terms = {"loss": n_pair(first, second), "penalty": penalty, "accuracy": accuracy}
-        return Scored(terms, chance=n_pair_chance(len(index)))
+        return {"loss": n_pair(first, second), "penalty": penalty, "accuracy": accuracy}
 
 
 METHOD = SimCLR

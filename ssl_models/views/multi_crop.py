@@ -68,9 +68,13 @@ class MultiCrop:
 
     def __call__(self, pictures: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         large = self.first(pictures, generator), self.second(pictures, generator)
+        return *large, *self.small_views(pictures, generator)
+
+    def small_views(self, pictures: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+        """The last view, (n * B, C, h, w); none where `count` is 0."""
         if not self.count:
-            return large
-        return *large, torch.cat([self.small(pictures, generator) for _ in range(self.count)])
+            return ()
+        return (torch.cat([self.small(pictures, generator) for _ in range(self.count)]),)
 
 
 def of_each(network: Callable[[Tensor], Tensor], views: Sequence[Tensor], batch: int) -> list[Tensor]:

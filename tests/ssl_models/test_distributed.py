@@ -26,36 +26,29 @@ CASES = {
     "npid": {"negatives": 16, "proximal": 1.0},
     "moco": {"negatives": 24, "shuffle_groups": 3},  # 6, 5 and 5 rows: of two ranks' shares, and of every rank's own
 }
+WITHOUT_SETTINGS = (
+    *("contrastive_pairs", "near_far_patches", "colorization", "denoising_autoencoder", "supervised", "distillation"),
+    *("relative_position", "split_brain", "multi_pretext"),
+)
 OF_VECTORS = [name for name in NAMES if method_class(name).parts == ("vectors",)]
 MORE = {
     "pirl": {"negatives": 16},
     "moco-batch": {"source": "batch"},
     "moco-bank": {"source": "bank", "negatives": 8},
-    "contrastive_pairs": {},
-    "near_far_patches": {},
+    "simclr-small": {"small_crops": 2},
+    "moco-small": {"negatives": 24, "shuffle_groups": 3, "small_crops": 2},
     "cpc_image": {"negatives": 15},
     "jigsaw": {"permutations": 10},
-    "colorization": {},
-    "denoising_autoencoder": {},
-    "supervised": {},
-    "distillation": {},
-    "relative_position": {},
     "inpainting": {"adversarial": 0.1},
     "denoising_autoencoder-stacked": {"stacked": True},
-    "split_brain": {},
-    "multi_pretext": {},
-    "byol": {},
-    "simsiam": {},
     "barlow_twins": {"hidden": 16, "projection": 16},
     "vicreg": {"hidden": 16, "projection": 16},
     "swav": {"prototypes": 16, "queue": 16, "queue_from": 0.0},
     "deepcluster": {"clusters": 4},
     "dino": {"outputs": 16},
     "nnclr": {"support": 16},
-    "moco_v3": {},
-    "mae": {},
     "cpc_speech": {"steps": 5, "candidates": 16},
-} | {name: {} for name in OF_VECTORS}
+} | {name: {} for name in (*WITHOUT_SETTINGS, *OF_VECTORS)}
 SINGLE = (
     *("relative_position", "inpainting", "denoising_autoencoder-stacked", "split_brain", "multi_pretext"),
     *("dino", "mae", "cpc_speech", *OF_VECTORS),

@@ -112,7 +112,7 @@ class SwAV(JointEmbedding):
         Hands over the projections of the large views, (B, projection) each, of length 1, for the queues.
         """
         vectors = of_each(self.encoder, views, len(index))  # (B, dim) each
-        projections = unit(self.projector(torch.cat(vectors))).split(len(index))  # (B, projection) each
+        projections = torch.split(unit(self.projector(torch.cat(vectors))), len(index))  # (B, projection) each
         prototypes = self.prototypes.detach() if float(self.progress) < self.freeze else self.prototypes
         scores = [similarity(each, prototypes) for each in projections]  # (B, K) each
         codes = [self.code(number, each.detach()) for number, each in enumerate(scores[:2])]

@@ -27,12 +27,15 @@ def show_all(
     """Calls `method.meet` with the views of all samples, in batches of `batch_size`, in order.
 
     The last batch holds samples of the one before, where the batches would not end with the samples. seed: the number
-    of a batch -> that of the generator of its views. precision: as resolved.
+    of a batch -> that of the generator of its views, and of the global one, which dropout draws from. precision: as
+    resolved.
     """
     order = _order(len(parts[0]), batch_size)
     with closing(batches(parts, order, device, read=partial(rows_read, method))) as ahead:
         for number, (index, batch) in enumerate(ahead):
-            views = make_views(method, batch, seed=seed(number), device=device)
+            drawn = seed(number)
+            torch.manual_seed(drawn)
+            views = make_views(method, batch, seed=drawn, device=device)
             with autocast(precision, device):
                 method.meet(*views, index=index.to(device))
 

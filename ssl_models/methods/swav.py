@@ -107,9 +107,12 @@ class SwAV(JointEmbedding):
     def loss(self, *views: Tensor, index: Tensor) -> Scored:
         """The loss, and how many of the prototypes are the first of a large view, as a share (only logged).
 
+        The head is given the crops of all sizes together, so that its batch normalisation sees all, as in the authors'
+        code.
         Hands over the projections of the large views, (B, projection) each, of length 1, for the queues.
         """
-        projections = [unit(each) for each in of_each(self.network(), views, len(index))]  # (B, projection) each
+        vectors = of_each(self.encoder, views, len(index))  # (B, dim) each
+        projections = torch.split(unit(self.projector(torch.cat(vectors))), len(index))  # (B, projection) each
         prototypes = self.prototypes.detach() if float(self.progress) < self.freeze else self.prototypes
         scores = [similarity(each, prototypes) for each in projections]  # (B, K) each
         codes = [self.code(number, each.detach()) for number, each in enumerate(scores[:2])]
@@ -117,10 +120,6 @@ class SwAV(JointEmbedding):
         first = torch.cat([each.argmax(1) for each in scores[:2]])
         terms["prototypes_used"] = (first.bincount(minlength=len(prototypes)) > 0).float().mean()
         return Scored(terms, handed_over=tuple(each.detach() for each in projections[:2]))
-
-    def network(self) -> nn.Sequential:
-        """Encoder and head."""
-        return nn.Sequential(self.encoder, self.projector)
 
     def in_order(self) -> list[Queue]:
         """The queue of each large view, if there are any."""

@@ -82,14 +82,14 @@ def require_transformer(*, width: int, depth: int, heads: int, mlp_ratio: float,
         raise ValueError(f"{what} width is {width}; it must be divisible by the number of heads, {heads}")
 
 
-def sine_positions(down: int, across: int, width: int) -> Tensor:
+def sine_positions(down: int, across: int, width: int, what: str = "encoder") -> Tensor:
     """(1, g * h, D) embeddings of a grid, row by row: a quarter each of sin and cos of the place across, and down.
 
     As in MoCo v3 (Chen et al. 2021, arXiv:2104.02057, section 3): frequencies from 1 to 1/10,000. Raises ValueError for
-    a width that is not divisible by 4.
+    a width that is not divisible by 4; `what` is what errors call its owner.
     """
     if width % 4:
-        raise ValueError(f"encoder width is {width}; sine positions need one that is divisible by 4")
+        raise ValueError(f"{what} width is {width}; sine positions need one that is divisible by 4")
     rate = 10_000.0 ** (-torch.arange(width // 4, dtype=torch.float32) / (width // 4))
     row, column = torch.meshgrid(torch.arange(down), torch.arange(across), indexing="ij")
     along = [place.flatten()[:, None] * rate for place in (column, row)]

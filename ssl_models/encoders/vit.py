@@ -65,6 +65,7 @@ class ViT(Encoder):
 
     name = "vit"
     modalities = (image,)
+    grid: tuple[int, int]
 
     def __init__(
         self,

@@ -67,6 +67,15 @@ model.load_state_dict(load_file("model.safetensors"))
     assert "mean = torch.tensor([0.485, 0.456, 0.406])" in blocks(loaded[1] / "grey-torchvision")[1]
 
 
+def test_only_a_vit_that_interpolates_positions_is_said_to_take_other_sizes(loaded):
+    learnt, sine = ((loaded[1] / f"{run}-timm" / "README.md").read_text() for run in ("patches", "mean"))
+    assert "others may be taken" in learnt
+    assert "dynamic_img_size=True" in learnt
+    assert "Pictures must have this size." in sine
+    assert "dynamic_img_size" not in sine
+    assert "img_size=(24, 32), patch_size=8, in_chans=1, embed_dim=32, depth=2, num_heads=2, mlp_ratio=2.7" in learnt
+
+
 def test_onnx_states_its_opset_and_names_no_file(loaded):
     path = loaded[1] / "small-onnx" / "model.onnx"
     model = onnx.load(path)

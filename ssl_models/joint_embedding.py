@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.shapes import require_input
 from ssl_models.method import Method
 from ssl_models.modalities.inputs import inputs
 from ssl_models.views.multi_crop import MultiCrop
@@ -22,6 +23,12 @@ class JointEmbedding(Method):
     def __init__(self, encoder: Encoder, multi_crop: MultiCrop) -> None:
         super().__init__(encoder)
         self.multi_crop = multi_crop
+
+    def require_small_views(self, channels: int) -> None:
+        """Raises ValueError for an encoder that cannot take pictures of the size of the small views."""
+        size = self.multi_crop.small.size
+        if self.multi_crop.count and size is not None:
+            require_input(self.encoder, (channels, *size), "small views")
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> two views of the same shape, and the small ones (n * B, C, h, w) if there are any."""

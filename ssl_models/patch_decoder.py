@@ -31,7 +31,7 @@ class PatchDecoder(nn.Module):
         self.narrow = nn.Linear(dim, width)
         self.hidden_token = nn.Parameter(SPREAD * torch.randn(1, 1, width))
         self.places: Tensor
-        self.register_buffer("places", sine_positions(*grid, width), persistent=False)
+        self.register_buffer("places", sine_positions(*grid, width, "decoder"), persistent=False)
         self.blocks = nn.ModuleList(Block(width, heads, MLP_RATIO) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=EPSILON)
         self.last = nn.Linear(width, outputs)

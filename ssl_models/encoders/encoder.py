@@ -33,6 +33,9 @@ class Encoder(nn.Module, ABC):
     convolutional: bool = False
     """Whether it computes faster with its weights and maps in memory as (B, H, W, C), see `hardware.place`."""
 
+    grid: tuple[int, int] | None = None
+    """Down and across, of an encoder that has an embedding for each position of a grid which need not be square."""
+
     dim: int
     settings: dict[str, Any]
     """With `build_encoder(name, **settings)` an encoder of the same shape is made."""

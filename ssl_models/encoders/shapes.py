@@ -29,10 +29,12 @@ def require_input(encoder: Encoder, shape: tuple[int, ...], what: str) -> None:
         map_shapes(encoder, shape)
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = first_line(error)
-        model = f", model '{encoder.settings['model']}'," if "model" in encoder.settings else ""
+        model = advice = ""
+        if "model" in encoder.settings:
+            model = f", model '{encoder.settings['model']}',"
+            advice = "; give larger ones, or set the encoder's `size`, to which they are scaled"
         raise ValueError(
-            f"the encoder '{encoder.name}'{model} cannot take {what} of {shape[1]} x {shape[2]} px ({reason}); give "
-            "larger ones, or set the encoder's `size`, to which they are scaled"
+            f"the encoder '{encoder.name}'{model} cannot take {what} of {shape[1]} x {shape[2]} px ({reason}){advice}"
         ) from None
 
 

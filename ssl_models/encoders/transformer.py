@@ -5,6 +5,8 @@ Letters: B samples, L tokens, D their width, H heads, g h positions of a grid, d
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -53,7 +55,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(width, eps=EPSILON)
         self.attn = Attention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=EPSILON)
-        self.mlp = MLP(width, round(width * mlp_ratio))
+        self.mlp = MLP(width, int(width * mlp_ratio))
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attn(self.norm1(tokens))
@@ -74,20 +76,20 @@ def require_transformer(*, width: int, depth: int, heads: int, mlp_ratio: float,
     for name, value in (("depth", depth), ("heads", heads), ("width", width)):
         if value < 1:
             raise ValueError(f"{what} {name} is {value}; it must be at least 1")
-    if mlp_ratio <= 0:
-        raise ValueError(f"{what} mlp_ratio is {mlp_ratio}; it must be greater than 0")
+    if not 1 <= width * mlp_ratio < math.inf:
+        raise ValueError(f"{what} mlp_ratio is {mlp_ratio}; times the width, {width}, it must be at least 1")
     if width % heads:
         raise ValueError(f"{what} width is {width}; it must be divisible by the number of heads, {heads}")
 
 
-def sine_positions(down: int, across: int, width: int) -> Tensor:
+def sine_positions(down: int, across: int, width: int, what: str = "encoder") -> Tensor:
     """(1, g * h, D) embeddings of a grid, row by row: a quarter each of sin and cos of the place across, and down.
 
     As in MoCo v3 (Chen et al. 2021, arXiv:2104.02057, section 3): frequencies from 1 to 1/10,000. Raises ValueError for
-    a width that is not divisible by 4.
+    a width that is not divisible by 4; `what` is what errors call its owner.
     """
     if width % 4:
-        raise ValueError(f"encoder width is {width}; sine positions need one that is divisible by 4")
+        raise ValueError(f"{what} width is {width}; sine positions need one that is divisible by 4")
     rate = 10_000.0 ** (-torch.arange(width // 4, dtype=torch.float32) / (width // 4))
     row, column = torch.meshgrid(torch.arange(down), torch.arange(across), indexing="ij")
     along = [place.flatten()[:, None] * rate for place in (column, row)]

@@ -49,8 +49,9 @@ class ViT(Encoder):
     too, such as small crops and tiles: learnt positions are interpolated for them (section 3.2 of the paper).
 
     patch: side of a patch in pixels, by which those of pictures must be divisible. "auto": the largest of 2, 4, 8 and
-        16 that leaves 8 patches along the shorter side: 4 for 32 and 48 px, 8 for 64 and 96, 16 from 128. Default
-        "auto". Paper 14 to 32, for pictures of 224 px.
+        16 that leaves 8 patches along the shorter side: 4 for 32 and 48 px, 8 for 64 and 96, 16 from 128. Where sides
+        cannot be divided by it, the next lower number that divides them, if that is over half of it: 5 for 100 px, 15
+        for 150. Default "auto". Paper 14 to 32, for pictures of 224 px.
     width: numbers of a token. Default 192. Paper 768 to 1,280.
     depth: number of blocks. Default 12. Paper 12 to 32.
     heads: of the attention. Default 3. Paper 12 to 16.
@@ -64,6 +65,7 @@ class ViT(Encoder):
 
     name = "vit"
     modalities = (image,)
+    grid: tuple[int, int]
 
     def __init__(
         self,
@@ -150,7 +152,7 @@ class ViT(Encoder):
     def with_class(self, tokens: Tensor) -> Tensor:
         """(B, L, D) -> (B, 1 + L, D): the class token, and the patches' tokens."""
         first = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype)
-        return torch.cat([first.expand(len(tokens), -1, -1), tokens], dim=1)
+        return torch.cat([first.expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
     def of_shown(self, inputs: Tensor, shown: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] and the numbers (B, l) int64 of the patches that are shown -> (B, 1 + l, D).
@@ -185,7 +187,8 @@ def patch_for(size: list[int]) -> int:
     patch = LARGEST_PATCH
     while patch > 2 and min(size) // patch < LEAST_PATCHES:
         patch //= 2
-    return patch
+    lower = range(patch, patch // 2, -1)
+    return next((each for each in lower if not any(side % each for side in size)), patch)
 
 
 def require_settings(*, patch: int | str, positions: str, pooling: str) -> None:

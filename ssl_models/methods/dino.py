@@ -119,6 +119,7 @@ class DINO(JointEmbedding):
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         small = {"small_crops": small_crops, "smallest_small_crop": smallest_small_crop}
         super().__init__(encoder, MultiCrop.of(views, solarise=solarise, **small))  # type: ignore[arg-type]
+        self.require_small_views(data.shape[0])
         self.temperature, self.teacher_temperature = temperature, teacher_temperature
         self.centre_momentum, self.momentum, self.momentum_end = centre_momentum, momentum, momentum_end
         self.freeze = freeze

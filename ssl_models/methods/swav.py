@@ -93,6 +93,7 @@ class SwAV(JointEmbedding):
         views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
         crops = MultiCrop.of(views, small_crops=small_crops, smallest_small_crop=smallest_small_crop)
         super().__init__(encoder, crops)
+        self.require_small_views(data.shape[0])
         self.temperature, self.sharpness, self.iterations = temperature, sharpness, iterations
         self.queue_from, self.freeze = queue_from, freeze
         self.projector = centred(mlp(encoder.dim, hidden, projection), projection, centre)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.library import Preparation
+from ssl_models.encoders.transformer import resized
 from ssl_models.weights.reading import Group
 
 PREFIXES = (
@@ -133,18 +133,18 @@ def chains(names: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def resample(positions: Tensor, length: int) -> Tensor | None:
-    """Embeddings (1, P + g * g, D) of a square grid and P tokens before it -> (1, length, D), for another square grid.
+def resample(positions: Tensor, length: int, grid: tuple[int, int] | None = None) -> Tensor | None:
+    """Embeddings (1, P + g * g, D) of a square grid and P tokens before it -> (1, length, D), for another grid.
 
-    Bicubic, as timm and torchvision do it; the tokens stay. None where no P up to 9 makes both grids square.
+    Bicubic, as timm and torchvision do it; the tokens stay. grid: the other one; None for a square. None is returned
+    where no P up to 9 makes the grids so.
     """
     for tokens in range(10):
-        old, new = (math.isqrt(max(0, count - tokens)) for count in (positions.shape[1], length))
-        if old and new and (old**2 + tokens, new**2 + tokens) == (positions.shape[1], length):
-            before, grid = positions[:, :tokens].float(), positions[:, tokens:].float()
-            square = grid.transpose(1, 2).reshape(1, -1, old, old)
-            other = functional.interpolate(square, size=(new, new), mode="bicubic", antialias=True, align_corners=False)
-            return torch.cat([before, other.flatten(2).transpose(1, 2)], dim=1)
+        old, side = (math.isqrt(max(0, count - tokens)) for count in (positions.shape[1], length))
+        new = (side, side) if grid is None else grid
+        if old and side and (old**2 + tokens, math.prod(new) + tokens) == (positions.shape[1], length):
+            before, places = positions[:, :tokens].float(), positions[:, tokens:].float()
+            return torch.cat([before, resized(places, (old, old), new)], dim=1)
     return None
 
 
@@ -182,7 +182,7 @@ def _fit(encoder: Encoder, group: Group, naming: Naming, weights: str) -> Fit:
         used.add(there)
         found = group.tensors[there]
         if found.shape != own.shape and found.ndim == own.ndim == 3 and name.endswith(POSITIONS):
-            found = next((new for new in [resample(found, own.shape[1])] if new is not None), found)
+            found = next((new for new in [resample(found, own.shape[1], encoder.grid)] if new is not None), found)
             resampled += [name] if found.shape == own.shape else []
         if found.shape == own.shape:
             tensors[name] = found

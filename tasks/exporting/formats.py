@@ -46,5 +46,6 @@ def refusal(to: str, encoder: str, settings: Mapping[str, Any]) -> str:
     """Why an encoder has no such form; "" where it has."""
     form = form_of(to)
     if form.ENCODERS and encoder not in form.ENCODERS:
-        return f"it is of the kind '{encoder}', and {to} has {' and '.join(map(repr, form.ENCODERS))}"
+        *others, last = map(repr, form.ENCODERS)
+        return f"it is of the kind '{encoder}', and {to} has {', '.join(others)} and {last}"
     return form.refusal(encoder, settings)

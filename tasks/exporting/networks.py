@@ -11,8 +11,10 @@ from tasks.exporting.form import WEIGHTS
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ssl_models.encoders.encoder import Encoder
     from ssl_models.encoders.library import LibraryEncoder
     from ssl_models.encoders.resnet import ResNet
+    from ssl_models.encoders.vit import ViT
 
 LOAD = f'model.load_state_dict(load_file("{WEIGHTS}"))'
 IMPORTS = ("import torch", "from safetensors.torch import load_file")
@@ -32,8 +34,8 @@ def apply(prepared: str) -> tuple[str, ...]:
     return ("with torch.inference_mode():", f"    vectors = model({prepared})")
 
 
-def own_standardisation(encoder: ResNet) -> tuple[str, ...]:
-    """As `ResNet.standardise` does."""
+def own_standardisation(encoder: ResNet | ViT) -> tuple[str, ...]:
+    """As the own encoder's `standardise` does."""
     return apply(f"(pictures - {encoder.mean.item()}) / {encoder.deviation.item()}")
 
 
@@ -53,8 +55,8 @@ def library_standardisation(encoder: LibraryEncoder) -> tuple[str, ...]:
     return (*lines, *apply("(pictures - mean) / deviation"))
 
 
-def torchvision_names(encoder: ResNet) -> dict[str, Tensor]:
-    """The weights of our ResNet under the names that torchvision and timm have for them."""
+def published_names(encoder: Encoder) -> dict[str, Tensor]:
+    """The weights of an own encoder under the names that torchvision or timm has for them."""
     return {encoder.published_name(name): tensor for name, tensor in encoder.state_dict().items()}
 
 

@@ -35,7 +35,7 @@ def _own(encoder: Any, folder: Path) -> Loading:
     settings = encoder.settings
     block, blocks = networks.block_of(settings)
     norm, imports = networks.normalised(settings)
-    networks.save(folder, networks.torchvision_names(encoder))
+    networks.save(folder, networks.published_names(encoder))
     if settings["depth"] in KNOWN:
         begin = f"model = models.resnet{settings['depth']}({norm.removeprefix(', ')}).eval()"
     else:

@@ -32,6 +32,7 @@ INPUTS = {
     "speech": ({"width": 8, "hidden": 8}, SOUND),
     "torchvision": ({"model": "squeezenet1_1"}, PICTURES),
     "timm": ({"model": "resnet10t"}, PICTURES),
+    "vit": ({"width": 16, "depth": 2, "heads": 2, "size": [32, 32]}, PICTURES),
     "spectrogram": ({"width": 4}, SOUND),
     "two_tower": ({"depth": 10, "width": 4}, (PICTURES, SOUND)),
 }

@@ -19,7 +19,10 @@ from ssl_models.method import Method
 from ssl_models.modalities.inputs import inputs
 
 LEVELS = 3
-"""The last maps of the encoder that the pyramid is built on, each half as wide as the one before: res3, res4, res5."""
+"""The last maps of the encoder that the pyramid is built on: res3, res4 and res5, each half as wide as the one before.
+
+Those of a transformer's blocks are all of one size. Then boxes of all sizes are cut from the first of them.
+"""
 SIZES = ((1 / 8, 3 / 16), (1 / 4, 3 / 8), (1 / 2, 3 / 4))
 """Sides of the anchors of each level, as shares of the image's shorter side; chosen for pictures of 64 px."""
 RATIOS = (0.5, 1.0, 2.0)

@@ -20,6 +20,9 @@ EXPORTS = {
     ("grouped", "timm"): (2, 32, 32),
     ("grey", "torchvision"): (1, 32, 32),
     ("token", "timm"): (3, 32, 32),
+    ("patches", "timm"): (1, 24, 32),
+    ("patches", "onnx"): (1, 24, 32),
+    ("mean", "timm"): (3, 32, 32),
     ("halves", "safetensors"): (3, 32, 32),
     ("small", "onnx"): (3, 32, 32),
     ("heard", "onnx"): (480,),
@@ -64,6 +67,15 @@ model.load_state_dict(load_file("model.safetensors"))
     assert "mean = torch.tensor([0.485, 0.456, 0.406])" in blocks(loaded[1] / "grey-torchvision")[1]
 
 
+def test_only_a_vit_that_interpolates_positions_is_said_to_take_other_sizes(loaded):
+    learnt, sine = ((loaded[1] / f"{run}-timm" / "README.md").read_text() for run in ("patches", "mean"))
+    assert "others may be taken" in learnt
+    assert "dynamic_img_size=True" in learnt
+    assert "Pictures must have this size." in sine
+    assert "dynamic_img_size" not in sine
+    assert "img_size=(24, 32), patch_size=8, in_chans=1, embed_dim=32, depth=2, num_heads=2, mlp_ratio=2.7" in learnt
+
+
 def test_onnx_states_its_opset_and_names_no_file(loaded):
     path = loaded[1] / "small-onnx" / "model.onnx"
     model = onnx.load(path)
@@ -105,7 +117,8 @@ def test_the_same_run_gives_the_same_bytes(loaded, tmp_path, monkeypatch):
         ("small", "torchvision", "64 channels in its first layer, and this one has 4; use --to timm or onnx or"),
         ("odd", "timm", "an even number of channels in its first layer, and this one has 5; use --to onnx or safe"),
         ("token", "torchvision", "it is of the kind 'timm', and torchvision has 'resnet' and 'torchvision'; use --to"),
-        ("grey", "timm", "it is of the kind 'torchvision', and timm has 'resnet' and 'timm'; use --to torchvision or"),
+        ("grey", "timm", "it is of the kind 'torchvision', and timm has 'resnet', 'timm' and 'vit'; use --to torch"),
+        ("mean", "torchvision", "kind 'vit', and torchvision has 'resnet' and 'torchvision'; use --to timm or onnx or"),
         ("heard", "timm", "it is of the kind 'speech'"),
     ],
 )

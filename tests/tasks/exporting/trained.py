@@ -15,6 +15,7 @@ from tasks.project.project import Project
 
 WORDS = ["", "the", "größe", "cat"]
 PICTURES = {"images": (3, 32, 32)}
+VIT = {"patch": 8, "width": 32, "depth": 2, "heads": 2, "size": [32, 32]}
 RUNS = {
     "small": ("resnet", {"depth": 10, "width": 4}, PICTURES),
     "paper": ("resnet", {"depth": 18, "width": 64, "stem": "imagenet"}, PICTURES),
@@ -23,6 +24,8 @@ RUNS = {
     "odd": ("resnet", {"depth": 10, "width": 5}, PICTURES),
     "grey": ("torchvision", {"model": "squeezenet1_1", "channels": 1, "size": 64}, None),
     "token": ("timm", {"model": "test_vit", "size": 32, "options": {"global_pool": "avg"}}, PICTURES),
+    "patches": ("vit", {**VIT, "mlp_ratio": 2.7, "channels": 1, "size": [24, 32]}, {"images": (1, 24, 32)}),
+    "mean": ("vit", {**VIT, "positions": "sine", "pooling": "mean"}, PICTURES),
     "halves": ("split", {"depth": 10, "width": 4}, {"frames": (5, 3, 32, 32)}),
     "heard": ("speech", {"width": 4, "hidden": 6}, {"sound": (480,)}),
     "levels": ("spectrogram", {"width": 4}, {"sound": (480,)}),

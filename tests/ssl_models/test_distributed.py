@@ -28,7 +28,7 @@ CASES = {
 }
 WITHOUT_SETTINGS = (
     *("contrastive_pairs", "near_far_patches", "colorization", "denoising_autoencoder", "supervised", "distillation"),
-    *("relative_position", "split_brain", "multi_pretext"),
+    *("relative_position", "split_brain", "multi_pretext", "byol", "simsiam", "moco_v3", "mae"),
 )
 OF_VECTORS = [name for name in NAMES if method_class(name).parts == ("vectors",)]
 MORE = {

@@ -64,8 +64,8 @@ class DINO(JointEmbedding):
     temperature: divides the student's scores. Default 0.1. Paper 0.1.
     teacher_temperature: divides the teacher's, which a small one sharpens. Default 0.04. Paper 0.04 to 0.07.
     centre_momentum: share of the centre that stays at a step (eq. 4); 1 for no centre, since it begins at 0. Default
-        0.9. Paper 0.9.
-    momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.9. Paper
+        0.5. Paper 0.9. The centre must follow much faster than the teacher.
+    momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.98. Paper
         0.996. 1 / (1 - momentum) steps should be well below the number of steps.
     momentum_end: the same at the end, which is reached by half a cosine. Default 1. Paper 1.
     freeze: share of the training in whose beginning the head's last layer stays as it is. Default 0.1. Paper: one of
@@ -92,8 +92,8 @@ class DINO(JointEmbedding):
         outputs: int = 1024,
         temperature: float = 0.1,
         teacher_temperature: float = 0.04,
-        centre_momentum: float = 0.9,
-        momentum: float = 0.9,
+        centre_momentum: float = 0.5,
+        momentum: float = 0.98,
         momentum_end: float = 1.0,
         freeze: float = 0.1,
         hidden: int = 256,

@@ -4,6 +4,7 @@ Methods are found by listing the folder: a new one is tested without being named
 this test in their own file.
 """
 
+import inspect
 import math
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from ssl_models.data import DataSpec
 from ssl_models.datasets import world
@@ -30,6 +32,8 @@ METHODS = sorted(
 EPOCHS = {"npid": 8, "pirl": 8}
 """Their memory bank is renewed once an epoch, so they need more of them than the others' 5."""
 
+RECIPE = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())["datasets"]["world"]["recipe"]
+"""Settings that suit the world; the defaults are for photographs, in which colours tell less."""
 ENCODERS = {"mae": ("vit", {"patch": 4, "width": 48, "depth": 3, "heads": 3, "size": [32, 32]})}
 """Of methods that take no other than a vision transformer."""
 
@@ -92,7 +96,9 @@ def test_a_method_beats_its_untrained_encoder(name, data):
     labels = data.train.labels
     teacher = 4 * torch.nn.functional.one_hot(labels, len(data.classes)).float()
     spec = DataSpec(len(data.train), {"images": (3, 32, 32)}, labels, len(data.classes), teacher)
-    method = import_module(f"ssl_models.methods.{name}").METHOD(encoder, spec)
+    kind = import_module(f"ssl_models.methods.{name}").METHOD
+    known = inspect.signature(kind).parameters
+    method = kind(encoder, spec, **{word: value for word, value in RECIPE.items() if word in known})
     course = LastEpoch()
     settings = Settings(epochs=EPOCHS.get(name, 5), batch_size=64, optimizer="adamw", learning_rate=0.008)
     Training(method, data.train.images, settings, seed=0, precision="auto", observer=course).run()

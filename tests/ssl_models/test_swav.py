@@ -273,3 +273,8 @@ def test_without_a_queue_none_is_kept() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         method(**settings)
+
+
+def test_samples_that_are_no_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"swav needs pictures of shape \(C, H, W\)"):
+        SwAV(ResNet(depth=10, width=4), DataSpec(40, {"images": (16,)}))

@@ -242,3 +242,8 @@ def test_faiss_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) ->
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         method(**settings)
+
+
+def test_samples_that_are_no_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"deepcluster needs pictures of shape \(C, H, W\)"):
+        DeepCluster(ResNet(depth=10, width=4), DataSpec(40, {"images": (16,)}))

@@ -144,12 +144,12 @@ def test_prototypes_have_length_one_at_the_start_and_after_each_step() -> None:
 
 def test_prototypes_are_frozen_at_the_beginning_and_move_after_it() -> None:
     swav = method(freeze=0.5)
-    start, body = swav.prototypes.detach().clone(), swav.projector[0].weight.detach().clone()
+    start, body = swav.prototypes.detach().clone(), swav.projector[0][0].weight.detach().clone()
     for step, done in enumerate((0.25, 0.49, 0.5)):  # of the training, after each step
         stepped(swav, step, done)
         assert swav.prototypes.grad is None
     torch.testing.assert_close(swav.prototypes.detach(), start, rtol=0, atol=1e-6)
-    assert not torch.equal(swav.projector[0].weight, body), "the network waits too"
+    assert not torch.equal(swav.projector[0][0].weight, body), "the network waits too"
     stepped(swav, 3, 0.75)
     assert swav.prototypes.grad is not None
     assert float((swav.prototypes.detach() - start).abs().max()) > 1e-4
@@ -273,3 +273,8 @@ def test_without_a_queue_none_is_kept() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         method(**settings)
+
+
+def test_samples_that_are_no_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"swav needs pictures of shape \(C, H, W\)"):
+        SwAV(ResNet(depth=10, width=4), DataSpec(40, {"images": (16,)}))

@@ -110,7 +110,7 @@ def test_hidden_pixels_do_not_influence_the_encoder_and_shown_ones_do() -> None:
 def test_only_shown_pixels_are_computed() -> None:
     mae = method(normalise=False)
     pictures, order = made(mae)
-    tokens = mae.encoder.visible(pictures.requires_grad_(), order[:, :4])
+    tokens = mae.encoder.of_shown(pictures.requires_grad_(), order[:, :4])
     (gradient,) = torch.autograd.grad(tokens.square().sum(), pictures)
     touched = (gradient.abs().amax(1).view(6, 4, 4, 4, 4).amax((2, 4)) > 0).flatten(1)  # (6, 16)
     assert torch.equal(touched, torch.zeros(6, 16).scatter(1, order[:, :4], 1.0).bool())
@@ -120,7 +120,7 @@ def test_only_shown_pixels_are_computed() -> None:
 def test_the_loss_is_the_mean_squared_error_of_hidden_patches(normalise: bool) -> None:
     mae = method(normalise=normalise)
     pictures, order = made(mae)
-    found = mae.decoder(mae.encoder.visible(pictures, order[:, :4]), order[:, :4]).detach()
+    found = mae.decoder(mae.encoder.of_shown(pictures, order[:, :4]), order[:, :4]).detach()
     errors = []
     for sample, patches in enumerate(patches_of(pictures)):
         for patch in order[sample, 4:].tolist():

@@ -174,16 +174,16 @@ def test_interpolated_positions_keep_a_constant_and_the_direction_of_a_slope() -
     assert resized(slopes, (3, 4), (3, 4)) is slopes
 
 
-def test_visible_computes_the_shown_patches_as_if_there_were_no_others() -> None:
+def test_of_shown_computes_the_shown_patches_as_if_there_were_no_others() -> None:
     vit, given = built(), pictures()
     every = torch.arange(16).expand(2, -1)
     hidden = vit.with_class(vit.embed(vit.standardise(given)))
     for block in vit.transformer:
         hidden = block(hidden)
-    torch.testing.assert_close(vit.visible(given, every), vit.norm(hidden))
-    torch.testing.assert_close(vit.visible(given, every)[:, 0], vit(given))
+    torch.testing.assert_close(vit.of_shown(given, every), vit.norm(hidden))
+    torch.testing.assert_close(vit.of_shown(given, every)[:, 0], vit(given))
     shown = torch.tensor([[3, 0, 7], [9, 2, 15]])
-    found = vit.visible(given, shown)
+    found = vit.of_shown(given, shown)
     assert found.shape == (2, 4, 16)
     for row in range(2):
         alone = vit.embed(vit.standardise(given))[row : row + 1, shown[row]]

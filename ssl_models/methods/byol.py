@@ -28,7 +28,7 @@ class BYOL(JointEmbedding):
     The paper trains with batches of 4,096, LARS with a learning rate of 0.2 * B / 256 and a weight decay of 1.5e-6, for
     1,000 epochs.
 
-    momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.99. Paper
+    momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.98. Paper
         0.996. 1 / (1 - momentum) steps should be below the number of steps.
     momentum_end: the same at the end, which is reached by half a cosine. Default 1. Paper 1.
     hidden: width of the hidden layers of projector and predictor. Default 256. Paper 4,096.
@@ -48,7 +48,7 @@ class BYOL(JointEmbedding):
         encoder: Encoder,
         data: DataSpec,
         *,
-        momentum: float = 0.99,
+        momentum: float = 0.98,
         momentum_end: float = 1.0,
         hidden: int = 256,
         projection: int = 64,

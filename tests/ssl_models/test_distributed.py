@@ -28,25 +28,21 @@ CASES = {
 }
 WITHOUT_SETTINGS = (
     *("contrastive_pairs", "near_far_patches", "colorization", "denoising_autoencoder", "supervised", "distillation"),
-    *("relative_position", "split_brain", "multi_pretext", "byol", "simsiam", "moco_v3", "mae"),
+    *("relative_position", "split_brain", "multi_pretext", "byol", "simsiam", "moco_v3", "mae", "barlow_twins"),
+    *("vicreg", "dino", "nnclr"),
 )
 OF_VECTORS = [name for name in NAMES if method_class(name).parts == ("vectors",)]
 MORE = {
     "pirl": {"negatives": 16},
-    "moco-batch": {"source": "batch"},
-    "moco-bank": {"source": "bank", "negatives": 8},
+    **{"moco-batch": {"source": "batch"}, "moco-bank": {"source": "bank", "negatives": 8}},
     "simclr-small": {"small_crops": 2},
     "moco-small": {"negatives": 24, "shuffle_groups": 3, "small_crops": 2},
     "cpc_image": {"negatives": 15},
     "jigsaw": {"permutations": 10},
     "inpainting": {"adversarial": 0.1},
     "denoising_autoencoder-stacked": {"stacked": True},
-    "barlow_twins": {"hidden": 16, "projection": 16},
-    "vicreg": {"hidden": 16, "projection": 16},
     "swav": {"prototypes": 16, "queue": 16, "queue_from": 0.0},
     "deepcluster": {"clusters": 4},
-    "dino": {"outputs": 16},
-    "nnclr": {"support": 16},
     "cpc_speech": {"steps": 5, "candidates": 16},
 } | {name: {} for name in (*WITHOUT_SETTINGS, *OF_VECTORS)}
 SINGLE = (

@@ -23,7 +23,7 @@ INDEX = torch.tensor([11, 2, 7, 5, 30, 31])
 
 def method(**settings: Any) -> SwAV:
     torch.manual_seed(0)
-    settings = {"prototypes": 8, "projection": 16, "hidden": 16} | settings
+    settings = {"prototypes": 8, "projection": 16, "hidden": 16, "sharpness": 0.05} | settings
     return SwAV(ResNet(depth=10, width=4), DataSpec(40, {"images": (3, 16, 16)}), **settings)
 
 

@@ -37,6 +37,8 @@ CARRIED = {
     "tasks/artifacts/classifier.py": "it knows the name of a classifier's file",
     "tasks/artifacts/__init__.py": "",
     "ssl_models/decoder.py": "processes share the work of a decoder",
+    "ssl_models/patch_decoder.py": "the same",
+    "ssl_models/encoders/transformer.py": "such a decoder is made of its blocks",
     "tasks/__main__.py": "starts a stage",
     "ssl_models/__init__.py": "",
     "ssl_models/trainer.py": "stages ask whether a training diverged",

@@ -47,7 +47,7 @@ class Head(nn.Module):
         """fixed: no gradient goes to the K vectors."""
         outputs = self.outputs.detach() if fixed else self.outputs
         with torch.autocast(vectors.device.type, enabled=False):
-            hidden = functional.normalize(self.layers(vectors.float()), dim=1)
+            hidden = functional.normalize(self.layers(vectors.to(outputs.dtype)), dim=1)
             return hidden @ functional.normalize(outputs, dim=1).T
 
 

@@ -26,8 +26,8 @@ TRAINED = [name for name in NAMES if method_class(name).trains]
 SAMPLES, BATCH, SIDE = 2048, 16, 32
 AUDIOVISUAL, OF_CLIPS = "audiovisual", "sound of clips"
 BINARY, REALS = densities.KINDS
-NO_OBJECTIVE = {"contrastive_divergence"}
-"""Methods whose loss has the right gradient, and a value that means nothing: it need not fall."""
+NO_OBJECTIVE = {"contrastive_divergence", "dino"}
+"""Methods whose loss need not fall: it has the right gradient alone, or targets that move away from being all alike."""
 AS_THEY_ARE = {"maximum_likelihood", "ratio_matching", "minimum_probability_flow"}
 """Methods whose first view is the samples as they are; these draw nothing for each of them."""
 OF_REALS = ("denoising_score_matching",)

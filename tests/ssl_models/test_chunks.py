@@ -11,18 +11,20 @@ from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
 from ssl_models.method import method_class, scored_by, views_by
 from ssl_models.trainer import Settings, Training
+from tests.ssl_models.built_methods import OWN_ENCODERS
 from tests.ssl_models.test_trainer import METHODS, images
 
 OF_DECODERS = {"denoising_autoencoder", "inpainting"}
 """Their decoders have batch normalisation."""
 
-IN_FLOAT32 = {"relative_position", "split_brain"}
+IN_FLOAT32 = {"relative_position", "split_brain", "mae"}
 """They compute in it whatever their weights are."""
 
 
 def made(name, norm="group"):
     torch.manual_seed(3)
-    encoder = build_encoder("resnet", depth=10, width=8, norm=norm)
+    shape, settings = OWN_ENCODERS.get(name, ("resnet", {"depth": 10, "width": 8, "norm": norm}))
+    encoder = build_encoder(shape, **settings)
     data = DataSpec(48, {"images": (3, 32, 32)}, torch.arange(48) % 4, 4, torch.randn(48, 4))
     return method_class(name)(encoder, data, **({"negatives": 8} if name == "pirl" else {})).double()
 

@@ -41,6 +41,7 @@ COLOURS = {"invert": 0.0, "gamma": 0.0}
 SETTINGS = {
     "deepcluster": {**COLOURS, "hue": 0.1, "strength": 0.2, "smallest_crop": 0.5, "clusters": 32},
     "dino": {**COLOURS, "hue": 0.1},
+    "moco": COLOURS,
     "nnclr": {**COLOURS, "solarise": 0.0},
     "swav": {**COLOURS, "smallest_crop": 0.5, "prototypes": 64},
 }

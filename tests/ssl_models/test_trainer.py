@@ -13,6 +13,7 @@ from ssl_models.encoders import build_encoder
 from ssl_models.method import Scored, method_class
 from ssl_models.optimizers import LARS, build_optimizer, learning_rate_at
 from ssl_models.trainer import Settings, Silent, Training, TrainingDivergedError, derive_seed
+from tests.ssl_models.built_methods import OWN_ENCODERS
 
 METHODS = sorted(
     path.stem
@@ -48,7 +49,8 @@ def images(samples=48, seed=0):
 
 def training(name, observer=None, precision="float32", **settings):
     torch.manual_seed(3)
-    encoder = build_encoder("resnet", depth=10, width=4)
+    shape, shaped = OWN_ENCODERS.get(name, ("resnet", {"depth": 10, "width": 4}))
+    encoder = build_encoder(shape, **shaped)
     targets = torch.randn(48, 4, generator=torch.Generator().manual_seed(0))
     data = DataSpec(48, {"images": (3, 32, 32)}, torch.arange(48) % 4, 4, targets)
     method_class = import_module(f"ssl_models.methods.{name}").METHOD

@@ -44,7 +44,7 @@ def test_the_method_is_built_with_the_recipe(project: Path) -> None:
     hues = []
     for run in ("simclr", "own"):
         method, _ = build_method(parameters, "simclr", parameters["pretrain"][run], data, 0, root=project)
-        hues.append(method.augment.hue)  # type: ignore[union-attr]
+        hues.append(method.multi_crop.first.hue)  # type: ignore[union-attr]
     assert hues == [0.4, 0.2]
 
 

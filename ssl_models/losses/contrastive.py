@@ -101,6 +101,16 @@ def info_nce(positive: Tensor, negative: Tensor) -> Tensor:
     return functional.softplus(negative.logsumexp(1) - positive)
 
 
+def info_nce_in_batch(queries: Tensor, keys: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Unit vectors (B, D) of each -> InfoNCE of queries against all keys of the batch, and how often the own is first.
+
+    The key of the same row is the positive. Two scalars; chance is log(B), that of `info_nce_chance(B - 1)`.
+    """
+    logits = similarity(queries, keys) / temperature
+    own = torch.arange(len(logits), device=logits.device)
+    return functional.cross_entropy(logits, own), (logits.argmax(1) == own).float().mean()
+
+
 def info_nce_chance(negatives: int) -> float:
     """InfoNCE where all logits are equal: log(N + 1)."""
     return math.log(negatives + 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ssl_models.bounds import require_fraction, require_picture, require_positive
+from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred, mlp
@@ -16,7 +16,6 @@ from ssl_models.joint_embedding import JointEmbedding
 from ssl_models.losses.decorrelation import cosine
 from ssl_models.teacher import Teacher, momentum_at
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.multi_crop import MultiCrop
 
 
 class BYOL(JointEmbedding):
@@ -28,9 +27,9 @@ class BYOL(JointEmbedding):
     The paper trains with batches of 4,096, LARS with a learning rate of 0.2 * B / 256 and a weight decay of 1.5e-6, for
     1,000 epochs.
 
-    momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.98. Paper
-        0.996. 1 / (1 - momentum) steps should be below the number of steps.
-    momentum_end: the same at the end, which is reached by half a cosine. Default 1. Paper 1.
+    teacher_momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.98.
+        Paper 0.996. 1 / (1 - momentum) steps should be below the number of steps.
+    teacher_momentum_end: the same at the end, which is reached by half a cosine. Default 1. Paper 1.
     hidden: width of the hidden layers of projector and predictor. Default 256. Paper 4,096.
     projection: outputs of both. Default 64. Paper 256.
     centre: whether a batch normalisation ends the projector, see PIRL. Default True. Paper: no.
@@ -48,8 +47,8 @@ class BYOL(JointEmbedding):
         encoder: Encoder,
         data: DataSpec,
         *,
-        momentum: float = 0.98,
-        momentum_end: float = 1.0,
+        teacher_momentum: float = 0.98,
+        teacher_momentum_end: float = 1.0,
         hidden: int = 256,
         projection: int = 64,
         centre: bool = True,
@@ -64,11 +63,10 @@ class BYOL(JointEmbedding):
         gamma: float = Augmentation.gamma,
     ) -> None:
         require_positive(hidden=hidden, projection=projection)
-        require_fraction(momentum=momentum, momentum_end=momentum_end)
-        size = require_picture(data.shape, "byol")[1:]
-        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
-        super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
-        self.momentum, self.momentum_end = momentum, momentum_end
+        require_fraction(teacher_momentum=teacher_momentum, teacher_momentum_end=teacher_momentum_end)
+        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma)
+        super().__init__(encoder, data, views, solarise=solarise)
+        self.momenta = teacher_momentum, teacher_momentum_end
         self.projector = centred(mlp(encoder.dim, hidden, projection), projection, centre)
         self.predictor = mlp(projection, hidden, projection)
         self.teacher = Teacher(self.network())
@@ -87,7 +85,7 @@ class BYOL(JointEmbedding):
 
     def after_step(self, handed_over: None, progress: float) -> None:  # noqa: ARG002
         """Moves the teacher (eq. 1)."""
-        self.teacher.update(self.network(), momentum_at(self.momentum, self.momentum_end, progress))
+        self.teacher.update(self.network(), momentum_at(*self.momenta, progress))
 
 
 METHOD = BYOL

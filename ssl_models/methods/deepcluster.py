@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ssl_models.bounds import require_picture, require_positive
+from ssl_models.bounds import require_positive
 from ssl_models.clustering_apart import cluster_apart, require_faiss
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
@@ -24,7 +24,6 @@ from ssl_models.losses.contrastive import similarity, unit
 from ssl_models.memory import MemoryBank
 from ssl_models.method import Scored
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.multi_crop import MultiCrop
 
 
 class DeepCluster(JointEmbedding):
@@ -78,9 +77,8 @@ class DeepCluster(JointEmbedding):
         if not 2 <= clusters <= data.samples:
             raise ValueError(f"clusters is {clusters}; {data.samples} samples allow 2 to that many")
         require_faiss("deepcluster")
-        size = require_picture(data.shape, "deepcluster")[1:]
-        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
-        super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
+        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma)
+        super().__init__(encoder, data, views, solarise=solarise)
         self.clusters, self.iterations, self.temperature = clusters, iterations, temperature
         self.projector = centred(mlp(encoder.dim, hidden, projection), projection, centre)
         self.bank = MemoryBank(data.samples, projection)

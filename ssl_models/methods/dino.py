@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ssl_models.bounds import require_fraction, require_picture, require_positive
+from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.joint_embedding import JointEmbedding
@@ -20,7 +20,7 @@ from ssl_models.losses.assignment import sharpened, swapped
 from ssl_models.method import Scored
 from ssl_models.teacher import Teacher, momentum_at
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.multi_crop import MultiCrop, of_each
+from ssl_models.views.multi_crop import of_each
 
 
 class Head(nn.Module):
@@ -65,9 +65,9 @@ class DINO(JointEmbedding):
     teacher_temperature: divides the teacher's, which a small one sharpens. Default 0.04. Paper 0.04 to 0.07.
     centre_momentum: share of the centre that stays at a step (eq. 4); 1 for no centre, since it begins at 0. Default
         0.5. Paper 0.9. The centre must follow much faster than the teacher.
-    momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.98. Paper
-        0.996. 1 / (1 - momentum) steps should be well below the number of steps.
-    momentum_end: the same at the end, which is reached by half a cosine. Default 1. Paper 1.
+    teacher_momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.98.
+        Paper 0.996. 1 / (1 - momentum) steps should be well below the number of steps.
+    teacher_momentum_end: the same at the end, which is reached by half a cosine. Default 1. Paper 1.
     freeze: share of the training in whose beginning the head's last layer stays as it is. Default 0.1. Paper: one of
         100 epochs.
     hidden: width of the head's two hidden layers. Default 256. Paper 2,048.
@@ -93,8 +93,8 @@ class DINO(JointEmbedding):
         temperature: float = 0.1,
         teacher_temperature: float = 0.04,
         centre_momentum: float = 0.5,
-        momentum: float = 0.98,
-        momentum_end: float = 1.0,
+        teacher_momentum: float = 0.98,
+        teacher_momentum_end: float = 1.0,
         freeze: float = 0.1,
         hidden: int = 256,
         bottleneck: int = 64,
@@ -112,16 +112,21 @@ class DINO(JointEmbedding):
     ) -> None:
         require_positive(temperature=temperature, teacher_temperature=teacher_temperature)
         require_positive(hidden=hidden, bottleneck=bottleneck)
-        require_fraction(centre_momentum=centre_momentum, momentum=momentum, momentum_end=momentum_end, freeze=freeze)
+        require_fraction(centre_momentum=centre_momentum, freeze=freeze)
+        require_fraction(teacher_momentum=teacher_momentum, teacher_momentum_end=teacher_momentum_end)
         if outputs < 2:
             raise ValueError(f"outputs is {outputs}; it must be at least 2")
-        size = require_picture(data.shape, "dino")[1:]
-        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
-        small = {"small_crops": small_crops, "smallest_small_crop": smallest_small_crop}
-        super().__init__(encoder, MultiCrop.of(views, solarise=solarise, **small))  # type: ignore[arg-type]
-        self.require_small_views(data.shape[0])
+        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma)
+        super().__init__(
+            encoder,
+            data,
+            views,
+            solarise=solarise,
+            small_crops=small_crops,
+            smallest_small_crop=smallest_small_crop,
+        )
         self.temperature, self.teacher_temperature = temperature, teacher_temperature
-        self.centre_momentum, self.momentum, self.momentum_end = centre_momentum, momentum, momentum_end
+        self.centre_momentum, self.momenta = centre_momentum, (teacher_momentum, teacher_momentum_end)
         self.freeze = freeze
         self.head = Head(encoder.dim, hidden, bottleneck, outputs)
         self.teacher = Teacher(self.network())
@@ -149,7 +154,7 @@ class DINO(JointEmbedding):
 
     def after_step(self, handed_over: Tensor, progress: float) -> None:
         """Moves the teacher and the centre (eq. 4)."""
-        self.teacher.update(self.network(), momentum_at(self.momentum, self.momentum_end, progress))
+        self.teacher.update(self.network(), momentum_at(*self.momenta, progress))
         self.centre.lerp_(handed_over, 1 - self.centre_momentum)
         self.progress.fill_(progress)
 

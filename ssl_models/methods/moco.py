@@ -18,15 +18,14 @@ from ssl_models.bounds import require_choice, require_fraction, require_picture,
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred
-from ssl_models.joint_embedding import mean_terms
+from ssl_models.joint_embedding import JointEmbedding, mean_terms
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
 from ssl_models.memory import EXCLUDED, MemoryBank, Queue
-from ssl_models.method import Method, Scored
+from ssl_models.method import Scored
 from ssl_models.modalities.inputs import inputs
 from ssl_models.teacher import Teacher
 from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.drawing import in_batch
-from ssl_models.views.multi_crop import MultiCrop
 
 SOURCES = ("queue", "bank", "batch")
 BLUR_SHOWS = 64
@@ -51,7 +50,7 @@ def head_of(dim: int, hidden: int, projection: int) -> nn.Module:
     return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, projection))
 
 
-class MoCo(Method):
+class MoCo(JointEmbedding):
     """InfoNCE of a view's query against the key of its own picture and K others (eq. 1). Chance is log(K + 1).
 
     The papers train with batches of 256 over 8 devices, SGD with momentum 0.9, a learning rate of 0.03 and a weight
@@ -66,12 +65,12 @@ class MoCo(Method):
 
     version: whose head, blur and temperature are the defaults, each of which can be set by itself. Default 2. 1: the
         first paper's, 2: the second's.
-    source: of the negatives (figure 3). Default "queue": K keys from an encoder that follows by `momentum`. "bank": K
-        rows of a memory bank; its rows are the positives too, and a picture has one view. "batch": the other pictures'
-        keys, with gradient into both sides; K is batch_size - 1. Paper "queue".
+    source: of the negatives (figure 3). Default "queue": K keys from an encoder that follows by `teacher_momentum`.
+        "bank": K rows of a memory bank; its rows are the positives too, and a picture has one view. "batch": the other
+        pictures' keys, with gradient into both sides; K is batch_size - 1. Paper "queue".
     negatives: K; not to be set for source "batch". Default None: a sixteenth of the samples, at most 512. Then the
         queue seldom holds the key that a picture had an epoch ago. Paper 65,536.
-    momentum: share of the teacher's weights that stays at a step (eq. 2). Default 0.9. Paper 0.999.
+    teacher_momentum: share of the teacher's weights that stays at a step (eq. 2). Default 0.9. Paper 0.999.
     bank_momentum: share of a row of the bank that stays when it is updated. Default 0.5.
     shuffle_groups: number of groups that a batch is split into, each with its own batch-norm statistics. Default 2.
         Paper 8 devices. With common statistics a query can find its key by them, and the network learns nothing
@@ -93,9 +92,7 @@ class MoCo(Method):
         where the blur is less than half a pixel wide.
     """
 
-    family = "contrastive"
     reference = "He et al. 2020, arXiv:1911.05722"
-    crops = by_rows = True
 
     def __init__(
         self,
@@ -105,7 +102,7 @@ class MoCo(Method):
         version: int = 2,
         source: str = "queue",
         negatives: int | None = None,
-        momentum: float = 0.9,
+        teacher_momentum: float = 0.9,
         bank_momentum: float = 0.5,
         shuffle_groups: int = 2,
         temperature: float | None = None,
@@ -123,7 +120,6 @@ class MoCo(Method):
         invert: float = Augmentation.invert,
         gamma: float = Augmentation.gamma,
     ) -> None:
-        super().__init__(encoder)
         require_picture(data.shape, "moco")
         require_choice("source", source, SOURCES)
         if version not in VERSIONS:
@@ -134,15 +130,12 @@ class MoCo(Method):
         if blur is None:
             blur = usual.blur if min(data.shape[1:]) >= BLUR_SHOWS else 0.0
         require_positive(temperature=temperature, projection=projection, shuffle_groups=shuffle_groups)
-        require_fraction(momentum=momentum, bank_momentum=bank_momentum)
-        size = data.shape[1:]
-        plain = smallest_crop, flip, strength, hue, grey, blur
-        self.augment = Augmentation(*plain, invert=invert, gamma=gamma, size=size)
-        small = {"small_crops": small_crops, "smallest_small_crop": smallest_small_crop}
-        self.multi_crop = MultiCrop.of(self.augment, **small)  # type: ignore[arg-type]
+        require_fraction(teacher_momentum=teacher_momentum, bank_momentum=bank_momentum)
+        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma)
+        super().__init__(encoder, data, views, small_crops=small_crops, smallest_small_crop=smallest_small_crop)
         if hidden < 0:
             raise ValueError(f"hidden is {hidden}; it must be at least 1, or 0 for a linear head")
-        self.source, self.temperature, self.momentum = source, temperature, momentum
+        self.source, self.temperature, self.teacher_momentum = source, temperature, teacher_momentum
         self.bank_momentum, self.shuffle_groups = bank_momentum, shuffle_groups
         self.head = centred(head_of(encoder.dim, hidden, projection), projection, centre)
         self.bank: MemoryBank
@@ -183,12 +176,12 @@ class MoCo(Method):
         if batch < 2 * self.shuffle_groups:
             raise ValueError(f"shuffle_groups is {self.shuffle_groups}; a batch of {batch} allows at most {batch // 2}")
         pictures = inputs(images)
-        queries = self.augment(pictures, generator)
+        queries = self.multi_crop.first(pictures, generator)
         if self.source == "bank":
             rows = self.bank.negatives(self.negatives, generator)
             return queries, rows, *self.multi_crop.small_views(pictures, generator)
         order = torch.randperm(batch, generator=generator, device=images.device)
-        keys = self.augment(pictures, generator)
+        keys = self.multi_crop.first(pictures, generator)
         return queries, keys, order, *self.multi_crop.small_views(pictures, generator)
 
     def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:  # noqa: ARG002
@@ -243,7 +236,7 @@ class MoCo(Method):
     def after_step(self, handed_over: Any, progress: float) -> None:  # noqa: ARG002
         """Updates the teacher (eq. 2) and puts the keys into the queue, or moves the batch's rows of the bank."""
         if self.source == "queue":
-            self.teacher.update(self.network(), self.momentum)
+            self.teacher.update(self.network(), self.teacher_momentum)
             self.queue.push(handed_over)
         elif self.source == "bank":
             index, queries = handed_over

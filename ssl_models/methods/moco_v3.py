@@ -6,23 +6,19 @@ the views came from BYOL. It is made for vision transformers, whose random patch
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from ssl_models.bounds import require_fraction, require_picture, require_positive
+from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.vit import ViT
 from ssl_models.heads import mlp
 from ssl_models.joint_embedding import JointEmbedding
-from ssl_models.losses.contrastive import similarity, unit
+from ssl_models.losses.contrastive import info_nce_chance, info_nce_in_batch, unit
 from ssl_models.method import Scored
 from ssl_models.teacher import Teacher, momentum_at
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.multi_crop import MultiCrop
 
 
 class MoCoV3(JointEmbedding):
@@ -34,9 +30,9 @@ class MoCoV3(JointEmbedding):
     0.1, for 300 epochs; ResNet-50 with LARS, 0.3 * B / 256 and 1.5e-6.
 
     temperature: divides the cosine similarities. Default 0.2. Paper 0.2 for ViT, and 1 for ResNet-50.
-    momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.9. Paper
-        0.99. 1 / (1 - momentum) steps should be well below the number of steps.
-    momentum_end: the same at the end, which is reached by half a cosine. Default 1. Paper 1.
+    teacher_momentum: share of the teacher's weights that stays at a step, at the start of the training. Default 0.9.
+        Paper 0.99. 1 / (1 - momentum) steps should be well below the number of steps.
+    teacher_momentum_end: the same at the end, which is reached by half a cosine. Default 1. Paper 1.
     freeze_patches: whether the patch embedding of the encoder `vit` stays as it was initialised, for stability (section
         4.2); all other encoders are trained as a whole. Default True. Paper: yes.
     hidden: width of the hidden layers of projector and predictor. The projector has two of them for the encoder `vit`
@@ -57,8 +53,8 @@ class MoCoV3(JointEmbedding):
         data: DataSpec,
         *,
         temperature: float = 0.2,
-        momentum: float = 0.9,
-        momentum_end: float = 1.0,
+        teacher_momentum: float = 0.9,
+        teacher_momentum_end: float = 1.0,
         freeze_patches: bool = True,
         hidden: int = 256,
         projection: int = 64,
@@ -73,11 +69,10 @@ class MoCoV3(JointEmbedding):
         gamma: float = Augmentation.gamma,
     ) -> None:
         require_positive(temperature=temperature, hidden=hidden, projection=projection)
-        require_fraction(momentum=momentum, momentum_end=momentum_end)
-        size = require_picture(data.shape, "moco_v3")[1:]
-        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
-        super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
-        self.temperature, self.momentum, self.momentum_end = temperature, momentum, momentum_end
+        require_fraction(teacher_momentum=teacher_momentum, teacher_momentum_end=teacher_momentum_end)
+        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma)
+        super().__init__(encoder, data, views, solarise=solarise)
+        self.temperature, self.momenta = temperature, (teacher_momentum, teacher_momentum_end)
         if freeze_patches and isinstance(encoder, ViT):
             encoder.patch_embed.requires_grad_(False)
         inner = [hidden] * (2 if isinstance(encoder, ViT) else 1)
@@ -94,16 +89,15 @@ class MoCoV3(JointEmbedding):
         network = self.network()
         queries = [unit(self.predictor(network(view))) for view in views]  # (B, projection) each
         keys = [unit(self.teacher(view)) for view in views]
-        logits = [similarity(query, key) / self.temperature for query, key in zip(queries, reversed(keys), strict=True)]
-        own = torch.arange(len(index), device=index.device)
-        loss = torch.stack([functional.cross_entropy(each, own) for each in logits]).sum()
-        accuracy = torch.cat([each.argmax(1) == own for each in logits]).float().mean()
+        pairs = zip(queries, reversed(keys), strict=True)
+        losses, accuracies = zip(*(info_nce_in_batch(*pair, self.temperature) for pair in pairs), strict=True)
         scale = 2 * self.temperature
-        return Scored({"loss": scale * loss, "accuracy": accuracy}, chance=2 * scale * math.log(len(index)))
+        terms = {"loss": scale * torch.stack(losses).sum(), "accuracy": torch.stack(accuracies).mean()}
+        return Scored(terms, chance=2 * scale * info_nce_chance(len(index) - 1))
 
     def after_step(self, handed_over: None, progress: float) -> None:  # noqa: ARG002
         """Moves the teacher."""
-        self.teacher.update(self.network(), momentum_at(self.momentum, self.momentum_end, progress))
+        self.teacher.update(self.network(), momentum_at(*self.momenta, progress))
 
 
 METHOD = MoCoV3

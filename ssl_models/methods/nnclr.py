@@ -6,22 +6,18 @@ earlier ones. So the method depends less on augmentation than SimCLR.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from ssl_models.bounds import require_picture, require_positive
+from ssl_models.bounds import require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import mlp
 from ssl_models.joint_embedding import JointEmbedding
-from ssl_models.losses.contrastive import similarity, unit
+from ssl_models.losses.contrastive import info_nce_chance, info_nce_in_batch, similarity, unit
 from ssl_models.memory import Queue
 from ssl_models.method import Scored
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.multi_crop import MultiCrop
 
 
 class NNCLR(JointEmbedding):
@@ -69,9 +65,8 @@ class NNCLR(JointEmbedding):
         kept = max(1, min(1024, data.samples // 4)) if support is None else support
         if not 1 <= kept <= data.samples:
             raise ValueError(f"support is {support}; {data.samples} samples allow 1 to that many")
-        size = require_picture(data.shape, "nnclr")[1:]
-        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
-        super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
+        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma)
+        super().__init__(encoder, data, views, solarise=solarise)
         self.temperature = temperature
         self.projector = mlp(encoder.dim, hidden, hidden, projection, norm_last=True)
         self.predictor = mlp(projection, hidden, projection)
@@ -85,14 +80,10 @@ class NNCLR(JointEmbedding):
         projections = [self.projector(self.encoder(view)) for view in views]  # (B, projection) each
         predictions = [unit(self.predictor(each)) for each in projections]
         found = [self.neighbours(unit(each.detach())) for each in projections]
-        logits = [
-            similarity(near, each) / self.temperature for near, each in zip(found, reversed(predictions), strict=True)
-        ]
-        own = torch.arange(len(index), device=index.device)
-        loss = torch.stack([functional.cross_entropy(each, own) for each in logits]).mean()
-        accuracy = torch.cat([each.argmax(1) == own for each in logits]).float().mean()
-        handed_over = unit(projections[0].detach())
-        return Scored({"loss": loss, "accuracy": accuracy}, handed_over=handed_over, chance=math.log(len(index)))
+        pairs = zip(found, reversed(predictions), strict=True)
+        losses, accuracies = zip(*(info_nce_in_batch(*pair, self.temperature) for pair in pairs), strict=True)
+        terms = {"loss": torch.stack(losses).mean(), "accuracy": torch.stack(accuracies).mean()}
+        return Scored(terms, handed_over=unit(projections[0].detach()), chance=info_nce_chance(len(index) - 1))
 
     def neighbours(self, vectors: Tensor) -> Tensor:
         """Unit vectors (B, projection) -> for each the most similar row of the support set (eq. 2)."""

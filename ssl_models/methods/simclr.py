@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
+from ssl_models.bounds import require_choice, require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import mlp
@@ -18,7 +18,7 @@ from ssl_models.losses.contrastive import nt_xent, nt_xent_accuracy, nt_xent_cha
 from ssl_models.losses.metric import n_pair, n_pair_chance, n_pair_penalty
 from ssl_models.method import Scored
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.multi_crop import MultiCrop, of_each
+from ssl_models.views.multi_crop import of_each
 
 OBJECTIVES = ("nt_xent", "n_pair")
 
@@ -66,13 +66,11 @@ class SimCLR(JointEmbedding):
         invert: float = Augmentation.invert,
         gamma: float = Augmentation.gamma,
     ) -> None:
-        require_picture(data.shape, "simclr")
         require_choice("objective", objective, OBJECTIVES)
         require_positive(temperature=temperature, hidden=hidden, projection=projection)
         require_fraction(length_penalty=length_penalty)
-        size = data.shape[1:]
-        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
-        super().__init__(encoder, MultiCrop.of(views, small_crops=small_crops, smallest_small_crop=smallest_small_crop))
+        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma)
+        super().__init__(encoder, data, views, small_crops=small_crops, smallest_small_crop=smallest_small_crop)
         self.objective, self.length_penalty, self.temperature = objective, length_penalty, temperature
         self.head = mlp(encoder.dim, hidden, projection)
 

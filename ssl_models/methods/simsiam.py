@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ssl_models.bounds import require_picture, require_positive
+from ssl_models.bounds import require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import mlp
 from ssl_models.joint_embedding import JointEmbedding
 from ssl_models.losses.decorrelation import cosine
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.multi_crop import MultiCrop
 
 
 class SimSiam(JointEmbedding):
@@ -62,9 +61,8 @@ class SimSiam(JointEmbedding):
         require_positive(hidden=hidden, projection=projection)
         if predictor < 0:
             raise ValueError(f"predictor is {predictor}; it must be at least 1, or 0 for none")
-        size = require_picture(data.shape, "simsiam")[1:]
-        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
-        super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
+        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma)
+        super().__init__(encoder, data, views, solarise=solarise)
         self.stop_gradient = stop_gradient
         self.projector = mlp(encoder.dim, hidden, hidden, projection, norm_last=True)
         self.predictor: nn.Module = mlp(projection, predictor, projection) if predictor else nn.Identity()

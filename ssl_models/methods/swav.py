@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ssl_models.bounds import require_fraction, require_picture, require_positive
+from ssl_models.bounds import require_fraction, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred, mlp
@@ -22,7 +22,7 @@ from ssl_models.losses.contrastive import similarity, unit
 from ssl_models.memory import Queue, random_unit_vectors
 from ssl_models.method import Scored
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.multi_crop import MultiCrop, of_each
+from ssl_models.views.multi_crop import of_each
 
 
 class SwAV(JointEmbedding):
@@ -89,11 +89,8 @@ class SwAV(JointEmbedding):
             raise ValueError(f"prototypes is {prototypes}; it must be at least 2")
         if not 0 <= queue <= data.samples:
             raise ValueError(f"queue is {queue}; {data.samples} samples allow 0 to that many")
-        size = require_picture(data.shape, "swav")[1:]
-        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
-        crops = MultiCrop.of(views, small_crops=small_crops, smallest_small_crop=smallest_small_crop)
-        super().__init__(encoder, crops)
-        self.require_small_views(data.shape[0])
+        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma)
+        super().__init__(encoder, data, views, small_crops=small_crops, smallest_small_crop=smallest_small_crop)
         self.temperature, self.sharpness, self.iterations = temperature, sharpness, iterations
         self.queue_from, self.freeze = queue_from, freeze
         self.projector = centred(mlp(encoder.dim, hidden, projection), projection, centre)

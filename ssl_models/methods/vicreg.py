@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ssl_models.bounds import require_picture, require_positive
+from ssl_models.bounds import require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import mlp
 from ssl_models.joint_embedding import JointEmbedding
 from ssl_models.losses.decorrelation import vicreg
 from ssl_models.views.augmentation import Augmentation
-from ssl_models.views.multi_crop import MultiCrop
 
 
 class VICReg(JointEmbedding):
@@ -64,9 +63,8 @@ class VICReg(JointEmbedding):
         for name, value in (("variance", variance), ("covariance", covariance)):
             if value < 0:
                 raise ValueError(f"{name} is {value}; it must be at least 0")
-        size = require_picture(data.shape, "vicreg")[1:]
-        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma, size=size)
-        super().__init__(encoder, MultiCrop.of(views, solarise=solarise))
+        views = Augmentation(smallest_crop, flip, strength, hue, grey, blur, invert=invert, gamma=gamma)
+        super().__init__(encoder, data, views, solarise=solarise)
         self.weights = {"invariance": invariance, "variance": variance, "covariance": covariance}
         self.projector = mlp(encoder.dim, hidden, hidden, projection)
 

@@ -108,7 +108,7 @@ def test_gradient_reaches_neither_the_teacher_nor_the_target() -> None:
     ("progress", "momentum"), [(1 / 3, 0.85), (0.5, 0.9), (1.0, 1.0)]
 )  # 1 - 0.2 * (cos(pi progress) + 1) / 2
 def test_the_teacher_moves_by_the_scheduled_momentum(progress: float, momentum: float) -> None:
-    byol = method(BYOL, momentum=0.8, momentum_end=1.0)
+    byol = method(BYOL, teacher_momentum=0.8, teacher_momentum_end=1.0)
     moved(byol.teacher)
     before = [parameter.clone() for parameter in byol.teacher.parameters()]
     byol.after_step(None, progress)
@@ -181,9 +181,9 @@ def test_the_loss_does_not_see_the_lengths_of_the_vectors() -> None:
     ("settings", "message"),
     [
         *OUT_OF_RANGE,
-        ({"momentum": 1.5}, r"momentum is 1\.5; it must lie in \[0, 1\]"),
-        ({"momentum": -0.1}, r"momentum is -0\.1"),
-        ({"momentum_end": 1.01}, r"momentum_end is 1\.01"),
+        ({"teacher_momentum": 1.5}, r"teacher_momentum is 1\.5; it must lie in \[0, 1\]"),
+        ({"teacher_momentum": -0.1}, r"teacher_momentum is -0\.1"),
+        ({"teacher_momentum_end": 1.01}, r"teacher_momentum_end is 1\.01"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -204,7 +204,7 @@ def test_no_gradient_goes_into_the_teacher_or_through_it() -> None:
 
 
 def test_the_teacher_moves_by_its_momentum_which_ends_where_it_should() -> None:
-    dino = unlike(method(momentum=0.5, momentum_end=1.0))
+    dino = unlike(method(teacher_momentum=0.5, teacher_momentum_end=1.0))
     scored = score(dino, made(dino))
     for progress, momentum in ((0.5, 0.75), (1.0, 1.0)):  # half a cosine, half way
         before = [parameter.clone() for parameter in dino.teacher.parameters()]
@@ -267,8 +267,8 @@ def test_a_resumed_training_goes_on_with_the_same_teacher_centre_and_progress() 
         ({"temperature": 0.0}, r"temperature is 0\.0"),
         ({"teacher_temperature": -1.0}, r"teacher_temperature is -1\.0"),
         ({"centre_momentum": 1.5}, r"centre_momentum is 1\.5"),
-        ({"momentum": -0.5}, r"momentum is -0\.5"),
-        ({"momentum_end": 1.5}, r"momentum_end is 1\.5"),
+        ({"teacher_momentum": -0.5}, r"teacher_momentum is -0\.5"),
+        ({"teacher_momentum_end": 1.5}, r"teacher_momentum_end is 1\.5"),
         ({"freeze": 2.0}, r"freeze is 2\.0"),
         ({"hidden": 0}, "hidden is 0"),
         ({"bottleneck": 0}, "bottleneck is 0"),

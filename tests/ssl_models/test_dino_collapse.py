@@ -17,7 +17,7 @@ def trained(**settings: Any) -> tuple[float, float]:
     """After some steps on 16 pictures: the teacher's mean entropy, and how much less it is than that of the mean
     distribution, which is what a picture decides; both as shares of chance."""
     easy = {"strength": 0.0, "hue": 0.0, "grey": 0.0, "solarise": 0.0, "smallest_crop": 0.6}
-    quick = {"momentum": 0.9, "centre_momentum": 0.9}
+    quick = {"teacher_momentum": 0.9, "centre_momentum": 0.9}
     dino = method(outputs=16, small_crops=0, freeze=0.0, **easy, **quick | settings)
     optimizer = torch.optim.AdamW(dino.parameters(), lr=0.003)
     generator, images = Generator().manual_seed(2), pictures(16)

@@ -12,6 +12,7 @@ from ssl_models.losses.contrastive import (
     clip_nt_xent,
     info_nce,
     info_nce_chance,
+    info_nce_in_batch,
     nt_xent,
     nt_xent_accuracy,
     nt_xent_chance,
@@ -199,3 +200,14 @@ def test_clip_nt_xent_knows_no_order_and_stays_finite_without_negatives() -> Non
     loss.backward()
     assert (float(loss.detach()), float(accuracy), float(chance)) == (0, 0, 0)
     assert torch.equal(vectors.grad, torch.zeros_like(vectors))
+
+
+def test_info_nce_in_a_batch_is_that_of_each_query_against_all_keys() -> None:
+    queries, keys = (unit(torch.randn(5, 4, generator=torch.Generator().manual_seed(seed))) for seed in (1, 2))
+    loss, accuracy = info_nce_in_batch(queries, keys, 0.3)
+    logits = queries @ keys.T / 0.3
+    others = [info_nce(logits[row, row, None], logits[row, None, torch.arange(5) != row]) for row in range(5)]
+    torch.testing.assert_close(loss, torch.cat(others).mean())
+    assert float(accuracy) == pytest.approx(sum(int(logits[row].argmax()) == row for row in range(5)) / 5)
+    same = keys[:1].expand(5, -1)
+    assert float(info_nce_in_batch(queries, same, 0.3)[0]) == pytest.approx(info_nce_chance(4))

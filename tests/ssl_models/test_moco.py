@@ -147,7 +147,7 @@ def test_without_a_memory_nothing_is_handed_over_and_a_step_moves_nothing() -> N
 
 
 def test_the_teacher_moves_by_its_momentum_and_no_gradient_reaches_it_or_the_queue() -> None:
-    moco = method(momentum=0.75)
+    moco = method(teacher_momentum=0.75)
     before = [parameter.clone() for parameter in moco.teacher.parameters()]
     scored = moco.loss(*made(moco), index=INDEX)
     scored.terms["loss"].backward()
@@ -202,13 +202,13 @@ def test_a_resumed_run_goes_on_with_the_same_memory(source: str) -> None:
 
 def test_the_version_decides_head_blur_and_temperature_unless_they_are_given() -> None:
     first, second = method(version=1, side=64), method(version=2, side=64)
-    assert (first.temperature, first.augment.blur) == (0.07, 0.0)
-    assert (second.temperature, second.augment.blur) == (0.2, 0.5)
+    assert (first.temperature, first.multi_crop.first.blur) == (0.07, 0.0)
+    assert (second.temperature, second.multi_crop.first.blur) == (0.2, 0.5)
     assert isinstance(first.head[0], torch.nn.Linear)
     assert [type(layer).__name__ for layer in second.head[0]] == ["Linear", "ReLU", "Linear"]
     mixed = method(version=1, temperature=0.4, hidden=8, blur=0.3)
-    assert (mixed.temperature, mixed.augment.blur, mixed.head[0][0].out_features) == (0.4, 0.3, 8)
-    assert method(version=2, side=32).augment.blur == 0
+    assert (mixed.temperature, mixed.multi_crop.first.blur, mixed.head[0][0].out_features) == (0.4, 0.3, 8)
+    assert method(version=2, side=32).multi_crop.first.blur == 0
     assert isinstance(method(version=2, hidden=0).head[0], torch.nn.Linear)
 
 
@@ -228,7 +228,7 @@ def test_only_the_memory_that_the_source_needs_is_kept() -> None:
         ({"negatives": 5, "source": "batch"}, "negatives is 5; source 'batch'"),
         ({"source": "memory"}, "source is 'memory'; choose one of queue, bank, batch"),
         ({"version": 3}, "version is 3; choose one of 1, 2"),
-        ({"momentum": 1.5}, r"momentum is 1\.5"),
+        ({"teacher_momentum": 1.5}, r"teacher_momentum is 1\.5"),
         ({"bank_momentum": -0.5}, r"bank_momentum is -0\.5"),
         ({"shuffle_groups": 0}, "shuffle_groups is 0"),
         ({"hidden": -1}, "hidden is -1"),

@@ -111,7 +111,7 @@ def test_gradient_goes_into_the_queries_and_not_into_the_keys() -> None:
 
 @pytest.mark.parametrize(("progress", "momentum"), [(1 / 3, 0.85), (0.5, 0.9), (1.0, 1.0)])
 def test_the_teacher_moves_by_the_scheduled_momentum(progress: float, momentum: float) -> None:
-    moco = method(MoCoV3, momentum=0.8)
+    moco = method(MoCoV3, teacher_momentum=0.8)
     moved(moco.teacher)
     before = [parameter.clone() for parameter in moco.teacher.parameters()]
     moco.after_step(None, progress)
@@ -181,8 +181,8 @@ def test_every_layer_of_both_heads_is_normalised_over_the_batch() -> None:
     [
         *OUT_OF_RANGE,
         ({"temperature": 0.0}, r"temperature is 0\.0; it must be greater than 0"),
-        ({"momentum": 1.5}, r"momentum is 1\.5; it must lie in \[0, 1\]"),
-        ({"momentum_end": -0.5}, r"momentum_end is -0\.5"),
+        ({"teacher_momentum": 1.5}, r"teacher_momentum is 1\.5; it must lie in \[0, 1\]"),
+        ({"teacher_momentum_end": -0.5}, r"teacher_momentum_end is -0\.5"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -151,7 +151,7 @@ def test_swav_with_a_queue_is_the_peer_with_a_queue() -> None:
 @torch.no_grad()
 def test_dino_s_centre_goes_where_the_peer_s_goes() -> None:
     """Over three steps with the same teacher: a loss is that of the centre before its own batch."""
-    dino = method("dino", outputs=40, momentum=1.0, centre_momentum=0.6, small_crops=2)
+    dino = method("dino", outputs=40, teacher_momentum=1.0, centre_momentum=0.6, small_crops=2)
     peer = peers.DINOLoss(40, center_momentum=0.6)
     for step in range(3):
         views = made(dino, step)

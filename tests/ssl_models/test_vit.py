@@ -246,6 +246,8 @@ def test_pictures_that_have_no_whole_number_of_patches_are_refused() -> None:
         ("jigsaw", 32, {"tile": 9}, r"the encoder 'vit' cannot take tiles of 9 x 9 px \(encoder patch is 4; .*\)$"),
         ("swav", 36, {"small_crops": 1}, r"the encoder 'vit' cannot take small views of 18 x 18 px \(.* patch is 4"),
         ("dino", 36, {}, "the encoder 'vit' cannot take small views of 18 x 18 px"),
+        ("simclr", 36, {"small_crops": 1}, "the encoder 'vit' cannot take small views of 18 x 18 px"),
+        ("moco", 36, {"small_crops": 1}, "the encoder 'vit' cannot take small views of 18 x 18 px"),
     ],
 )
 def test_tiles_and_small_views_in_parts_of_patches_are_refused_at_construction(

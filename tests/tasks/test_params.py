@@ -10,6 +10,7 @@ from tasks.selection import scope
 from tasks.settings import params
 from tasks.settings.edit import select, select_data, selecting
 from tasks.settings.params import ParameterError, load
+from tasks.settings.schema import CODE, modules
 
 ROOT = Path(__file__).parents[2]
 
@@ -208,6 +209,7 @@ def test_selecting_what_is_not_there_names_what_is(project):
         select_data(project, "cifra")
 
 
-def test_every_block_of_settings_is_split_between_trainer_and_method():
-    both = params.training_fields().keys() & params.method_fields("pirl").keys()
+@pytest.mark.parametrize("method", modules(CODE / "methods", "METHOD = "))
+def test_every_block_of_settings_is_split_between_trainer_and_method(method):
+    both = params.training_fields().keys() & params.method_fields(method).keys()
     assert not both, f"a method must not take what the trainer takes: {both}"

@@ -137,11 +137,13 @@ def scored(built: Method, views: tuple[Tensor, ...]) -> Scored:
 
 @torch.no_grad()
 def test_swav_with_a_queue_is_the_peer_with_a_queue() -> None:
-    swav = method("swav", queue=32, queue_from=0.0, prototypes=40, small_crops=2)
+    swav = method("swav", queue=32, queue_from=0.0, prototypes=40, small_crops=2, sharpness=0.05)
     swav.kept.fill_(32)
     views = made(swav)
     prototypes = swav.prototypes
-    scores = [similarity(unit(each), prototypes) for each in crops(views, swav.network())]
+    vectors = crops(views, swav.encoder)
+    projections = swav.projector(torch.cat(vectors)).split(len(vectors[0]))
+    scores = [similarity(unit(each), prototypes) for each in projections]
     queued = [similarity(queue.rows, prototypes) for queue in swav.queues]
     theirs = peers.SwaVLoss()(scores[:2], scores[2:], queued).squeeze()
     torch.testing.assert_close(scored(swav, views).terms["loss"], theirs, **NEAR)

@@ -29,7 +29,7 @@ PATCHED = "tasks.staleness.patched_dvc"
 DVCS = ("dvc", PATCHED)
 """How a command line names DVC: its own command, and the module that starts it with Covey's changes."""
 
-ENDING_SECONDS = 5.0
+ENDING_SECONDS = 20.0
 """From TERM to KILL. The next start of the stage waits longer than this (WAIT_SECONDS in tasks/stage/run.py)."""
 
 

@@ -3,6 +3,9 @@
 The first one raises `Stopped` in the main thread, so that records are closed and children ended on the way out. Later
 ones do nothing: they would cut the ending off. `held` puts a signal off until a block is done. `Relay` is for a process
 that only waits for another one: it passes the signals on.
+
+Python drops an exception that is raised in a finaliser or in the callback of a weak reference. A signal that happens to
+arrive there is sent once more.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +21,9 @@ from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN_SECONDS = 0.05
+"""After this, a signal whose exception was dropped is sent once more."""
+
 _told: list[int] = []
 _waiting: list[int] = []
 _holders = 0
@@ -27,6 +34,7 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
+        self.number = number
         self.code = exit_code(number)
 
 
@@ -66,7 +74,8 @@ def obeyed(always: Collection[int] = ()) -> Iterator[None]:
         if handler is not signal.SIG_IGN or number in always:
             signal.signal(number, _obey)
     try:
-        yield
+        with _sent_again():
+            yield
     finally:
         if not (inner and _told):  # else what Prefect put there would cut the ending off
             _restore(before)
@@ -130,6 +139,25 @@ def _obey(number: int, _frame: FrameType | None) -> None:
         _waiting.append(number)
     else:
         raise Stopped(number)
+
+
+@contextmanager
+def _sent_again() -> Iterator[None]:
+    """Has a signal of the block whose exception is dropped sent once more."""
+    before = sys.unraisablehook
+
+    def hook(dropped: Any) -> None:
+        if not isinstance(dropped.exc_value, Stopped):
+            before(dropped)
+            return
+        _told.clear()
+        threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), dropped.exc_value.number)).start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _leave_closed_terminal() -> None:

@@ -26,7 +26,7 @@ from tasks.staleness.graph import Stage
 from tasks.tracking import registry, stage_run
 from tasks.tracking.stage_run import StageRun
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 30.0
 """How long a stage waits for an earlier start of itself that is ending."""
 
 

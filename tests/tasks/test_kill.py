@@ -19,6 +19,7 @@ import yaml
 from tasks.process import kill_points
 from tasks.project.project import Project
 from tasks.staleness import pipeline
+from tests.flows.waiting import PATIENCE
 from tests.tasks.conftest import edit, make_project, run_in_fork, run_stage
 
 pytestmark = pytest.mark.long
@@ -74,7 +75,7 @@ def processes_in(project: Path) -> list[psutil.Process]:
     return found
 
 
-def all_are_gone(project: Path, seconds: float = 10) -> bool:
+def all_are_gone(project: Path, seconds: float = PATIENCE) -> bool:
     deadline = time.monotonic() + seconds
     while processes_in(project) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -133,7 +134,7 @@ def test_a_killed_flow_goes_on_where_it_was(point, reference, tmp_path):
     project = copy_prepared(reference, tmp_path / "project")
     killed = covey(project, COVEY_KILL_AT=f"{point}:flow")
     assert killed.returncode == -9, killed.stdout + killed.stderr
-    assert all_are_gone(project, 20), processes_in(project)
+    assert all_are_gone(project), processes_in(project)
     again = covey(project)
     assert again.returncode == 0, again.stdout + again.stderr
     assert weights(project) == weights(reference)

@@ -121,5 +121,5 @@ def test_a_closed_terminal_ends_dvc_and_the_stage_closes_its_record(trained, for
     wait_for_steps(trained, process, (trained / "said").read_text)
     os.killpg(process.pid, signal.SIGHUP)
     assert process.wait(60) == -signal.SIGHUP
-    wait_until(lambda: not statuses(trained, "RUNNING"), 20)
+    wait_until(lambda: not statuses(trained, "RUNNING"))
     assert all_are_gone(trained), processes_in(trained)

@@ -98,7 +98,7 @@ def wait_for(found, seconds: float = 60):
 
 def test_a_second_start_of_a_running_stage_is_refused(prepared, fork):
     code = prepared / "tasks" / "stage" / "run.py"
-    shorter = code.read_text().replace("WAIT_SECONDS = 10.0", "WAIT_SECONDS = 0.5")
+    shorter = code.read_text().replace("WAIT_SECONDS = 30.0", "WAIT_SECONDS = 0.5")
     assert shorter != code.read_text()
     code.write_text(shorter)
     with open(Project(prepared).lock("pretrain@rotation"), "w") as lock:

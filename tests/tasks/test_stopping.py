@@ -50,6 +50,26 @@ def test_the_first_signal_stops_and_later_ones_leave_the_ending_alone(number, co
     assert signal.getsignal(number) is signal.SIG_DFL
 
 
+def test_a_signal_in_a_finaliser_where_python_drops_exceptions_is_obeyed_all_the_same():
+    class Finalised:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    before, dropped = sys.unraisablehook, []
+
+    def work() -> None:
+        item = Finalised()
+        del item
+        dropped.append(True)
+        time.sleep(60)
+
+    with pytest.raises(Stopped) as caught, obeyed():
+        work()
+    assert dropped == [True]
+    assert caught.value.code == 143
+    assert sys.unraisablehook is before
+
+
 def test_a_signal_waits_for_the_end_of_what_must_not_be_cut_in_two():
     done = []
 

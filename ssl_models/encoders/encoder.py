@@ -40,6 +40,11 @@ class Encoder(nn.Module, ABC):
     settings: dict[str, Any]
     """With `build_encoder(name, **settings)` an encoder of the same shape is made."""
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of ssl_models/encoders that offer it and, after its own, the encoders that it is made of."""
+        return (self.name,)
+
     @classmethod
     def from_data(cls, data: DataSpec, **settings: Any) -> Self:  # noqa: ARG003
         """A new encoder for these data: what its shape takes from them (channels, vocabulary) is filled in.

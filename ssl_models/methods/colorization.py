@@ -18,6 +18,7 @@ from ssl_models.bounds import require_choice, require_fraction, require_picture,
 from ssl_models.data import DataSpec
 from ssl_models.decoder import unexplained
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.lightness import LIGHTNESS_SCALE, Lightness
 from ssl_models.encoders.shapes import map_shapes
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.image import MildViews
@@ -29,7 +30,7 @@ OBJECTIVES = {"classification": 3.0, "regression": 0.3}
 """Objective -> gain of the head. Each of many classes gets a small part of the gradient, and two numbers get all of it:
 with a gain of 1, plain gradient descent at a rate of 0.1 was slow for the first and diverged for the second."""
 
-LIGHTNESS, COLOUR_RANGE = 100.0, 256.0
+COLOUR_RANGE = 256.0
 """A view is L* / 100 and (a* or b*) / 256 + 1/2, each in [0, 1]."""
 
 COLOUR_SCALE = 20.0
@@ -71,8 +72,8 @@ class Hypercolumn(nn.Module):
 class Colorization(Method):
     """Cross entropy of the colour of each square, rare colours weighing more. Chance is log Q, that of equal logits.
 
-    Q is the number of colour bins. The encoder is given lightness alone, as three equal channels, so that it can later
-    be used on colour pictures. The weights (eq. 4) are divided by their sum over the batch. The paper's have the mean 1
+    Q is the number of colour bins. `encoder` is put into one that sees lightness alone (encoders/lightness.py), here and
+    ever after: that one is trained, saved and measured. The weights (eq. 4) are divided by their sum over the batch. The paper's have the mean 1
     over the smoothed distribution. With ours equal logits cost log Q for any batch. The distribution of colours is the
     mean over all batches so far. The paper counts it beforehand. The paper trains on 1.3 million pictures of 224 px in
     batches of 40, with Adam and a learning rate of 3e-5.
@@ -119,18 +120,18 @@ class Colorization(Method):
         smallest_crop: float = MildViews.smallest_crop,
         flip: float = MildViews.flip,
     ) -> None:
-        super().__init__(encoder)
         channels, height, width = require_picture(data.shape, "colorization")
         if channels != 3:
             raise ValueError(
                 f"colorization needs the 3 channels red, green and blue, and these pictures have {channels}"
             )
+        super().__init__(Lightness.over(encoder))
         require_choice("objective", objective, tuple(OBJECTIVES))
         require_fraction(uniform=uniform)
         require_positive(temperature=temperature, hidden=hidden)
         if not 1 <= patch <= min(height, width):
             raise ValueError(f"patch is {patch}; pictures of {height} x {width} px allow 1 to {min(height, width)}")
-        shapes = list(map_shapes(encoder, data.shape).values())
+        shapes = list(map_shapes(self.encoder, data.shape).values())
         if not 1 <= layers <= len(shapes):
             raise ValueError(f"layers is {layers}; the encoder allows 1 to {len(shapes)}, counted from the last")
         self.objective, self.uniform, self.temperature = objective, uniform, temperature
@@ -150,7 +151,7 @@ class Colorization(Method):
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, 3, H, W) uint8 -> cropped, flipped pictures of that shape with lightness and colour as channels."""
         lab = rgb_to_lab(self.mild_views(images, generator))
-        lightness, colours = lab[:, :1] / LIGHTNESS, lab[:, 1:] / COLOUR_RANGE + 0.5
+        lightness, colours = lab[:, :1] / LIGHTNESS_SCALE, lab[:, 1:] / COLOUR_RANGE + 0.5
         return (torch.cat([lightness, colours], dim=1).clamp_(0, 1),)
 
     def loss(self, *views: Tensor, index: Tensor) -> Scored:  # noqa: ARG002
@@ -173,7 +174,7 @@ class Colorization(Method):
 
     def predict(self, lightness: Tensor) -> Tensor:
         """(B, 1, H, W) lightness in [0, 1] -> (B, Q, h, w) logits, or (B, 2, h, w) a*, b* / COLOUR_SCALE."""
-        maps = list(self.encoder.layers(lightness.expand(-1, 3, -1, -1)).values())
+        maps = list(self.encoder.layers(lightness).values())
         return cast(Tensor, self.head(maps[-self.layers :]))
 
     def colours(self, predicted: Tensor) -> Tensor:
@@ -215,7 +216,7 @@ class Colorization(Method):
         For a method in evaluation mode.
         """
         lightness = rgb_to_lab(images if images.is_floating_point() else inputs(images))[:, :1]
-        predicted = self.predict(lightness / LIGHTNESS).float()
+        predicted = self.predict(lightness / LIGHTNESS_SCALE).float()
         colours = self.colours(predicted)
         colours = functional.interpolate(colours, size=images.shape[2:], mode="bilinear", align_corners=False)
         return lab_to_rgb(torch.cat([lightness, colours], dim=1))

@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
+from ssl_models.encoders.lightness import Lightness
 from ssl_models.method import Method, Scored
 from ssl_models.methods import colorization, denoising_autoencoder, inpainting, jigsaw, relative_position, rotation
 
@@ -39,8 +40,9 @@ class MultiPretext(Method):
     mean loss cannot be compared with one level. Each task's own loss can. Terms carry the name of their task, and
     "<task>_chance" is logged beside "<task>_loss" where the task has a chance. Batch normalisation keeps one running
     average of the inputs of all tasks: tiles, grey pictures and whole pictures. The paper combines relative position,
-    colorization, exemplar and motion segmentation on the first three blocks of a ResNet-101. Two of its parts are left
-    out: inputs made alike between tasks, and a sparse choice of layers for each head.
+    colorization, exemplar and motion segmentation on the first three blocks of a ResNet-101. Where colorization is one
+    of the tasks, the encoder sees lightness alone in all of them, as in the paper, which makes inputs alike between
+    tasks in this way. A part of it is left out: a sparse choice of layers for each head.
 
     tasks: two or more names of TASKS, each with its own default settings. Default [relative_position, colorization].
         Paper: these two, exemplar and motion segmentation.
@@ -51,11 +53,11 @@ class MultiPretext(Method):
     crops = by_rows = True
 
     def __init__(self, encoder: Encoder, data: DataSpec, *, tasks: list[str] = DEFAULT_TASKS) -> None:
-        super().__init__(encoder)
         require_tasks(tasks)
+        super().__init__(Lightness.over(encoder) if "colorization" in tasks else encoder)
         self.names = tuple(tasks)
         # The encoder is one object, under its own name and in each task: trained, moved and saved as one.
-        self.tasks = nn.ModuleDict({name: TASKS[name].METHOD(encoder, data) for name in tasks})
+        self.tasks = nn.ModuleDict({name: TASKS[name].METHOD(self.encoder, data) for name in tasks})
 
     def task(self, number: Tensor) -> tuple[str, Method]:
         """Name and task of that number (1,) int64, in the order in which they were named."""

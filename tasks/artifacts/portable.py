@@ -26,22 +26,24 @@ ALWAYS = ("torch", "numpy", "safetensors")
 """Distributions that every copy needs; each is imported under its own name, and so are timm and torchvision."""
 
 
-def write_code(folder: Path, encoder: str) -> list[str]:
-    """Writes the code of the encoder `encoder` ("resnet") into `folder`: the package, and covey_encoder.py beside it.
+def write_code(folder: Path, *encoders: str) -> list[str]:
+    """Writes the code of an encoder ("resnet") into `folder`: the package, and covey_encoder.py beside it.
+
+    encoders: its `files`.
 
     With the weights and encoder.json there too, `covey_encoder.load(folder)` gives the encoder. The same sources leave
     the same bytes. A package that an earlier call wrote is replaced.
 
     Returns the distributions that it needs. Raises ValueError where there is no such encoder.
     """
-    texts = code(encoder)
+    texts = code(*encoders)
     package = package_name(texts)
     for old in folder.glob("covey_encoder_*"):
         if COPY.fullmatch(old.name):
             shutil.rmtree(old)
     written = {f"{package}{path.removeprefix(OWN)}": renamed(text, package) for path, text in texts.items()}
     written[f"{package}/__init__.py"] = (
-        f'"""The encoder `{encoder}` of Covey, with all that it is built and loaded by."""\n\n'
+        f'"""The encoder `{encoders[0]}` of Covey, with all that it is built and loaded by."""\n\n'
         f"from {package}.standalone import _load_pyfunc, load\n\n"
         '__all__ = ["_load_pyfunc", "load"]\n'
     )
@@ -58,12 +60,14 @@ def package_in(folder: Path) -> str:
     return str(json.loads((folder / covey_encoder.NOTE).read_text())["package"])
 
 
-def code(encoder: str) -> dict[str, str]:
+def code(*encoders: str) -> dict[str, str]:
     """Path -> source of every file of this project that builds and loads an encoder, in the order of the paths."""
-    sources, file = Sources(Path(ssl_models.__file__).parents[1]), f"{OWN}/encoders/{encoder}.py"
-    if not encoder.isidentifier() or "\nENCODER = " not in (sources.text(file) or ""):
-        raise ValueError(f"there is no encoder '{encoder}'")
-    return {path: sources.text(path) or "" for path in sorted(sources.reached([file, ENTRY]))}
+    sources, files = Sources(Path(ssl_models.__file__).parents[1]), []
+    for encoder in encoders:
+        files.append(f"{OWN}/encoders/{encoder}.py")
+        if not encoder.isidentifier() or "\nENCODER = " not in (sources.text(files[-1]) or ""):
+            raise ValueError(f"there is no encoder '{encoder}'")
+    return {path: sources.text(path) or "" for path in sorted(sources.reached([*files, ENTRY]))}
 
 
 def package_name(texts: dict[str, str]) -> str:

@@ -30,7 +30,7 @@ def write(encoder: Encoder, sample: Sample, source: Path, folder: Path) -> Loadi
 
     for name in (SAVED, DESCRIPTION):
         shutil.copyfile(source / name, folder / name)
-    packages = write_code(folder, encoder.name)
+    packages = write_code(folder, *encoder.files)
     return Loading(
         ("import sys", "", "import torch"),
         ('sys.path.append(".")', "from covey_encoder import load", 'model = load(".")'),

@@ -107,7 +107,7 @@ def _write_model(folder: Path, run_id: str, encoder: Encoder, shapes: Mapping[st
 
     from tasks.artifacts import portable
 
-    needed = portable.write_code(folder / CODE, encoder.name)
+    needed = portable.write_code(folder / CODE, *encoder.files)
     model = Model(artifact_path=ARTIFACT, run_id=run_id, signature=_signature(encoder.dim, shapes))
     package = portable.package_in(folder / CODE)
     pyfunc.add_to_model(model, loader_module=package, data=".", code=CODE, python_env="python_env.yaml")

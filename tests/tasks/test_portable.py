@@ -27,6 +27,7 @@ INPUTS = {
     "boltzmann": ({"visible": 9}, STATES),
     "energy_net": ({"visible": 9, "binary": True, "width": 8}, STATES),
     "resnet": ({"depth": 10, "width": 4}, PICTURES),
+    "lightness": ({"of": "resnet", "settings": {"depth": 10, "width": 4}}, PICTURES),
     "split": ({"depth": 10, "width": 4}, PICTURES),
     "bag": ({"vocabulary": 9, "width": 4}, torch.tensor([[1, 2, 0], [3, 8, 8]])),
     "speech": ({"width": 8, "hidden": 8}, SOUND),
@@ -46,7 +47,7 @@ def stored(folder: Path, name: str, settings: dict) -> Encoder:
     folder.mkdir(parents=True)
     save_file({key: value.contiguous() for key, value in encoder.state_dict().items()}, folder / "encoder.safetensors")
     (folder / "encoder.json").write_text(json.dumps({"name": name, "settings": encoder.settings}))
-    portable.write_code(folder, name)
+    portable.write_code(folder, *encoder.files)
     return encoder
 
 

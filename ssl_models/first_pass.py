@@ -20,22 +20,21 @@ def show_all(
     method: Method,
     parts: Sequence[Source],
     batch_size: int,
-    seed: Callable[[int], int],
+    seed: Callable[..., int],
     device: torch.device,
     precision: str,
 ) -> None:
     """Calls `method.meet` with the views of all samples, in batches of `batch_size`, in order.
 
     The last batch holds samples of the one before, where the batches would not end with the samples. seed: the number
-    of a batch -> that of the generator of its views, and of the global one, which dropout draws from. precision: as
-    resolved.
+    of a batch -> that of the generator of its views; "loss" and that number -> that of the global one, which dropout
+    draws from. precision: as resolved.
     """
     order = _order(len(parts[0]), batch_size)
     with closing(batches(parts, order, device, read=partial(rows_read, method))) as ahead:
         for number, (index, batch) in enumerate(ahead):
-            drawn = seed(number)
-            torch.manual_seed(drawn)
-            views = make_views(method, batch, seed=drawn, device=device)
+            views = make_views(method, batch, seed=seed(number), device=device)
+            torch.manual_seed(seed("loss", number))
             with autocast(precision, device):
                 method.meet(*views, index=index.to(device))
 

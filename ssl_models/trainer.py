@@ -219,9 +219,8 @@ class Training:
     def _train_step(self, index: Tensor, batch: Sequence[Tensor]) -> float | None:
         """Trains on a batch, the samples `index` (B,). Returns the chance level of its loss, if there is one."""
         rate = self._set_rate()
-        seed = derive_seed(self.seed, "step", self.step)
-        torch.manual_seed(seed)
-        views = make_views(self.method, batch, seed=seed, device=self.device)
+        views = make_views(self.method, batch, seed=derive_seed(self.seed, "step", self.step), device=self.device)
+        torch.manual_seed(derive_seed(self.seed, "loss", self.step))
         with autocast(self.precision, self.device):
             scored = scored_by(self.method, *views, index=index.to(self.device))
         terms = scored.terms

@@ -26,7 +26,7 @@ LIGHTNESS_SCALE = 100.0
 
 
 class Lightness(Encoder):
-    """Another encoder of pictures, which is given L* / 100 as three equal channels. Its layers and vector are that one's.
+    """Another encoder of pictures, which is given L* / 100 as three equal channels. Layers and vector are that one's.
 
     Inputs are (B, 3, H, W) in [0, 1], or lightness itself, (B, 1, H, W) in [0, 1].
 
@@ -42,9 +42,10 @@ class Lightness(Encoder):
         self._hold(build_encoder(of, **settings or {}))
 
     @classmethod
-    def from_data(cls, data: DataSpec, *, of: str = "resnet", settings: dict[str, Any] | None = None) -> Self:
+    def from_data(cls, data: DataSpec, **settings: Any) -> Self:
         """Over an encoder for these data. Raises DoesNotApply for pictures of other than 3 channels."""
-        return cls.over(encoder_class(of).from_data(data, **settings or {}))
+        other, own = settings.get("of", "resnet"), settings.get("settings") or {}
+        return cls.over(encoder_class(other).from_data(data, **own))
 
     @classmethod
     def over(cls, encoder: Encoder) -> Self:
@@ -63,17 +64,17 @@ class Lightness(Encoder):
                 f"lightness is seen of pictures of 3 channels, and the encoder '{encoder.name}' takes "
                 + (f"{channels} channels" if encoder.modalities == (image,) else "other samples")
             )
-        self.inner, self.dim, self.grid = encoder, encoder.dim, encoder.grid
+        self.network, self.dim, self.grid = encoder, encoder.dim, encoder.grid
         self.convolutional = encoder.convolutional
         self.settings = {"of": encoder.name, "settings": dict(encoder.settings)}
 
     @property
     def files(self) -> tuple[str, ...]:
-        return (self.name, *self.inner.files)
+        return (self.name, *self.network.files)
 
     def published_name(self, name: str) -> str:
         """The other encoder's."""
-        return self.inner.published_name(name.removeprefix("inner."))
+        return self.network.published_name(name.removeprefix("network."))
 
     def seen(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1], or lightness (B, 1, H, W) in [0, 1] -> lightness as three equal channels."""
@@ -82,27 +83,27 @@ class Lightness(Encoder):
 
     def standardise(self, inputs: Tensor) -> Tensor:
         """(B, 3 or 1, H, W) in [0, 1] -> what the other encoder makes of the lightness."""
-        return self.inner.standardise(self.seen(inputs))
+        return self.network.standardise(self.seen(inputs))
 
     def blocks(self) -> dict[str, Callable[[Tensor], Tensor]]:
         """The other encoder's."""
-        return self.inner.blocks()
+        return self.network.blocks()
 
     def pool(self, last: Tensor) -> Tensor:
         """The other encoder's."""
-        return self.inner.pool(last)
+        return self.network.pool(last)
 
     def layers(self, *inputs: Tensor) -> dict[str, Tensor]:
         """(B, 3 or 1, H, W) -> the other encoder's layers, of the lightness."""
-        return self.inner.layers(*map(self.seen, inputs))
+        return self.network.layers(*map(self.seen, inputs))
 
     def represent(self, *inputs: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """(B, 3 or 1, H, W) -> the other encoder's layers and vectors (B, dim), of the lightness."""
-        return self.inner.represent(*map(self.seen, inputs))
+        return self.network.represent(*map(self.seen, inputs))
 
     def vectors_of(self, *inputs: Tensor) -> Tensor:
         """(B, 3 or 1, H, W) -> (B, dim)."""
-        return self.inner.vectors_of(*map(self.seen, inputs))
+        return self.network.vectors_of(*map(self.seen, inputs))
 
 
 ENCODER = Lightness

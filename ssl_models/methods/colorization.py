@@ -72,11 +72,11 @@ class Hypercolumn(nn.Module):
 class Colorization(Method):
     """Cross entropy of the colour of each square, rare colours weighing more. Chance is log Q, that of equal logits.
 
-    Q is the number of colour bins. `encoder` is put into one that sees lightness alone (encoders/lightness.py), here and
-    ever after: that one is trained, saved and measured. The weights (eq. 4) are divided by their sum over the batch. The paper's have the mean 1
-    over the smoothed distribution. With ours equal logits cost log Q for any batch. The distribution of colours is the
-    mean over all batches so far. The paper counts it beforehand. The paper trains on 1.3 million pictures of 224 px in
-    batches of 40, with Adam and a learning rate of 3e-5.
+    Q is the number of colour bins. `encoder` is put into one that sees lightness alone (encoders/lightness.py), here
+    and ever after: that one is trained, saved and measured. The weights (eq. 4) are divided by their sum over the
+    batch. The paper's have the mean 1 over the smoothed distribution. With ours equal logits cost log Q for any batch.
+    The distribution of colours is the mean over all batches so far. The paper counts it beforehand. The paper trains on
+    1.3 million pictures of 224 px in batches of 40, with Adam and a learning rate of 3e-5.
 
     Terms that are only logged:
     "constant": the loss of the best prediction that does not depend on the picture, the entropy of the batch's weighted

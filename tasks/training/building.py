@@ -56,7 +56,7 @@ def build_method(
     method = kind(encoder, data, **recipes.taken(parameters, name, block), **own)  # type: ignore[call-arg]
     if start is not None and not method.trains:
         raise ValueError(f"the method '{name}' trains nothing; to take weights as they are, `method: pretrained`")
-    if start is not None and method.encoder is not encoder:
+    if start is not None and all(part is not encoder for part in method.encoder.modules()):
         raise ValueError(f"the method '{name}' makes a network of its own, which cannot start from weights")
     if (named := method.starts_from) is not None:
         fit = (load or loaded)(method.encoder, weights=place_of(root, named), told=named, whole=True)

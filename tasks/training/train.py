@@ -52,13 +52,16 @@ def train_encoder(
 ) -> Result:
     """Trains `method_name` on the data set's training samples and writes the encoder and its curve.
 
+    The seed alone decides the initialisation, the order of the samples and the draws of the views, so that methods are
+    compared from one start: the untrained control is where all of them begin that have its encoder.
+
     labels: (N,) int64 array of classes or clusters, or None. targets: (N, K) logits of a teacher, or None. start: the
     folder of an encoder whose weights it goes on with; else what the block says.
     In one of several processes it only trains: the stage that started them does the rest.
     """
     stored = Stored(context.places.dataset)
     data = _specified(stored, labels, targets)
-    seed = derive_seed(context.parameters["seed"], "init", run)
+    seed = derive_seed(context.parameters["seed"], "init")
     root = context.project.root
     begin = starting(root, block) if start is None else partial(loaded, weights=start, told=block["source"], whole=True)
     method, fit = build_method(context.parameters, method_name, block, data, seed, root=root, start=begin)
@@ -122,13 +125,13 @@ def _samples(stored: Stored, method: Method) -> Mapping[str, Samples]:
 
 
 def _train_here(
-    context: Context, run: str, method: Method, settings: Settings, stored: Stored
+    context: Context, _run: str, method: Method, settings: Settings, stored: Stored
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Trains in this process; the summary and costs, empty unless it is the first of several."""
     device, journal = pick_device(), Journal(context.work / torchrun.JOURNAL)
     samples = _samples(stored, method)
     parts = [samples[part] for part in method.parts]
-    seed = derive_seed(context.parameters["seed"], "train", run)
+    seed = derive_seed(context.parameters["seed"], "train")
     monitor = _monitor(stored, context.parameters["seed"])
     rank = monitor.rank(method.encoder)
     training = Training(

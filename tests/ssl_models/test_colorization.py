@@ -77,10 +77,10 @@ def test_a_crop_moves_lightness_and_colour_together() -> None:
 def test_the_encoder_sees_lightness_in_three_equal_channels_and_no_colour(images: Tensor) -> None:
     brain = method()
     seen: list[Tensor] = []
-    brain.encoder.inner.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    brain.encoder.network.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     view = made(brain, images)
     brain.loss(view, index=INDEX)
-    assert torch.equal(seen[0], brain.encoder.inner.standardise(view[:, :1].expand(-1, 3, -1, -1)))
+    assert torch.equal(seen[0], brain.encoder.network.standardise(view[:, :1].expand(-1, 3, -1, -1)))
     other = torch.cat([view[:, :1], 1 - view[:, 1:]], dim=1)
     brain.loss(other, index=INDEX)
     assert torch.equal(seen[0], seen[1])

@@ -69,7 +69,7 @@ def noisy(samples: int) -> Tensor:
 
 
 def shown(method: Meeting, images: Any, batch: int, precision: str = "float32", first: int = 100) -> Meeting:
-    show_all(method, [images], batch, lambda number: first + number, CPU, precision)
+    show_all(method, [images], batch, lambda *parts: first + parts[-1] + 1000 * (len(parts) - 1), CPU, precision)
     return method
 
 
@@ -137,6 +137,32 @@ def test_dropout_is_drawn_by_the_seed_of_the_batch() -> None:
     again = [each["dropped"] for each in shown(method, noisy(10), 4).met]
     assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
     assert not torch.equal(first[0], first[1])
+
+
+def test_what_a_loss_draws_is_not_what_the_views_drew() -> None:
+    class Drawing(Meeting):
+        """Keeps what its views draw of their generator, and what its loss and `meet` draw of the global one."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.drawn: dict[str, list[Tensor]] = {"views": [], "loss": []}
+
+        def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+            self.drawn["views"].append(torch.rand(8, generator=generator))
+            return (images / 255,)
+
+        def loss(self, *views: Tensor, index: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+            self.drawn["loss"].append(torch.rand(8))
+            return {"loss": self.encoder(views[0]).square().mean()}
+
+        def meet(self, *views: Tensor, index: Tensor) -> None:  # noqa: ARG002
+            self.drawn["loss"].append(torch.rand(8))
+
+    method = Drawing()
+    training(method, Keeper()).run()
+    every = torch.stack(method.drawn["views"] + method.drawn["loss"])
+    assert len(every) == 14, "three batches are met, and four steps made"
+    assert len(every.unique(dim=0)) == 14
 
 
 def test_a_training_shows_all_before_its_first_step_by_seeds_of_its_own() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Generator, Tensor
 
+from ssl_models import weights
 from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
 from ssl_models.encoders.encoder import Encoder
@@ -82,7 +86,7 @@ def test_its_blocks_lead_from_its_input_to_its_vector() -> None:
 def test_it_is_built_again_from_its_settings_and_keeps_weights_and_their_published_names() -> None:
     inner = resnet()
     encoder = Lightness.over(inner)
-    assert encoder.inner is inner
+    assert encoder.network is inner
     assert Lightness.over(encoder) is encoder
     again = build_encoder(encoder.name, **encoder.settings)
     again.load_state_dict(encoder.state_dict())
@@ -139,3 +143,12 @@ def test_what_colorization_trains_is_blind_to_colour_ever_after(kind: str) -> No
 def test_tasks_without_colorization_see_colours() -> None:
     method = MultiPretext(resnet(), DataSpec(20, {"images": (3, SIDE, SIDE)}), tasks=["rotation", "relative_position"])
     assert isinstance(method.encoder, ResNet)
+
+
+def test_another_network_goes_on_with_what_was_learnt_from_lightness(tmp_path: Path) -> None:
+    learnt, other = Lightness.over(resnet()), ResNet(depth=10, width=4)
+    save_file(learnt.state_dict(), tmp_path / "encoder.safetensors")
+    (tmp_path / "encoder.json").write_text(json.dumps({"name": learnt.name, "settings": learnt.settings}))
+    weights.load(other, tmp_path, whole=True)
+    for name, tensor in other.state_dict().items():
+        assert torch.equal(tensor, learnt.network.state_dict()[name])

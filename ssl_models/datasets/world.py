@@ -7,12 +7,15 @@ Only the object itself tells which way is up, within the range of its orientatio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 from ssl_models.datasets._world.render import nearness, render
-from ssl_models.datasets._world.scene import DIALS, FACTORS, check_dials, sample_scene
+from ssl_models.datasets._world.scene import DIALS, FACTORS, check_classes, check_dials, sample_scene
 from ssl_models.datasets._world.shapes import CLASSES
 
 
@@ -33,6 +36,8 @@ def load(
     gradient: float = DIALS["gradient"],
     texture: float = DIALS["texture"],
     clutter: float = DIALS["clutter"],
+    classes: list[str] | None = None,
+    imbalance: float = 1.0,
     depth: bool = False,
 ) -> Dataset:
     """train and test images (N, 3, size, size) uint8, labels (N,), and `class` and every factor of FACTORS.
@@ -40,8 +45,12 @@ def load(
     position ... clutter: dials in [0, 1], 0 fixes a factor (amounts: leaves it out), 1 gives it its full range; see
     scene.FACTORS for ranges and units. orientation 1 is any angle, and then nothing is upright. light or gradient: a
     rotation prediction can read the direction of a light that always comes from one side, so keep light at 1.
+    classes: names of those that are drawn, in the order of the labels; None for all twelve.
+    imbalance: how many times as frequent the first class is as the last among the training images; those of the test
+    are balanced. 1 balances both, see scene.sample_scene.
     depth: a fourth channel, the nearness of what each pixel shows; see render.nearness.
-    Raises ValueError for a count below 1, a size below 16, a negative seed, or a dial outside [0, 1].
+    Raises ValueError for a count below 1, a size below 16, a negative seed, a dial outside [0, 1], an imbalance below
+    1, and for unknown classes or fewer than 2.
     """
     dials = {
         "position": position,
@@ -57,10 +66,11 @@ def load(
         "clutter": clutter,
     }
     _check(seed, train, test, size, dials)
+    chosen = check_classes(classes, imbalance)
     return Dataset(
-        _split(2 * seed, train, size, dials, depth),
-        _split(2 * seed + 1, test, size, dials, depth),
-        CLASSES,
+        _split(2 * seed, train, size, dials, chosen, imbalance, depth),
+        _split(2 * seed + 1, test, size, dials, chosen, 1.0, depth),
+        chosen,
     )
 
 
@@ -70,25 +80,38 @@ def count(
     test: int = 2048,
     size: int = 32,
     seed: int = 0,
+    classes: list[str] | None = None,
+    imbalance: float = 1.0,
     depth: bool = False,  # noqa: ARG001 - as load
     **dials: float,
 ) -> tuple[int, int]:
     """Number of training and test samples that `load` gives for these settings; checks them in the same way."""
     _check(seed, train, test, size, dials)
+    check_classes(classes, imbalance)
     return train, test
 
 
-def channels(*, depth: bool = False, **_: float) -> int:
+def channels(*, depth: bool = False, **_: Any) -> int:
     """Number of channels of the images that `load` gives for these settings."""
     return 4 if depth else 3
 
 
-def _split(seed: int, samples: int, size: int, dials: dict[str, float], depth: bool) -> Split:
-    scene = sample_scene(samples, torch.Generator().manual_seed(seed), dials)
+def _split(
+    seed: int,
+    samples: int,
+    size: int,
+    dials: dict[str, float],
+    classes: Sequence[str],
+    imbalance: float,
+    depth: bool,
+) -> Split:
+    numbers = [CLASSES.index(name) for name in classes]
+    scene = sample_scene(samples, torch.Generator().manual_seed(seed), dials, numbers, imbalance)
     images = render(scene, size)
     if depth:
         images = torch.cat([images, nearness(scene, size)], 1)
-    return Split({IMAGES: images}, scene.labels, scene.record())
+    labels = torch.tensor([numbers.index(number) for number in scene.labels.tolist()])
+    return Split({IMAGES: images}, labels, scene.record() | {"class": labels.float()})
 
 
 def _check(seed: int, train: int, test: int, size: int, dials: dict[str, float]) -> None:

@@ -15,40 +15,62 @@ from ssl_models.datasets._common.split import IMAGES, Dataset, Split
 from ssl_models.datasets._world import truth
 from ssl_models.datasets._world.grid import MOST, stand
 from ssl_models.datasets._world.render import SUPERSAMPLING, render_objects
-from ssl_models.datasets._world.scene import DIALS, Scene, sample_scene
+from ssl_models.datasets._world.scene import DIALS, Scene, check_classes, sample_scene
 from ssl_models.datasets._world.shapes import CLASSES
 
 
 def load(
-    *, seed: int, train: int = 1024, test: int = 512, size: int = 64, objects: int = 1, background: float = 0.6
+    *,
+    seed: int,
+    train: int = 1024,
+    test: int = 512,
+    size: int = 64,
+    objects: int = 1,
+    background: float = 0.6,
+    imbalance: float = 1.0,
 ) -> Dataset:
     """train and test images (N, 3, size, size) uint8 and their truth; labels where objects is 1.
 
     objects: the most that a picture holds, at most MOST; each number from 1 is as frequent. They may hide a part of
-    each other. background: dial of its colours, see world.py.
+    each other. background: dial of its colours, and imbalance: of the training objects' classes, see world.py.
     truth: boxes, masks, present, normals; with one object also points and extent.
     Raises ValueError for a count below 1, a size below 32, a negative seed, objects or a dial out of range.
     """
     _check(seed, train, test, size, objects, background)
+    check_classes(None, imbalance)
     names = truth.POINTS if objects == 1 else ()
-    splits = [_split(2 * seed + part, samples, size, objects, background) for part, samples in ((0, train), (1, test))]
+    parts = ((train, imbalance), (test, 1.0))
+    splits = [
+        _split(2 * seed + part, samples, size, objects, background, ratio)
+        for part, (samples, ratio) in enumerate(parts)
+    ]
     return Dataset(splits[0], splits[1], CLASSES, points=names)
 
 
 def count(
-    *, train: int = 1024, test: int = 512, size: int = 64, objects: int = 1, background: float = 0.6, seed: int = 0
+    *,
+    train: int = 1024,
+    test: int = 512,
+    size: int = 64,
+    objects: int = 1,
+    background: float = 0.6,
+    imbalance: float = 1.0,
+    seed: int = 0,
 ) -> tuple[int, int]:
     """Number of training and test samples that `load` would give for these settings, by the same rules."""
     _check(seed, train, test, size, objects, background)
+    check_classes(None, imbalance)
     return train, test
 
 
-def place(samples: int, objects: int, generator: torch.Generator, dials: dict[str, float]) -> list[Scene]:
+def place(
+    samples: int, objects: int, generator: torch.Generator, dials: dict[str, float], imbalance: float = 1.0
+) -> list[Scene]:
     """The scenes of one picture's objects, one list entry an object; nothing is seen of those that a picture lacks.
 
     All share the first one's light and background. Later ones lie over earlier ones.
     """
-    scenes = [sample_scene(samples, generator, dials) for _ in range(objects)]
+    scenes = [sample_scene(samples, generator, dials, imbalance=imbalance) for _ in range(objects)]
     if objects == 1:
         return scenes
     many = torch.randint(1, objects + 1, (samples,), generator=generator)
@@ -56,8 +78,9 @@ def place(samples: int, objects: int, generator: torch.Generator, dials: dict[st
     return stand(scenes, cells, many)
 
 
-def _split(seed: int, samples: int, size: int, objects: int, background: float) -> Split:
-    scenes = place(samples, objects, torch.Generator().manual_seed(seed), DIALS | {"background": background})
+def _split(seed: int, samples: int, size: int, objects: int, background: float, imbalance: float) -> Split:
+    dials = DIALS | {"background": background}
+    scenes = place(samples, objects, torch.Generator().manual_seed(seed), dials, imbalance)
     known = _truth(scenes, size)
     single = objects == 1
     if single:

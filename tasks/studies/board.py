@@ -15,21 +15,17 @@ from tasks.process.duration import duration
 from tasks.project import paths
 from tasks.project.project import Project
 from tasks.settings.stage_kinds import STUDY_FILES
-from tasks.studies import numbers, study
+from tasks.studies import judging, numbers, study
 from tasks.sweeps import sweep
 
 PAGE = Path(paths.REPORT).with_name("studies.html")
 NOT_RUN = "not run"
 VERDICTS = (study.REPRODUCED, study.NOT_REPRODUCED, study.UNDECIDED, NOT_RUN)
 MARKS = dict(zip(VERDICTS, ("✓", "✗", "?", "–"), strict=True))
-SAYS = {
-    study.HOLDS: "It holds: the interval lies above zero.",
-    study.FAILS: "It fails: the interval lies below zero.",
-    study.OPEN: "It is open: the interval holds zero.",
-}
+SAYS = {judging.HOLDS: "It holds.", judging.FAILS: "It fails.", judging.OPEN: "It is open"}
 MOST_TOLD = 6
 """Rules that the board lists one by one."""
-COUNTED = {study.HOLDS: "hold", study.FAILS: "fail", study.OPEN: "open"}
+COUNTED = {judging.HOLDS: "hold", judging.FAILS: "fail", judging.OPEN: "open"}
 ONE_SEED = "It is open: one seed gives no interval."
 NO_NUMBER = "It is open: the difference is no number."
 
@@ -122,12 +118,25 @@ def summary(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def in_words(rule: Mapping[str, Any]) -> str:
-    """ "The difference is +0.031, 95 % interval +0.012 to +0.050. It holds: the interval lies above zero."."""
+    """ "The difference is +0.031, 95 % interval +0.012 to +0.050, p 0.004, corrected 0.008. It holds."."""
     if rule["difference"] is None:
         return NO_NUMBER
     ends = _ends(rule)
     words = f"The difference is {_number(rule['difference'])}" + (f", 95 % interval {ends}" if ends else "")
-    return f"{words}. {SAYS[rule['outcome']] if ends else ONE_SEED}"
+    if rule.get("p") is not None:
+        words += f", p {rule['p']:.3f}, corrected {rule['corrected']:.3f}"
+    return f"{words}. {SAYS[rule['outcome']] + _why_open(rule) if ends else ONE_SEED}"
+
+
+def _why_open(rule: Mapping[str, Any]) -> str:
+    """What is lacking to an open rule."""
+    if rule["outcome"] != judging.OPEN:
+        return ""
+    if rule.get("at_floor"):
+        return f": no measure of it lies {100 * judging.MARGIN:.0f} points above what an untrained network scores."
+    if needed := rule.get("seeds_needed"):
+        return f": {needed} seeds would tell a difference of this size with a probability of {judging.POWER}."
+    return "."
 
 
 def associations(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tasks.studies.study import Study
 
 TERM = re.compile(r"\s*([+-]?)\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w@.])|[A-Za-z_]\w*(?:@-?[\w.]+)?)\s*")
-CORRELATION = {"correlation": Field("str", True), "with": Field("str", True), "above": Field("float", True)}
 COMPARISON = {"greater": Field("str|float", True), "than": Field("str|float", True)}
 
 
@@ -60,6 +59,7 @@ def check_study(study: Study, where: str) -> None:
     for name in study.content.get("shown") or ():
         if name not in study.measures:
             raise unknown("measure", name, study.measures, f"{where}: shown")
+    _check_floor(study, where)
     if not study.content["rules"]:
         raise ParameterError(f"{where}: without a rule there is no verdict.")
     for number, rule in enumerate(study.content["rules"], start=1):
@@ -86,13 +86,23 @@ def _check_places(study: Study, named: Named, grid: Mapping[str, list[str]], whe
         raise ParameterError(f"{where} leaves {', '.join(sorted(left))} open; say which by 'at'.")
 
 
+def _check_floor(study: Study, where: str) -> None:
+    floor = study.content.get("floor")
+    if floor is None:
+        return
+    if floor not in study.measures:
+        raise unknown("measure", floor, study.measures, f"{where}: floor")
+    if len(study.measures[floor].measures) > 1 or study.measures[floor].better != "more":
+        raise ParameterError(f"{where}: floor: '{floor}' must be one number of which more is better.")
+
+
 def _check_rule(study: Study, rule: Any, where: str, grid: Mapping[str, list[str]]) -> None:
     if not isinstance(rule, dict):
         raise ParameterError(f"{where} must be a mapping such as {{greater: a, than: b}}.")
-    correlated = "correlation" in rule
-    check_block(rule, CORRELATION if correlated else COMPARISON, where)
-    sides = [rule["correlation"], rule["with"]] if correlated else [rule["greater"], rule["than"]]
-    used = [term for side in sides for _, term in terms(side) if isinstance(term, str)]
+    if "correlation" in rule:
+        raise ParameterError(f"{where}: a correlation is judged over encoders: add 'over: encoders'.")
+    check_block(rule, COMPARISON, where)
+    used = [term for side in (rule["greater"], rule["than"]) for _, term in terms(side) if isinstance(term, str)]
     if not used:
         raise ParameterError(f"{where} names no measure.")
     for term in used:
@@ -104,5 +114,3 @@ def _check_rule(study: Study, rule: Any, where: str, grid: Mapping[str, list[str
             raise ParameterError(f"{where}: the {study.setting} grid has no {study.axis or 'axis'} {place}.")
         if free - ({study.axis} if place else set()):
             raise ParameterError(f"{where}: '{name}' stands for several points; say which by 'at' or by @.")
-        if correlated and len(study.measures[name].measures) < 2:
-            raise ParameterError(f"{where}: '{name}' is one number; a correlation needs measures of several runs.")

@@ -6,11 +6,13 @@ studies/NAME.yaml holds the claim, its source and published numbers, the measure
     measures: {clusterfit: {run: rotation_cf, protocol: linear}, ...}      at: {K: V} picks points of the grid
     axis: label_noise                                                      of the grid: what "@0.5" stands for
     rules: [{greater: clusterfit@0.5, than: pretrained@0.5 + 0.01}, ...]
+    floor: untrained                                                       a measure: what a network scores that learnt
+                                                                           nothing
 
-A rule's two sides are sums and differences of measures and numbers. It is judged by the paired difference over seeds
-and its 95 % interval by Student's t: it holds where the interval lies above zero, it fails where it lies below, and is
-open where it holds zero. A rule over encoders (over_encoders.py) is judged by an interval over these. A claim is
-reproduced where all rules hold, not reproduced where one fails, else undecided.
+A rule's two sides are sums and differences of measures and numbers. It is judged by the paired differences over seeds
+(judging.py). A rule is open where none of its measures lies three points above the floor: networks that learnt nothing
+obey many rules. A rule over encoders (over_encoders.py) is judged by a test over these. A claim is reproduced where all
+rules hold, not reproduced where one fails, else undecided.
 
 A setting without targets runs what the measures need.
 """
@@ -18,6 +20,7 @@ A setting without targets runs what the measures need.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +31,7 @@ from tasks.settings.schema import Field, ParameterError, check_block
 from tasks.settings.stage_kinds import STUDY_FILES
 from tasks.studies import over_encoders
 from tasks.studies.checks import check_numbers, check_study, terms
+from tasks.studies.judging import FAILS, HOLDS, MARGIN, p_value, seeds_needed, settle
 from tasks.studies.measures import Named, named, targets
 from tasks.sweeps import results
 from tasks.sweeps import sweep as sweeps
@@ -35,7 +39,6 @@ from tasks.sweeps.results import Mean, Record
 from tasks.sweeps.settings import Measure, Sweep, short
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
-HOLDS, FAILS, OPEN = "holds", "fails", "open"
 SETTINGS = ("quick", "full")
 FIELDS = {
     "title": Field("str", True),
@@ -46,6 +49,7 @@ FIELDS = {
     "kind": Field("str", False),
     "axis": Field("str", False),
     "shown": Field("list[str]", False),
+    "floor": Field("str", False),
     "rules": Field("list", True),
     "beside": Field("list", False),
     "remark": Field("str", False),
@@ -112,7 +116,7 @@ def load(project: Project, name: str, setting: str = "quick") -> Study:
 
 def judge(study: Study, records: Sequence[Record]) -> dict[str, Any]:
     """The study's outcome, as results/studies/NAME.json keeps it; records: those of all points of its sweep."""
-    rules = [judged for rule in study.content["rules"] for judged in _judged(study, rule, records)]
+    rules = settle([judged for rule in study.content["rules"] for judged in _judged(study, rule, records)])
     shown = study.content.get("shown") or [name for name in study.measures if name not in over_encoders.used(study)]
     return {
         "name": study.name,
@@ -137,44 +141,61 @@ def verdict(outcomes: Sequence[str]) -> str:
     return REPRODUCED if all(outcome == HOLDS for outcome in outcomes) else UNDECIDED
 
 
-def outcome(difference: Mean) -> str:
-    """Whether a rule holds, by the mean difference between its sides and its interval; one seed leaves it open."""
-    if difference.low > 0:
-        return HOLDS
-    return FAILS if difference.high < 0 else OPEN
-
-
 def _judged(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) -> Iterator[dict[str, Any]]:
-    """A rule with its outcome; of a rule over encoders, one for each pair of measures that it names."""
+    """A rule as `settle` takes it; of a rule over encoders, one for each pair of measures that it names.
+
+    The p of a correlation is that of rho = 0, and stands only where the rule asks for more than 0.
+    """
     if over_encoders.is_over_encoders(rule):
         for one in over_encoders.expanded(study, rule):
             found = over_encoders.found(study, one, records)
             above = float(one["above"])
             ends = Mean(found["rho"] - above, found["low"] - above, found["high"] - above, found["encoders"])
-            yield {"rule": over_encoders.text(one), **_told(ends), "association": found}
+            yield {
+                "rule": over_encoders.text(one),
+                **_told(ends, math.nan if above else found["p"]),
+                "association": found,
+            }
         return
-    differences = [_difference(study, rule, records, seed) for seed in study.sweep.seeds]
-    yield {"rule": _text(rule), **_told(results.mean(differences))}
+    differences = [
+        _side(study, rule["greater"], records, seed) - _side(study, rule["than"], records, seed)
+        for seed in study.sweep.seeds
+    ]
+    yield {
+        "rule": f"{rule['greater']} > {rule['than']}",
+        **_told(results.mean(differences), p_value(differences)),
+        "seeds_needed": seeds_needed(differences),
+        "at_floor": _is_at_floor(study, rule, records),
+    }
 
 
-def _told(difference: Mean) -> dict[str, Any]:
+def _told(difference: Mean, p: float) -> dict[str, Any]:
     ends = (None, None) if math.isnan(difference.low) else (difference.low, difference.high)
-    return {"difference": difference.value, "low": ends[0], "high": ends[1], "outcome": outcome(difference)}
+    return {"difference": difference.value, "low": ends[0], "high": ends[1], "p": None if math.isnan(p) else p}
 
 
-def _text(rule: Mapping[str, Any]) -> str:
-    if "correlation" in rule:
-        return f"rank correlation of {rule['correlation']} with {rule['with']} > {rule['above']:g}"
-    return f"{rule['greater']} > {rule['than']}"
+def _is_at_floor(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) -> bool:
+    """Whether no measure of the rule lies more than MARGIN above the floor at its place, in the mean over seeds."""
+    floor = study.content.get("floor")
+    if floor is None:
+        return False
+    used = [term for side in ("greater", "than") for _, term in terms(rule[side]) if isinstance(term, str)]
+    above = [_mean(study, term, records) - _mean(study, _floor_of(study, term), records) for term in used]
+    return max(above) <= MARGIN
 
 
-def _difference(study: Study, rule: Mapping[str, Any], records: Sequence[Record], seed: int) -> float:
-    if "correlation" in rule:
-        from scipy.stats import spearmanr
+def _floor_of(study: Study, term: str) -> str:
+    """The term of the floor that belongs to another: at the same place, where the floor has places."""
+    floor, (_, _, place) = study.content["floor"], term.partition("@")
+    named_places = study.axis and study.axis not in study.measures[floor].at
+    if place and named_places:
+        return f"{floor}@{place}"
+    at = study.measures[term.partition("@")[0]].at.get(study.axis) if named_places else None
+    return floor if at is None else f"{floor}@{at}"
 
-        pairs = [_several(study, rule[side], records, seed) for side in ("correlation", "with")]
-        return float(spearmanr(*pairs).statistic) - float(rule["above"])
-    return _side(study, rule["greater"], records, seed) - _side(study, rule["than"], records, seed)
+
+def _mean(study: Study, term: str, records: Sequence[Record]) -> float:
+    return statistics.fmean(_several(study, term, records, seed)[0] for seed in study.sweep.seeds)
 
 
 def _side(study: Study, side: str | float, records: Sequence[Record], seed: int) -> float:

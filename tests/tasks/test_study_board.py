@@ -84,10 +84,15 @@ def test_rules_are_told_with_their_intervals() -> None:
     fails, opened = LINES["rules"]
     assert board.rule_text(holds) == "+0.031 (+0.012 to +0.051) holds"
     assert board.rule_text(POINTS["rules"][0]) == "-0.120 (one seed) open"
-    told = "The difference is +0.031, 95 % interval +0.012 to +0.051. It holds: the interval lies above zero."
-    assert board.in_words(holds) == told
-    assert board.in_words(fails).endswith("It fails: the interval lies below zero.")
-    assert board.in_words(opened).endswith("It is open: the interval holds zero.")
+    assert board.in_words(holds) == "The difference is +0.031, 95 % interval +0.012 to +0.051. It holds."
+    tested = holds | {"p": 0.0041, "corrected": 0.0082}
+    assert board.in_words(tested).endswith("interval +0.012 to +0.051, p 0.004, corrected 0.008. It holds.")
+    assert board.in_words(fails).endswith("It fails.")
+    assert board.in_words(opened).endswith("It is open.")
+    told = "It is open: 14 seeds would tell a difference of this size with a probability of 0.8."
+    assert board.in_words(opened | {"seeds_needed": 14}).endswith(told)
+    at_floor = opened | {"seeds_needed": 14, "at_floor": True}
+    assert board.in_words(at_floor).endswith("lies 3 points above what an untrained network scores.")
     assert board.in_words(POINTS["rules"][0]) == "The difference is -0.120. It is open: one seed gives no interval."
 
 

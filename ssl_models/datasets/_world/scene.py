@@ -8,7 +8,7 @@ only.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from zlib import crc32
@@ -131,19 +131,51 @@ class Scene:
         return known
 
 
-def sample_scene(samples: int, generator: torch.Generator, dials: Mapping[str, float]) -> Scene:
-    """`samples` scenes; every block of len(CLASSES) in turn holds each class once, in random order.
+def sample_scene(
+    samples: int,
+    generator: torch.Generator,
+    dials: Mapping[str, float],
+    classes: Sequence[int] = range(len(CLASSES)),
+    imbalance: float = 1.0,
+) -> Scene:
+    """`samples` scenes; every block of len(classes) in turn holds each class once, in random order.
 
+    classes: numbers in CLASSES. imbalance: how many times as frequent the first of them is as the last. Above 1 each
+    class is drawn on its own, and frequencies fall by the same factor from each class to the next (long-tailed, Cui et
+    al. 2019, arXiv:1901.05555, section 5.1).
     Each factor has a stream of its own, named after it: the first scenes of a longer draw are those of a shorter one,
     and a new factor does not change the draws of the others.
     """
     seed = int(torch.randint(2**32, (), generator=generator))
-    blocks = -(-samples // len(CLASSES))
-    labels = uniform(seed, "class", blocks, len(CLASSES)).argsort(1).flatten()[:samples]
+    labels = torch.tensor(classes)[_places(seed, samples, len(classes), imbalance)]
     factors = {name: factor.value(uniform(seed, name, samples), dials[factor.dial]) for name, factor in FACTORS.items()}
     blobs = uniform(seed, "blobs", samples, BLOBS, BLOB_NUMBERS)
     waves = uniform(seed, "waves", samples, WAVES, WAVE_NUMBERS)
     return Scene(labels, factors, blobs, waves)
+
+
+def _places(seed: int, samples: int, classes: int, imbalance: float) -> Tensor:
+    """(samples,) int64 in 0..classes - 1, see `sample_scene`."""
+    if imbalance == 1:
+        blocks = -(-samples // classes)
+        return uniform(seed, "class", blocks, classes).argsort(1).flatten()[:samples]
+    shares = imbalance ** -torch.linspace(0, 1, classes)
+    ends = (shares / shares.sum()).cumsum(0)[:-1].contiguous()
+    return torch.bucketize(uniform(seed, "class", samples), ends, right=True)
+
+
+def check_classes(names: Sequence[str] | None, imbalance: float) -> tuple[str, ...]:
+    """The names, all of CLASSES for None. Raises ValueError for under 2, unknown or doubled ones, a ratio below 1."""
+    chosen = CLASSES if names is None else tuple(names)
+    if unknown := [name for name in chosen if name not in CLASSES]:
+        raise ValueError(f"world class '{unknown[0]}' is unknown; choose from {', '.join(CLASSES)}")
+    if len(chosen) < 2 or len(set(chosen)) < len(chosen):
+        raise ValueError(f"world classes are {', '.join(chosen) or 'none'}; there must be at least 2, each named once")
+    if not 1 <= imbalance < math.inf:
+        raise ValueError(
+            f"world imbalance is {imbalance}; it is how many times as frequent the first class is: 1 or more"
+        )
+    return chosen
 
 
 def check_dials(dials: Mapping[str, float]) -> None:

@@ -153,6 +153,15 @@ def test_tiles_have_colours_of_their_own_only_where_each_is_jittered(patch_jitte
     assert (spread > 0.05).all() if patch_jitter else (spread < 1e-5).all()
 
 
+def test_the_transformed_picture_is_not_jittered_besides_its_tiles() -> None:
+    plain = torch.tensor([200, 100, 50], dtype=torch.uint8).view(1, 3, 1, 1).expand(200, -1, 24, 24)
+    pirl = method(patch_jitter=True, strength=0.0, hue=0.0, grey=0.3)
+    tiles = made(pirl, plain)[1].flatten(2)
+    grey = ((tiles.amax(1) - tiles.amin(1)).amax(1) < 1e-3).view(200, 9)
+    assert float(grey.float().mean()) == pytest.approx(0.3, abs=0.04)  # 0.51, were both
+    assert not grey.all(1).any()
+
+
 def test_the_view_of_the_picture_is_the_same_whether_tiles_are_jittered_or_not(images: Tensor) -> None:
     first, second = (made(method(patch_jitter=jittered), images) for jittered in (False, True))
     assert torch.equal(first[0], second[0])

@@ -23,9 +23,10 @@ from ssl_models.method import Method, Scored
 from ssl_models.modalities.inputs import inputs
 from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.drawing import below
-from ssl_models.views.geometric import require_square, rotate
+from ssl_models.views.geometric import random_crop_flip, require_square, rotate
 from ssl_models.views.patches import (
     ALL_ORDERS,
+    ORDERS_BY,
     TILES,
     cut_tiles,
     order_set,
@@ -34,6 +35,7 @@ from ssl_models.views.patches import (
     require_tiles,
     shuffle_tiles,
 )
+from ssl_models.views.tile_colours import jitter_tiles
 
 OBJECTIVES = {"nce": (pirl_nce, pirl_nce_chance), "softmax": (info_nce, info_nce_chance)}
 TRANSFORMS = ("jigsaw", "rotation", "jigsaw_rotation")
@@ -53,6 +55,7 @@ class PIRL(Method):
     permutations: size of the set that an order is drawn from, chosen far apart; 0 or 9! for all orders. Default 0.
         Paper 9!.
     permutation_seed: decides which orders are in the set. Default 0. Own.
+    permutations_by: the distance by which the set is chosen, "minimum" or "mean", see `far_apart`. Default "minimum".
     temperature: divides the cosine similarities. Default 0.2. Paper 0.07. The bank lags by an epoch of large steps
         here, so its rows are a blurred target.
     negatives: rows of the bank that a batch is compared with. Default None: 1,024, or all where there are fewer. 0:
@@ -69,6 +72,9 @@ class PIRL(Method):
     smallest_crop: least area of the crop of the untransformed picture, see Augmentation.
     smallest_transformed_crop: least area of the crop that is transformed. Default 0.6. Paper 0.6.
     flip, strength, hue, grey: of both views, see Augmentation.
+    patch_jitter: whether these four are drawn for each tile of the transformed view, after cutting, and not once for
+        all nine, which then share a cast of colour. Default False. The authors' code (VISSL): True, with a strength of
+        0.5, a hue of 0.2 and grey 0.2. Needs a transform with tiles. The view of the whole picture stays as it is.
     """
 
     family = "contrastive"
@@ -85,6 +91,7 @@ class PIRL(Method):
         transform: str = "jigsaw",
         permutations: int = 0,
         permutation_seed: int = 0,
+        permutations_by: str = "minimum",
         temperature: float = 0.2,
         negatives: int | None = None,
         bank_momentum: float = 0.5,
@@ -98,11 +105,13 @@ class PIRL(Method):
         strength: float = Augmentation.strength,
         hue: float = Augmentation.hue,
         grey: float = Augmentation.grey,
+        patch_jitter: bool = False,
     ) -> None:
         super().__init__(encoder)
         require_picture(data.shape, "pirl")
         require_choice("objective", objective, tuple(OBJECTIVES))
         require_choice("transform", transform, TRANSFORMS)
+        require_choice("permutations_by", permutations_by, ORDERS_BY)
         require_positive(temperature=temperature, projection=projection)
         require_positive(smallest_transformed_crop=smallest_transformed_crop)
         require_fraction(weight=weight, bank_momentum=bank_momentum)
@@ -112,6 +121,7 @@ class PIRL(Method):
         self.weight, self.objective, self.temperature = weight, objective, temperature
         self.bank_momentum = bank_momentum
         self.turned, self.shuffled = "rotation" in transform, "jigsaw" in transform
+        self.patch_jitter = patch_jitter
         self.tile, self.gap = tile, gap
         self.negatives, compared = rows_compared(negatives, data.samples)
         self.chance = OBJECTIVES[objective][1](compared)
@@ -125,7 +135,10 @@ class PIRL(Method):
             require_input(encoder, (data.shape[0], tile, tile), "tiles")
             if permutations not in (0, ALL_ORDERS):
                 require_orders(permutations)
-                self.register_buffer("orders", order_set(permutations, permutation_seed), persistent=False)
+                orders = order_set(permutations, permutation_seed, permutations_by)
+                self.register_buffer("orders", orders, persistent=False)
+        elif patch_jitter:
+            raise ValueError(f"patch_jitter is True, and the transform '{transform}' has no tiles to jitter")
         transformed_head = TilesProjection(encoder.dim, projection, TILES) if self.shuffled else None
         self.image_head = centred(nn.Linear(encoder.dim, projection), projection, centre)  # f
         self.transformed_head = centred(transformed_head or nn.Linear(encoder.dim, projection), projection, centre)  # g
@@ -136,14 +149,29 @@ class PIRL(Method):
         the bank rows (negatives,) int64 that this batch is compared with."""
         pictures = inputs(images)
         plain = self.augment(pictures, generator)
-        transformed = self.augment_transformed(pictures, generator)
+        transformed = self.transformed_picture(pictures, generator)
         if self.turned:
             turns = below(generator, 4, len(images))
             transformed = rotate(transformed, turns)
         if self.shuffled:
-            tiles = cut_tiles(transformed, generator, tile=self.tile, gap=self.gap)
+            tiles = self.tiles(transformed, generator)
             transformed = shuffle_tiles(tiles, self.draw_orders(len(images), generator)).flatten(0, 1)
         return plain, transformed, self.bank.negatives(self.negatives, generator)
+
+    def transformed_picture(self, pictures: Tensor, generator: Generator) -> Tensor:
+        """(B, C, H, W) -> (B, C, *size), before turns and tiles: cropped, and jittered unless its tiles will be."""
+        augment = self.augment_transformed
+        if self.patch_jitter:
+            return random_crop_flip(pictures, generator, smallest=augment.smallest_crop, flip=0, size=augment.size)
+        return augment(pictures, generator)
+
+    def tiles(self, pictures: Tensor, generator: Generator) -> Tensor:
+        """(B, C, H, W) -> (B, 9, C, tile, tile), row by row."""
+        tiles = cut_tiles(pictures, generator, tile=self.tile, gap=self.gap)
+        if not self.patch_jitter:
+            return tiles
+        drawn = self.augment_transformed
+        return jitter_tiles(tiles, generator, strength=drawn.strength, hue=drawn.hue, grey=drawn.grey, flip=drawn.flip)
 
     def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:  # noqa: ARG002
         return 1, 1, 0

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from ssl_models.bounds import require_fraction, require_picture, require_positive
 from ssl_models.views.drawing import below, normal, uniform
+from ssl_models.views.tile_colours import require_shift
 
 GRID = 3
 PLACES = GRID * GRID
@@ -40,20 +41,21 @@ def grid_pairs(centre_only: bool) -> Tensor:
     return torch.tensor(rows)
 
 
-def grid_layout(extent: int, gap: float, jitter: float) -> tuple[int, int, int]:
+def grid_layout(extent: int, gap: float, jitter: float, shift: int = 0) -> tuple[int, int, int]:
     """Side of a patch, gap and jitter in pixels along an axis of `extent` pixels: the largest patches that fit.
 
-    The jitter is at most half the gap, also where rounding would have it otherwise, so that no patches overlap.
+    The jitter, and the `shift` of colour channels that comes on top of it, are together at most half the gap, also
+    where rounding would have it otherwise, so that no patches overlap.
     """
     for side in range(extent // GRID, 0, -1):
         between = round(gap * side)
-        moved = min(round(jitter * side), between // 2)
-        if GRID * side + (GRID - 1) * between + 2 * moved <= extent:
+        moved = min(round(jitter * side), between // 2 - shift)
+        if moved >= 0 and GRID * side + (GRID - 1) * between + 2 * (moved + shift) <= extent:
             return side, between, moved
     return 0, 0, 0
 
 
-def require_grid(shape: tuple[int, ...], *, gap: float, jitter: float, method: str) -> None:
+def require_grid(shape: tuple[int, ...], *, gap: float, jitter: float, method: str, shift: int = 0) -> None:
     """Refuses gaps and jitters that let patches overlap, and pictures too small for nine patches."""
     _, height, width = require_picture(shape, method)
     require_fraction(gap=gap, jitter=jitter)
@@ -61,29 +63,34 @@ def require_grid(shape: tuple[int, ...], *, gap: float, jitter: float, method: s
         raise ValueError(
             f"jitter is {jitter}; it must be at most half the gap of {gap}, or neighbouring patches could overlap"
         )
-    side = grid_layout(min(height, width), gap, jitter)[0]
+    require_shift(shift)
+    side = grid_layout(min(height, width), gap, jitter, shift)[0]
     if side < SMALLEST_PATCH:
+        taken = f"gap {gap}, jitter {jitter} and channel_shift {shift}" if shift else f"gap {gap} and jitter {jitter}"
         raise ValueError(
-            f"{method} cuts nine patches of at least {SMALLEST_PATCH} px; pictures of {height} x {width} with gap "
-            f"{gap} and jitter {jitter} leave {side} px"
+            f"{method} cuts nine patches of at least {SMALLEST_PATCH} px; pictures of {height} x {width} with {taken} "
+            f"leave {side} px"
         )
 
 
-def grid_boxes(generator: Generator, batch: int, height: int, width: int, *, gap: float, jitter: float) -> Tensor:
+def grid_boxes(
+    generator: Generator, batch: int, height: int, width: int, *, gap: float, jitter: float, shift: int = 0
+) -> Tensor:
     """(B, 9, 4) top, left, height, width of a 3x3 grid of patches, row by row, as large as the picture allows.
 
     gap: between patches, as a share of their side. jitter: the farthest that each patch moves from its place on the
-    grid, by itself and along each axis, as such a share. The whole grid lies at a random place in the picture.
-    Doersch et al. 2015 (arXiv:1505.05192, section 3): 48 and 7 of 96 px.
+    grid, by itself and along each axis, as such a share. shift: pixels by which colour channels are to move: a patch
+    keeps as far from the picture's border, and twice as far from its neighbours. The whole grid lies at a random place
+    in the picture. Doersch et al. 2015 (arXiv:1505.05192, section 3): 48 and 7 of 96 px.
     """
     place = torch.arange(PLACES, device=generator.device)
     starts, sides = [], []
     for extent, number in ((height, place // GRID), (width, place % GRID)):
-        side, between, moved = grid_layout(extent, gap, jitter)
-        room = extent - GRID * side - (GRID - 1) * between - 2 * moved
-        origin = whole(uniform(generator, batch, 1), room)
-        shift = whole(uniform(generator, batch, PLACES), 2 * moved)
-        starts.append(origin + number * (side + between) + shift)  # (B, 9)
+        side, between, moved = grid_layout(extent, gap, jitter, shift)
+        room = extent - GRID * side - (GRID - 1) * between - 2 * (moved + shift)
+        origin = whole(uniform(generator, batch, 1), room) + shift
+        strayed = whole(uniform(generator, batch, PLACES), 2 * moved)
+        starts.append(origin + number * (side + between) + strayed)  # (B, 9)
         sides.append(torch.full_like(starts[-1], side))
     return torch.stack([*starts, *sides], dim=2)
 

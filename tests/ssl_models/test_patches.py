@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -16,6 +17,7 @@ from ssl_models.views.patches import (
     ALL_ORDERS,
     all_orders,
     cut_tiles,
+    far_apart,
     normalise_tiles,
     order_set,
     random_orders,
@@ -117,6 +119,44 @@ def test_the_set_of_all_orders_is_all() -> None:
     assert len(order_set(ALL_ORDERS, seed=0).unique(dim=0)) == ALL_ORDERS
 
 
+def greedy(candidates: list[tuple[int, ...]], count: int, by: str) -> list[int]:
+    """The choice by its definition: every distance to all that are chosen, anew for each further order."""
+    chosen = [0]
+    while len(chosen) < count:
+        worth = {}
+        for number in set(range(len(candidates))) - set(chosen):
+            to_each = [sum(a != b for a, b in zip(candidates[number], candidates[one], strict=True)) for one in chosen]
+            mean = sum(to_each) / len(chosen)
+            worth[number] = (mean, -number) if by == "mean" else (min(to_each), mean, -number)
+        chosen.append(max(worth, key=lambda number: worth[number]))
+    return chosen
+
+
+@pytest.mark.parametrize("by", ["minimum", "mean"])
+@pytest.mark.parametrize(("tiles", "count"), [(3, 6), (4, 24), (5, 25)])
+def test_the_greedy_choice_is_that_of_the_naive_one(by: str, tiles: int, count: int) -> None:
+    every = list(itertools.permutations(range(tiles)))
+    mixed = [every[number] for number in torch.randperm(len(every), generator=seeded(tiles)).tolist()]
+    found = far_apart(torch.tensor(mixed, dtype=torch.uint8), count, by)
+    assert found.tolist() == greedy(mixed, count, by)
+
+
+def test_by_the_mean_the_set_is_as_far_apart_on_average_and_closer_at_its_closest() -> None:
+    mean, minimum = (hamming(order_set(100, seed=0, by=by)).float() for by in ("mean", "minimum"))
+    assert mean.mean() >= minimum.mean() > 8
+    assert mean.min() < minimum.min()
+    assert not torch.equal(order_set(100, seed=0, by="mean"), order_set(100, seed=1, by="mean"))
+
+
+@pytest.mark.parametrize("by", ["minimum", "mean"])
+def test_orders_chosen_by_either_distance_are_different_ones(by: str) -> None:
+    assert len(order_set(300, seed=2, by=by).unique(dim=0)) == 300
+
+
+def test_by_default_the_nearest_counts() -> None:
+    assert torch.equal(order_set(30, seed=3), order_set(30, seed=3, by="minimum"))
+
+
 # ---- refusals
 
 
@@ -124,6 +164,20 @@ def test_the_set_of_all_orders_is_all() -> None:
 def test_impossible_numbers_of_orders_are_refused(count: int) -> None:
     with pytest.raises(ValueError, match=rf"permutations is {count}; nine tiles allow 2 to 9!"):
         require_orders(count)
+
+
+def test_an_unknown_distance_is_refused() -> None:
+    with pytest.raises(ValueError, match="permutations_by is 'median'; choose one of minimum, mean"):
+        order_set(10, seed=0, by="median")
+
+
+def test_a_shift_of_channels_that_the_gap_does_not_hold_is_refused() -> None:
+    require_tiles((3, 32, 32), tile=16, gap=0.25, method="jigsaw", shift=1)
+    require_tiles((3, 255, 255), tile=64, gap=0.25, method="jigsaw", shift=2)  # the paper's
+    with pytest.raises(ValueError, match=r"channel_shift is 2; a gap of 0\.25 leaves 2 px .* 40 x 32, .* at most 1"):
+        require_tiles((3, 40, 32), tile=16, gap=0.25, method="jigsaw", shift=2)
+    with pytest.raises(ValueError, match="channel_shift is -1; it must be at least 0"):
+        require_tiles((3, 32, 32), tile=16, gap=0.25, method="jigsaw", shift=-1)
 
 
 def test_pictures_too_small_for_nine_tiles_are_refused() -> None:

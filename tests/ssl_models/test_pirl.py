@@ -13,7 +13,7 @@ from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce, pirl_nce_chance
 from ssl_models.methods.pirl import PIRL
-from ssl_models.views.patches import ALL_ORDERS
+from ssl_models.views.patches import ALL_ORDERS, order_set
 
 torch.set_num_threads(1)
 
@@ -144,6 +144,55 @@ def test_the_other_transforms(images: Tensor, transform: str) -> None:
         assert views[1].shape == (36, 3, 16, 16)
 
 
+@pytest.mark.parametrize("patch_jitter", [False, True])
+def test_tiles_have_colours_of_their_own_only_where_each_is_jittered(patch_jitter: bool) -> None:
+    generator = torch.Generator().manual_seed(1)
+    plain = torch.randint(60, 190, (40, 3, 1, 1), generator=generator).to(torch.uint8).expand(-1, -1, 24, 24)
+    colours = made(method(patch_jitter=patch_jitter), plain)[1].mean((2, 3)).view(40, 9, 3)
+    spread = (colours.amax(1) - colours.amin(1)).amax(1)
+    assert (spread > 0.05).all() if patch_jitter else (spread < 1e-5).all()
+
+
+def test_the_transformed_picture_is_not_jittered_besides_its_tiles() -> None:
+    plain = torch.tensor([200, 100, 50], dtype=torch.uint8).view(1, 3, 1, 1).expand(200, -1, 24, 24)
+    pirl = method(patch_jitter=True, strength=0.0, hue=0.0, grey=0.3)
+    tiles = made(pirl, plain)[1].flatten(2)
+    grey = ((tiles.amax(1) - tiles.amin(1)).amax(1) < 1e-3).view(200, 9)
+    assert float(grey.float().mean()) == pytest.approx(0.3, abs=0.04)  # 0.51, were both
+    assert not grey.all(1).any()
+
+
+def test_the_view_of_the_picture_is_the_same_whether_tiles_are_jittered_or_not(images: Tensor) -> None:
+    first, second = (made(method(patch_jitter=jittered), images) for jittered in (False, True))
+    assert torch.equal(first[0], second[0])
+    assert first[1].shape == second[1].shape
+
+
+def test_tiles_that_are_jittered_by_nothing_are_the_cells_of_the_picture(images: Tensor) -> None:
+    still = {"smallest_transformed_crop": 1.0, "flip": 0.0, "strength": 0.0, "hue": 0.0, "grey": 0.0, "gap": 0.0}
+    shown = made(method(patch_jitter=True, tile=8, permutations=2, **still), images)[1].view(4, 9, -1)
+    cells = (images / 255).unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5).reshape(4, 9, -1)
+    nearest = torch.cdist(shown, cells).min(2)
+    assert nearest.values.max() < 1e-3
+    assert torch.equal(nearest.indices.sort(1).values, torch.arange(9).expand(4, 9))
+
+
+def test_a_picture_is_turned_before_its_tiles_are_jittered() -> None:
+    rows = (torch.arange(24, dtype=torch.uint8) * 10)[:, None].expand(60, 3, 24, 24)
+    settings = {"strength": 0.0, "hue": 0.0, "grey": 0.0, "flip": 0.5}
+    tiles = made(method(transform="jigsaw_rotation", patch_jitter=True, **settings), rows)[1].view(60, 9, 3, 16, 16)
+    upright = (tiles[..., -1, 0] - tiles[..., 0, 0]).abs().amax(2) > 0.1  # (60, 9): values change down a column
+    assert torch.equal(upright.any(1), upright.all(1))  # all nine of a picture lie alike
+    assert 15 < int(upright.all(1).sum()) < 45
+
+
+def test_the_set_of_orders_is_chosen_by_the_distance_that_is_named() -> None:
+    found = method(permutations=20, permutations_by="mean", permutation_seed=3).orders
+    assert found is not None
+    assert torch.equal(found, order_set(20, 3, "mean"))
+    assert not torch.equal(found, order_set(20, 3))
+
+
 def test_centred_heads_spread_what_an_untrained_encoder_makes_alike(images: Tensor) -> None:
     mean_similarity = {}
     for centre in (True, False):
@@ -177,6 +226,8 @@ def test_equal_logits_cost_chance(images: Tensor, objective: str, chance: Any) -
         ({"permutations": ALL_ORDERS + 1}, "permutations is 362881"),
         ({"objective": "hinge"}, "objective is 'hinge'; choose one of nce, softmax"),
         ({"transform": "blur"}, "transform is 'blur'"),
+        ({"permutations_by": "sum"}, "permutations_by is 'sum'; choose one of minimum, mean"),
+        ({"transform": "rotation", "patch_jitter": True}, "patch_jitter is True, .*'rotation' has no tiles to jitter"),
         ({"side": 20}, "at least 24 px; these are 20 x 20"),
         ({"flip": 2.0}, "flip is 2.0"),
     ],

@@ -143,6 +143,19 @@ def test_colours_may_be_projected_or_kept(images: Tensor) -> None:
     assert (kept * axis).sum(1).abs().max() > 0.5
 
 
+@pytest.mark.parametrize("pairs", ["grid", "one"])
+def test_colour_channels_are_shifted_against_each_other_and_patches_still_share_no_pixel(pairs: str) -> None:
+    rows = torch.arange(32, dtype=torch.uint8)[:, None].expand(100, 1, 32, 32)
+    pictures = torch.cat([rows, rows + 40, rows + 80], dim=1)
+    tiles = made(method(channel_shift=1, pairs=pairs, **PLAIN), pictures)[0] * 255
+    own = tiles - torch.tensor([0, 40, 80]).view(3, 1, 1)  # (T, 3, 16, 16) the number of the row
+    apart = (own[:, 1] - own[:, 0]).mean((1, 2)).round()
+    assert set(apart.tolist()) == {-2, -1, 0, 1, 2}
+    if pairs == "grid":
+        by_row = own.view(100, 3, 3, 3, 256)
+        assert (by_row[:, 1:].amin((2, 3, 4)) - by_row[:, :-1].amax((2, 3, 4)) > 0.9).all()  # of every channel
+
+
 def test_normalised_tiles_are_normalised_each_by_itself(images: Tensor) -> None:
     settings = {"smallest_crop": 1.0, "flip": 0.0, "colours": "keep"}
     plain = made(method(normalise=False, **settings), images)[0]
@@ -173,6 +186,8 @@ def test_the_table_is_no_part_of_a_checkpoint() -> None:
         ({"hidden": -1}, "hidden is -1"),
         ({"gap": 1.5}, "gap is 1.5"),
         ({"jitter": 0.3}, "jitter is 0.3; it must be at most half the gap of 0.35"),
+        ({"channel_shift": -1}, "channel_shift is -1; it must be at least 0"),
+        ({"channel_shift": 2}, "at least 5 px; .* with gap 0.35, jitter 0.1 and channel_shift 2 leave 0 px"),
         ({"smallest_crop": 0.0}, "smallest_crop is 0.0"),
         ({"flip": 2.0}, "flip is 2.0"),
         ({"side": 16}, "relative_position cuts nine patches of at least 5 px; pictures of 16 x 16 .* leave 4 px"),

@@ -8,25 +8,34 @@ from typing import Any
 
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._known.cifar import Cifar
+from ssl_models.datasets._known.held_out import counts, hold_out, require_share
 
 CIFAR = Cifar("cifar100", "CIFAR-100", "cifar-100-python")
 
 
-def load(*, seed: int, source: str = "", size: int = 32) -> Dataset:
+def load(*, seed: int, source: str = "", size: int = 32, held_out: float = 0.0) -> Dataset:
     """Images (N, 3, size, size) uint8 and labels (N,), the classes in the order of their names.
 
     The first of these that exists is read: the folder `source`, which holds torchvision's cifar-100-python/ or any
     layout that folder.py reads (`seed` splits it where it has no splits); the same in $COVEY_DATA/cifar100/;
     {train,test}/CLASS/* in $COVEY_DATA/cifar100.tar.gz, which is not unpacked. Otherwise torchvision downloads the data
-    to $COVEY_DOWNLOADS, by default .covey/downloads. Raises FileNotFoundError where none of these succeeds; ValueError
-    for a size below 1 or a broken archive.
+    to $COVEY_DOWNLOADS, by default .covey/downloads.
+    held_out: share of the training images, drawn with `seed`, that are the test split in place of the test images, which
+    are not looked at then: for choosing settings.
+    Raises FileNotFoundError where none of these places has the data; ValueError for a size below 1, a share of 1 or
+    more, or a broken archive.
     """
-    return CIFAR.load(_torchvision_sets, seed, source, size)
+    require_share(held_out)
+    return hold_out(CIFAR.load(_torchvision_sets, seed, source, size), held_out, seed)
 
 
-def count(*, source: str = "", size: int = 32, seed: int = 0) -> tuple[int, int]:  # noqa: ARG001 - as load
+def count(
+    *, source: str = "", size: int = 32, held_out: float = 0.0, seed: int = 0  # noqa: ARG001 - as load
+) -> tuple[int, int]:  # fmt: skip
     """How many images `load` would open for train and test; nothing is downloaded."""
-    return CIFAR.count(seed, source)
+    require_share(held_out)
+    train, test = CIFAR.count(seed, source)
+    return counts(train, held_out) if held_out else (train, test)
 
 
 def files(*, source: str = "", **_: object) -> Iterator[tuple[str, Path | None]]:

@@ -20,8 +20,8 @@ def load(*, seed: int, source: str = "", size: int = 32, held_out: float = 0.0) 
     layout that folder.py reads (`seed` splits it where it has no splits); the same in $COVEY_DATA/cifar10/;
     {train,test}/CLASS/* in $COVEY_DATA/cifar10.tar.gz, which is not unpacked. Otherwise torchvision downloads the data
     to $COVEY_DOWNLOADS, by default .covey/downloads.
-    held_out: share of the training images, drawn with `seed`, that are the test split in place of the test images, which
-    are not looked at then: for choosing settings.
+    held_out: share of the training images, drawn with `seed`, that take the place of the test images. These are not
+    looked at then: for choosing settings.
     Raises FileNotFoundError where none of these places has the data; ValueError for a size below 1, a share of 1 or
     more, or a broken archive.
     """

@@ -43,12 +43,16 @@ COSTS = ("seconds", "samples_per_second", "peak_memory")
 
 @dataclass(frozen=True)
 class Entry:
-    """One run over its seeds. scores: (protocol, layer) -> top-1 in %; facts: of its training, one a seed."""
+    """One run over its seeds. scores: (protocol, layer) -> top-1 in %; facts: of its training, one a seed.
+
+    rankme: of the vectors, by the protocol `label_free`; empty where it was not run.
+    """
 
     name: str
     source: str
     scores: Mapping[tuple[str, str], Values]
     facts: Sequence[Mapping[str, str]]
+    rankme: Values
 
     @property
     def family(self) -> str:
@@ -148,6 +152,7 @@ def read(folder: Path, data: str) -> list[Entry]:
     """The runs of a data set, in the order of the first file."""
     scores: dict[str, dict[tuple[str, str], Values]] = {}
     facts: dict[str, list[dict[str, str]]] = {}
+    ranks: dict[str, Values] = {}
     for path in sorted(folder.glob(f"{data}.seed*.runs.csv")):
         for line in _lines(path):
             facts.setdefault(line["run"], []).append(line)
@@ -155,7 +160,11 @@ def read(folder: Path, data: str) -> list[Entry]:
             if line["metric"] == "top1" and line["value"]:
                 own = scores.setdefault(line["run"], {})
                 own.setdefault((line["protocol"], line["layer"]), []).append(100 * float(line["value"]))
-    return [Entry(run, lines[0]["source"], scores.get(run, {}), lines) for run, lines in facts.items()]
+            if (line["metric"], line["layer"]) == ("rankme", KNN[1]) and line["value"]:
+                ranks.setdefault(line["run"], []).append(float(line["value"]))
+    return [
+        Entry(run, lines[0]["source"], scores.get(run, {}), lines, ranks.get(run, [])) for run, lines in facts.items()
+    ]
 
 
 def transfer(entries: Sequence[Entry]) -> str:
@@ -197,7 +206,7 @@ def refits(entries: Sequence[Entry]) -> str:
 
 
 def costs(entries: Sequence[Entry]) -> str:
-    """What each training was: its paper, its chance level and last loss, its time and memory."""
+    """What each training was: its paper, its chance level and last loss, RankMe, its time and memory."""
     body = []
     for entry in entries:
         seen, views = entry.number("samples_seen"), entry.number("views_seen")
@@ -210,12 +219,13 @@ def costs(entries: Sequence[Entry]) -> str:
                 "–" if seen is None else f"{seen:,.0f}",
                 "–" if views is None else f"{views:,.0f}",
                 *(_plain(entry.number(name), 3) for name in ("chance", "loss")),
+                _plain(mean(entry.rankme) if entry.rankme else None, 1),
                 *(_plain(entry.number(name), 0) for name in ("samples_per_second", "seconds")),
                 "–" if memory is None else f"{memory / 2**20:,.0f}",
             ]
         )
-    heads = ["run", "method", "reference", "samples seen", "views seen", "chance", "last loss", "samples/s", "seconds"]
-    return table([*heads, "peak memory, MiB"], body)
+    heads = ["run", "method", "reference", "samples seen", "views seen", "chance", "last loss", "RankMe"]
+    return table([*heads, "samples/s", "seconds", "peak memory, MiB"], body)
 
 
 def text(values: Values | None) -> str:

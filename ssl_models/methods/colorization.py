@@ -89,8 +89,8 @@ class Colorization(Method):
         their mean, a greyish colour.
     grid: side of a bin in a* and b*, see ColourBins. Default 10. Paper 10.
     extent: which points of the grid are bins. Default "gamut": those that some colour is rounded to, 262 of a grid of
-        10. "hull": the corners of all squares that the convex hull of the colours enters, 313. Paper 313 bins, which are
-        those of "hull".
+        10. "hull": the corners of all squares that the convex hull of the colours enters, 313. Paper 313 bins, those of
+        "hull".
     neighbours: bins that the target of a colour is spread over. Default 5. Paper 5 (section 2.2).
     deviation: of the Gaussian that spreads it. Default 5. Paper 5 (section 2.2).
     uniform: lambda of the weights (eq. 4), 1 for equal weights. Default 0.5. Paper 0.5.

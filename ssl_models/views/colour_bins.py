@@ -59,7 +59,8 @@ def hull_bins(grid: int) -> Tensor:
     more than 11 from every colour. The soft targets of colours at the edge give shares to some of them.
 
     A point is such a corner where it is less than `grid` from the hull in a* and in b*. It then lies in the sum of the
-    hull and a square of half-side `grid`: in each direction u, `u . point < max over colours of u . colour + grid |u|_1`.
+    hull and a square of half-side `grid`: in each direction u, `u . point < max (u . colour) + grid |u|_1`, the maximum
+    being over all colours.
     """
     angle = torch.arange(DIRECTIONS) * (2 * math.pi / DIRECTIONS)
     directions = torch.stack([angle.cos(), angle.sin()])  # (2, directions)

@@ -1,9 +1,10 @@
-"""Optimisers by name, without weight decay on biases and norms; and the learning-rate schedule."""
+"""Optimisers by name, without weight decay on biases and norms; and the schedules of the learning rate."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -77,8 +78,37 @@ def build_optimizer(
     raise ValueError(f"optimizer '{name}' is unknown; choose one of {', '.join(OPTIMIZERS)}")
 
 
-def learning_rate_at(step: int, *, steps: int, warmup: int, peak: float) -> float:
-    """Linear warm-up over `warmup` steps, then half a cosine down to zero at `steps` (Loshchilov 2017, eq. 5)."""
+SCHEDULES = ("cosine", "steps", "constant")
+
+
+def learning_rate_at(
+    step: int,
+    *,
+    steps: int,
+    warmup: int,
+    peak: float,
+    schedule: str = "cosine",
+    milestones: Sequence[float] = (),
+    decay: float = 1.0,
+) -> float:
+    """Linear warm-up over `warmup` steps to `peak`, and then one of SCHEDULES.
+
+    "cosine": half a cosine down to zero at `steps` (Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5). "steps": times
+    `decay` from each of `milestones` on, shares of `steps` that are rounded to whole steps; those that pass during
+    warm-up take effect at its end. "constant": the peak.
+    """
     if step < warmup:
         return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    if schedule == "cosine":
+        return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    passed = sum(step >= round(share * steps) for share in milestones) if schedule == "steps" else 0
+    return peak * decay**passed
+
+
+def require_steps(milestones: Sequence[float], decay: float) -> None:
+    """Refuses milestones that are none, do not rise or lie outside (0, 1), and a decay outside (0, 1]."""
+    bounds = [0.0, *milestones, 1.0]
+    if len(bounds) == 2 or not all(earlier < later for earlier, later in pairwise(bounds)):
+        raise ValueError(f"milestones is {list(milestones)}; they must be rising shares of the training in (0, 1)")
+    if not 0 < decay <= 1:
+        raise ValueError(f"decay is {decay}; it must lie in (0, 1]")

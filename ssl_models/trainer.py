@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -28,49 +27,17 @@ from ssl_models.hardware import autocast, place, resolve_channels_last, resolve_
 from ssl_models.method import Method, scored_by
 from ssl_models.monitor import Monitor
 from ssl_models.observer import Observer, Silent
-from ssl_models.optimizers import OPTIMIZERS, build_optimizer, learning_rate_at
+from ssl_models.optimizers import build_optimizer, learning_rate_at
 from ssl_models.parallel import processes
 from ssl_models.parallel.encoder_shards import sharing
 from ssl_models.parallel.view_shares import make_views, rows_read
+from ssl_models.training_settings import Settings
+
+__all__ = ["Settings", "Training", "TrainingDivergedError", "derive_seed"]
 
 
 class TrainingDivergedError(RuntimeError):
     """The loss is infinite or not a number."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a method is trained.
-
-    epochs: passes over the data.
-    batch_size: of the whole batch, however many processes share it. In params.yaml also "auto", see batch_size.py.
-    optimizer: one of OPTIMIZERS.
-    learning_rate: its peak for a batch of 256; it is scaled with the batch (Goyal et al. 2017, arXiv:1706.02677).
-    momentum: of SGD and LARS, and beta 1 of AdamW.
-    weight_decay: of weights; biases and norms are not decayed.
-    warmup_epochs: epochs of linear warm-up before the cosine.
-    monitor: whether the representation is measured after an epoch, see monitor.py.
-    """
-
-    epochs: int = 12
-    batch_size: int = 256
-    optimizer: str = "sgd"
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 0.0005
-    warmup_epochs: float = 1.0
-    monitor: bool = True
-
-    def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer '{self.optimizer}' is unknown; choose one of {', '.join(OPTIMIZERS)}")
-        for name, lowest in (("epochs", 1), ("batch_size", 2), ("warmup_epochs", 0), ("weight_decay", 0)):
-            if not lowest <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {lowest}")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate {self.learning_rate} must be over 0, and finite")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum {self.momentum} must lie in [0, 1)")
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -246,6 +213,9 @@ class Training:
             steps=self.steps,
             warmup=round(self.settings.warmup_epochs * self.steps_per_epoch),
             peak=self.settings.learning_rate * self.settings.batch_size / 256,
+            schedule=self.settings.schedule,
+            milestones=self.settings.milestones,
+            decay=self.settings.decay,
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -22,6 +22,12 @@ def log_partition(negative: Tensor, samples: int) -> Tensor:
     return negative.float().flatten().logsumexp(0) + math.log(samples / negative.numel())
 
 
+@torch.no_grad()
+def kept_partition(log_z: Tensor, negative: Tensor, samples: int) -> Tensor:
+    """`log_z`, a scalar, or `log_partition` where it is still NaN: the first batch of a training sets the constant."""
+    return torch.where(log_z.isnan(), log_partition(negative, samples), log_z)
+
+
 def nce(positive: Tensor, negative: Tensor, log_z: Tensor, samples: int) -> Tensor:
     """(B,) logits with the own row and (B, m) with noise -> the noise-contrastive loss of each sample, (B,).
 

@@ -87,7 +87,10 @@ class Colorization(Method):
     objective: whether bins or values of a* and b* are predicted. Default "classification". "regression": the squared
         error, divided by that of the best constant, so that chance is 1; where several colours are possible it predicts
         their mean, a greyish colour.
-    grid: side of a bin in a* and b*, see ColourBins. Default 10, which gives 262 bins. Paper 10, and 313 bins.
+    grid: side of a bin in a* and b*, see ColourBins. Default 10. Paper 10.
+    extent: which points of the grid are bins. Default "gamut": those that some colour is rounded to, 262 of a grid of
+        10. "hull": the corners of all squares that the convex hull of the colours enters, 313. Paper 313 bins, those of
+        "hull".
     neighbours: bins that the target of a colour is spread over. Default 5. Paper 5 (section 2.2).
     deviation: of the Gaussian that spreads it. Default 5. Paper 5 (section 2.2).
     uniform: lambda of the weights (eq. 4), 1 for equal weights. Default 0.5. Paper 0.5.
@@ -110,6 +113,7 @@ class Colorization(Method):
         *,
         objective: str = "classification",
         grid: int = 10,
+        extent: str = "gamut",
         neighbours: int = 5,
         deviation: float = 5.0,
         uniform: float = 0.5,
@@ -137,7 +141,7 @@ class Colorization(Method):
         self.objective, self.uniform, self.temperature = objective, uniform, temperature
         self.patch, self.layers = patch, layers
         self.mild_views = MildViews(smallest_crop, flip, data.shape[1:])
-        self.bins = ColourBins(grid, neighbours, deviation)
+        self.bins = ColourBins(grid, neighbours, deviation, extent)
         classes = len(self.bins)
         outputs = classes if objective == "classification" else 2
         size = (height // patch, width // patch)

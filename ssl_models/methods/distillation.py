@@ -39,7 +39,8 @@ class Distillation(Method):
         the student is wide; 2.5 to 4 is best for a very narrow one.
     hard_weight: weight of the hard part, 0 for soft targets alone. Default 0. Paper: best where it is "considerably
         lower".
-    smallest_crop, flip: of pictures, see MildViews. Views of other kinds are those of their file in modalities/.
+    smallest_crop, flip, jitter_strength, jitter_hue: of pictures, see MildViews. Views of other kinds are those of
+        their file in modalities/.
     """
 
     family = "refit"
@@ -56,6 +57,8 @@ class Distillation(Method):
         hard_weight: float = 0.0,
         smallest_crop: float = MildViews.smallest_crop,
         flip: float = MildViews.flip,
+        jitter_strength: float = MildViews.jitter_strength,
+        jitter_hue: float = MildViews.jitter_hue,
     ) -> None:
         super().__init__(encoder)
         require_fraction(hard_weight=hard_weight)
@@ -65,7 +68,12 @@ class Distillation(Method):
         self.temperature, self.hard_weight = temperature, hard_weight
         self.parts = encoder.reads(data.shapes)
         self.mild_views = mild_views(
-            encoder.modalities, [data.shapes[part] for part in self.parts], smallest_crop=smallest_crop, flip=flip
+            encoder.modalities,
+            [data.shapes[part] for part in self.parts],
+            smallest_crop=smallest_crop,
+            flip=flip,
+            jitter_strength=jitter_strength,
+            jitter_hue=jitter_hue,
         )
         self.head = nn.Linear(encoder.dim, classes)
         self.targets: Tensor

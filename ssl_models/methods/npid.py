@@ -17,7 +17,7 @@ from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce_chance, unit
-from ssl_models.losses.noise_contrastive import log_partition, nce
+from ssl_models.losses.noise_contrastive import kept_partition, nce
 from ssl_models.memory import MemoryBank, rows_compared
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.inputs import inputs
@@ -112,7 +112,7 @@ class NPID(Method):
         """(B,) and (B, negatives) logits -> (B,). The first batch of a training fixes Z, in the buffer `log_z`."""
         if self.objective == "softmax":
             return info_nce(positive, negative)
-        self.log_z.copy_(torch.where(self.log_z.isnan(), log_partition(negative, self.samples), self.log_z))
+        self.log_z.copy_(kept_partition(self.log_z, negative, self.samples))
         return nce(positive, negative, self.log_z, self.samples)
 
     def after_step(self, handed_over: tuple[Tensor, Tensor], progress: float) -> None:  # noqa: ARG002

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import Generator, Tensor, nn
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
@@ -18,6 +19,7 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.shapes import require_input
 from ssl_models.heads import TilesProjection, centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce, pirl_nce_chance, unit
+from ssl_models.losses.noise_contrastive import kept_partition, nce
 from ssl_models.memory import MemoryBank, rows_compared
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.inputs import inputs
@@ -37,7 +39,8 @@ from ssl_models.views.patches import (
 )
 from ssl_models.views.tile_colours import jitter_tiles
 
-OBJECTIVES = {"nce": (pirl_nce, pirl_nce_chance), "softmax": (info_nce, info_nce_chance)}
+CHANCES = {"nce": pirl_nce_chance, "nce_constant": pirl_nce_chance, "softmax": info_nce_chance}
+CRITERIA = {"nce": pirl_nce, "softmax": info_nce}
 TRANSFORMS = ("jigsaw", "rotation", "jigsaw_rotation")
 
 
@@ -48,8 +51,9 @@ class PIRL(Method):
     800 epochs.
 
     weight: lambda of eq. 5. Default 0.5. Paper 0.5.
-    objective: the loss L over the logits. Default "nce" (eq. 3 and 4). "softmax": a softmax over the same logits. Paper
-        "nce".
+    objective: the loss L over the logits. Default "nce" (eq. 3 and 4). "nce_constant": the NCE of NPID, whose Z is one
+        constant instead of a sum for each query; it is estimated from g's logits in the first batch and kept, for both
+        halves. "softmax": a softmax over the same logits. Paper "nce"; the authors' code (VISSL) has "nce_constant".
     transform: of the second view. Default "jigsaw": nine tiles, shuffled. "rotation": a quarter turn, drawn for each
         sample. "jigsaw_rotation": turned, then shuffled. Paper "jigsaw".
     permutations: size of the set that an order is drawn from, chosen far apart; 0 or 9! for all orders. Default 0.
@@ -109,7 +113,7 @@ class PIRL(Method):
     ) -> None:
         super().__init__(encoder)
         require_picture(data.shape, "pirl")
-        require_choice("objective", objective, tuple(OBJECTIVES))
+        require_choice("objective", objective, tuple(CHANCES))
         require_choice("transform", transform, TRANSFORMS)
         require_choice("permutations_by", permutations_by, ORDERS_BY)
         require_positive(temperature=temperature, projection=projection)
@@ -119,12 +123,14 @@ class PIRL(Method):
         self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, size=data.shape[1:])
         self.augment_transformed = replace(self.augment, smallest_crop=smallest_transformed_crop)
         self.weight, self.objective, self.temperature = weight, objective, temperature
-        self.bank_momentum = bank_momentum
+        self.bank_momentum, self.samples = bank_momentum, data.samples
         self.turned, self.shuffled = "rotation" in transform, "jigsaw" in transform
         self.patch_jitter = patch_jitter
         self.tile, self.gap = tile, gap
         self.negatives, compared = rows_compared(negatives, data.samples)
-        self.chance = OBJECTIVES[objective][1](compared)
+        self.chance = CHANCES[objective](compared)
+        self.log_z: Tensor | None  # NaN until the first batch
+        self.register_buffer("log_z", torch.tensor(torch.nan) if objective == "nce_constant" else None)
 
         self.orders: Tensor | None
         self.register_buffer("orders", None)
@@ -190,15 +196,22 @@ class PIRL(Method):
         plain, transformed, negatives = views
         image_features = unit(self.image_head(self.encoder(plain)))  # (B, projection)
         transformed_features = unit(self.transformed_head(self.encoder(transformed)))  # (B, projection)
-        criterion = OBJECTIVES[self.objective][0]
         image = self.bank.logits(image_features, index, negatives, self.temperature)
         own, others = self.bank.logits(transformed_features, index, negatives, self.temperature)
+        if self.log_z is not None:
+            self.log_z.copy_(kept_partition(self.log_z, others, self.samples))
         terms = {
-            "transformed": self.weight * criterion(own, others).mean(),
-            "image": (1 - self.weight) * criterion(*image).mean(),
+            "transformed": self.weight * self.contrast(own, others).mean(),
+            "image": (1 - self.weight) * self.contrast(*image).mean(),
             "accuracy": (own > others.amax(1)).float().mean().detach(),
         }
         return Scored(terms, handed_over=(index, image_features.detach()))
+
+    def contrast(self, positive: Tensor, negative: Tensor) -> Tensor:
+        """(B,) and (B, negatives) logits -> the loss L of each sample, (B,)."""
+        if self.log_z is None:
+            return CRITERIA[self.objective](positive, negative)
+        return nce(positive, negative, self.log_z, self.samples)
 
     def after_step(self, handed_over: tuple[Tensor, Tensor], progress: float) -> None:  # noqa: ARG002
         """Moves the bank's rows of the batch towards f of the untransformed pictures."""

@@ -66,7 +66,9 @@ class SplitBrain(Method):
     objective: of both halves. Default "classification", of one-hot targets without rebalancing (appendix B).
         "regression": the squared error divided by that of the best constant, which gives both halves the same weight;
         chance is then 1 for each. Paper: classification is better (conv5 on ImageNet 32.8 % against 32.3 %).
-    grid: side of a colour bin in a* and b*. Default 10, of which sRGB has 262. Paper 10, and 313 bins.
+    grid: side of a colour bin in a* and b*. Default 10. Paper 10.
+    extent: which points of the grid are bins. Default "gamut", 262 of a grid of 10. "hull": 313, those of Zhang et al.
+        2016, see `hull_bins`. Paper 313 bins.
     levels: classes of lightness or nearness, all of one width. Default 50. Paper 50, of width 2.
     resolution: positions of a target along the shorter side, rounded to a multiple of the last map's. A target is the
         mean of the other half's input at its position. Default 8. Paper 12, of 180 px.
@@ -89,6 +91,7 @@ class SplitBrain(Method):
         space: str = "lab",
         objective: str = "classification",
         grid: int = 10,
+        extent: str = "gamut",
         levels: int = 50,
         resolution: int = 8,
         hidden: int = 128,
@@ -106,7 +109,7 @@ class SplitBrain(Method):
         super().__init__(split_encoder(encoder, space))
         self.objective, self.levels, self.level_name = objective, levels, LEVEL_NAMES[space]
         self.mild_views = MildViews(smallest_crop, flip, data.shape[1:])
-        self.bins = ColourBins(grid, neighbours=1)
+        self.bins = ColourBins(grid, neighbours=1, extent=extent)
         outputs, self.chance = ((2, 1), 2.0)
         if objective == "classification":
             outputs, self.chance = (len(self.bins), levels), math.log(len(self.bins)) + math.log(levels)

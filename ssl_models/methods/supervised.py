@@ -29,7 +29,8 @@ class Supervised(Method):
 
     label_smoothing: weight of the uniform distribution in the target (Szegedy et al. 2016, arXiv:1512.00567). Default
         0. Szegedy et al. take 0.1.
-    smallest_crop, flip: of pictures, see MildViews. Views of other kinds are those of their file in modalities/.
+    smallest_crop, flip, jitter_strength, jitter_hue: of pictures, see MildViews. Views of other kinds are those of
+        their file in modalities/.
     label_noise: share of the training labels that are replaced by a wrong one, see `noisy_labels`. The logged accuracy
         is then that of the noisy labels. Default 0. ClusterFit's experiment on noise in labels goes from 0 to 0.75.
     label_noise_seed: decides which labels are replaced, and by which. Default 0. Own.
@@ -48,6 +49,8 @@ class Supervised(Method):
         label_smoothing: float = 0.0,
         smallest_crop: float = MildViews.smallest_crop,
         flip: float = MildViews.flip,
+        jitter_strength: float = MildViews.jitter_strength,
+        jitter_hue: float = MildViews.jitter_hue,
         label_noise: float = 0.0,
         label_noise_seed: int = 0,
     ) -> None:
@@ -65,7 +68,12 @@ class Supervised(Method):
         self.parts = encoder.reads(data.shapes)
         self.label_smoothing = label_smoothing
         self.mild_views = mild_views(
-            encoder.modalities, [data.shapes[part] for part in self.parts], smallest_crop=smallest_crop, flip=flip
+            encoder.modalities,
+            [data.shapes[part] for part in self.parts],
+            smallest_crop=smallest_crop,
+            flip=flip,
+            jitter_strength=jitter_strength,
+            jitter_hue=jitter_hue,
         )
         self.head = nn.Linear(encoder.dim, classes)
         self.labels: Tensor

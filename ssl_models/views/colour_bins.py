@@ -7,16 +7,21 @@ Letters: B pictures, H W height and width of a map, Q bins, K nearest bins.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from ssl_models.bounds import require_positive
+from ssl_models.bounds import require_choice, require_positive
 from ssl_models.views.lab import rgb_to_lab
 
 SWEEP = 512
 """Steps of a face of the RGB cube; 384 find the same bins of a grid of 10, 256 miss one."""
+
+HULL_SWEEP, DIRECTIONS = 65, 720
+"""Steps of a face and directions for the convex hull; 33 and 360 find the same bins of a grid of 10."""
 
 REACH = 128
 """a* and b* of sRGB lie within -108 and 99."""
@@ -35,29 +40,57 @@ def gamut_bins(grid: int) -> Tensor:
 
     The faces of the RGB cube are swept. This is enough: the colours with one a* and b* form a curve along L*, which
     leaves the cube through a face. A grid of 10 has 262 such bins; 229 of these points are themselves colours of sRGB.
-    The paper has 313. The list that its authors published is wider than sRGB: it begins with (-90, 50), which is more
-    than 11 from every colour of sRGB, so that no picture contains it.
     """
-    step = torch.linspace(0, 1, SWEEP)
-    first, second = torch.meshgrid(step, step, indexing="ij")
     side = 2 * REACH // grid + 3
     occupied = torch.zeros(side * side, dtype=torch.bool)
-    for channel in range(3):
-        for end in (0.0, 1.0):
-            planes = [first, second]
-            planes.insert(channel, torch.full_like(first, end))
-            place = (rgb_to_lab(torch.stack(planes)[None])[0, 1:] / grid).round().long() + side // 2
-            occupied[(place[0] * side + place[1]).flatten()] = True
+    for colours in faces(SWEEP):
+        place = (colours / grid).round().long() + side // 2
+        occupied[place[0] * side + place[1]] = True
     found = occupied.nonzero()[:, 0]
     return torch.stack([found // side, found % side], dim=1).sub(side // 2).mul(grid).float()
 
 
 @lru_cache(maxsize=4)
-def nearest_table(grid: int, candidates: int) -> Tensor:
+def hull_bins(grid: int) -> Tensor:
+    """(Q, 2) a* and b* of the bins, sorted: the corners of the squares of the grid that the hull of sRGB enters.
+
+    The hull is the convex hull of all a*, b* of sRGB. A grid of 10 has 313 such bins, exactly those of the list that
+    the paper's authors published. The 51 that `gamut_bins` lacks are the nearest to no colour; the first, (-90, 50), is
+    more than 11 from every colour. The soft targets of colours at the edge give shares to some of them.
+
+    A point is such a corner where it is less than `grid` from the hull in a* and in b*. It then lies in the sum of the
+    hull and a square of half-side `grid`: in each direction u, `u . point < max (u . colour) + grid |u|_1`, the maximum
+    being over all colours.
+    """
+    angle = torch.arange(DIRECTIONS) * (2 * math.pi / DIRECTIONS)
+    directions = torch.stack([angle.cos(), angle.sin()])  # (2, directions)
+    farthest = torch.stack([(directions.T @ colours).amax(1) for colours in faces(HULL_SWEEP)]).amax(0)
+    axis = torch.arange(-(REACH // grid) - 1, REACH // grid + 2) * float(grid)
+    points = torch.cartesian_prod(axis, axis)
+    return points[(points @ directions < farthest + grid * directions.abs().sum(0)).all(1)]
+
+
+def faces(steps: int) -> Iterator[Tensor]:
+    """(2, steps^2) a* and b* of the colours on each face of the RGB cube."""
+    step = torch.linspace(0, 1, steps)
+    first, second = torch.meshgrid(step, step, indexing="ij")
+    for channel in range(3):
+        for end in (0.0, 1.0):
+            planes = [first, second]
+            planes.insert(channel, torch.full_like(first, end))
+            yield rgb_to_lab(torch.stack(planes)[None])[0, 1:].flatten(1)
+
+
+EXTENTS = {"gamut": gamut_bins, "hull": hull_bins}
+"""Which points of a grid are bins."""
+
+
+@lru_cache(maxsize=4)
+def nearest_table(grid: int, extent: str, candidates: int) -> Tensor:
     """(squares, candidates) int64: the bins nearest to each square's middle, nearest first, row by row from -REACH."""
     axis = torch.arange(-REACH, REACH + CELL, CELL)
     middles = torch.cartesian_prod(axis, axis)
-    return torch.cdist(middles, gamut_bins(grid)).topk(candidates, largest=False).indices
+    return torch.cdist(middles, EXTENTS[extent](grid)).topk(candidates, largest=False).indices
 
 
 class ColourBins(nn.Module):
@@ -66,12 +99,14 @@ class ColourBins(nn.Module):
     neighbours, deviation: a colour is spread over the K = 5 nearest bins by a Gaussian of 5 (section 2.2). They are
     chosen among K + 4 that are looked up for the square of side 2 in which the colour lies; for the paper's values the
     choice was the exact one for every colour of sRGB tried (a quarter apart).
+    extent: "gamut", see `gamut_bins`, or "hull", see `hull_bins`.
     """
 
-    def __init__(self, grid: int = 10, neighbours: int = 5, deviation: float = 5.0) -> None:
+    def __init__(self, grid: int = 10, neighbours: int = 5, deviation: float = 5.0, extent: str = "gamut") -> None:
         super().__init__()
         require_positive(grid=grid, neighbours=neighbours, deviation=deviation)
-        centres = gamut_bins(grid)
+        require_choice("extent", extent, tuple(EXTENTS))
+        centres = EXTENTS[extent](grid)
         if neighbours > len(centres):
             raise ValueError(f"neighbours is {neighbours}; a grid of {grid} has only {len(centres)} bins")
         self.neighbours, self.deviation = neighbours, deviation
@@ -80,7 +115,8 @@ class ColourBins(nn.Module):
         self.kernel: Tensor
         near = torch.cdist(centres, centres).div(deviation).square().mul(-0.5).exp()
         self.register_buffer("centres", centres, persistent=False)
-        self.register_buffer("table", nearest_table(grid, min(neighbours + SPARE, len(centres))), persistent=False)
+        candidates = min(neighbours + SPARE, len(centres))
+        self.register_buffer("table", nearest_table(grid, extent, candidates), persistent=False)
         self.register_buffer("kernel", near / near.sum(0), persistent=False)
 
     def __len__(self) -> int:

@@ -87,12 +87,12 @@ def colour_jitter(
     )
 
 
-def require_jitter(strength: float, hue: float) -> None:
-    """Refuses a strength outside [0, 1.25] and a hue outside [0, 0.5]."""
+def require_jitter(strength: float, hue: float, names: tuple[str, str] = ("colour strength", "hue")) -> None:
+    """Refuses a strength outside [0, 1.25] and a hue outside [0, 0.5]. names: what they are called."""
     if not 0 <= strength <= 1.25:
-        raise ValueError(f"colour strength is {strength}; it must lie in [0, 1.25]")
+        raise ValueError(f"{names[0]} is {strength}; it must lie in [0, 1.25]")
     if not 0 <= hue <= 0.5:
-        raise ValueError(f"hue is {hue}; it must lie in [0, 0.5], a fraction of the circle")
+        raise ValueError(f"{names[1]} is {hue}; it must lie in [0, 0.5], a fraction of the circle")
 
 
 def random_grey(images: Tensor, generator: Generator, probability: float) -> Tensor:

@@ -258,8 +258,8 @@ def _check_refit(where: str, block: Mapping[str, Any]) -> None:
 
 
 def training_fields() -> dict[str, Field]:
-    """The settings of `ssl_models.trainer.Settings`, of which `training` has all; a stage makes a number of "auto"."""
-    return keywords(CODE / "trainer.py", "Settings") | {"batch_size": Field("int | str", False)}
+    """The settings of a training, of which the block `training` has all; a stage makes a number of "auto"."""
+    return keywords(CODE / "training_settings.py", "Settings") | {"batch_size": Field("int | str", False)}
 
 
 def cluster_fields() -> dict[str, Field]:

@@ -52,6 +52,7 @@ REAL: dict[str, tuple[float, float]] = {
     "warmup_epochs": (0, 1_000_000),
     "temperature": (0, 1e6),
     "momentum": (0, 1),
+    "decay": (0, 1),
     "label_smoothing": (0, 1),
     "test_fraction": (0, 1),
     "retry_delay": (0, 7 * 86400),
@@ -61,7 +62,7 @@ REAL: dict[str, tuple[float, float]] = {
 """The same for numbers of any kind."""
 WORDS = dict.fromkeys(("batch_size", "channels_last", "compile"), ("auto",))
 """The words that a setting may have which takes numbers, or true and false, otherwise."""
-ABOVE_ZERO = frozenset(("learning_rate", "temperature", "timeout"))
+ABOVE_ZERO = frozenset(("learning_rate", "temperature", "timeout", "decay"))
 MEMORY = 10**12
 """Bytes of all pictures of a data set, which lie in memory while they are made."""
 LARGEST = 10**15

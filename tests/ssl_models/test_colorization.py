@@ -122,14 +122,16 @@ def test_the_loss_is_equation_2_of_the_paper_with_weights_of_mean_one(images: Te
     assert float(terms["accuracy"]) == pytest.approx(accuracy, rel=1e-4)
 
 
-@pytest.mark.parametrize("uniform", [0.0001, 0.5, 1.0])
-def test_equal_logits_cost_chance_whatever_the_weights(images: Tensor, uniform: float) -> None:
-    brain = method(uniform=uniform)
+@pytest.mark.parametrize(("uniform", "extent", "count"), [(0.0001, "gamut", 262), (0.5, "hull", 313), (1, "hull", 313)])
+def test_equal_logits_cost_chance_whatever_weights_and_bins(
+    images: Tensor, uniform: float, extent: str, count: int
+) -> None:
+    brain = method(uniform=uniform, extent=extent)
     view = made(brain, images)
     brain.distribution.copy_(histogram(brain, view))
     brain.head = Fixed(torch.full((4, len(brain.bins), 4, 4), 2.0))
-    assert brain.chance == pytest.approx(math.log(262))
-    assert float(brain.loss(view, index=INDEX).terms["loss"].detach()) == pytest.approx(math.log(262), rel=1e-5)
+    assert brain.chance == pytest.approx(math.log(count))
+    assert float(brain.loss(view, index=INDEX).terms["loss"].detach()) == pytest.approx(math.log(count), rel=1e-5)
 
 
 def test_no_prediction_that_sees_no_picture_costs_less_than_the_constant(images: Tensor) -> None:
@@ -256,6 +258,7 @@ def test_where_two_colours_are_possible_regression_greys_and_classes_do_not() ->
         ({"channels": 4}, "these pictures have 4"),
         ({"objective": "hinge"}, "objective is 'hinge'; choose one of classification, regression"),
         ({"grid": 0}, "grid is 0"),
+        ({"extent": "all"}, "extent is 'all'; choose one of gamut, hull"),
         ({"neighbours": 300}, "neighbours is 300; a grid of 10 has only 262 bins"),
         ({"deviation": -1.0}, "deviation is -1.0"),
         ({"uniform": 1.5}, "uniform is 1.5"),

@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
+from scipy.spatial import Delaunay
 from torch import Generator, Tensor
 
-from ssl_models.views.colour_bins import ColourBins, gamut_bins, rebalancing_weights, soft_cross_entropy
+from ssl_models.views.colour_bins import ColourBins, gamut_bins, hull_bins, rebalancing_weights, soft_cross_entropy
 from ssl_models.views.lab import rgb_to_lab
 
 torch.set_num_threads(1)
@@ -62,6 +63,38 @@ def test_the_first_bin_of_the_published_list_is_out_of_reach() -> None:
     assert torch.cdist(torch.tensor([[-90.0, 50.0]]), colours).min() > 11
 
 
+PUBLISHED = {  # a* -> the first and last b* in the list of Zhang et al., which has every multiple of 10 between them
+    **{-90: (50, 90), -80: (20, 90), -70: (0, 90), -60: (-20, 90), -50: (-30, 100), -40: (-40, 100), -30: (-50, 100)},
+    **{-20: (-50, 100), -10: (-60, 100), 0: (-70, 100), 10: (-80, 90), 20: (-80, 90), 30: (-90, 90), 40: (-100, 90)},
+    **{50: (-100, 80), 60: (-110, 80), 70: (-110, 80), 80: (-110, 70), 90: (-110, 70), 100: (-90, 0)},
+}
+
+
+def test_the_bins_of_the_hull_are_the_313_of_the_published_list_in_its_order() -> None:
+    listed = [[a, b] for a, (first, last) in PUBLISHED.items() for b in range(first, last + 1, 10)]
+    assert len(listed) == 313
+    assert hull_bins(10).tolist() == listed
+
+
+@pytest.mark.parametrize("grid", [10, 20])
+def test_the_hull_s_bins_are_the_corners_of_the_squares_that_it_enters(grid: int) -> None:
+    """By a fine lattice, each point of which lies in one square, and by scipy whether it lies in the hull."""
+    step = torch.arange(0, 256, 15) / 255
+    cube = torch.stack(torch.meshgrid(step, step, step, indexing="ij")).view(1, 3, len(step), -1)
+    hull = Delaunay(rgb_to_lab(cube)[0, 1:].flatten(1).T.double().numpy())
+    axis = torch.arange(-115, 115, 0.25) + 0.1
+    lattice = torch.cartesian_prod(axis, axis)
+    squares = (lattice[torch.from_numpy(hull.find_simplex(lattice.numpy()) >= 0)] / grid).floor().unique(dim=0)
+    corners = {(a + i, b + j) for a, b in squares.tolist() for i in (0, 1) for j in (0, 1)}
+    assert {(a / grid, b / grid) for a, b in hull_bins(grid).tolist()} == corners
+
+
+@pytest.mark.parametrize("grid", [1, 7, 10, 40, 200])
+def test_the_hull_has_all_bins_of_the_gamut_and_more_that_no_colour_is_rounded_to(grid: int) -> None:
+    known, wider = ({tuple(bin) for bin in find(grid).tolist()} for find in (gamut_bins, hull_bins))
+    assert known < wider
+
+
 # ---- soft targets
 
 
@@ -76,7 +109,9 @@ def test_a_colour_on_a_bin_is_shared_with_its_four_neighbours_as_worked_by_hand(
     assert bins.centres[found[0, 0, 0, 0]].tolist() == [10, -20]
 
 
-def test_soft_targets_are_the_exact_nearest_bins_with_a_gaussian(bins: ColourBins) -> None:
+@pytest.mark.parametrize("extent", ["gamut", "hull"])
+def test_soft_targets_are_the_exact_nearest_bins_with_a_gaussian(extent: str) -> None:
+    bins = ColourBins(extent=extent)
     axis = torch.arange(-110, 105, 0.5)
     plane = torch.cartesian_prod(axis + 0.013, axis + 0.029)  # where no two bins are equally far
     plane = plane[torch.cdist(plane, bins.centres).amin(1) < 10 / math.sqrt(2)]
@@ -89,6 +124,14 @@ def test_soft_targets_are_the_exact_nearest_bins_with_a_gaussian(bins: ColourBin
         weight = (-distance.square() / 50).exp()
         expected = torch.zeros_like(dense).scatter_(1, nearest, (weight / weight.sum(1, keepdim=True)).float())
         torch.testing.assert_close(dense, expected, rtol=0, atol=1e-5)
+
+
+def test_a_colour_is_nearest_to_a_bin_of_the_gamut_and_shared_with_others_of_the_hull(bins: ColourBins) -> None:
+    wider, colours = ColourBins(extent="hull"), random_colours(2, 64)
+    nearest, spread = (found.encode(colours)[0] for found in (bins, wider))
+    assert torch.equal(bins.centres[nearest[..., 0]], wider.centres[spread[..., 0]])
+    reached = {tuple(bin) for bin in wider.centres[spread.unique()].tolist()}
+    assert reached - {tuple(bin) for bin in bins.centres.tolist()}
 
 
 def test_colours_far_outside_get_a_bin_at_the_edge(bins: ColourBins) -> None:
@@ -168,6 +211,7 @@ def test_decoding_a_soft_target_gives_about_its_colour(bins: ColourBins) -> None
     ("settings", "message"),
     [
         ({"grid": 0}, "grid is 0"),
+        ({"extent": "all"}, "extent is 'all'; choose one of gamut, hull"),
         ({"neighbours": 0}, "neighbours is 0"),
         ({"neighbours": 78, "grid": 20}, "neighbours is 78; a grid of 20 has only 77 bins"),
         ({"deviation": 0.0}, "deviation is 0.0"),

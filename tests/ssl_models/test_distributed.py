@@ -33,7 +33,7 @@ WITHOUT_SETTINGS = (
 )
 OF_VECTORS = [name for name in NAMES if method_class(name).parts == ("vectors",)]
 MORE = {
-    "pirl": {"negatives": 16},
+    **{"pirl": {"negatives": 16}, "pirl-constant": {"negatives": 16, "objective": "nce_constant"}},
     **{"moco-batch": {"source": "batch"}, "moco-bank": {"source": "bank", "negatives": 8}},
     "simclr-small": {"small_crops": 2},
     "moco-small": {"negatives": 24, "shuffle_groups": 3, "small_crops": 2},

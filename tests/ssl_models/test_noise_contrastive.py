@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from ssl_models.losses.contrastive import info_nce, pirl_nce, pirl_nce_chance
-from ssl_models.losses.noise_contrastive import log_partition, nce
+from ssl_models.losses.noise_contrastive import kept_partition, log_partition, nce
 
 torch.set_num_threads(1)
 
@@ -33,6 +33,14 @@ def test_the_partition_is_estimated_without_bias_from_a_sample() -> None:
     bank = logits(200)
     rows = torch.randint(200, (4000, 20), generator=Generator().manual_seed(1))
     assert float(log_partition(bank[rows], 200)) == pytest.approx(float(bank.logsumexp(0)), abs=0.02)
+
+
+def test_the_partition_that_is_known_is_kept_and_an_unknown_one_is_estimated() -> None:
+    negative = torch.tensor([[1.0, 2.0], [3.0, 6.0]]).log().requires_grad_()
+    found = kept_partition(torch.tensor(torch.nan), negative, 10)
+    assert float(found.exp()) == pytest.approx(30, rel=1e-5)
+    assert not found.requires_grad
+    assert float(kept_partition(torch.tensor(2.5), negative, 10)) == 2.5
 
 
 def test_nce_by_hand() -> None:

@@ -224,7 +224,7 @@ def test_equal_logits_cost_chance(images: Tensor, objective: str, chance: Any) -
         ({"negatives": -1}, "negatives is -1"),
         ({"permutations": 1}, "permutations is 1"),
         ({"permutations": ALL_ORDERS + 1}, "permutations is 362881"),
-        ({"objective": "hinge"}, "objective is 'hinge'; choose one of nce, softmax"),
+        ({"objective": "hinge"}, "objective is 'hinge'; choose one of nce, nce_constant, softmax"),
         ({"transform": "blur"}, "transform is 'blur'"),
         ({"permutations_by": "sum"}, "permutations_by is 'sum'; choose one of minimum, mean"),
         ({"transform": "rotation", "patch_jitter": True}, "patch_jitter is True, .*'rotation' has no tiles to jitter"),

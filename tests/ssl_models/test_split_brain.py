@@ -15,7 +15,7 @@ from ssl_models.encoders import build_encoder
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.encoders.split import SplitResNet
 from ssl_models.methods.split_brain import PlacesHead, SplitBrain
-from ssl_models.views.colour_bins import gamut_bins
+from ssl_models.views.colour_bins import EXTENTS, gamut_bins
 from ssl_models.views.lab import rgb_to_lab
 
 torch.set_num_threads(1)
@@ -97,10 +97,10 @@ def test_the_loss_is_a_naive_loop_over_places(space: str) -> None:
     assert not terms["accuracy"].requires_grad
 
 
-@pytest.mark.parametrize("space", CHANNELS)
-def test_equal_logits_cost_chance(space: str) -> None:
-    brain = method(space, grid=20, levels=7)
-    bins = len(gamut_bins(20))
+@pytest.mark.parametrize(("space", "extent"), [(space, extent) for space in CHANNELS for extent in EXTENTS])
+def test_equal_logits_cost_chance(space: str, extent: str) -> None:
+    brain = method(space, grid=20, extent=extent, levels=7)
+    bins = len(EXTENTS[extent](20))
     brain.colour_head, brain.level_head = Fixed(torch.zeros(4, bins, 8, 8)), Fixed(torch.zeros(4, 7, 8, 8))
     terms = brain.loss(pictures(space), index=INDEX)
     assert float(terms["colour"].detach()) == pytest.approx(math.log(bins))
@@ -271,6 +271,7 @@ def test_a_few_steps_on_the_world_with_depth_lower_both_terms() -> None:
         ((3, 32, 32), {"resolution": 0}, "resolution is 0; it must be greater than 0"),
         ((3, 32, 48), {"resolution": 33}, "resolution is 33; these pictures allow at most 32"),
         ((3, 32, 32), {"grid": 0}, "grid is 0"),
+        ((3, 32, 32), {"extent": "all"}, "extent is 'all'; choose one of gamut, hull"),
         ((3, 32, 32), {"hidden": 0}, "hidden is 0"),
         ((3, 32, 32), {"smallest_crop": 0.0}, "smallest_crop is 0"),
         ((3, 32, 32), {"flip": 1.5}, r"flip is 1.5; it must lie in \[0, 1\]"),

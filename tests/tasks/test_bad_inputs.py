@@ -175,6 +175,7 @@ NUMBERS = {
     "training/momentum": (-0.1, 1.1, float("nan")),
     "training/weight_decay": (-1, 10**12, float("inf")),
     "training/warmup_epochs": (-1, 10**12),
+    "training/decay": (0, -0.1, 1.1, float("nan")),
     "extract/size": (0, 10**12),
     "datasets/world/train": (0, 10**12),
     "datasets/world/test": (-5, 10**12),
@@ -208,6 +209,7 @@ def test_what_is_no_number_is_not_taken_for_one(place: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [
+        ("pretrain/mine", {"method": "rotation", "milestones": 0.6}, r"milestones: 0\.6 is not of type list\[float\]"),
         ("transfer/linear", {"weight_decays": ["x"]}, r"weight_decays: \['x'\] is not of type list\[float\]"),
         ("transfer/retrieval", {"ranks": [True]}, "ranks"),
         ("transfer/retrieval", {"ranks": [10**16]}, "ranks: its entry is 10000000000000000; it must be at most"),

@@ -18,6 +18,7 @@ from tasks.checks.protocols import check_protocol
 from tasks.process import faults
 from tasks.process.files import write_json
 from tasks.project.project import Project
+from tasks.settings.params import check_parameters
 from tasks.settings.schema import ParameterError
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,19 @@ def test_each_point_of_a_sweep_is_looked_at_with_its_own_name(tmp_path):
         dry_run.check_points(
             project, [("sweep a, first", good, []), ("sweep a, second", bad, ["prepare", "pretrain@rotation"])]
         )
+
+
+@pytest.mark.parametrize("run", ["pretrain.rotation", "clusterfit.rotation_cf"])
+def test_every_training_may_have_a_schedule_of_its_own_which_is_looked_at(tmp_path, run):
+    word, name = run.split(".")
+    found = parameters()
+    found["training"]["schedule"] = "constant"
+    found[word][name] |= {"schedule": "steps", "milestones": [0.3, 0.6, 0.9], "decay": 0.2}
+    check_parameters(found | {"data": found["datasets"]["world"]}, ROOT)
+    check_stages(Project.given(tmp_path, found), ["prepare", f"{word}@{name}"])
+    found[word][name]["milestones"] = [0.6, 0.3]
+    with pytest.raises(ParameterError, match=rf"{run}: milestones is \[0.6, 0.3\]; they must be rising shares"):
+        check_stages(Project.given(tmp_path, found), ["prepare", f"{word}@{name}"])
 
 
 def test_a_network_that_the_memory_does_not_hold_is_refused(tmp_path, monkeypatch):

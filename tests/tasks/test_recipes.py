@@ -38,6 +38,15 @@ def test_a_training_takes_what_its_method_knows_and_its_block_does_not_say(proje
     assert found["rotation"] == {}
 
 
+def test_a_recipe_of_contrastive_views_does_not_jitter_refits(project: Path) -> None:
+    parameters = with_recipe(project, {"hue": 0.4, "strength": 0.3})
+    shared: dict[str, Any] = {"source": "simclr", "clusters": 8}
+    refits = {"supervised": shared, "distillation": {**shared, "method": "distillation", "outputs": "clusters"}}
+    assert not any(recipes.of_runs({**parameters, "clusterfit": refits})[name] for name in refits)
+    jittered = {name: {**block, "jitter_strength": 0.5, "jitter_hue": 0.2} for name, block in refits.items()}
+    check_parameters({**parameters, "clusterfit": jittered}, project)
+
+
 def test_the_method_is_built_with_the_recipe(project: Path) -> None:
     parameters = with_recipe(project, {"hue": 0.4})
     data = DataSpec(64, {"images": (3, 32, 32)})

@@ -63,6 +63,17 @@ def painting_target(pictures: Tensor, colour: Tensor, normalise: bool) -> Tensor
     return centred / (centred.square().mean((1, 2, 3), keepdim=True) + SMALLEST_VARIANCE).sqrt()
 
 
+def painting(prediction: Tensor, pictures: Tensor, colour: Tensor, normalise: bool) -> Tensor:
+    """The inverse of `painting_target`, of a prediction (B, C, H, W): colours about [0, 1].
+
+    The deviation is that of the true picture: a decoder of normalised colours leaves it open.
+    """
+    if not normalise:
+        return (prediction + 2) / 4
+    spread = ((pictures - colour).square().mean((1, 2, 3), keepdim=True) + SMALLEST_VARIANCE).sqrt()
+    return colour + spread * prediction
+
+
 def unexplained(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """`sum w (x - z)^2 / sum w (x - m)^2`: the squared error divided by that of the best constant, which gives 1.
 

@@ -124,8 +124,12 @@ class Method(nn.Module, ABC):
         """The head that gives the classes of `data.labels` from the encoder's vectors, where there is one."""
         return None
 
-    def pictures(self) -> dict[str, Any]:
-        """What a finished training has to show, for the report: name -> (H, W, 3) uint8 array; told by its state."""
+    def pictures(self, samples: Sequence[Tensor]) -> dict[str, Any]:  # noqa: ARG002
+        """What a finished training has to show, for the report: name -> (H, W, 3) uint8 array.
+
+        samples: some test samples, (N, ...) of each part in `parts`, as `views` takes them. It is called in evaluation
+        mode and without gradients, and draws by generators of its own.
+        """
         return {}
 
     def after_step(self, handed_over: Any, progress: float) -> None:

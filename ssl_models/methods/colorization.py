@@ -8,7 +8,8 @@ rare colours have a larger weight (section 2.2). Views must not change colours: 
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -23,6 +24,7 @@ from ssl_models.encoders.shapes import map_shapes
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.image import MildViews
 from ssl_models.modalities.inputs import inputs
+from ssl_models.shown import in_rows
 from ssl_models.views.colour_bins import ColourBins, rebalancing_weights, soft_cross_entropy
 from ssl_models.views.lab import lab_to_rgb, rgb_to_lab
 
@@ -220,10 +222,43 @@ class Colorization(Method):
         For a method in evaluation mode.
         """
         lightness = rgb_to_lab(images if images.is_floating_point() else inputs(images))[:, :1]
+        return with_colours(lightness, self.colours(self.predict(lightness / LIGHTNESS_SCALE).float()))
+
+    def pictures(self, samples: Sequence[Tensor]) -> dict[str, Any]:
+        """Test pictures in grey, coloured, and as they are.
+
+        Of classes: by the annealed mean (eq. 5), by its limits, the mean and the mode, and by two draws, in which each
+        square is drawn by itself.
+        """
+        pictures = self.mild_views(samples[0], generator := Generator(samples[0].device).manual_seed(0))
+        lightness = rgb_to_lab(pictures)[:, :1]
         predicted = self.predict(lightness / LIGHTNESS_SCALE).float()
-        colours = self.colours(predicted)
-        colours = functional.interpolate(colours, size=images.shape[2:], mode="bilinear", align_corners=False)
-        return lab_to_rgb(torch.cat([lightness, colours], dim=1))
+        found = {"regressed": self.colours(predicted)}
+        if self.objective == "classification":
+            found = {
+                "mean": self.bins.annealed_mean(predicted, 1.0),
+                "annealed mean": self.colours(predicted),
+                "mode": self.bins.centres[predicted.argmax(1)].permute(0, 3, 1, 2),
+                "drawn": drawn_colours(predicted, self.bins.centres, generator),
+                "drawn again": drawn_colours(predicted, self.bins.centres, generator),
+            }
+        coloured = {name: with_colours(lightness, colours) for name, colours in found.items()}
+        grey = with_colours(lightness, torch.zeros_like(found[next(iter(found))]))
+        return {"coloured": in_rows({"grey": grey, **coloured, "true": pictures})}
+
+
+def with_colours(lightness: Tensor, colours: Tensor) -> Tensor:
+    """L* (B, 1, H, W) and a*, b* (B, 2, h, w), which are enlarged -> sRGB (B, 3, H, W) in [0, 1]."""
+    colours = functional.interpolate(colours, size=lightness.shape[2:], mode="bilinear", align_corners=False)
+    return lab_to_rgb(torch.cat([lightness, colours], dim=1))
+
+
+def drawn_colours(logits: Tensor, centres: Tensor, generator: Generator) -> Tensor:
+    """(B, Q, h, w) logits and the bins' colours (Q, 2) -> (B, 2, h, w): one bin drawn for each place by itself."""
+    batch, bins, height, width = logits.shape
+    shares = logits.softmax(1).permute(0, 2, 3, 1).reshape(-1, bins)
+    drawn = torch.multinomial(shares, 1, generator=generator)
+    return centres[drawn.view(batch, height, width)].permute(0, 3, 1, 2)
 
 
 def chroma(colours: Tensor) -> Tensor:

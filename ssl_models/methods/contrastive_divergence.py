@@ -5,6 +5,7 @@ Hinton 2002. With particles that go on from step to step it is persistent (Tiele
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Generator, Tensor
@@ -104,10 +105,10 @@ class ContrastiveDivergence(Method):
         """Moves the particles; of chains that do not go on, keeps where they ended."""
         self.particles.move(handed_over, progress)
 
-    def pictures(self) -> dict[str, Any]:
+    def pictures(self, samples: Sequence[Tensor]) -> dict[str, Any]:  # noqa: ARG002
         """The particles over the training, where they can be drawn."""
         picture = drawn(self.particles, self.known, self.encoder.energy)
-        return {} if picture is None else {"particles": picture}
+        return {} if picture is None else {"particles_over_its_training": picture}
 
 
 def distance(before: Tensor, after: Tensor, binary: bool) -> Tensor:

@@ -18,11 +18,12 @@ from torch.nn import functional
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.data import DataSpec
-from ssl_models.decoder import Decoder, painting_target, unexplained
+from ssl_models.decoder import Decoder, painting, painting_target, unexplained
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.shapes import map_shapes
 from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
+from ssl_models.shown import in_rows
 from ssl_models.views import drawing
 from ssl_models.views.corruption import NOISES, mean_colour
 
@@ -169,6 +170,19 @@ class DenoisingAutoencoder(Method):
 
     def target(self, pictures: Tensor) -> Tensor:
         return painting_target(pictures, mean_colour(pictures), self.normalise)
+
+    def pictures(self, samples: Sequence[Tensor]) -> dict[str, Any]:
+        """Test pictures corrupted, denoised, and clean; none of stacked layers, which see maps."""
+        if self.stacked:
+            return {}
+        corrupted, pictures, _ = self.views(samples[0], Generator(samples[0].device).manual_seed(0))
+        maps = self.encoder.layers(corrupted)
+        output = self.decoder(maps[next(reversed(maps))]).float()
+        if self.objective == "squared":
+            output = painting(output, pictures, mean_colour(pictures), self.normalise)
+        else:
+            output = output.sigmoid()
+        return {"denoised": in_rows({"corrupted": corrupted, "denoised": output, "clean": pictures})}
 
     def weight(self, touched: Tensor) -> Tensor:
         """alpha where a value was corrupted, beta elsewhere."""

@@ -8,6 +8,8 @@ adversarial training did not converge (section 5.2).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -16,12 +18,13 @@ from torch.nn import functional
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
 from ssl_models.data import DataSpec
-from ssl_models.decoder import Decoder, painting_target, unexplained
+from ssl_models.decoder import Decoder, painting, painting_target, unexplained
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.resnet import group_norm
 from ssl_models.encoders.shapes import map_shapes
 from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
+from ssl_models.shown import in_rows
 from ssl_models.views.corruption import block_mask, centre_mask, mean_colour, require_hole
 
 REGIONS = ("centre", "blocks")
@@ -148,6 +151,15 @@ class Inpainting(Method):
         if not self.adversarial:
             return {"reconstruction": reconstruction}
         return {"reconstruction": (1 - self.adversarial) * reconstruction, **self.game(hole * target, hole * painted)}
+
+    def pictures(self, samples: Sequence[Tensor]) -> dict[str, Any]:
+        """Test pictures with a hole, completed, and whole."""
+        filled, pictures, hole = self.views(samples[0], Generator(samples[0].device).manual_seed(0))
+        maps = self.encoder.layers(filled)
+        predicted = self.decoder(maps[next(reversed(maps))]).float()
+        painted = painting(predicted, pictures, mean_colour(pictures, hole), self.normalise)
+        completed = torch.where(hole.bool(), painted, pictures)
+        return {"completed": in_rows({"with a hole": filled, "completed": completed, "whole": pictures})}
 
     def weight(self, hole: Tensor) -> Tensor:
         """(B, 1, H, W) -> the same shape: 1 in the hole, 10 up to `overlap` px around it, `context` elsewhere."""

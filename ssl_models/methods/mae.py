@@ -6,6 +6,10 @@ decoder is given their tokens, and one token for all that is hidden, with its pl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import torch
 from torch import Generator, Tensor, nn
 
 from ssl_models.bounds import require_fraction, require_picture
@@ -16,6 +20,7 @@ from ssl_models.errors import DoesNotApply
 from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
 from ssl_models.patch_decoder import PatchDecoder
+from ssl_models.shown import in_rows
 from ssl_models.views.drawing import uniform
 
 SMALLEST_VARIANCE = 1e-6
@@ -92,6 +97,32 @@ class MAE(Method):
         found = self.decoder(self.encoder.of_shown(pictures, shown), shown).float()  # (B, L, n)
         error = (found - self.target(pictures)).square().mean(2)  # (B, L)
         return {"loss": error.gather(1, hidden).mean()}
+
+    def pictures(self, samples: Sequence[Tensor]) -> dict[str, Any]:
+        """Test pictures with hidden patches, completed, and whole.
+
+        Where patches are normalised, a predicted one is shown with its own mean and deviation, as in the paper.
+        """
+        pictures, order = self.views(samples[0], Generator(samples[0].device).manual_seed(0))
+        shown, size = order[:, : self.shown], pictures.shape[2:]
+        found = self.decoder(self.encoder.of_shown(pictures, shown), shown).float()
+        patches = nn.functional.unfold(pictures, self.encoder.patch, stride=self.encoder.patch).mT
+        if self.normalise:
+            spread = (patches.var(2, keepdim=True) + SMALLEST_VARIANCE).sqrt()
+            found = patches.mean(2, keepdim=True) + spread * found
+        else:
+            found = found * self.encoder.deviation + self.encoder.mean
+        is_shown = torch.zeros(patches.shape[:2], device=pictures.device).scatter_(1, shown, 1).bool()[..., None]
+        rows = {
+            "shown": patches.where(is_shown, torch.tensor(0.5)),
+            "completed": patches.where(is_shown, found),
+            "whole": patches,
+        }
+        folded = {
+            name: nn.functional.fold(each.mT, size, self.encoder.patch, stride=self.encoder.patch)
+            for name, each in rows.items()
+        }
+        return {"completed": in_rows(folded)}
 
     def target(self, pictures: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> (B, L, n): the pixels of each patch, normalised, or as an encoder has them."""

@@ -21,6 +21,7 @@ from ssl_models.method import Method
 from ssl_models.monitor import TOO_SHORT, Monitor
 from ssl_models.parallel import processes
 from ssl_models.rows import Samples
+from ssl_models.shown import MOST
 from ssl_models.trainer import Settings, Training, derive_seed
 from tasks.artifacts.dataset import Stored
 from tasks.artifacts.encoders import write_encoder
@@ -86,7 +87,7 @@ def train_encoder(
             torchrun.hand_over(context, summary, costs)
         return Result()
     summary.setdefault("chance", method.chance)
-    return _write(context, run, method, data, summary, costs)
+    return _write(context, run, method, stored, data, summary, costs)
 
 
 def _specified(stored: Stored, labels: Any, targets: Any) -> DataSpec:
@@ -164,7 +165,13 @@ def _monitor(stored: Stored, seed: int) -> Monitor:
 
 
 def _write(
-    context: Context, run: str, method: Method, data: DataSpec, summary: dict[str, Any], costs: dict[str, float]
+    context: Context,
+    run: str,
+    method: Method,
+    stored: Stored,
+    data: DataSpec,
+    summary: dict[str, Any],
+    costs: dict[str, float],
 ) -> Result:
     """Writes the encoder, its curve and its record."""
     summary["parameters"] = sum(parameter.numel() for parameter in method.encoder.parameters())
@@ -174,10 +181,21 @@ def _write(
     journal = Journal(context.work / torchrun.JOURNAL)
     curves.write_all(curve, journal)
     curves.write_measured(context.places.curves(run), journal)
-    save_all(context.places.shown(run), method.pictures())
+    save_all(context.places.shown(run), _pictures(stored, method))
     write_json(context.places.metric(run, "training.json"), summary)
     numbers = {name: float(value) for name, value in summary.items() if isinstance(value, (int, float))}
     return Result(numbers, costs, [curve], (f"{context.places.data}.{run}", encoder))
+
+
+def _pictures(stored: Stored, method: Method) -> dict[str, Any]:
+    """What the method shows of test samples at even steps."""
+    found = stored.whole("test") if method.crops else stored.samples("test")
+    parts = [found[part] for part in method.parts]
+    rows = np.linspace(0, len(parts[0]) - 1, min(MOST, len(parts[0]))).round().astype(int)
+    device = next(method.encoder.parameters()).device
+    method.eval()
+    with torch.inference_mode():
+        return method.pictures([torch.from_numpy(np.array(part[rows])).to(device) for part in parts])
 
 
 def _train_together(

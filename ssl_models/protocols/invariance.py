@@ -40,6 +40,7 @@ from ssl_models.extraction import extract_features
 from ssl_models.hardware import autocast, pick_device, resolve_precision
 from ssl_models.modalities.inputs import inputs
 from ssl_models.protocols._common.score import Findings, Representation, Score
+from ssl_models.protocols._invariance import histogram
 from ssl_models.rows import Samples
 from ssl_models.views.geometric import random_crop_flip
 from ssl_models.views.patches import GRID, random_orders
@@ -94,7 +95,8 @@ def evaluate(
     and draw one factor of them after another again ("class": the shape). These scenes do not depend on the data: for an
     encoder that was trained on photographs they tell how it responds to rendered objects. Factors are left out where
     pictures do not have three channels. Gradient, texture and clutter are in the scenes only where they are measured.
-    Intervals are by bootstrap over pictures. A constant representation scores 0.
+    Intervals are by bootstrap over pictures. A constant representation scores 0. The picture is of the layer "pooled":
+    how far each picture is from its own copies, and dashed, how far from the copy of another one.
     Raises NeedsSamples for too few or too small pictures, ValueError for settings out of range and features that are
     not finite.
     """
@@ -230,7 +232,7 @@ def _findings(layers: tuple[str, ...], changes: dict[str, Changes], seed: int) -
     for layer in layers:
         scores.append(_score(layer, "invariance", np.stack([changes[name][layer] for name in TRANSFORMS]), seed))
         scores += [_score(layer, f"invariance_{name}", change[layer], seed) for name, change in changes.items()]
-    return Findings(scores)
+    return Findings(scores, {"distances": histogram.draw({name: changes[name][layers[-1]] for name in TRANSFORMS})})
 
 
 def _score(layer: str, metric: str, change: ndarray, seed: int) -> Score:

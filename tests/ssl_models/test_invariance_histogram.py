@@ -27,7 +27,7 @@ def test_bars_stand_at_the_distances_and_the_line_at_that_of_unrelated_pictures(
     assert np.abs(bars[bars < 0.75] - 0.5).max() < 0.06
     assert np.abs(bars[bars > 0.75] - 1.0).max() < 0.06
     line = columns(picture, DARK, near=200)
-    assert np.abs(line[line > 0.1] - 1.5).max() < 0.05
+    assert np.abs(line[line > 1.2] - 1.5).max() < 0.05
 
 
 def test_each_transform_has_a_panel_and_distances_of_zero_are_drawn() -> None:

@@ -69,7 +69,7 @@ class Method(nn.Module, ABC):
     Then each of several processes reads a part of the batch and makes the views of that, which `layout` joins to those
     of the whole batch. Otherwise each makes all views."""
 
-    meets: ClassVar[bool] = False
+    meets: bool = False
     """Whether `meet` is given the views of all samples before the first step, e.g. to fill a memory bank."""
 
     chance: float | None = None

@@ -39,6 +39,8 @@ class NPID(Method):
     negatives: rows of the bank that a batch is compared with. Default None: 1,024, or all where there are fewer. 0:
         all, which with "softmax" is the exact non-parametric softmax. Paper 4,096.
     bank_momentum: share of a row of the bank that stays when it is updated. Default 0.5. Paper 0.5.
+    fill: whether a first pass over all pictures fills the bank. Default False: its rows begin as random unit vectors,
+        as in the paper, and a picture's own row tells nothing of it in the first epoch.
     proximal: lambda of eq. 10, the weight of |v - v_bank|^2, which stabilises features that are seen once an epoch.
         Default 0. Paper 30 where it is used.
     projection: outputs of the head. Default 64. Paper 128.
@@ -59,6 +61,7 @@ class NPID(Method):
         temperature: float = 0.2,
         negatives: int | None = None,
         bank_momentum: float = 0.5,
+        fill: bool = False,
         proximal: float = 0.0,
         projection: int = 64,
         centre: bool = True,
@@ -81,7 +84,7 @@ class NPID(Method):
         self.negatives, compared = rows_compared(negatives, data.samples)
         self.chance = CHANCES[objective](compared) + 2 * proximal
         self.head = centred(nn.Linear(encoder.dim, projection), projection, centre)
-        self.bank = MemoryBank(data.samples, projection)
+        self.bank, self.meets = MemoryBank(data.samples, projection), fill
         self.log_z: Tensor
         self.register_buffer("log_z", torch.tensor(torch.nan))  # until the first batch
 
@@ -107,6 +110,10 @@ class NPID(Method):
         if self.proximal:
             terms["proximal"] = self.proximal * (features - self.bank.rows[index]).square().sum(1).mean()
         return Scored(terms, handed_over=(index, features.detach()))
+
+    def meet(self, *views: Tensor, index: Tensor) -> None:
+        """Puts the features of a batch into their rows of the bank."""
+        self.bank.update(index, self.head(self.encoder(views[0])), momentum=0.0)
 
     def contrast(self, positive: Tensor, negative: Tensor) -> Tensor:
         """(B,) and (B, negatives) logits -> (B,). The first batch of a training fixes Z, in the buffer `log_z`."""

@@ -65,6 +65,8 @@ class PIRL(Method):
     negatives: rows of the bank that a batch is compared with. Default None: 1,024, or all where there are fewer. 0:
         all. Paper 32,000.
     bank_momentum: share of a row of the bank that stays when it is updated. Default 0.5.
+    fill: whether a first pass over all pictures fills the bank. Default False: its rows begin as random unit vectors,
+        as in the paper, and a picture's own row tells nothing of it in the first epoch.
     projection: outputs of both heads. Default 64. Paper 128.
     centre: whether a batch normalisation ends both heads. Default True. Paper: no. An untrained encoder gives all
         pictures nearly one vector. Rows of the bank that were updated then resemble every query, and rows not yet
@@ -99,6 +101,7 @@ class PIRL(Method):
         temperature: float = 0.2,
         negatives: int | None = None,
         bank_momentum: float = 0.5,
+        fill: bool = False,
         projection: int = 64,
         centre: bool = True,
         tile: int = 16,
@@ -148,7 +151,7 @@ class PIRL(Method):
         transformed_head = TilesProjection(encoder.dim, projection, TILES) if self.shuffled else None
         self.image_head = centred(nn.Linear(encoder.dim, projection), projection, centre)  # f
         self.transformed_head = centred(transformed_head or nn.Linear(encoder.dim, projection), projection, centre)  # g
-        self.bank = MemoryBank(data.samples, projection)
+        self.bank, self.meets = MemoryBank(data.samples, projection), fill
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 -> pictures of the same shape, the transformed (9 B, C, tile, tile) or (B, C, H, W), and
@@ -212,6 +215,10 @@ class PIRL(Method):
         if self.log_z is None:
             return CRITERIA[self.objective](positive, negative)
         return nce(positive, negative, self.log_z, self.samples)
+
+    def meet(self, *views: Tensor, index: Tensor) -> None:
+        """Puts f of a batch's untransformed pictures into their rows of the bank."""
+        self.bank.update(index, self.image_head(self.encoder(views[0])), momentum=0.0)
 
     def after_step(self, handed_over: tuple[Tensor, Tensor], progress: float) -> None:  # noqa: ARG002
         """Moves the bank's rows of the batch towards f of the untransformed pictures."""

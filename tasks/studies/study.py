@@ -144,7 +144,7 @@ def verdict(outcomes: Sequence[str]) -> str:
 def _judged(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) -> Iterator[dict[str, Any]]:
     """A rule as `settle` takes it; of a rule over encoders, one for each pair of measures that it names.
 
-    The p of a correlation is that of rho = 0, and stands only where the rule asks for more than 0.
+    The p of a correlation is that of rho = 0: a rule with another `above` has none.
     """
     if over_encoders.is_over_encoders(rule):
         for one in over_encoders.expanded(study, rule):

@@ -24,6 +24,7 @@ from ssl_models.protocols._common.adaptation import outputs
 from ssl_models.protocols._common.checks import checked_label_set, checked_labels, sources_of
 from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.neighbour_rows import SHOWN, drawn, files_of, sheet
+from ssl_models.protocols._common.pieces import Pieces, nearest_apart
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._frame_neighbours.likeness import (
     background,
@@ -32,7 +33,6 @@ from ssl_models.protocols._frame_neighbours.likeness import (
     pose_distance,
     relative_points,
 )
-from ssl_models.protocols._frame_neighbours.search import Frames, nearest_frames, taken
 from ssl_models.trainer import derive_seed
 
 NEEDS = ("encoder", "samples", "labels", "frame_points", "frame_extent")
@@ -92,7 +92,7 @@ def refuse(*, frames: int) -> None:
         raise ValueError(f"frames = {frames!r} must be a whole number of at least 1: so many of each clip are compared")
 
 
-def _encoded(representation: Representation, split: str, frames: int) -> Frames:
+def _encoded(representation: Representation, split: str, frames: int) -> Pieces:
     """Raises NeedsParts for an encoder that reads more than frames, ValueError for outputs that are not finite."""
     samples = representation.samples(split)
     encoder = representation.encoder().reading(FRAMES).eval()
@@ -112,7 +112,7 @@ def _encoded(representation: Representation, split: str, frames: int) -> Frames:
         raise ValueError(f"the encoder gives {split} vectors that are not finite; train again")
     video = sources_of(samples)
     clip = np.repeat(np.arange(count), len(times))
-    return Frames(clip, np.tile(times, count), video[clip], functional.normalize(vectors))
+    return Pieces(clip, np.tile(times, count), video[clip], functional.normalize(vectors))
 
 
 def _labels(representation: Representation) -> dict[str, dict[str, ndarray]]:
@@ -125,7 +125,7 @@ def _labels(representation: Representation) -> dict[str, dict[str, ndarray]]:
     return found
 
 
-def _points(representation: Representation, split: str, frames: Frames) -> ndarray | None:
+def _points(representation: Representation, split: str, frames: Pieces) -> ndarray | None:
     """(G, P, 3) points in extents, of frames; None where they are not known. Raises ValueError for other shapes."""
     try:
         points = np.asarray(representation.truth(split, "frame_points"), np.float64)
@@ -138,19 +138,25 @@ def _points(representation: Representation, split: str, frames: Frames) -> ndarr
             f"the {split} frame_points of shape {points.shape} and frame_extent {extent.shape} are not (N, T, P, 3), "
             f"(N, T) of {clips[0]} clips of {clips[1]} frames"
         )
-    found = relative_points(points[frames.clip, frames.time], extent[frames.clip, frames.time])
+    found = relative_points(points[frames.sample, frames.place], extent[frames.sample, frames.place])
     if not np.isfinite(found).all():
         raise ValueError(f"the {split} frame_points that are seen must be finite")
     return found
 
 
-def _colours(representation: Representation, split: str, frames: Frames) -> ndarray | None:
+def _colours(representation: Representation, split: str, frames: Pieces) -> ndarray | None:
     """(G, 3): the colour behind the object of each frame; None where it is not known."""
     try:
         found = background(representation.truth(split, "factors"))
     except NeedsTruth:
         return None
-    return None if found is None else found[frames.clip]
+    return None if found is None else found[frames.sample]
+
+
+def taken(length: int, frames: int) -> ndarray:
+    """(F,) int64: which frames of a clip are compared: the middles of equal parts; all where there are no more."""
+    count = min(frames, length)
+    return np.floor((np.arange(count) + 0.5) * length / count).astype(np.int64)
 
 
 # ---- scores
@@ -158,22 +164,22 @@ def _colours(representation: Representation, split: str, frames: Frames) -> ndar
 
 def _scores(
     representation: Representation,
-    gallery: Frames,
-    queries: Frames,
+    gallery: Pieces,
+    queries: Pieces,
     labels: dict[str, dict[str, ndarray]],
     draws: Generator,
     seed: int,
 ) -> list[Score]:
-    _, videos = np.unique(queries.video, return_inverse=True)
-    nearest = nearest_frames(gallery, queries, RANKS[-1], draws)
+    _, videos = np.unique(queries.source, return_inverse=True)
+    nearest = nearest_apart(gallery, queries, RANKS[-1], draws)
     everything = [np.arange(len(gallery))] * len(queries)
     found: list[Score] = []
     points = [_points(representation, split, own) for split, own in (("train", gallery), ("test", queries))]
     if points[0] is not None and points[1] is not None:
         same, mates = nearest, everything
         if "class" in labels:
-            own, asked = labels["class"]["train"][gallery.clip], labels["class"]["test"][queries.clip]
-            same = nearest_frames(gallery, queries, RANKS[-1], draws, (own, asked))
+            own, asked = labels["class"]["train"][gallery.sample], labels["class"]["test"][queries.sample]
+            same = nearest_apart(gallery, queries, RANKS[-1], draws, (own, asked))
             of_class = [np.flatnonzero(own == kind) for kind in range(representation.classes)]
             mates = [of_class[kind] for kind in asked]
         distance = _between(pose_distance, points[1], points[0])
@@ -183,7 +189,7 @@ def _scores(
         distance = _between(colour_distance, colours[1], colours[0])
         found += _shares("scene", *gains(distance, nearest, everything, draws), videos, seed)
     for name, known in labels.items():
-        right = known["train"][gallery.clip[nearest]] == known["test"][queries.clip, None]  # (M, k)
+        right = known["train"][gallery.sample[nearest]] == known["test"][queries.sample, None]  # (M, k)
         counts = np.broadcast_to(np.arange(1, right.shape[1] + 1), right.shape)
         found += _shares(name, right.cumsum(1) / counts, np.ones(right.shape), videos, seed)
     return found
@@ -221,24 +227,24 @@ def _shares(metric: str, gained: ndarray, whole: ndarray, videos: ndarray, seed:
 
 def _shown(
     representation: Representation,
-    gallery: Frames,
-    queries: Frames,
+    gallery: Pieces,
+    queries: Pieces,
     labels: dict[str, dict[str, ndarray]],
     draws: Generator,
     seed: int,
 ) -> tuple[dict[str, ndarray], dict[str, dict[str, list[str]]]]:
     """The picture of some queries, of different videos, with their neighbours; and their files, where known."""
     stored = {split: representation.samples(split)["frames"] for split in ("train", "test")}
-    _, first = np.unique(queries.video, return_index=True)
-    known = labels["class"]["test"][queries.clip] if "class" in labels else np.zeros(len(queries), np.int64)
+    _, first = np.unique(queries.source, return_index=True)
+    known = labels["class"]["test"][queries.sample] if "class" in labels else np.zeros(len(queries), np.int64)
     asked = queries.only(first[drawn(known[first], seed)])
-    rows = nearest_frames(gallery, asked, SHOWN, draws)
+    rows = nearest_apart(gallery, asked, SHOWN, draws)
     right = None
     if "class" in labels:
-        right = labels["class"]["train"][gallery.clip[rows]] == labels["class"]["test"][asked.clip, None]
+        right = labels["class"]["train"][gallery.sample[rows]] == labels["class"]["test"][asked.sample, None]
 
-    def picture(split: str, frames: Frames) -> Callable[[int], ndarray]:
-        return lambda row: coloured(np.asarray(stored[split][int(frames.clip[row])])[frames.time[row]])
+    def picture(split: str, frames: Pieces) -> Callable[[int], ndarray]:
+        return lambda row: coloured(np.asarray(stored[split][int(frames.sample[row])])[frames.place[row]])
 
     drawing = sheet(picture("test", asked), picture("train", gallery), np.arange(len(asked)), rows, right)
-    return {"neighbours": drawing}, files_of(representation, asked.clip, gallery.clip[rows])
+    return {"neighbours": drawing}, files_of(representation, asked.sample, gallery.sample[rows])

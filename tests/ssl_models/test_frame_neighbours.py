@@ -10,7 +10,7 @@ from ssl_models.errors import NeedsParts
 from ssl_models.protocols import frame_neighbours
 from ssl_models.protocols._common import neighbour_rows
 from ssl_models.protocols._common.score import Findings, Representation
-from ssl_models.protocols._frame_neighbours.search import taken
+from ssl_models.protocols.frame_neighbours import taken
 from ssl_models.rows import open_rows
 from tests.ssl_models import kinds, poses
 from tests.ssl_models.reads import Reads

@@ -9,8 +9,8 @@ import torch
 
 from ssl_models.datasets import world_video
 from ssl_models.protocols import frame_neighbours
+from ssl_models.protocols._common.pieces import Pieces, nearest_apart
 from ssl_models.protocols._frame_neighbours import likeness
-from ssl_models.protocols._frame_neighbours.search import Frames, nearest_frames
 from tests.ssl_models import poses
 
 
@@ -49,25 +49,25 @@ def test_gains_of_neighbours_over_a_random_choice_by_hand() -> None:
 
 @pytest.mark.parametrize("room", [2**23, 90])
 def test_the_search_equals_the_naive_loop(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ssl_models.protocols._frame_neighbours.search.ROOM", room)
+    monkeypatch.setattr("ssl_models.protocols._common.pieces.ROOM", room)
     draws = np.random.default_rng(0)
     gallery, queries = (some_frames(count, draws) for count in (30, 7))
     labels = draws.integers(0, 3, 30), draws.integers(0, 3, 7)
     for alike in (None, labels):
-        found = nearest_frames(gallery, queries, 4, draws, alike)
+        found = nearest_apart(gallery, queries, 4, draws, alike)
         for row, vector in enumerate(queries.vectors):
             expected: list[int] = []
             for other in np.argsort(-(gallery.vectors @ vector).numpy()):
-                new = gallery.video[other] not in gallery.video[expected]
+                new = gallery.source[other] not in gallery.source[expected]
                 if len(expected) < 4 and new and (alike is None or labels[0][other] == labels[1][row]):
                     expected.append(int(other))
             assert found[row].tolist() == expected + [-1] * (4 - len(expected))
 
 
-def some_frames(count: int, draws: np.random.Generator) -> Frames:
+def some_frames(count: int, draws: np.random.Generator) -> Pieces:
     vectors = torch.nn.functional.normalize(torch.from_numpy(draws.normal(size=(count, 5)).astype(np.float32)))
     video = np.arange(count) // 5
-    return Frames(np.arange(count), np.zeros(count, np.int64), video, vectors)
+    return Pieces(np.arange(count), np.zeros(count, np.int64), video, vectors)
 
 
 def test_the_clips_of_the_world_have_all_that_is_scored() -> None:

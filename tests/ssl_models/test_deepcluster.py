@@ -61,7 +61,7 @@ def test_the_first_pass_names_clusters_by_the_untrained_network() -> None:
     dc = method(iterations=20).eval()  # in evaluation a projection depends on no other picture
     assert dc.meets
     before = {name: value.clone() for name, value in dc.named_parameters()}
-    show_all(dc, [pictures()], 16, lambda number: 100 + number, CPU, "float32")
+    show_all(dc, [pictures()], 16, lambda *parts: 100 + parts[-1], CPU, "float32")
     expected = torch.zeros(40, 16)
     for number, start in enumerate((0, 16, 24)):
         rows = torch.arange(start, start + 16)

@@ -42,10 +42,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {**with_measure(run="rotation", layers=["res4", "res5"]), **with_rule(correlation="x")},
         "'x@world' is of several layers; over encoders it must be of several runs",
     ),
-    (
-        {**with_measure(run="rotation"), "rules": [{"correlation": "x@world", "with": "x@world", "above": 0}]},
-        "rule 1: 'x' is one number; a correlation needs measures of several runs",
-    ),
     ({"beside": [RULE]}, r"beside 1: unknown setting 'above'"),
     ({"beside": ["score"]}, r"beside 1 must be a mapping such as"),
     ({"quick": {**QUICK, "base": {**QUICK["base"], "data.train": 64}}}, r"quick: grid\.data puts a whole data set"),

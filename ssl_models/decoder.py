@@ -59,8 +59,7 @@ def painting_target(pictures: Tensor, colour: Tensor, normalise: bool) -> Tensor
     """
     if not normalise:
         return 4 * pictures - 2
-    centred = pictures - colour
-    return centred / (centred.square().mean((1, 2, 3), keepdim=True) + SMALLEST_VARIANCE).sqrt()
+    return (pictures - colour) / spread(pictures, colour)
 
 
 def painting(prediction: Tensor, pictures: Tensor, colour: Tensor, normalise: bool) -> Tensor:
@@ -70,8 +69,12 @@ def painting(prediction: Tensor, pictures: Tensor, colour: Tensor, normalise: bo
     """
     if not normalise:
         return (prediction + 2) / 4
-    spread = ((pictures - colour).square().mean((1, 2, 3), keepdim=True) + SMALLEST_VARIANCE).sqrt()
-    return colour + spread * prediction
+    return colour + spread(pictures, colour) * prediction
+
+
+def spread(pictures: Tensor, colour: Tensor) -> Tensor:
+    """(B, C, H, W) and colours (B, C, 1, 1) -> (B, 1, 1, 1): the pictures' deviation from their colours, above zero."""
+    return ((pictures - colour).square().mean((1, 2, 3), keepdim=True) + SMALLEST_VARIANCE).sqrt()
 
 
 def unexplained(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from typing import Any
 
 from ssl_models.datasets._common.split import Dataset
 from ssl_models.datasets._known.cifar import Cifar
-from ssl_models.datasets._known.held_out import counts, hold_out, require_share
 
 CIFAR = Cifar("cifar100", "CIFAR-100", "cifar-100-python")
 
@@ -25,17 +24,14 @@ def load(*, seed: int, source: str = "", size: int = 32, held_out: float = 0.0) 
     Raises FileNotFoundError where none of these places has the data; ValueError for a size below 1, a share of 1 or
     more, or a broken archive.
     """
-    require_share(held_out)
-    return hold_out(CIFAR.load(_torchvision_sets, seed, source, size), held_out, seed)
+    return CIFAR.load(_torchvision_sets, seed, source, size, held_out)
 
 
 def count(
     *, source: str = "", size: int = 32, held_out: float = 0.0, seed: int = 0  # noqa: ARG001 - as load
 ) -> tuple[int, int]:  # fmt: skip
     """How many images `load` would open for train and test; nothing is downloaded."""
-    require_share(held_out)
-    train, test = CIFAR.count(seed, source)
-    return counts(train, held_out) if held_out else (train, test)
+    return CIFAR.count(seed, source, held_out)
 
 
 def files(*, source: str = "", **_: object) -> Iterator[tuple[str, Path | None]]:

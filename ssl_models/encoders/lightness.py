@@ -16,13 +16,10 @@ from ssl_models.encoders import build_encoder, encoder_class
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.errors import DoesNotApply
 from ssl_models.modalities import image
-from ssl_models.views.lab import rgb_to_lab
+from ssl_models.views.lab import LIGHTNESS_SCALE, rgb_to_lab
 
 if TYPE_CHECKING:
     from ssl_models.data import DataSpec
-
-LIGHTNESS_SCALE = 100.0
-"""L* is in [0, 100]."""
 
 
 class Lightness(Encoder):
@@ -60,9 +57,10 @@ class Lightness(Encoder):
     def _hold(self, encoder: Encoder) -> None:
         channels = encoder.settings.get("channels", 3)
         if encoder.modalities != (image,) or channels != 3:
+            taken = f"pictures of {channels}" if encoder.modalities == (image,) else "no pictures alone"
             raise DoesNotApply(
-                f"lightness is seen of pictures of 3 channels, and the encoder '{encoder.name}' takes "
-                + (f"{channels} channels" if encoder.modalities == (image,) else "other samples")
+                f"lightness is told of pictures of 3 channels, red, green and blue, and the encoder '{encoder.name}' "
+                f"takes {taken}: give it one that takes 3"
             )
         self.network, self.dim, self.grid = encoder, encoder.dim, encoder.grid
         self.convolutional = encoder.convolutional

@@ -15,7 +15,7 @@ from torch import Tensor
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.resnet import ResNet, for_data
 from ssl_models.modalities import image
-from ssl_models.views.lab import rgb_to_lab
+from ssl_models.views.lab import LIGHTNESS_SCALE, rgb_to_lab
 
 if TYPE_CHECKING:
     from ssl_models.data import DataSpec
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 SPACES = {"lab": (1, 2), "depth": (1, 3)}
 """Space -> number of channels of each half: lightness and colour, or nearness and RGB."""
 
-LIGHTNESS_SCALE, COLOUR_SCALE = 100.0, 220.0
-"""L* is in [0, 100], and a* and b* of sRGB in [-108, 99]; divided by these, and 1/2 added to colours, all in [0, 1]."""
+COLOUR_SCALE = 220.0
+"""a* and b* of sRGB are in [-108, 99]; divided by this, and 1/2 added, they are in [0, 1]."""
 
 
 class SplitResNet(Encoder):

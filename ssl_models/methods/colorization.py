@@ -19,14 +19,14 @@ from ssl_models.bounds import require_choice, require_fraction, require_picture,
 from ssl_models.data import DataSpec
 from ssl_models.decoder import unexplained
 from ssl_models.encoders.encoder import Encoder
-from ssl_models.encoders.lightness import LIGHTNESS_SCALE, Lightness
+from ssl_models.encoders.lightness import Lightness
 from ssl_models.encoders.shapes import map_shapes
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.image import MildViews
 from ssl_models.modalities.inputs import inputs
 from ssl_models.shown import in_rows
 from ssl_models.views.colour_bins import ColourBins, rebalancing_weights, soft_cross_entropy
-from ssl_models.views.lab import lab_to_rgb, rgb_to_lab
+from ssl_models.views.lab import LIGHTNESS_SCALE, lab_to_rgb, rgb_to_lab
 
 OBJECTIVES = {"classification": 3.0, "regression": 0.3}
 """Objective -> gain of the head. Each of many classes gets a small part of the gradient, and two numbers get all of it:

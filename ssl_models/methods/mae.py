@@ -106,15 +106,14 @@ class MAE(Method):
         pictures, order = self.views(samples[0], Generator(samples[0].device).manual_seed(0))
         shown, size = order[:, : self.shown], pictures.shape[2:]
         found = self.decoder(self.encoder.of_shown(pictures, shown), shown).float()
-        patches = nn.functional.unfold(pictures, self.encoder.patch, stride=self.encoder.patch).mT
+        patches = self.patches_of(pictures)
         if self.normalise:
-            spread = (patches.var(2, keepdim=True) + SMALLEST_VARIANCE).sqrt()
-            found = patches.mean(2, keepdim=True) + spread * found
+            found = patches.mean(2, keepdim=True) + spread(patches) * found
         else:
             found = found * self.encoder.deviation + self.encoder.mean
         is_shown = torch.zeros(patches.shape[:2], device=pictures.device).scatter_(1, shown, 1).bool()[..., None]
         rows = {
-            "shown": patches.where(is_shown, torch.tensor(0.5)),
+            "shown": patches.where(is_shown, 0.5),
             "completed": patches.where(is_shown, found),
             "whole": patches,
         }
@@ -126,11 +125,19 @@ class MAE(Method):
 
     def target(self, pictures: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> (B, L, n): the pixels of each patch, normalised, or as an encoder has them."""
-        patches = nn.functional.unfold(pictures.float(), self.encoder.patch, stride=self.encoder.patch).mT
+        patches = self.patches_of(pictures)
         if not self.normalise:
             return self.encoder.standardise(patches)
-        spread = (patches.var(2, keepdim=True) + SMALLEST_VARIANCE).sqrt()
-        return (patches - patches.mean(2, keepdim=True)) / spread
+        return (patches - patches.mean(2, keepdim=True)) / spread(patches)
+
+    def patches_of(self, pictures: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, L, n) float32: the pixels of each patch."""
+        return nn.functional.unfold(pictures.float(), self.encoder.patch, stride=self.encoder.patch).mT
+
+
+def spread(patches: Tensor) -> Tensor:
+    """(B, L, n) -> (B, L, 1): the deviation of each patch's pixels, above zero."""
+    return (patches.var(2, keepdim=True) + SMALLEST_VARIANCE).sqrt()
 
 
 METHOD = MAE

@@ -22,9 +22,8 @@ from ssl_models.hardware import pick_device, place
 from ssl_models.previews import coloured
 from ssl_models.protocols._common.adaptation import outputs
 from ssl_models.protocols._common.checks import checked_label_set, checked_labels, sources_of
-from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.neighbour_rows import SHOWN, drawn, files_of, sheet
-from ssl_models.protocols._common.pieces import Pieces, nearest_apart
+from ssl_models.protocols._common.pieces import RANKS, Pieces, counted, nearest_apart, shares
 from ssl_models.protocols._common.score import Findings, Representation, Score
 from ssl_models.protocols._frame_neighbours.likeness import (
     background,
@@ -45,7 +44,6 @@ READING = (
 EVERY = True
 HEADLINE = "pose"
 UNITS = {"pose*": "share", "scene*": "share", "class*": "share", "action*": "share"}
-RANKS = (1, 5)
 FRAMES = ("frames",)
 CLIPS = 32
 """Clips that are encoded at once."""
@@ -183,15 +181,14 @@ def _scores(
             of_class = [np.flatnonzero(own == kind) for kind in range(representation.classes)]
             mates = [of_class[kind] for kind in asked]
         distance = _between(pose_distance, points[1], points[0])
-        found += _shares("pose", *gains(distance, same, mates, draws), videos, seed)
+        found += shares("pose", *gains(distance, same, mates, draws), videos, seed)
     colours = [_colours(representation, split, own) for split, own in (("train", gallery), ("test", queries))]
     if colours[0] is not None and colours[1] is not None:
         distance = _between(colour_distance, colours[1], colours[0])
-        found += _shares("scene", *gains(distance, nearest, everything, draws), videos, seed)
+        found += shares("scene", *gains(distance, nearest, everything, draws), videos, seed)
     for name, known in labels.items():
         right = known["train"][gallery.sample[nearest]] == known["test"][queries.sample, None]  # (M, k)
-        counts = np.broadcast_to(np.arange(1, right.shape[1] + 1), right.shape)
-        found += _shares(name, right.cumsum(1) / counts, np.ones(right.shape), videos, seed)
+        found += shares(name, *counted(right), videos, seed)
     return found
 
 
@@ -200,26 +197,6 @@ def _between(
 ) -> Callable[[ndarray, ndarray], ndarray]:
     """The distance of a query's row from a row of the gallery."""
     return lambda rows, others: distance(queries[rows], gallery[others])
-
-
-def _shares(metric: str, gained: ndarray, whole: ndarray, videos: ndarray, seed: int) -> list[Score]:
-    """At each of RANKS, the sum of `gained` over all queries as a share of the sum of `whole`, both (M, k).
-
-    None where nothing could be measured. videos: (M,) from 0 on, of which the interval's samples are drawn.
-    """
-    found = []
-    for rank in sorted({min(rank, gained.shape[1]) for rank in RANKS}):
-        parts, wholes = (np.bincount(videos, values[:, rank - 1]) for values in (gained, whole))
-
-        def share(units: ndarray, parts: ndarray = parts, wholes: ndarray = wholes) -> float:
-            total = wholes[units].sum()
-            return float(parts[units].sum() / total) if total > 0 else float("nan")
-
-        value = share(np.arange(len(parts)))
-        if np.isfinite(value):
-            name = metric if rank == 1 else f"{metric}_at_{rank}"
-            found.append(Score("", name, value, *bootstrap(share, len(parts), seed=seed)))
-    return found
 
 
 # ---- pictures

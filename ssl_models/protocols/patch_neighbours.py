@@ -20,10 +20,9 @@ from ssl_models.hardware import pick_device, place
 from ssl_models.previews import coloured
 from ssl_models.protocols._common.adaptation import outputs
 from ssl_models.protocols._common.checks import checked_labels
-from ssl_models.protocols._common.intervals import bootstrap
 from ssl_models.protocols._common.neighbour_rows import SHOWN, drawn, sheet
-from ssl_models.protocols._common.pieces import Pieces, nearest_apart
-from ssl_models.protocols._common.score import Findings, Representation, Score
+from ssl_models.protocols._common.pieces import RANKS, Pieces, counted, nearest_apart, shares
+from ssl_models.protocols._common.score import Findings, Representation
 from ssl_models.trainer import derive_seed
 
 NEEDS = ("encoder", "images", "labels")
@@ -36,7 +35,6 @@ READING = (
 EVERY = True
 HEADLINE = "class"
 UNITS = {"class*": "share", "place*": "share"}
-RANKS = (1, 5)
 PLACES = ((0.0, 0.0), (0.0, 1.0), (0.5, 0.5), (1.0, 0.0), (1.0, 1.0))
 """Where patches are cut, as shares of the room down and across: the corners and the middle."""
 SMALLEST = 4
@@ -70,7 +68,7 @@ def evaluate(representation: Representation, *, seed: int, patch: float = 0.5, s
     right = {"place": gallery.place[nearest] == queries.place[:, None]}
     if labels:
         right["class"] = labels["train"][gallery.sample[nearest]] == labels["test"][queries.sample, None]
-    scores = [score for name in sorted(right) for score in _shares(name, right[name], queries.sample, seed)]
+    scores = [score for name in sorted(right) for score in shares(name, *counted(right[name]), queries.source, seed)]
     return Findings(
         scores, {"neighbours": _picture(representation, gallery, queries, labels, chosen, sides, draws, seed)}
     )
@@ -129,20 +127,6 @@ def _encoded(representation: Representation, split: str, rows: ndarray, side: in
     sample = np.repeat(np.arange(len(pictures)), len(PLACES))
     where = np.tile(np.arange(len(PLACES)), len(pictures))
     return Pieces(sample, where, sample, functional.normalize(vectors))
-
-
-def _shares(metric: str, right: ndarray, pictures: ndarray, seed: int) -> list[Score]:
-    """right: (Q, k), nearest first. pictures: (Q,), which each query is of. The share among the first, and all k."""
-    found = []
-    for rank in sorted({min(rank, right.shape[1]) for rank in RANKS}):
-        own = np.bincount(pictures, right[:, :rank].mean(1)) / np.bincount(pictures)
-
-        def share(units: ndarray, own: ndarray = own) -> float:
-            return float(own[units].mean())
-
-        name = metric if rank == 1 else f"{metric}_at_{rank}"
-        found.append(Score("", name, share(np.arange(len(own))), *bootstrap(share, len(own), seed=seed)))
-    return found
 
 
 def _picture(

@@ -20,6 +20,9 @@ RGB_TO_XYZ: Matrix = (
 """Of linear sRGB. Its rows sum to the white D65, (0.95047, 1, 1.08883)."""
 
 WHITE = tuple(sum(row) for row in RGB_TO_XYZ)
+LIGHTNESS_SCALE = 100.0
+"""L* is in [0, 100]."""
+
 SRGB_KNEE, SRGB_SLOPE, SRGB_POWER = 0.04045, 12.92, 2.4
 LAB_KNEE = 6 / 29
 LAB_SLOPE = 3 * LAB_KNEE**2

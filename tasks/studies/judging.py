@@ -22,15 +22,13 @@ MARGIN = 0.03
 
 def p_value(differences: Sequence[float]) -> float:
     """Two-sided, of the mean of paired differences being 0 (Student's t); no number for fewer than two."""
-    from scipy.stats import t
+    from scipy.stats import ttest_1samp
 
-    count = len(differences)
-    if count < 2 or not all(map(math.isfinite, differences)):
+    if len(differences) < 2 or not all(map(math.isfinite, differences)):
         return math.nan
-    mean, deviation = statistics.fmean(differences), statistics.stdev(differences)
-    if deviation == 0:
-        return 1.0 if mean == 0 else 0.0
-    return float(2 * t.sf(abs(mean) / (deviation / math.sqrt(count)), count - 1))
+    if statistics.stdev(differences) == 0:
+        return 0.0 if differences[0] else 1.0
+    return float(ttest_1samp(differences, 0).pvalue)
 
 
 def holm(found: Sequence[float]) -> list[float]:
@@ -46,11 +44,11 @@ def holm(found: Sequence[float]) -> list[float]:
     return corrected
 
 
-def seeds_needed(differences: Sequence[float]) -> int | None:
+def seeds_needed(differences: Sequence[float], rules: int = 1) -> int | None:
     """How many seeds tell a mean difference of this size, at this spread, from 0 with a probability of POWER.
 
-    By the noncentral t distribution (Cohen 1988, chapter 2). None where MOST_SEEDS are not enough, and where the spread
-    is not known.
+    By the noncentral t distribution (Cohen 1988, chapter 2), at a level of LEVEL / rules: the strictest that Holm's
+    correction sets among so many. None where MOST_SEEDS are not enough, and where the spread is not known.
     """
     from scipy.stats import nct, t
 
@@ -60,7 +58,7 @@ def seeds_needed(differences: Sequence[float]) -> int | None:
     if deviation == 0 or mean == 0:
         return None
     for count in range(2, MOST_SEEDS + 1):
-        critical, shift = t.isf(LEVEL / 2, count - 1), mean / deviation * math.sqrt(count)
+        critical, shift = t.isf(LEVEL / rules / 2, count - 1), mean / deviation * math.sqrt(count)
         if nct.sf(critical, count - 1, shift) >= POWER:
             return count
     return None

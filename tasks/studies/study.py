@@ -6,8 +6,7 @@ studies/NAME.yaml holds the claim, its source and published numbers, the measure
     measures: {clusterfit: {run: rotation_cf, protocol: linear}, ...}      at: {K: V} picks points of the grid
     axis: label_noise                                                      of the grid: what "@0.5" stands for
     rules: [{greater: clusterfit@0.5, than: pretrained@0.5 + 0.01}, ...]
-    floor: untrained                                                       a measure: what a network scores that learnt
-                                                                           nothing
+    floor: untrained                                                       a measure, taken at the point of another
 
 A rule's two sides are sums and differences of measures and numbers. It is judged by the paired differences over seeds
 (judging.py). A rule is open where none of its measures lies three points above the floor: networks that learnt nothing
@@ -164,7 +163,7 @@ def _judged(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) ->
     yield {
         "rule": f"{rule['greater']} > {rule['than']}",
         **_told(results.mean(differences), p_value(differences)),
-        "seeds_needed": seeds_needed(differences),
+        "seeds_needed": seeds_needed(differences, len(study.content["rules"])),
         "at_floor": _is_at_floor(study, rule, records),
     }
 
@@ -175,27 +174,20 @@ def _told(difference: Mean, p: float) -> dict[str, Any]:
 
 
 def _is_at_floor(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) -> bool:
-    """Whether no measure of the rule lies more than MARGIN above the floor at its place, in the mean over seeds."""
-    floor = study.content.get("floor")
-    if floor is None:
+    """Whether no measure of the rule lies more than MARGIN above the floor of its own point, in the mean over seeds."""
+    if "floor" not in study.content:
         return False
+    floor = study.measures[study.content["floor"]]
+
+    def above(term: str) -> float:
+        own = study.measures[term.partition("@")[0]]
+        points = [study.record(term, records, seed) for seed in study.sweep.seeds]
+        return statistics.fmean(
+            own.value(point, own.measures[0]) - floor.value(point, floor.measures[0]) for point in points
+        )
+
     used = [term for side in ("greater", "than") for _, term in terms(rule[side]) if isinstance(term, str)]
-    above = [_mean(study, term, records) - _mean(study, _floor_of(study, term), records) for term in used]
-    return max(above) <= MARGIN
-
-
-def _floor_of(study: Study, term: str) -> str:
-    """The term of the floor that belongs to another: at the same place, where the floor has places."""
-    floor, (_, _, place) = study.content["floor"], term.partition("@")
-    named_places = study.axis and study.axis not in study.measures[floor].at
-    if place and named_places:
-        return f"{floor}@{place}"
-    at = study.measures[term.partition("@")[0]].at.get(study.axis) if named_places else None
-    return floor if at is None else f"{floor}@{at}"
-
-
-def _mean(study: Study, term: str, records: Sequence[Record]) -> float:
-    return statistics.fmean(_several(study, term, records, seed)[0] for seed in study.sweep.seeds)
+    return max(map(above, used)) <= MARGIN
 
 
 def _side(study: Study, side: str | float, records: Sequence[Record], seed: int) -> float:

@@ -87,7 +87,7 @@ def train_encoder(
             torchrun.hand_over(context, summary, costs)
         return Result()
     summary.setdefault("chance", method.chance)
-    return _write(context, run, method, stored, data, summary, costs)
+    return _write(context, run, method, stored, summary, costs)
 
 
 def _specified(stored: Stored, labels: Any, targets: Any) -> DataSpec:
@@ -169,7 +169,6 @@ def _write(
     run: str,
     method: Method,
     stored: Stored,
-    data: DataSpec,
     summary: dict[str, Any],
     costs: dict[str, float],
 ) -> Result:
@@ -177,7 +176,7 @@ def _write(
     summary["parameters"] = sum(parameter.numel() for parameter in method.encoder.parameters())
     kill_points.point("before-output")
     encoder, curve = context.places.encoder(run), context.places.metric(run, "training.csv")
-    write_encoder(encoder, method, data.shapes)
+    write_encoder(encoder, method, stored.shapes)
     journal = Journal(context.work / torchrun.JOURNAL)
     curves.write_all(curve, journal)
     curves.write_measured(context.places.curves(run), journal)

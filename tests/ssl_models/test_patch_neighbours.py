@@ -166,12 +166,18 @@ def test_a_neighbour_is_of_another_picture_each_time(monkeypatch: pytest.MonkeyP
     assert len(kept[0]) == COUNTS["test"] * len(PLACES)
 
 
-def test_at_most_so_many_pictures_are_drawn() -> None:
-    few = evaluate(representation(of_class, CLASSES), seed=0, samples=8)
-    assert values(few)["class"] == pytest.approx(1, abs=0.5)
-    wide = {score.metric: score.high - score.low for score in few.scores}
-    every = {s.metric: s.high - s.low for s in evaluate(representation(of_class, CLASSES), seed=0).scores}
-    assert wide["place_at_5"] > every["place_at_5"]
+def test_at_most_so_many_pictures_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
+    own = patch_neighbours.nearest_apart
+
+    def spy(gallery: Any, queries: Any, most: int, draws: Any) -> ndarray:
+        counts.append((len(gallery), len(queries)))
+        return own(gallery, queries, most, draws)
+
+    monkeypatch.setattr(patch_neighbours, "nearest_apart", spy)
+    evaluate(representation(of_class, CLASSES), seed=0, samples=8)
+    evaluate(representation(of_class, CLASSES), seed=0)
+    assert counts[::2] == [(8 * 5, 8 * 5), (80 * 5, 40 * 5)]
 
 
 def test_missing_truth_is_told() -> None:

@@ -1,4 +1,4 @@
-"""Outcomes of studies made by hand: bars, lines, and the points of a correlation with one seed alone."""
+"""Outcomes of studies made by hand: bars, lines, and bars of one seed alone."""
 
 from __future__ import annotations
 
@@ -96,8 +96,7 @@ LINES: dict[str, Any] = {
     },
     "machine": "x86_64, 2 cores",
 }
-RUNS = ("rotation", "jigsaw", "pirl", "simclr", "moco", "npid", "colorization", "relative_position")
-POINTS: dict[str, Any] = {
+ALONE: dict[str, Any] = {
     "name": "pretext_rank",
     "setting": "full",
     "title": "A pretext task's own accuracy says little about transfer",
@@ -105,10 +104,7 @@ POINTS: dict[str, Any] = {
     "source": "Kolesnikov et al., Revisiting Self-Supervised Visual Representation Learning, CVPR 2019, figure 4",
     "published": {
         "measure": "top-1 on ImageNet",
-        "numbers": {
-            "pretext accuracy": {"rotation": 74.2, "jigsaw": 61.0, "exemplar": 55.3, "patches": 68.8},
-            "linear": {"rotation": 47.2, "jigsaw": 38.0, "exemplar": 42.4, "patches": 40.1},
-        },
+        "numbers": {"rotation": 47.2, "jigsaw": 38.0},
     },
     "remark": "One seed says nothing of chance: three would give an interval.",
     "axis": "",
@@ -118,20 +114,13 @@ POINTS: dict[str, Any] = {
     "verdict": "undecided",
     "rules": [
         {
-            "rule": "rank correlation of pretext_accuracy with linear > 0.3",
+            "rule": "jigsaw > rotation",
             "difference": -0.12,
             "low": None,
             "high": None,
             "outcome": "open",
         }
     ],
-    "ours": {
-        "pretext_accuracy": {
-            run: [v, None, None] for run, v in zip(RUNS, (0.93, 0.41, 0.22, 0.88, 0.86, 0.12, 0.35, 0.83), strict=True)
-        },
-        "linear": {
-            run: [v, None, None] for run, v in zip(RUNS, (0.58, 0.61, 0.66, 0.72, 0.715, 0.6, 0.5, 0.56), strict=True)
-        },
-    },
+    "ours": {"rotation": {"": [0.58, None, None]}, "jigsaw": {"": [0.46, None, None]}},
     "machine": "x86_64, 8 cores",
 }

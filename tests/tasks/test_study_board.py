@@ -1,4 +1,4 @@
-"""The page of studies and the README's board, on outcomes made by hand: bars, lines, and points of a single seed."""
+"""The page of studies and the README's board, on outcomes made by hand: bars, lines, and a single seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.project.project import Project
 from tasks.settings.schema import ParameterError
 from tasks.studies import board, plots
 from tasks.studies import numbers as study_numbers
-from tests.tasks.outcomes import BARS, LINES, POINTS
+from tests.tasks.outcomes import ALONE, BARS, LINES
 
 
 class Page(HTMLParser):
@@ -39,7 +39,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A project with three outcomes, and a study that has not been run."""
-    for outcome in (BARS, LINES, POINTS):
+    for outcome in (BARS, LINES, ALONE):
         board.file(Project(tmp_path), outcome)
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "layers.yaml").write_text("title: Late layers transfer worse\nclaim: A claim.\n")
@@ -63,8 +63,8 @@ def test_an_outcome_is_kept_with_its_machine_and_read_again(tmp_path: Path) -> N
 
 
 def test_what_is_no_number_is_kept_as_null_and_told(tmp_path: Path) -> None:
-    rule = {**POINTS["rules"][0], "difference": math.nan}
-    board.file(Project(tmp_path), {**POINTS, "rules": [rule], "seeds": [0, 1]})
+    rule = {**ALONE["rules"][0], "difference": math.nan}
+    board.file(Project(tmp_path), {**ALONE, "rules": [rule], "seeds": [0, 1]})
     kept = board.outcomes(Project(tmp_path))[0]["rules"][0]
     assert kept["difference"] is None
     assert board.rule_text(kept) == "no number, open"
@@ -83,7 +83,7 @@ def test_rules_are_told_with_their_intervals() -> None:
     holds, _ = BARS["rules"]
     fails, opened = LINES["rules"]
     assert board.rule_text(holds) == "+0.031 (+0.012 to +0.051) holds"
-    assert board.rule_text(POINTS["rules"][0]) == "-0.120 (one seed) open"
+    assert board.rule_text(ALONE["rules"][0]) == "-0.120 (one seed) open"
     assert board.in_words(holds) == "The difference is +0.031, 95 % interval +0.012 to +0.051. It holds."
     tested = holds | {"p": 0.0041, "corrected": 0.0082}
     assert board.in_words(tested).endswith("interval +0.012 to +0.051, p 0.004, corrected 0.008. It holds.")
@@ -93,7 +93,7 @@ def test_rules_are_told_with_their_intervals() -> None:
     assert board.in_words(opened | {"seeds_needed": 14}).endswith(told)
     at_floor = opened | {"seeds_needed": 14, "at_floor": True}
     assert board.in_words(at_floor).endswith("lies 3 points above what an untrained network scores.")
-    assert board.in_words(POINTS["rules"][0]) == "The difference is -0.120. It is open: one seed gives no interval."
+    assert board.in_words(ALONE["rules"][0]) == "The difference is -0.120. It is open: one seed gives no interval."
 
 
 def test_the_board_has_a_row_a_study_and_says_what_was_not_run(root: Path) -> None:
@@ -110,7 +110,7 @@ def test_the_board_has_a_row_a_study_and_says_what_was_not_run(root: Path) -> No
     assert "It has not been run" in words
     assert "seeds 0, 1, 2, 3, 16 points in 1 h 15 min" in words
     assert "seed 0, 1 point in 1 min 01 s" in words
-    for outcome in (BARS, LINES, POINTS):
+    for outcome in (BARS, LINES, ALONE):
         assert all(outcome[key] in words for key in ("title", "claim", "source", "remark"))
 
 
@@ -167,21 +167,9 @@ def test_lines_stand_on_the_axis_and_what_has_no_place_goes_across() -> None:
     assert all(text in words for text in ("0.25", "0.75", "untrained", "top-1 on ImageNet-9K, linear"))
 
 
-def test_a_correlation_is_drawn_as_points_with_their_names() -> None:
-    words = Page(plots.figure(POINTS, "s")).words
-    assert all(text in words for text in ("exemplar", "relative position", "pretext accuracy, %", "linear, %"))
-    assert "ours, one seed" in words
-    alone = {"measure": "rank correlation", "numbers": {"of the paper": 0.3}}
-    words = Page(plots.figure({**POINTS, "published": alone}, "s")).words
-    assert "of the paper" in words
-    assert "0.3" in words
-    assert "%, rank correlation" not in words
-
-
-def test_a_correlation_of_measures_that_are_not_shown_is_no_plot() -> None:
-    words = Page(plots.figure({**POINTS, "ours": {"linear": POINTS["ours"]["linear"]}}, "s")).words
-    assert "pretext accuracy, %" not in words
-    assert "relative position" in words
+def test_a_single_seed_has_bars_without_intervals() -> None:
+    words = Page(plots.figure(ALONE, "s")).words
+    assert all(text in words for text in ("58.0", "46.0", "47.2", "%, one seed"))
 
 
 def test_numbers_have_the_digits_that_they_need() -> None:
@@ -221,7 +209,7 @@ def test_places_that_would_touch_have_no_number() -> None:
     assert plots._apart({"7": 7}) == ["7"]
 
 
-RULE = r"rank correlation of pretext\_accuracy with linear \> 0.3: -0.120 (one seed) open"
+RULE = r"jigsaw \> rotation: -0.120 (one seed) open"
 BOARD = f"""| claim | verdict | rules: difference (95 % interval) | seeds | time |
 | --- | --- | --- | --- | --- |
 | The last \\| one. | **undecided** | {RULE} | 1, full | 1 min 01 s |
@@ -233,7 +221,7 @@ def test_the_readme_has_a_row_a_study(tmp_path: Path, capsys: pytest.CaptureFixt
     readme.write_text("# Covey\n\n<!-- studies -->\n<!-- /table -->\nend\n")
     assert readme_board.main([], tmp_path) == 0
     assert "No study has been run yet" in readme.read_text()
-    board.file(Project(tmp_path), {**deepcopy(POINTS), "claim": "The last |\none."})
+    board.file(Project(tmp_path), {**deepcopy(ALONE), "claim": "The last |\none."})
     assert readme_board.main(["--check"], tmp_path) == 1
     assert "run `make tables`" in capsys.readouterr().err
     assert readme_board.main([], tmp_path) == 0

@@ -57,6 +57,7 @@ def test_the_seeds_needed_are_those_of_the_power_table() -> None:
     whole = [1.0 + x for x in (-1.0, 0.0, 1.0)]
     assert seeds_needed(whole) == 10
     assert seeds_needed([-x for x in whole]) == 10
+    assert seeds_needed(whole, rules=3) > 10
 
 
 @pytest.mark.parametrize("differences", [[0.1], [0.1, 0.1], [-0.1, 0.1], [0.01, 1.0, -0.99], [0.1, math.nan]])

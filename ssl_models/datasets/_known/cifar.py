@@ -12,7 +12,7 @@ from ssl_models.datasets._common import archive
 from ssl_models.datasets._common.passed_over import PassedOver
 from ssl_models.datasets._common.pictures import SUFFIXES
 from ssl_models.datasets._common.split import Dataset
-from ssl_models.datasets._known import places
+from ssl_models.datasets._known import held_out, places
 from ssl_models.datasets._known.arrays import entries
 from ssl_models.datasets._pictures.arrangement import Entry, Listing
 
@@ -28,8 +28,15 @@ class Cifar:
     title: str
     unpacked: str
 
-    def load(self, sets: Callable[..., tuple[Any, Any]], seed: int, source: str, size: int) -> Dataset:
-        """As cifar10.load. sets: torchvision's two sets below a folder, downloaded to it but for `download=False`."""
+    def load(self, sets: Callable[..., tuple[Any, Any]], seed: int, source: str, size: int, share: float) -> Dataset:
+        """As cifar10.load. sets: torchvision's two sets below a folder, downloaded to it but for `download=False`.
+
+        share: of the training images that are held out.
+        """
+        held_out.require_share(share)
+        return held_out.hold_out(self._whole(sets, seed, source, size), share, seed)
+
+    def _whole(self, sets: Callable[..., tuple[Any, Any]], seed: int, source: str, size: int) -> Dataset:
         from ssl_models.datasets._pictures import decoding
 
         if size < 1:
@@ -43,8 +50,13 @@ class Cifar:
         found = places.fetched(self.title, f"{self.name}/ or {self.name}.tar.gz", sets)
         return decoding.read(_of_sets(*found), str(places.downloads()), size=size)
 
-    def count(self, seed: int, source: str) -> tuple[int, int]:
+    def count(self, seed: int, source: str, share: float) -> tuple[int, int]:
         """As cifar10.count."""
+        held_out.require_share(share)
+        train, test = self._counts(seed, source)
+        return held_out.counts(train, share) if share else (train, test)
+
+    def _counts(self, seed: int, source: str) -> tuple[int, int]:
         place = places.folder(self.name, source)
         if place and not (place / self.unpacked).is_dir():
             return folder.count(source=str(place), seed=seed)

@@ -12,6 +12,11 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
+from ssl_models.protocols._common.intervals import bootstrap
+from ssl_models.protocols._common.score import Score
+
+RANKS = (1, 5)
+"""Scores are of the nearest, and of so many nearest."""
 TIES = 1e-6
 """Cosines nearer than this are drawn between, so that equal features give a random choice and not the first piece."""
 ROOM = 2**23
@@ -64,4 +69,29 @@ def nearest_apart(
             best, row = cosine.max(1)
             found[block, place] = torch.where(best > -torch.inf, row, -1)
             cosine[source == source[row][:, None]] = -torch.inf
+    return found
+
+
+def counted(right: ndarray) -> tuple[ndarray, ndarray]:
+    """(M, k) whether each neighbour is right, nearest first -> `gained` and `whole` of `shares`: at each rank."""
+    return right.cumsum(1) / np.arange(1, right.shape[1] + 1), np.ones(right.shape)
+
+
+def shares(metric: str, gained: ndarray, whole: ndarray, sources: ndarray, seed: int) -> list[Score]:
+    """At each of RANKS, the sum of `gained` over all queries as a share of the sum of `whole`, both (M, k).
+
+    None where nothing could be measured. sources: (M,) from 0 on, of which the interval's samples are drawn.
+    """
+    found = []
+    for rank in sorted({min(rank, gained.shape[1]) for rank in RANKS}):
+        parts, wholes = (np.bincount(sources, values[:, rank - 1]) for values in (gained, whole))
+
+        def share(units: ndarray, parts: ndarray = parts, wholes: ndarray = wholes) -> float:
+            total = wholes[units].sum()
+            return float(parts[units].sum() / total) if total > 0 else float("nan")
+
+        value = share(np.arange(len(parts)))
+        if np.isfinite(value):
+            name = metric if rank == 1 else f"{metric}_at_{rank}"
+            found.append(Score("", name, value, *bootstrap(share, len(parts), seed=seed)))
     return found

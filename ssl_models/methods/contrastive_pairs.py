@@ -42,7 +42,7 @@ class ContrastivePairs(Method):
     negatives: how many dissimilar pairs count for each view, the nearest first; 0 for all 2B - 2. Default 0.
     hidden: width of the head's hidden layer; the head is that of SimCLR. Default 256. Own.
     projection: outputs of the head. Default 64. Paper 2 or 3.
-    smallest_crop, flip, strength, hue, grey: of the views, see Augmentation.
+    smallest_crop, flip, strength, hue, grey, invert, gamma: of the views, see Augmentation.
     """
 
     family = "contrastive"
@@ -64,6 +64,8 @@ class ContrastivePairs(Method):
         strength: float = Augmentation.strength,
         hue: float = Augmentation.hue,
         grey: float = Augmentation.grey,
+        invert: float = Augmentation.invert,
+        gamma: float = Augmentation.gamma,
     ) -> None:
         super().__init__(encoder)
         require_picture(data.shape, "contrastive_pairs")
@@ -77,7 +79,9 @@ class ContrastivePairs(Method):
         if not 0 <= negatives <= most:
             raise ValueError(f"negatives is {negatives}; {data.samples} samples allow 1 to {most}, or 0 for all")
         self.negatives = negatives
-        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, size=data.shape[1:])
+        self.augment = Augmentation(
+            smallest_crop, flip, strength, hue, grey, invert=invert, gamma=gamma, size=data.shape[1:]
+        )
         self.head = mlp(encoder.dim, hidden, projection)
         self.chance = None if negatives else margin_loss_chance(self.margin)
 

@@ -24,9 +24,10 @@ from ssl_models.encoders.shapes import require_input
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, similarity, unit
 from ssl_models.method import Method, Scored
 from ssl_models.modalities.image import MildViews
+from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.drawing import in_batch
 from ssl_models.views.patch_grid import crop_patches, cut_patches, require_patch_grid
-from ssl_models.views.photometric import colour_jitter, random_grey, require_jitter
+from ssl_models.views.photometric import random_grey
 
 
 class MaskedBlock(nn.Module):
@@ -100,7 +101,7 @@ class CPCImage(Method):
     grey: probability of a grey picture. Default 0. Paper 1 in version 1.
     smallest_patch: least area of a patch that is shown. Default 0.5. Paper 0.88 in version 1 (60 of 64 px).
     patch_flip: probability that a patch is flipped, in version 2 only. Default 0.5.
-    strength, hue: of the colour jitter of each patch, in version 2 only; see Augmentation.
+    strength, hue, invert, gamma: of each patch by itself, in version 2 only; see Augmentation.
     patch_grey: probability that a patch becomes grey, in version 2 only. Default 0.2.
     """
 
@@ -127,9 +128,11 @@ class CPCImage(Method):
         grey: float = 0.0,
         smallest_patch: float = 0.5,
         patch_flip: float = 0.5,
-        strength: float = 0.5,
-        hue: float = 0.5,
-        patch_grey: float = 0.2,
+        strength: float = Augmentation.strength,
+        hue: float = Augmentation.hue,
+        patch_grey: float = Augmentation.grey,
+        invert: float = Augmentation.invert,
+        gamma: float = Augmentation.gamma,
     ) -> None:
         super().__init__(encoder)
         if version not in (1, 2):
@@ -145,13 +148,12 @@ class CPCImage(Method):
             )
         require_positive(temperature=temperature, projection=projection, blocks=blocks, hidden=hidden)
         require_positive(smallest_patch=smallest_patch)
-        require_fraction(grey=grey, smallest_patch=smallest_patch, patch_flip=patch_flip, patch_grey=patch_grey)
-        require_jitter(strength, hue)
+        require_fraction(grey=grey, smallest_patch=smallest_patch, patch_flip=patch_flip)
         self.version, self.grid, self.tile = version, grid, tile
         self.negatives, self.temperature = negatives, temperature
         self.mild_views, self.grey = MildViews(smallest_crop, flip, data.shape[1:]), grey
         self.smallest_patch, self.patch_flip = smallest_patch, patch_flip
-        self.strength, self.hue, self.patch_grey = strength, hue, patch_grey
+        self.patch_change = Augmentation(strength=strength, hue=hue, grey=patch_grey, invert=invert, gamma=gamma)
         self.chance = info_nce_chance(negatives) if negatives else None
         self.target = nn.Linear(encoder.dim, projection, bias=False)
         self.directions = nn.ModuleList(
@@ -167,7 +169,7 @@ class CPCImage(Method):
         flip = self.patch_flip if self.version == 2 else 0.0
         tiles = crop_patches(patches, generator, tile=self.tile, smallest=self.smallest_patch, flip=flip)
         if self.version == 2:
-            tiles = colour_jitter(tiles, generator, strength=self.strength, hue=self.hue, grey=self.patch_grey)
+            tiles = self.patch_change.colours(tiles, generator)
         return tiles, self.draw(in_batch(generator, len(tiles)), generator)
 
     def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:  # noqa: ARG002

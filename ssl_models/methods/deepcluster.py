@@ -65,7 +65,7 @@ class DeepCluster(JointEmbedding):
         smallest_crop: float = Augmentation.smallest_crop,
         flip: float = Augmentation.flip,
         strength: float = Augmentation.strength,
-        hue: float = 0.1,
+        hue: float = Augmentation.hue,
         grey: float = Augmentation.grey,
         blur: float = Augmentation.blur,
         solarise: float = Augmentation.solarise,

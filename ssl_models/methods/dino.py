@@ -103,7 +103,7 @@ class DINO(JointEmbedding):
         smallest_crop: float = 0.3,
         flip: float = Augmentation.flip,
         strength: float = Augmentation.strength,
-        hue: float = 0.1,
+        hue: float = Augmentation.hue,
         grey: float = Augmentation.grey,
         blur: float = Augmentation.blur,
         solarise: float = 0.2,

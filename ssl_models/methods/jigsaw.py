@@ -20,6 +20,7 @@ from ssl_models.encoders.shapes import require_input
 from ssl_models.heads import TilesClassifier
 from ssl_models.method import Method
 from ssl_models.modalities.image import MildViews
+from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.drawing import below
 from ssl_models.views.patches import (
     TILES,
@@ -31,7 +32,7 @@ from ssl_models.views.patches import (
     shuffle_tiles,
 )
 from ssl_models.views.photometric import colour_jitter, random_grey, require_jitter
-from ssl_models.views.tile_colours import jitter_tiles
+from ssl_models.views.tile_colours import change_tiles
 
 
 class Jigsaw(Method):
@@ -92,7 +93,7 @@ class Jigsaw(Method):
         require_positive(hidden=hidden)
         self.tile, self.gap, self.shift, self.normalise = tile, gap, channel_shift, normalise
         self.strength, self.hue, self.grey = strength, hue, grey
-        self.tile_flip = flip if patch_jitter else None
+        self.tile_change = Augmentation(flip=flip, strength=strength, hue=hue, grey=grey) if patch_jitter else None
         self.mild_views = MildViews(smallest_crop, 0.0 if patch_jitter else flip, data.shape[1:])
         self.head = TilesClassifier(encoder.dim, hidden, permutations, TILES)
         self.orders: Tensor
@@ -112,11 +113,11 @@ class Jigsaw(Method):
     def coloured_tiles(self, pictures: Tensor, generator: Generator) -> Tensor:
         """(B, C, H, W) in [0, 1] -> tiles (B, 9, C, tile, tile): jittered and then cut, or with `patch_jitter` cut and
         then each jittered and flipped."""
-        jitter = {"strength": self.strength, "hue": self.hue, "grey": self.grey}
-        if self.tile_flip is not None:
-            return jitter_tiles(self.cut(pictures, generator), generator, **jitter, flip=self.tile_flip)
+        if self.tile_change:
+            return change_tiles(self.cut(pictures, generator), generator, self.tile_change)
         if self.strength or self.hue:
-            return self.cut(colour_jitter(pictures, generator, **jitter), generator)
+            pictures = colour_jitter(pictures, generator, strength=self.strength, hue=self.hue, grey=self.grey)
+            return self.cut(pictures, generator)
         return self.cut(random_grey(pictures, generator, self.grey), generator)
 
     def cut(self, pictures: Tensor, generator: Generator) -> Tensor:

@@ -61,7 +61,7 @@ class MoCoV3(JointEmbedding):
         smallest_crop: float = Augmentation.smallest_crop,
         flip: float = Augmentation.flip,
         strength: float = Augmentation.strength,
-        hue: float = 0.1,
+        hue: float = Augmentation.hue,
         grey: float = Augmentation.grey,
         blur: float = Augmentation.blur,
         solarise: float = 0.2,

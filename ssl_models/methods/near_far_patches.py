@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from ssl_models.bounds import require_choice, require_fraction, require_positive
+from ssl_models.bounds import require_choice, require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.shapes import require_input
@@ -25,7 +25,6 @@ from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.drawing import uniform
 from ssl_models.views.geometric import resample
 from ssl_models.views.patch_pairs import flip_boxes, near_far_boxes, require_near_far
-from ssl_models.views.photometric import colour_jitter, require_jitter
 
 NEGATIVES = ("image", "batch", "both")
 PAIR = 2
@@ -52,8 +51,8 @@ class NearFarPatches(Method):
     tile: side in pixels that patches are scaled to. Default 16, which an encoder of stride 16 reduces to one position.
     hidden: width of the head's hidden layer; the head is that of SimCLR. Default 256.
     projection: outputs of the head. Default 64.
-    flip, strength, hue, grey: of each patch by itself, see Augmentation. Near patches have the same colours and far
-        ones often have not. Without jitter their mean colour would suffice.
+    flip, strength, hue, grey, invert, gamma: of each patch by itself, see Augmentation. Near patches have the same
+        colours and far ones often have not. Without jitter their mean colour would suffice.
     """
 
     family = "contrastive"
@@ -77,17 +76,17 @@ class NearFarPatches(Method):
         strength: float = Augmentation.strength,
         hue: float = Augmentation.hue,
         grey: float = Augmentation.grey,
+        invert: float = Augmentation.invert,
+        gamma: float = Augmentation.gamma,
     ) -> None:
         super().__init__(encoder)
         require_choice("negatives", negatives, NEGATIVES)
         require_near_far(data.shape, patch=patch, near=near, far=far, method="near_far_patches")
         require_positive(temperature=temperature, tile=tile, hidden=hidden, projection=projection)
         require_input(encoder, (data.shape[0], tile, tile), "tiles")
-        require_fraction(flip=flip, grey=grey)
-        require_jitter(strength, hue)
         self.negatives, self.temperature = negatives, temperature
         self.patch, self.near, self.far, self.tile = patch, near, far, tile
-        self.flip, self.strength, self.hue, self.grey = flip, strength, hue, grey
+        self.augment = Augmentation(flip=flip, strength=strength, hue=hue, grey=grey, invert=invert, gamma=gamma)
         self.head = mlp(encoder.dim, hidden, projection)
         self.chance = info_nce_chance(PAIR) if negatives == "image" else None
 
@@ -97,9 +96,9 @@ class NearFarPatches(Method):
         """
         batch, _, height, width = images.shape
         boxes = near_far_boxes(generator, batch, height, width, patch=self.patch, near=self.near, far=self.far)
-        boxes = flip_boxes(boxes, uniform(generator, batch, PATCHES) < self.flip)  # (B, 4, 4)
+        boxes = flip_boxes(boxes, uniform(generator, batch, PATCHES) < self.augment.flip)  # (B, 4, 4)
         patches = resample(inputs(images), boxes, self.tile, self.tile, inside=True).flatten(0, 1)
-        return (colour_jitter(patches, generator, strength=self.strength, hue=self.hue, grey=self.grey),)
+        return (self.augment.colours(patches, generator),)
 
     def compared(self, patches: Tensor) -> Tensor:
         """(4 B,) numbers of patches -> (4 B, 4 B) bool: True where the second is a negative of the first."""

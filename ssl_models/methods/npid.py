@@ -45,7 +45,7 @@ class NPID(Method):
         Default 0. Paper 30 where it is used.
     projection: outputs of the head. Default 64. Paper 128.
     centre: whether a batch normalisation ends the head, for the reason given at PIRL. Default True. Paper: no.
-    smallest_crop, flip, strength, hue, grey: of the views, see Augmentation.
+    smallest_crop, flip, strength, hue, grey, invert, gamma: of the views, see Augmentation.
     """
 
     family = "contrastive"
@@ -70,6 +70,8 @@ class NPID(Method):
         strength: float = Augmentation.strength,
         hue: float = Augmentation.hue,
         grey: float = Augmentation.grey,
+        invert: float = Augmentation.invert,
+        gamma: float = Augmentation.gamma,
     ) -> None:
         super().__init__(encoder)
         require_picture(data.shape, "npid")
@@ -78,7 +80,9 @@ class NPID(Method):
         require_fraction(bank_momentum=bank_momentum)
         if not proximal >= 0:
             raise ValueError(f"proximal is {proximal}; it must be at least 0")
-        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, size=data.shape[1:])
+        self.augment = Augmentation(
+            smallest_crop, flip, strength, hue, grey, invert=invert, gamma=gamma, size=data.shape[1:]
+        )
         self.objective, self.temperature, self.proximal = objective, temperature, proximal
         self.bank_momentum, self.samples = bank_momentum, data.samples
         self.negatives, compared = rows_compared(negatives, data.samples)

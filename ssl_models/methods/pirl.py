@@ -37,7 +37,7 @@ from ssl_models.views.patches import (
     require_tiles,
     shuffle_tiles,
 )
-from ssl_models.views.tile_colours import jitter_tiles
+from ssl_models.views.tile_colours import change_tiles
 
 CHANCES = {"nce": pirl_nce_chance, "nce_constant": pirl_nce_chance, "softmax": info_nce_chance}
 CRITERIA = {"nce": pirl_nce, "softmax": info_nce}
@@ -77,8 +77,8 @@ class PIRL(Method):
     gap: share of a cell's side by which a tile's place is random, see `cut_tiles`. Default 0.25.
     smallest_crop: least area of the crop of the untransformed picture, see Augmentation.
     smallest_transformed_crop: least area of the crop that is transformed. Default 0.6. Paper 0.6.
-    flip, strength, hue, grey: of both views, see Augmentation.
-    patch_jitter: whether these four are drawn for each tile of the transformed view, after cutting, and not once for
+    flip, strength, hue, grey, invert, gamma: of both views, see Augmentation.
+    patch_jitter: whether these are drawn for each tile of the transformed view, after cutting, and not once for
         all nine, which then share a cast of colour. Default False. The authors' code (VISSL): True, with a strength of
         0.5, a hue of 0.2 and grey 0.2. Needs a transform with tiles. The view of the whole picture stays as it is.
     """
@@ -112,6 +112,8 @@ class PIRL(Method):
         strength: float = Augmentation.strength,
         hue: float = Augmentation.hue,
         grey: float = Augmentation.grey,
+        invert: float = Augmentation.invert,
+        gamma: float = Augmentation.gamma,
         patch_jitter: bool = False,
     ) -> None:
         super().__init__(encoder)
@@ -123,7 +125,9 @@ class PIRL(Method):
         require_positive(smallest_transformed_crop=smallest_transformed_crop)
         require_fraction(weight=weight, bank_momentum=bank_momentum)
         require_fraction(smallest_transformed_crop=smallest_transformed_crop)
-        self.augment = Augmentation(smallest_crop, flip, strength, hue, grey, size=data.shape[1:])
+        self.augment = Augmentation(
+            smallest_crop, flip, strength, hue, grey, invert=invert, gamma=gamma, size=data.shape[1:]
+        )
         self.augment_transformed = replace(self.augment, smallest_crop=smallest_transformed_crop)
         self.weight, self.objective, self.temperature = weight, objective, temperature
         self.bank_momentum, self.samples = bank_momentum, data.samples
@@ -177,10 +181,7 @@ class PIRL(Method):
     def tiles(self, pictures: Tensor, generator: Generator) -> Tensor:
         """(B, C, H, W) -> (B, 9, C, tile, tile), row by row."""
         tiles = cut_tiles(pictures, generator, tile=self.tile, gap=self.gap)
-        if not self.patch_jitter:
-            return tiles
-        drawn = self.augment_transformed
-        return jitter_tiles(tiles, generator, strength=drawn.strength, hue=drawn.hue, grey=drawn.grey, flip=drawn.flip)
+        return change_tiles(tiles, generator, self.augment_transformed) if self.patch_jitter else tiles
 
     def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:  # noqa: ARG002
         return 1, 1, 0

@@ -86,7 +86,7 @@ class TrackedPatches(Method):
         projection: int = 64,
         flip: float = Augmentation.flip,
         strength: float = Augmentation.strength,
-        hue: float = Augmentation.hue,
+        hue: float = 0.5,
         grey: float = Augmentation.grey,
     ) -> None:
         super().__init__(encoder)

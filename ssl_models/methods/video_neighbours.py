@@ -71,7 +71,7 @@ class VideoNeighbours(Method):
         smallest_crop: float = 0.5,
         flip: float = Augmentation.flip,
         strength: float = Augmentation.strength,
-        hue: float = Augmentation.hue,
+        hue: float = 0.5,
         grey: float = Augmentation.grey,
     ) -> None:
         super().__init__(encoder)

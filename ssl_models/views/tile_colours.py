@@ -8,25 +8,23 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.drawing import below, uniform
 from ssl_models.views.geometric import resample
-from ssl_models.views.photometric import colour_jitter
 
 SAME_VALUE = 1e-4
 """Channels that differ by less are equal: a picture that was made grey is exact to some 1e-7."""
 
 
-def jitter_tiles(
-    tiles: Tensor, generator: Generator, *, strength: float, hue: float, grey: float, flip: float
-) -> Tensor:
-    """(B, K, C, t, t) in [0, 1] -> the same shape: colour jitter, grey and a left-right flip, drawn for each tile.
+def change_tiles(tiles: Tensor, generator: Generator, change: Augmentation) -> Tensor:
+    """(B, K, C, t, t) in [0, 1] -> the same shape: colours changed and flipped left-right, drawn for each tile.
 
-    strength, hue, grey: see `colour_jitter`; its mean grey is that of the tile. flip: probability of a flip.
+    change: whose `colours` and `flip` it does; the mean grey of a jitter is that of the tile.
     So tiles of one picture share no cast of colour, as in the code of PIRL's authors (arXiv:1912.01991), which cuts
     first and then changes each tile.
     """
-    flat = colour_jitter(tiles.flatten(0, 1), generator, strength=strength, hue=hue, grey=grey)
-    flipped = uniform(generator, len(flat), 1, 1, 1) < flip
+    flat = change.colours(tiles.flatten(0, 1), generator)
+    flipped = uniform(generator, len(flat), 1, 1, 1) < change.flip
     return torch.where(flipped, flat.flip(3), flat).view(tiles.shape)
 
 

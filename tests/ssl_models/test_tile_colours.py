@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Generator, Tensor
 
+from ssl_models.views.augmentation import Augmentation
 from ssl_models.views.geometric import resample
 from ssl_models.views.patch_pairs import grid_boxes
 from ssl_models.views.patches import cut_tiles
-from ssl_models.views.tile_colours import cut_shifted, jitter_tiles, require_shift
+from ssl_models.views.tile_colours import change_tiles, cut_shifted, require_shift
 from tests.ssl_models.test_views import seeded
 
 torch.set_num_threads(1)
 
-STILL = {"strength": 0.0, "hue": 0.0, "grey": 0.0, "flip": 0.0}
+STILL = Augmentation(strength=0.0, hue=0.0, grey=0.0, flip=0.0)
 BATCH, TILES, SIDE = 200, 4, 8
 
 
@@ -45,12 +48,12 @@ def moves(pictures: Tensor, boxes: Tensor, cut: Tensor) -> Tensor:
 
 def test_without_strength_grey_and_flips_tiles_stay_as_they_are() -> None:
     tiles = torch.rand(3, 9, 3, 6, 6, generator=seeded())
-    torch.testing.assert_close(jitter_tiles(tiles, seeded(1), **STILL), tiles, rtol=0, atol=1e-5)
+    torch.testing.assert_close(change_tiles(tiles, seeded(1), STILL), tiles, rtol=0, atol=1e-5)
 
 
 def test_equal_tiles_of_a_picture_get_unequal_colours_in_the_range() -> None:
     tiles = torch.rand(1, 1, 3, 6, 6, generator=seeded()).expand(4, 9, -1, -1, -1)
-    found = jitter_tiles(tiles, seeded(1), **STILL | {"strength": 0.5, "hue": 0.5})
+    found = change_tiles(tiles, seeded(1), replace(STILL, strength=0.5, hue=0.5))
     assert found.shape == tiles.shape
     assert found.min() >= 0
     assert found.max() <= 1
@@ -65,7 +68,7 @@ def test_equal_tiles_of_a_picture_get_unequal_colours_in_the_range() -> None:
 @pytest.mark.parametrize("setting", ["grey", "flip"])
 def test_some_tiles_of_a_picture_become_grey_or_are_flipped_and_others_do_not(setting: str) -> None:
     tiles = torch.rand(300, 9, 3, 6, 6, generator=seeded())
-    found = jitter_tiles(tiles, seeded(1), **STILL | {setting: 0.3})
+    found = change_tiles(tiles, seeded(1), replace(STILL, **{setting: 0.3}))
     if setting == "grey":
         luma = (tiles * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(2, keepdim=True).expand(tiles.shape)
     other = tiles.flip(4) if setting == "flip" else luma

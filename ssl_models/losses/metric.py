@@ -32,6 +32,20 @@ def cosine_energy(first: Tensor, second: Tensor) -> Tensor:
     return 1 - similarity(unit(first), unit(second))
 
 
+def agreement(first: Tensor, second: Tensor) -> Tensor:
+    """(B, D) and (B, D) -> (): how much closer a row is to its own partner than to those of others, in float32.
+
+    1 - E |x_i - y_i|^2 / E |x_i - y_j|^2 for unit vectors, over rows i and, in the denominator, j other than i: the
+    measure of protocols/invariance.py. 1 where partners are equal, 0 where they are as far apart as strangers. 0 for a
+    single row, and where all vectors are equal.
+    """
+    cosines = similarity(unit(first), unit(second))
+    own, count = cosines.diagonal().mean(), len(cosines)
+    others = (cosines.sum() - cosines.diagonal().sum()) / max(count * (count - 1), 1)
+    apart = 1 - others
+    return torch.where((apart > 1e-6) & (count > 1), (own - others) / apart, torch.zeros_like(own))
+
+
 def margin_loss(similar: Tensor, dissimilar: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """Distances (...) of similar pairs and (...) of dissimilar ones -> their losses, of the same two shapes.
 

@@ -19,6 +19,7 @@ from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.shapes import require_input
 from ssl_models.heads import TilesProjection, centred
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce, pirl_nce_chance, unit
+from ssl_models.losses.metric import agreement
 from ssl_models.losses.noise_contrastive import kept_partition, nce
 from ssl_models.memory import MemoryBank, rows_compared
 from ssl_models.method import Method, Scored
@@ -193,7 +194,8 @@ class PIRL(Method):
         return self.orders[below(generator, len(self.orders), batch)]
 
     def loss(self, *views: Tensor, index: Tensor) -> Scored:
-        """The two weighted halves of eq. 5, and how often the own row is the nearest to g's feature (only logged).
+        """The two weighted halves of eq. 5. Only logged: how often the own row is the nearest to g's feature, and how
+        far f of a picture and g of its transformed copy agree.
 
         Hands over the samples, and the features f (B, projection) for the bank.
         """
@@ -208,6 +210,7 @@ class PIRL(Method):
             "transformed": self.weight * self.contrast(own, others).mean(),
             "image": (1 - self.weight) * self.contrast(*image).mean(),
             "accuracy": (own > others.amax(1)).float().mean().detach(),
+            "agreement": agreement(image_features.detach(), transformed_features.detach()),
         }
         return Scored(terms, handed_over=(index, image_features.detach()))
 

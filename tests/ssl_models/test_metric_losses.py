@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ssl_models.losses.metric import (
+    agreement,
     cosine_energy,
     euclidean_distance,
     margin_loss,
@@ -25,6 +26,22 @@ torch.set_num_threads(1)
 
 def features(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_agreement_is_one_minus_the_ratio_of_squared_distances_to_partners_and_to_strangers() -> None:
+    first, second = features(5, 3), features(5, 3, seed=1)
+    x, y = first / first.norm(dim=1, keepdim=True), second / second.norm(dim=1, keepdim=True)
+    own = [float((x[i] - y[i]).square().sum()) for i in range(5)]
+    others = [float((x[i] - y[j]).square().sum()) for i in range(5) for j in range(5) if i != j]
+    assert float(agreement(first, second)) == pytest.approx(1 - (sum(own) / 5) / (sum(others) / 20), abs=1e-5)
+
+
+def test_agreement_is_one_of_equal_rows_and_zero_where_nothing_can_be_told() -> None:
+    rows = features(6, 4)
+    assert float(agreement(rows, 3 * rows)) == pytest.approx(1, abs=1e-5)
+    assert float(agreement(rows, rows.roll(1, 0))) < 0
+    assert float(agreement(torch.ones(6, 4), torch.ones(6, 4))) == 0
+    assert float(agreement(rows[:1], rows[:1])) == 0
 
 
 def test_distances_and_energies_by_hand() -> None:

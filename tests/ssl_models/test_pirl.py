@@ -12,6 +12,7 @@ from torch.nn import functional
 from ssl_models.data import DataSpec
 from ssl_models.encoders.resnet import ResNet
 from ssl_models.losses.contrastive import info_nce, info_nce_chance, pirl_nce, pirl_nce_chance
+from ssl_models.losses.metric import agreement
 from ssl_models.methods.pirl import PIRL
 from ssl_models.views.patches import ALL_ORDERS, order_set
 
@@ -48,6 +49,15 @@ def test_views_are_pictures_shuffled_tiles_and_the_rows_to_compare_with(images: 
     assert negatives.shape == (10,)
     assert negatives.dtype == torch.int64
     assert 0 <= negatives.min() <= negatives.max() < 20
+
+
+def test_the_agreement_of_the_heads_is_logged_without_a_gradient(images: Tensor) -> None:
+    pirl = method(centre=False).eval()
+    plain, tiles, negatives = made(pirl, images)
+    logged = pirl.loss(plain, tiles, negatives, index=INDEX).terms["agreement"]
+    f, g = pirl.image_head(pirl.encoder(plain)), pirl.transformed_head(pirl.encoder(tiles))
+    torch.testing.assert_close(logged, agreement(f.detach(), g.detach()))
+    assert not logged.requires_grad
 
 
 @pytest.mark.parametrize(("objective", "criterion"), [("nce", pirl_nce), ("softmax", info_nce)])

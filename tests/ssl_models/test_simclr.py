@@ -41,10 +41,12 @@ def test_without_any_augmentation_both_views_are_the_picture(images: Tensor) -> 
         torch.testing.assert_close(view, images / 255, rtol=0, atol=1e-5)
 
 
-def test_the_views_break_the_hue(images: Tensor) -> None:
+def test_a_hue_of_one_half_reaches_every_colour(images: Tensor) -> None:
     red = torch.zeros_like(images)
     red[:, 0] = 180
-    views = torch.cat(method().views(red.expand(6, 3, 16, 16).repeat(20, 1, 1, 1), torch.Generator().manual_seed(0)))
+    views = torch.cat(
+        method(hue=0.5).views(red.expand(6, 3, 16, 16).repeat(20, 1, 1, 1), torch.Generator().manual_seed(0))
+    )
     strongest = views.mean((2, 3)).argmax(1)
     assert set(strongest.tolist()) == {0, 1, 2}
 

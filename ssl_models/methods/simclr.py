@@ -31,7 +31,7 @@ class SimCLR(JointEmbedding):
     objective: the loss over the batch. Default "nt_xent". "n_pair" (Sohn 2016, NIPS): the first view is compared with
         all second views, by products that are not normalised and have no temperature; chance is then log(B). Paper
         "nt_xent".
-    temperature: divides the cosine similarities of "nt_xent". Default 0.5. Paper 0.1, and 0.5 for CIFAR-10 (appendix
+    temperature: divides the cosine similarities of "nt_xent". Default 0.2. Paper 0.1, and 0.5 for CIFAR-10 (appendix
         B.9).
     length_penalty: for "n_pair" only: weight of half the mean squared length of a projection. Default 0.002, as in
         public code.
@@ -51,7 +51,7 @@ class SimCLR(JointEmbedding):
         data: DataSpec,
         *,
         objective: str = "nt_xent",
-        temperature: float = 0.5,
+        temperature: float = 0.2,
         length_penalty: float = 0.002,
         hidden: int = 256,
         projection: int = 64,

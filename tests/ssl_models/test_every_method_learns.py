@@ -43,6 +43,8 @@ SETTINGS = {
     "dino": {**COLOURS, "hue": 0.1},
     "moco": COLOURS,
     "nnclr": {**COLOURS, "solarise": 0.0},
+    "npid": COLOURS,
+    "pirl": COLOURS,
     "swav": {**COLOURS, "smallest_crop": 0.5, "prototypes": 64},
 }
 """Of methods that find classes or neighbours of their own: in so few steps, views must look like their picture."""

@@ -148,7 +148,7 @@ class CPCImage(Method):
             )
         require_positive(temperature=temperature, projection=projection, blocks=blocks, hidden=hidden)
         require_positive(smallest_patch=smallest_patch)
-        require_fraction(grey=grey, smallest_patch=smallest_patch, patch_flip=patch_flip)
+        require_fraction(grey=grey, smallest_patch=smallest_patch, patch_flip=patch_flip, patch_grey=patch_grey)
         self.version, self.grid, self.tile = version, grid, tile
         self.negatives, self.temperature = negatives, temperature
         self.mild_views, self.grey = MildViews(smallest_crop, flip, data.shape[1:]), grey

@@ -13,7 +13,7 @@ import math
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from ssl_models.bounds import require_fraction, require_positive
+from ssl_models.bounds import require_positive
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.shapes import require_input
@@ -31,7 +31,7 @@ from ssl_models.views.patches import (
     require_tiles,
     shuffle_tiles,
 )
-from ssl_models.views.photometric import colour_jitter, random_grey, require_jitter
+from ssl_models.views.photometric import random_grey
 from ssl_models.views.tile_colours import change_tiles
 
 
@@ -88,12 +88,10 @@ class Jigsaw(Method):
         require_tiles(data.shape, tile=tile, gap=gap, method="jigsaw", shift=channel_shift)
         require_input(encoder, (data.shape[0], tile, tile), "tiles")
         require_orders(permutations)
-        require_fraction(grey=grey, flip=flip)
-        require_jitter(strength, hue)
         require_positive(hidden=hidden)
         self.tile, self.gap, self.shift, self.normalise = tile, gap, channel_shift, normalise
-        self.strength, self.hue, self.grey = strength, hue, grey
-        self.tile_change = Augmentation(flip=flip, strength=strength, hue=hue, grey=grey) if patch_jitter else None
+        self.change = Augmentation(flip=flip, strength=strength, hue=hue, grey=grey)
+        self.patch_jitter = patch_jitter
         self.mild_views = MildViews(smallest_crop, 0.0 if patch_jitter else flip, data.shape[1:])
         self.head = TilesClassifier(encoder.dim, hidden, permutations, TILES)
         self.orders: Tensor
@@ -113,12 +111,11 @@ class Jigsaw(Method):
     def coloured_tiles(self, pictures: Tensor, generator: Generator) -> Tensor:
         """(B, C, H, W) in [0, 1] -> tiles (B, 9, C, tile, tile): jittered and then cut, or with `patch_jitter` cut and
         then each jittered and flipped."""
-        if self.tile_change:
-            return change_tiles(self.cut(pictures, generator), generator, self.tile_change)
-        if self.strength or self.hue:
-            pictures = colour_jitter(pictures, generator, strength=self.strength, hue=self.hue, grey=self.grey)
-            return self.cut(pictures, generator)
-        return self.cut(random_grey(pictures, generator, self.grey), generator)
+        if self.patch_jitter:
+            return change_tiles(self.cut(pictures, generator), generator, self.change)
+        if self.change.strength or self.change.hue:
+            return self.cut(self.change.colours(pictures, generator), generator)
+        return self.cut(random_grey(pictures, generator, self.change.grey), generator)
 
     def cut(self, pictures: Tensor, generator: Generator) -> Tensor:
         """(B, C, H, W) -> (B, 9, C, tile, tile), row by row."""

@@ -61,7 +61,7 @@ class TrackedPatches(Method):
         throughout. Default 4. Paper 4.
     hidden: width of the head's hidden layer; the head is that of SimCLR. Default 256. Paper 4,096.
     projection: outputs of the head. Default 64. Paper 1,024.
-    flip, strength, hue, grey: of each patch by itself, see Augmentation.
+    flip, strength, hue, grey: of each patch by itself, see Augmentation. Default of hue 0.5.
     """
 
     family = "contrastive"

@@ -49,8 +49,8 @@ class VideoNeighbours(Method):
         and two smaller crops may not both show it. A linear classifier of the pooled vectors found 39.3 % of the
         classes with 0.5 and 33.6 % with 0.2, on `world_video` (2,048 clips for training and 512 others, 20 epochs in
         batches of 64 with a learning rate of 0.02, one seed).
-    flip, strength, hue, grey: of each frame by itself, see Augmentation. The colours are those of pictures: frames of a
-        clip share theirs, and with a strength of 0.3 and a hue of 0.1 it was 28 % in place of 34 %, with crops of 0.2.
+    flip, strength, hue, grey: of each frame by itself, see Augmentation. Default of hue 0.5: frames of a clip share
+        their colours, and with a strength of 0.3 and a hue of 0.1 it was 28 % in place of 34 %, with crops of 0.2.
     """
 
     family = "contrastive"

@@ -47,7 +47,7 @@ SETTINGS = {
     "pirl": COLOURS,
     "swav": {**COLOURS, "smallest_crop": 0.5, "prototypes": 64},
 }
-"""Of methods that find classes or neighbours of their own: in so few steps, views must look like their picture."""
+"""Of methods that find classes or neighbours, or remember pictures: in few steps, views must look like the picture."""
 LAYERS = {"mae": "block3"}
 """Where to look for what is not in the mean over places: the maps of an autoencoder's patches."""
 ENCODERS = {"mae": ("vit", {"patch": 4, "width": 48, "depth": 3, "heads": 3, "size": [32, 32]})}

@@ -207,15 +207,17 @@ def test_opening_and_finishing_is_quick(root: Path) -> None:
     assert min(times) < 0.5
 
 
-def test_the_import_is_quick_and_brings_in_nothing_slow() -> None:
+def test_the_import_brings_in_nothing_slow() -> None:
     program = """
-import sys, time
-start = time.process_time()
+import sys
 import tasks.tracking
-assert time.process_time() - start < 0.15, time.process_time() - start
-assert "mlflow" not in sys.modules and "torch" not in sys.modules
+print(*{name.partition(".")[0] for name in sys.modules})
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, cwd=Path(__file__).parents[2])
+    command = [sys.executable, "-c", program]
+    root = Path(__file__).parents[2]
+    imported = subprocess.run(command, check=True, timeout=60, cwd=root, capture_output=True, text=True).stdout.split()
+    assert "yaml" in imported
+    assert not {"mlflow", "torch", "torchvision", "prefect", "dvc", "sklearn", "pandas", "numpy"} & set(imported)
 
 
 def test_no_connection_outlives_a_call_so_a_fork_may_write(root: Path) -> None:

@@ -2,7 +2,7 @@
 
 results/methods/<data>.seed<seed>.{scores,runs}.csv hold what the pipeline last found of each training; those that are
 not selected stay as they were filed before. A table stands in METHODS.md between `<!-- transfer:DATA -->` (or refits,
-costs, measures) and `<!-- /table -->` and is made of those files alone.
+costs, measures) and `<!-- /table -->` and is made of those files alone; `<!-- sweep:NAME -->` shows a sweep.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
+from benchmarks import sweeps
 from benchmarks.kinds import measures
-from benchmarks.page import table
+from benchmarks.page import table, with_deviation
 from tasks.process.files import whole_file
 from tasks.project.paths import COST_TABLE, RUNS, SCORES
 from tasks.reporting.csv_files import COLUMNS, RUN_COLUMNS
 
 FOLDER, PAGE = "results/methods", "METHODS.md"
 BLOCK = re.compile(
-    r"(<!-- (?P<kind>transfer|refits|costs|measures):(?P<data>[^ ]+) -->\n)(?P<table>.*?)(<!-- /table -->)", re.DOTALL
+    r"(<!-- (?P<kind>transfer|refits|costs|measures|sweep):(?P<data>[^ ]+) -->\n)(?P<table>.*?)(<!-- /table -->)",
+    re.DOTALL,
 )
 LAYERS = ("conv1", "res2", "res3", "res4", "res5")
 KNN = ("knn", "pooled")
@@ -131,7 +133,11 @@ def _write(target: Path, lines: list[dict[str, str]], columns: Sequence[str]) ->
 
 
 def make(root: Path, kind: str, data: str) -> str:
-    """One table and the line under it."""
+    """One table and the line under it. `data` is the name of a sweep where the kind is one."""
+    if kind == "sweep":
+        if not (root / sweeps.file_of(data)).exists():
+            raise MethodsError(f"{PAGE} has a table of the sweep {data}, which has not been run: covey sweep {data}")
+        return sweeps.made(root, data, root / FOLDER)
     entries = read(root / FOLDER, data)
     if not entries:
         raise MethodsError(f"{PAGE} has a table of {data}, but {FOLDER}/ holds no run of it: run it with --all")
@@ -182,7 +188,9 @@ def transfer(entries: Sequence[Entry]) -> str:
     body = []
     for entry, row in zip(shown, rows, strict=True):
         texts = [
-            f"**{text(values)}**" if values and entry.family != "control" and mean(values) == top else text(values)
+            f"**{with_deviation(values)}**"
+            if values and entry.family != "control" and mean(values) == top
+            else with_deviation(values)
             for values, top in zip(row, tops, strict=True)
         ]
         layer = entry.best[0] if entry.best else ""
@@ -200,7 +208,7 @@ def refits(entries: Sequence[Entry]) -> str:
             source = by_name[entry.source]
             pairs = [(_best(entry), _best(source)), (entry.linear("res5"), source.linear("res5"))]
             pairs.append((entry.scores.get(KNN), source.scores.get(KNN)))
-            cells = [f"{text(own)} ({gain(own, other)})" for own, other in pairs]
+            cells = [f"{with_deviation(own)} ({gain(own, other)})" for own, other in pairs]
             body.append([entry.name, entry.source, entry.facts[0]["method"], *cells])
     return table(["refit", "source", "trained by", "best layer (gain)", "res5 (gain)", "k-NN (gain)"], body)
 
@@ -226,13 +234,6 @@ def costs(entries: Sequence[Entry]) -> str:
         )
     heads = ["run", "method", "reference", "samples seen", "views seen", "chance", "last loss", "RankMe"]
     return table([*heads, "samples/s", "seconds", "peak memory, MiB"], body)
-
-
-def text(values: Values | None) -> str:
-    """ "61.2", or "61.2 ± 0.4" over several seeds."""
-    if not values:
-        return "–"
-    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
 def gain(own: Values | None, other: Values | None) -> str:

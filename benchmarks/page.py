@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import mean, stdev
 
 from benchmarks.rows import MethodRow, Row, Spread, Target
 
@@ -77,6 +78,13 @@ def number(value: float) -> str:
 
 def with_range(measured: Spread) -> str:
     return f"{number(measured.median)} ({number(measured.low)}–{number(measured.high)})"
+
+
+def with_deviation(values: Sequence[float] | None) -> str:
+    """ "61.2", or "61.2 ± 0.4" over several seeds; a dash where there is none."""
+    if not values:
+        return "–"
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

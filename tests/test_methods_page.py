@@ -117,3 +117,60 @@ def test_trainings_that_are_not_selected_stay_filed(root: Path) -> None:
     assert methods.main([], root) == 0
     assert sorted(filed.read_text().splitlines()) == sorted(before.splitlines())
     assert methods.main(["--check"], root) == 0
+
+
+def sweep(root: Path, name: str, heads: str, rows: list[str]) -> None:
+    """A sweep's table of scores, and the place of its table on the page."""
+    path = root / f"results/sweeps/{name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"point,seed,{heads}run,protocol,layer,metric,value,low,high", *(f"{row},," for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    (root / "METHODS.md").write_text(PAGE + f"<!-- sweep:{name} -->\n<!-- /table -->\n")
+
+
+def test_a_sweep_is_a_column_for_each_setting(root: Path) -> None:
+    scores = {("plain", "rotation"): (50, 54), ("plain", "random"): (90, 90), ("rough", "rotation"): (30, 30)}
+    scores[("rough", "simclr")] = (40, 40)
+    sweep(
+        root,
+        "corners",
+        "data,",
+        [
+            f"p,{seed},{data},{run},linear,res5,top1,{value / 100}"
+            for (data, run), values in scores.items()
+            for seed, value in enumerate(values)
+        ]
+        + ["p,0,rough,simclr,knn,pooled,top1,0.25", "p,0,rough,simclr,linear,res5,top5,0.99"],
+    )
+    assert methods.main([], root) == 0
+    page = (root / "METHODS.md").read_text()
+    assert "| top-1, %: res5 / k-NN | plain | rough |" in page
+    assert "| rotation | **52.0 ± 2.8** | 30.0 ± 0.0 |" in page
+    assert "| random | 90.0 ± 0.0 | – |" in page, "a control is never the best"
+    assert "| simclr | – | **40.0 ± 0.0** / 25.0 |" in page
+    assert "*seeds 0, 1; ± is one standard deviation over the seeds; from results/sweeps/corners.csv*" in page
+    assert methods.main(["--check"], root) == 0
+
+
+def test_a_sweep_of_one_setting_stands_beside_the_default(root: Path) -> None:
+    sweep(
+        root,
+        "equal_seconds",
+        "",
+        [
+            "p,0,rotation,training,,epochs,12",
+            "p,0,rotation,training,,seconds,61.4",
+            "p,0,rotation,linear,conv1,top1,0.7",
+            "p,0,rotation,linear,res5,top1,0.6",
+            "p,0,rotation,linear,pooled,top1,0.8",
+        ],
+    )
+    assert methods.main([], root) == 0
+    page = (root / "METHODS.md").read_text()
+    assert "| rotation | 12 | 61 | 70.0 conv1 (55.0) | 60.0 (40.0) | – (30.0) |" in page
+
+
+def test_a_sweep_that_was_not_run_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "METHODS.md").write_text(PAGE + "<!-- sweep:night -->\n<!-- /table -->\n")
+    assert methods.main([], root) == 1
+    assert "the sweep night, which has not been run: covey sweep night" in capsys.readouterr().err

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import mean, stdev
 
-from benchmarks.page import table
+from benchmarks.page import csv_lines, table
 from ssl_models.protocols._common.baselines import BASELINES, OTHER_SOUND
 from ssl_models.protocols._common.statement import SHARE, Statement, giving, names, statement
 
@@ -36,8 +35,7 @@ def measures(folder: Path, data: str) -> str:
     sources: dict[str, str] = {}
     columns: dict[Column, None] = {}
     for path in sorted(folder.glob(f"{data}.seed*.scores.csv")):
-        with open(path, newline="", encoding="utf-8") as file:
-            lines = [line for line in csv.DictReader(file) if line["value"]]
+        lines = [line for line in csv_lines(path) if line["value"]]
         for line in lines:
             sources.setdefault(line["run"], line["source"])
             cell = line["run"], line["layer"], f"{line['protocol']}.{line['metric']}"

@@ -18,7 +18,7 @@ from statistics import mean
 
 from benchmarks import sweeps
 from benchmarks.kinds import measures
-from benchmarks.page import table, with_deviation
+from benchmarks.page import caption, csv_lines, table, with_deviation
 from tasks.process.files import whole_file
 from tasks.project.paths import COST_TABLE, RUNS, SCORES
 from tasks.reporting.csv_files import COLUMNS, RUN_COLUMNS
@@ -105,7 +105,7 @@ def file_results(root: Path) -> list[str]:
     data, seed = found.pop()
     targets = {kind: root / FOLDER / f"{data}.seed{seed}.{kind}.csv" for kind in ("scores", "runs")}
     targets["scores"].parent.mkdir(parents=True, exist_ok=True)
-    _write(targets["scores"], _lines(root / SCORES), COLUMNS)
+    _write(targets["scores"], csv_lines(root / SCORES), COLUMNS)
     _write(targets["runs"], _with_costs(root), [*RUN_COLUMNS, *COSTS])
     return [target.relative_to(root).as_posix() for target in targets.values()]
 
@@ -114,9 +114,9 @@ def _with_costs(root: Path) -> list[dict[str, str]]:
     """The table of runs with what each training cost, which the pipeline keeps in a file of its own."""
     costs = {}
     if (root / COST_TABLE).exists():
-        costs = {line["run"]: line for line in _lines(root / COST_TABLE) if line["stage"] == "training"}
+        costs = {line["run"]: line for line in csv_lines(root / COST_TABLE) if line["stage"] == "training"}
     found = []
-    for line in _lines(root / RUNS):
+    for line in csv_lines(root / RUNS):
         own = costs.get(line["run"], {})
         found.append({**line, **own, "seconds": own.get("training_seconds", "")})
     return found
@@ -125,7 +125,7 @@ def _with_costs(root: Path) -> list[dict[str, str]]:
 def _write(target: Path, lines: list[dict[str, str]], columns: Sequence[str]) -> None:
     """Lines of some runs to a file; those of other runs stay there, before them."""
     runs = {line["run"] for line in lines}
-    kept = [line for line in (_lines(target) if target.exists() else []) if line["run"] not in runs]
+    kept = [line for line in (csv_lines(target) if target.exists() else []) if line["run"] not in runs]
     with whole_file(target) as path, open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
@@ -135,9 +135,9 @@ def _write(target: Path, lines: list[dict[str, str]], columns: Sequence[str]) ->
 def make(root: Path, kind: str, data: str) -> str:
     """One table and the line under it. `data` is the name of a sweep where the kind is one."""
     if kind == "sweep":
-        if not (root / sweeps.file_of(data)).exists():
+        if not (table_of_sweep := sweeps.made(root, data, root / FOLDER)):
             raise MethodsError(f"{PAGE} has a table of the sweep {data}, which has not been run: covey sweep {data}")
-        return sweeps.made(root, data, root / FOLDER)
+        return table_of_sweep
     entries = read(root / FOLDER, data)
     if not entries:
         raise MethodsError(f"{PAGE} has a table of {data}, but {FOLDER}/ holds no run of it: run it with --all")
@@ -149,9 +149,8 @@ def make(root: Path, kind: str, data: str) -> str:
     machine = sorted(
         {f"{facts['device']} {facts['precision']}" for e in entries for facts in e.facts if facts["device"]}
     )
-    caption = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}; trained on {', '.join(machine)}"
-    spread = "; ± is one standard deviation over the seeds" if len(seeds) > 1 else ""
-    return f"{written}\n\n*{caption}{spread}; from {FOLDER}/{data}.seed\\*.csv*\n"
+    told = caption(seeds, [f"trained on {', '.join(machine)}"], f"{FOLDER}/{data}.seed\\*.csv")
+    return f"{written}\n\n{told}\n"
 
 
 def read(folder: Path, data: str) -> list[Entry]:
@@ -160,9 +159,9 @@ def read(folder: Path, data: str) -> list[Entry]:
     facts: dict[str, list[dict[str, str]]] = {}
     ranks: dict[str, Values] = {}
     for path in sorted(folder.glob(f"{data}.seed*.runs.csv")):
-        for line in _lines(path):
+        for line in csv_lines(path):
             facts.setdefault(line["run"], []).append(line)
-        for line in _lines(path.with_name(path.name.replace(".runs.", ".scores."))):
+        for line in csv_lines(path.with_name(path.name.replace(".runs.", ".scores."))):
             if line["metric"] == "top1" and line["value"]:
                 own = scores.setdefault(line["run"], {})
                 own.setdefault((line["protocol"], line["layer"]), []).append(100 * float(line["value"]))
@@ -187,12 +186,10 @@ def transfer(entries: Sequence[Entry]) -> str:
     tops = [max((mean(row[place]) for row in ours if row[place]), default=None) for place in range(len(rows[0]))]
     body = []
     for entry, row in zip(shown, rows, strict=True):
-        texts = [
-            f"**{with_deviation(values)}**"
-            if values and entry.family != "control" and mean(values) == top
-            else with_deviation(values)
-            for values, top in zip(row, tops, strict=True)
-        ]
+        texts = list(map(with_deviation, row))
+        if entry.family != "control":
+            bold = [values is not None and mean(values) == top for values, top in zip(row, tops, strict=True)]
+            texts = [f"**{cell}**" if best else cell for cell, best in zip(texts, bold, strict=True)]
         layer = entry.best[0] if entry.best else ""
         body.append([entry.name, entry.family, f"{texts[0]} {layer}".strip(), *texts[1:]])
     heads = ["top-1, %", "family", "best layer", *LAYERS, "k-NN"]
@@ -247,11 +244,6 @@ def _best(entry: Entry) -> Values | None:
 
 def _plain(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:,.{digits}f}"
-
-
-def _lines(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 if __name__ == "__main__":

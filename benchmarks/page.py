@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 import subprocess
@@ -85,6 +86,19 @@ def with_deviation(values: Sequence[float] | None) -> str:
     if not values:
         return "–"
     return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def caption(seeds: Sequence[str], told: Sequence[str], source: str) -> str:
+    """The line under a table of scores: its seeds, what else is told, and the files that it is made of."""
+    many = len(seeds) > 1
+    parts = [f"seed{'s' if many else ''} {', '.join(seeds)}", *told]
+    return f"*{'; '.join([*parts, *(['± is one standard deviation over the seeds'] if many else [])])}; from {source}*"
+
+
+def csv_lines(path: Path) -> list[dict[str, str]]:
+    """The rows of a table by the names of its columns."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.page import table, with_deviation
+from benchmarks.page import caption, csv_lines, table, with_deviation
 from tasks.project.paths import SWEEPS
 
 LAST, KNN = ("linear", "res5", "top1"), ("knn", "pooled", "top1")
@@ -21,25 +20,23 @@ Scores = dict[tuple[str, str, str], list[float]]
 
 
 def made(root: Path, name: str, filed: Path) -> str:
-    """The table of a sweep and the line under it. `filed` holds the default trainings, as DATA.seedN.scores.csv."""
-    lines = _read(root / file_of(name))
+    """The table of a sweep and the line under it; nothing where it has no score yet.
+
+    filed: holds the scores of the default trainings, as DATA.seedN.scores.csv.
+    """
+    path = root / SWEEPS / f"{name}.csv"
+    lines = _scored(path) if path.exists() else []
+    if not lines:
+        return ""
     settings = {_setting(line) for line in lines}
     if len(settings) > 1:
         written = by_setting(lines)
     else:
         data = dict(settings.pop()).get("data", "world")
-        written = beside_default(
-            lines, [line for path in sorted(filed.glob(f"{data}.seed*.scores.csv")) for line in _read(path)]
-        )
-    seeds = sorted({int(line["seed"]) for line in lines})
-    caption = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-    spread = "; ± is one standard deviation over the seeds" if len(seeds) > 1 else ""
-    return f"{written}\n\n*{caption}{spread}; from {file_of(name)}*\n"
-
-
-def file_of(name: str) -> str:
-    """Where the scores of a sweep lie."""
-    return f"{SWEEPS}/{name}.csv"
+        default = [line for other in sorted(filed.glob(f"{data}.seed*.scores.csv")) for line in _scored(other)]
+        written = beside_default(lines, default)
+    seeds = sorted({line["seed"] for line in lines}, key=int)
+    return f"{written}\n\n{caption(seeds, [], f'{SWEEPS}/{name}.csv')}\n"
 
 
 def by_setting(lines: Iterable[Line]) -> str:
@@ -112,7 +109,6 @@ def _setting(line: Line) -> Setting:
     return tuple((key, line[key]) for key in keys[keys.index("seed") + 1 : keys.index("run")])
 
 
-def _read(path: Path) -> list[Line]:
+def _scored(path: Path) -> list[dict[str, str]]:
     """The rows that have a value."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return [line for line in csv.DictReader(file) if line["value"]]
+    return [line for line in csv_lines(path) if line["value"]]

@@ -170,7 +170,10 @@ def test_a_sweep_of_one_setting_stands_beside_the_default(root: Path) -> None:
     assert "| rotation | 12 | 61 | 70.0 conv1 (55.0) | 60.0 (40.0) | – (30.0) |" in page
 
 
-def test_a_sweep_that_was_not_run_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (root / "METHODS.md").write_text(PAGE + "<!-- sweep:night -->\n<!-- /table -->\n")
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_sweep_that_was_not_run_is_named(root: Path, capsys: pytest.CaptureFixture[str], *, begun: bool) -> None:
+    sweep(root, "night", "data,", [])
+    if not begun:
+        (root / "results/sweeps/night.csv").unlink()
     assert methods.main([], root) == 1
     assert "the sweep night, which has not been run: covey sweep night" in capsys.readouterr().err

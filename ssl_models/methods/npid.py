@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
+from ssl_models.crops import mean_of, repeated
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.heads import centred
@@ -41,6 +42,8 @@ class NPID(Method):
     bank_momentum: share of a row of the bank that stays when it is updated. Default 0.5. Paper 0.5.
     fill: whether a first pass over all pictures fills the bank. Default False: its rows begin as random unit vectors,
         as in the paper, and a picture's own row tells nothing of it in the first epoch.
+    crops: views of a picture in a step. Each of them looks for the picture's row, which moves towards the mean of their
+        features. Default 1. Paper 1. Two are as many as methods without a bank have.
     proximal: lambda of eq. 10, the weight of |v - v_bank|^2, which stabilises features that are seen once an epoch.
         Default 0. Paper 30 where it is used.
     projection: outputs of the head. Default 64. Paper 128.
@@ -62,6 +65,7 @@ class NPID(Method):
         negatives: int | None = None,
         bank_momentum: float = 0.5,
         fill: bool = False,
+        crops: int = 1,
         proximal: float = 0.0,
         projection: int = 64,
         centre: bool = True,
@@ -76,7 +80,7 @@ class NPID(Method):
         super().__init__(encoder)
         require_picture(data.shape, "npid")
         require_choice("objective", objective, tuple(CHANCES))
-        require_positive(temperature=temperature, projection=projection)
+        require_positive(temperature=temperature, projection=projection, crops=crops)
         require_fraction(bank_momentum=bank_momentum)
         if not proximal >= 0:
             raise ValueError(f"proximal is {proximal}; it must be at least 0")
@@ -84,7 +88,7 @@ class NPID(Method):
             smallest_crop, flip, strength, hue, grey, invert=invert, gamma=gamma, size=data.shape[1:]
         )
         self.objective, self.temperature, self.proximal = objective, temperature, proximal
-        self.bank_momentum, self.samples = bank_momentum, data.samples
+        self.bank_momentum, self.samples, self.crops_each = bank_momentum, data.samples, crops
         self.negatives, compared = rows_compared(negatives, data.samples)
         self.chance = CHANCES[objective](compared) + 2 * proximal
         self.head = centred(nn.Linear(encoder.dim, projection), projection, centre)
@@ -93,8 +97,9 @@ class NPID(Method):
         self.register_buffer("log_z", torch.tensor(torch.nan))  # until the first batch
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """(B, C, H, W) uint8 -> one view of the same shape, and the bank rows (negatives,) int64 to compare with."""
-        return self.augment(inputs(images), generator), self.bank.negatives(self.negatives, generator)
+        """(B, C, H, W) uint8 -> views (crops B, C, H, W), and the bank rows (negatives,) int64 to compare with."""
+        pictures = repeated(inputs(images), self.crops_each)
+        return self.augment(pictures, generator), self.bank.negatives(self.negatives, generator)
 
     def layout(self, views: Sequence[Tensor]) -> tuple[int, ...]:  # noqa: ARG002
         return 1, 0
@@ -105,19 +110,20 @@ class NPID(Method):
         Hands over the samples, and their features (B, projection) for the bank.
         """
         pictures, rows = views
-        features = unit(self.head(self.encoder(pictures)))  # (B, projection)
-        positive, negative = self.bank.logits(features, index, rows, self.temperature)
+        samples = repeated(index, self.crops_each)
+        features = unit(self.head(self.encoder(pictures)))  # (crops B, projection)
+        positive, negative = self.bank.logits(features, samples, rows, self.temperature)
         terms = {
             "contrast": self.contrast(positive, negative).mean(),
             "accuracy": (positive > negative.amax(1)).float().mean().detach(),
         }
         if self.proximal:
-            terms["proximal"] = self.proximal * (features - self.bank.rows[index]).square().sum(1).mean()
-        return Scored(terms, handed_over=(index, features.detach()))
+            terms["proximal"] = self.proximal * (features - self.bank.rows[samples]).square().sum(1).mean()
+        return Scored(terms, handed_over=(index, mean_of(features.detach(), self.crops_each)))
 
     def meet(self, *views: Tensor, index: Tensor) -> None:
         """Puts the features of a batch into their rows of the bank."""
-        self.bank.update(index, self.head(self.encoder(views[0])), momentum=0.0)
+        self.bank.update(index, mean_of(self.head(self.encoder(views[0])), self.crops_each), momentum=0.0)
 
     def contrast(self, positive: Tensor, negative: Tensor) -> Tensor:
         """(B,) and (B, negatives) logits -> (B,). The first batch of a training fixes Z, in the buffer `log_z`."""

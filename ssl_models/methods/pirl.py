@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ssl_models.bounds import require_choice, require_fraction, require_picture, require_positive
+from ssl_models.crops import mean_of, repeated
 from ssl_models.data import DataSpec
 from ssl_models.encoders.encoder import Encoder
 from ssl_models.encoders.shapes import require_input
@@ -68,6 +69,9 @@ class PIRL(Method):
     bank_momentum: share of a row of the bank that stays when it is updated. Default 0.5.
     fill: whether a first pass over all pictures fills the bank. Default False: its rows begin as random unit vectors,
         as in the paper, and a picture's own row tells nothing of it in the first epoch.
+    crops: views of the untransformed picture in a step. Each of them looks for the picture's row, which moves towards
+        the mean of their features. Default 1. Paper 1.
+    transformed_crops: the same of the transformed picture. Default 1. Paper 1.
     projection: outputs of both heads. Default 64. Paper 128.
     centre: whether a batch normalisation ends both heads. Default True. Paper: no. An untrained encoder gives all
         pictures nearly one vector. Rows of the bank that were updated then resemble every query, and rows not yet
@@ -103,6 +107,8 @@ class PIRL(Method):
         negatives: int | None = None,
         bank_momentum: float = 0.5,
         fill: bool = False,
+        crops: int = 1,
+        transformed_crops: int = 1,
         projection: int = 64,
         centre: bool = True,
         tile: int = 16,
@@ -124,6 +130,7 @@ class PIRL(Method):
         require_choice("permutations_by", permutations_by, ORDERS_BY)
         require_positive(temperature=temperature, projection=projection)
         require_positive(smallest_transformed_crop=smallest_transformed_crop)
+        require_positive(crops=crops, transformed_crops=transformed_crops)
         require_fraction(weight=weight, bank_momentum=bank_momentum)
         require_fraction(smallest_transformed_crop=smallest_transformed_crop)
         self.augment = Augmentation(
@@ -132,6 +139,7 @@ class PIRL(Method):
         self.augment_transformed = replace(self.augment, smallest_crop=smallest_transformed_crop)
         self.weight, self.objective, self.temperature = weight, objective, temperature
         self.bank_momentum, self.samples = bank_momentum, data.samples
+        self.crops_each, self.transformed_each = crops, transformed_crops
         self.turned, self.shuffled = "rotation" in transform, "jigsaw" in transform
         self.patch_jitter = patch_jitter
         self.tile, self.gap = tile, gap
@@ -159,17 +167,17 @@ class PIRL(Method):
         self.bank, self.meets = MemoryBank(data.samples, projection), fill
 
     def views(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """(B, C, H, W) uint8 -> pictures of the same shape, the transformed (9 B, C, tile, tile) or (B, C, H, W), and
-        the bank rows (negatives,) int64 that this batch is compared with."""
+        """(B, C, H, W) uint8 -> pictures (n B, C, H, W), the transformed (9 m B, C, tile, tile) or (m B, C, H, W), with
+        n `crops` and m `transformed_crops`, and the bank rows (negatives,) int64 that this batch is compared with."""
         pictures = inputs(images)
-        plain = self.augment(pictures, generator)
-        transformed = self.transformed_picture(pictures, generator)
+        plain = self.augment(repeated(pictures, self.crops_each), generator)
+        transformed = self.transformed_picture(repeated(pictures, self.transformed_each), generator)
+        count = len(transformed)
         if self.turned:
-            turns = below(generator, 4, len(images))
-            transformed = rotate(transformed, turns)
+            transformed = rotate(transformed, below(generator, 4, count))
         if self.shuffled:
             tiles = self.tiles(transformed, generator)
-            transformed = shuffle_tiles(tiles, self.draw_orders(len(images), generator)).flatten(0, 1)
+            transformed = shuffle_tiles(tiles, self.draw_orders(count, generator)).flatten(0, 1)
         return plain, transformed, self.bank.negatives(self.negatives, generator)
 
     def transformed_picture(self, pictures: Tensor, generator: Generator) -> Tensor:
@@ -200,19 +208,21 @@ class PIRL(Method):
         Hands over the samples, and the features f (B, projection) for the bank.
         """
         plain, transformed, negatives = views
-        image_features = unit(self.image_head(self.encoder(plain)))  # (B, projection)
-        transformed_features = unit(self.transformed_head(self.encoder(transformed)))  # (B, projection)
-        image = self.bank.logits(image_features, index, negatives, self.temperature)
-        own, others = self.bank.logits(transformed_features, index, negatives, self.temperature)
+        compared = (negatives, self.temperature)
+        image_features = unit(self.image_head(self.encoder(plain)))  # (n B, projection)
+        transformed_features = unit(self.transformed_head(self.encoder(transformed)))  # (m B, projection)
+        image = self.bank.logits(image_features, repeated(index, self.crops_each), *compared)
+        own, others = self.bank.logits(transformed_features, repeated(index, self.transformed_each), *compared)
         if self.log_z is not None:
             self.log_z.copy_(kept_partition(self.log_z, others, self.samples))
+        features = mean_of(image_features.detach(), self.crops_each)
         terms = {
             "transformed": self.weight * self.contrast(own, others).mean(),
             "image": (1 - self.weight) * self.contrast(*image).mean(),
             "accuracy": (own > others.amax(1)).float().mean().detach(),
-            "agreement": agreement(image_features.detach(), transformed_features.detach()),
+            "agreement": agreement(features, mean_of(transformed_features.detach(), self.transformed_each)),
         }
-        return Scored(terms, handed_over=(index, image_features.detach()))
+        return Scored(terms, handed_over=(index, features))
 
     def contrast(self, positive: Tensor, negative: Tensor) -> Tensor:
         """(B,) and (B, negatives) logits -> the loss L of each sample, (B,)."""
@@ -222,7 +232,7 @@ class PIRL(Method):
 
     def meet(self, *views: Tensor, index: Tensor) -> None:
         """Puts f of a batch's untransformed pictures into their rows of the bank."""
-        self.bank.update(index, self.image_head(self.encoder(views[0])), momentum=0.0)
+        self.bank.update(index, mean_of(self.image_head(self.encoder(views[0])), self.crops_each), momentum=0.0)
 
     def after_step(self, handed_over: tuple[Tensor, Tensor], progress: float) -> None:  # noqa: ARG002
         """Moves the bank's rows of the batch towards f of the untransformed pictures."""

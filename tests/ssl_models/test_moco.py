@@ -98,6 +98,25 @@ def test_the_loss_is_equation_1_of_the_paper(source: str) -> None:
     assert float(terms["loss"].detach()) == pytest.approx(sum(losses) / 6, rel=1e-4)
 
 
+@torch.no_grad()
+def test_a_symmetric_loss_is_the_mean_of_both_directions_and_queues_the_same_keys() -> None:
+    one_way, both_ways = (method(symmetric=symmetric).eval() for symmetric in (False, True))
+    first, second, order = made(one_way)
+    directions = [one_way.loss(*views, order, index=INDEX) for views in ((first, second), (second, first))]
+    found = both_ways.loss(first, second, order, index=INDEX)
+    for term, value in found.terms.items():
+        assert float(value) == pytest.approx(sum(float(one.terms[term]) for one in directions) / 2, rel=1e-5)
+    assert torch.equal(found.handed_over, directions[0].handed_over)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_only_a_symmetric_loss_trains_by_both_views(symmetric: bool) -> None:
+    moco = method(symmetric=symmetric)
+    first, second, order = made(moco)
+    moco.loss(first, second.requires_grad_(), order, index=INDEX).terms["loss"].backward()
+    assert (second.grad is not None) == symmetric
+
+
 @pytest.mark.parametrize(("source", "count"), [("queue", 10), ("bank", 10), ("batch", 5)])
 def test_equal_logits_cost_log_k_plus_1(source: str, count: int) -> None:
     moco = method(source=source, centre=False)
@@ -227,6 +246,7 @@ def test_only_the_memory_that_the_source_needs_is_kept() -> None:
         ({"negatives": 0}, "negatives is 0"),
         ({"negatives": 5, "source": "batch"}, "negatives is 5; source 'batch'"),
         ({"source": "memory"}, "source is 'memory'; choose one of queue, bank, batch"),
+        ({"symmetric": True, "source": "batch"}, "symmetric is True, and the source is 'batch'"),
         ({"version": 3}, "version is 3; choose one of 1, 2"),
         ({"teacher_momentum": 1.5}, r"teacher_momentum is 1\.5"),
         ({"bank_momentum": -0.5}, r"bank_momentum is -0\.5"),

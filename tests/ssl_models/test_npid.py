@@ -80,6 +80,31 @@ def test_the_softmax_over_all_rows_is_equation_2_of_the_paper(images: Tensor) ->
     torch.testing.assert_close(npid.loss(view, rows, index=INDEX).terms["contrast"], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_several_crops_look_for_one_row_which_moves_towards_their_mean(images: Tensor) -> None:
+    settings = {"objective": "softmax", "proximal": 0.5, "bank_momentum": 0.25}
+    one, two = method(**settings).eval(), method(crops=2, **settings).eval()
+    views, rows = made(two, images)
+    assert views.shape == (8, 3, 16, 16)
+    assert not torch.equal(views[0], views[1])
+    halves = [one.loss(views[crop::2], rows, index=INDEX) for crop in range(2)]
+    scored = two.loss(views, rows, index=INDEX)
+    for term, value in scored.terms.items():
+        torch.testing.assert_close(value, sum(half.terms[term] for half in halves) / 2, rtol=1e-5, atol=1e-6)
+    before = two.bank.rows[INDEX]
+    two.after_step(scored.handed_over, 0.1)
+    mean = (features_of(two, views[::2]) + features_of(two, views[1::2])) / 2
+    torch.testing.assert_close(two.bank.rows[INDEX], functional.normalize(0.25 * before + 0.75 * mean, dim=1))
+
+
+def test_the_first_pass_fills_a_row_with_the_mean_of_the_crops(images: Tensor) -> None:
+    npid = method(crops=2, fill=True).eval()
+    views = made(npid, images)
+    with torch.no_grad():
+        npid.meet(*views, index=INDEX)
+        mean = npid.head(npid.encoder(views[0])).view(4, 2, -1).mean(1)
+    torch.testing.assert_close(npid.bank.rows[INDEX], functional.normalize(mean, dim=1))
+
+
 def test_the_first_batch_fixes_z_and_no_later_one_moves_it(images: Tensor) -> None:
     npid = method()
     assert npid.log_z.isnan()
@@ -177,6 +202,7 @@ def test_a_resumed_run_goes_on_with_the_same_bank_and_z(images: Tensor) -> None:
         ({"bank_momentum": -0.5}, r"bank_momentum is -0\.5"),
         ({"proximal": -1.0}, r"proximal is -1\.0"),
         ({"projection": 0}, "projection is 0"),
+        ({"crops": 0}, "crops is 0"),
         ({"smallest_crop": 0.0}, r"smallest_crop is 0\.0"),
         ({"flip": 2.0}, r"flip is 2\.0"),
     ],

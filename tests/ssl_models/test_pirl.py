@@ -79,6 +79,27 @@ def test_the_loss_is_equation_5_of_the_paper(images: Tensor, objective: str, cri
         torch.testing.assert_close(terms[name], share * torch.cat(losses).mean(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("transform", ["rotation", "jigsaw_rotation"])
+@torch.no_grad()
+def test_several_crops_of_both_kinds_look_for_one_row(images: Tensor, transform: str) -> None:
+    one = method(transform=transform).eval()
+    several = method(transform=transform, crops=3, transformed_crops=2).eval()
+    plain, transformed, rows = made(several, images)
+    assert plain.shape == (12, 3, 24, 24)
+    of_picture = transformed.view(4, 2, -1, *transformed.shape[1:])  # the tiles of a crop, or the one turned picture
+    first, second = (of_picture[:, crop].flatten(0, 1) for crop in range(2))
+    assert not torch.equal(first, second)
+    parts = [one.loss(plain[crop::3], (first, second)[crop % 2], rows, index=INDEX) for crop in range(3)]
+    scored = several.loss(plain, transformed, rows, index=INDEX)
+    image = sum(part.terms["image"] for part in parts) / 3
+    torch.testing.assert_close(scored.terms["image"], image, rtol=1e-5, atol=1e-6)
+    halves = (parts[0].terms["transformed"] + parts[1].terms["transformed"]) / 2
+    torch.testing.assert_close(scored.terms["transformed"], halves, rtol=1e-5, atol=1e-6)
+    index, features = scored.handed_over
+    assert torch.equal(index, INDEX)
+    torch.testing.assert_close(features, sum(part.handed_over[1] for part in parts) / 3)
+
+
 def test_the_weights_zero_and_one_give_the_two_halves(images: Tensor) -> None:
     halves = {}
     for weight in (0.0, 0.5, 1.0):

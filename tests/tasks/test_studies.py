@@ -217,3 +217,12 @@ def test_rules_of_every_form_are_taken(root: Path) -> None:
         {"greater": "0.5", "than": "loss"},
     ]
     assert len(load(root, rules=rules, floor="pretrained").content["rules"]) == 2
+
+
+def test_the_arms_of_the_permutations_differ_in_the_permutations_alone() -> None:
+    kinds = yaml.safe_load((ROOT / "params.yaml").read_text())["kinds"]
+    base = yaml.safe_load((ROOT / "studies/permutations.yaml").read_text())["quick"]["base"]
+    arms = {name.partition(".")[2]: block for name, block in base.items() if name.startswith("pretrain.")}
+    assert set(arms) == {"pirl_10", "pirl_100", "jigsaw_10", "jigsaw_2000"}
+    for name, block in arms.items():
+        assert block | {"permutations": 0} == kinds["pictures"]["pretrain"][name.split("_")[0]] | {"permutations": 0}

@@ -2,7 +2,8 @@
 
 results/methods/<data>.seed<seed>.{scores,runs}.csv hold what the pipeline last found of each training; those that are
 not selected stay as they were filed before. A table stands in METHODS.md between `<!-- transfer:DATA -->` (or refits,
-costs, measures) and `<!-- /table -->` and is made of those files alone; `<!-- sweep:NAME -->` shows a sweep.
+costs, measures, recipe) and `<!-- /table -->` and is made of those files alone; `<!-- sweep:NAME -->` shows a sweep.
+results/methods/<data>.before.csv holds what runs had reached before today's settings, and is never written.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from tasks.reporting.csv_files import COLUMNS, RUN_COLUMNS
 
 FOLDER, PAGE = "results/methods", "METHODS.md"
 BLOCK = re.compile(
-    r"(<!-- (?P<kind>transfer|refits|costs|measures|sweep):(?P<data>[^ ]+) -->\n)(?P<table>.*?)(<!-- /table -->)",
+    r"(<!-- (?P<kind>transfer|refits|costs|measures|recipe|sweep):(?P<data>[^ ]+) -->\n)"
+    r"(?P<table>.*?)(<!-- /table -->)",
     re.DOTALL,
 )
 LAYERS = ("conv1", "res2", "res3", "res4", "res5")
@@ -143,6 +145,8 @@ def make(root: Path, kind: str, data: str) -> str:
         raise MethodsError(f"{PAGE} has a table of {data}, but {FOLDER}/ holds no run of it: run it with --all")
     if kind == "measures":
         written = measures(root / FOLDER, data)
+    elif kind == "recipe":
+        written = recipe(entries, csv_lines(root / FOLDER / f"{data}.before.csv"))
     else:
         written = {"transfer": transfer, "refits": refits, "costs": costs}[kind](entries)
     seeds = sorted({facts["seed"] for entry in entries for facts in entry.facts})
@@ -208,6 +212,28 @@ def refits(entries: Sequence[Entry]) -> str:
             cells = [f"{with_deviation(own)} ({gain(own, other)})" for own, other in pairs]
             body.append([entry.name, entry.source, entry.facts[0]["method"], *cells])
     return table(["refit", "source", "trained by", "best layer (gain)", "res5 (gain)", "k-NN (gain)"], body)
+
+
+def recipe(entries: Sequence[Entry], before: Sequence[Mapping[str, str]]) -> str:
+    """Each contrastive run that was measured `before`, then and now, and what its first refit adds now."""
+    then: dict[str, dict[tuple[str, str], Values]] = {}
+    for line in before:
+        then.setdefault(line["run"], {})[line["protocol"], line["layer"]] = [100 * float(line["value"])]
+    first = {entry.source: entry for entry in reversed(entries) if entry.source}
+    last = ("linear", LAYERS[-1])
+    body = []
+    for entry in entries:
+        if entry.name in then and entry.family == "contrastive":
+            cells = []
+            for what in (last, KNN):
+                old, new = then[entry.name].get(what), entry.scores.get(what)
+                refit = first[entry.name].scores.get(what) if entry.name in first else None
+                cells += [with_deviation(old), f"{with_deviation(new)} ({gain(new, old)})", gain(refit, new)]
+            body.append([entry.name, *cells])
+    heads = [
+        f"{layer}{column}" for layer in ("res5", "k-NN") for column in (" before", " now (gain)", ": ClusterFit adds")
+    ]
+    return table(["top-1, %", *heads], body)
 
 
 def costs(entries: Sequence[Entry]) -> str:

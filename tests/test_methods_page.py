@@ -60,6 +60,18 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_what_the_recipe_changed_is_shown_beside_what_was_before(root: Path) -> None:
+    runs = (root / "results/runs.csv").read_text().replace("predictive", "contrastive")
+    (root / "results/runs.csv").write_text(runs)
+    (root / "METHODS.md").write_text("<!-- recipe:world -->\n<!-- /table -->\n")
+    before = ["world,rotation,,linear,res5,top1,0.285,,,0", "world,random,,linear,res5,top1,0.1,,,0"]
+    (root / "results/methods").mkdir(parents=True)
+    (root / "results/methods/world.before.csv").write_text("\n".join([",".join(COLUMNS), *before]) + "\n")
+    assert methods.main([], root) == 0
+    rows = [line for line in (root / "METHODS.md").read_text().splitlines() if line.startswith("| r")]
+    assert rows == ["| rotation | 28.5 | 40.0 (+11.5) | +20.0 | – | 30.0 (–) | +20.0 |"]
+
+
 def test_one_seed_is_filed_and_told(root: Path) -> None:
     assert methods.main([], root) == 0
     page = (root / "METHODS.md").read_text()

@@ -148,19 +148,16 @@ class PIRL(Method):
         self.log_z: Tensor | None  # NaN until the first batch
         self.register_buffer("log_z", torch.tensor(torch.nan) if objective == "nce_constant" else None)
 
-        self.orders: Tensor | None
-        self.register_buffer("orders", None)
         if self.turned:
             require_square(data.shape, "pirl")
         if self.shuffled:
             require_tiles(data.shape, tile=tile, gap=gap, method="pirl")
             require_input(encoder, (data.shape[0], tile, tile), "tiles")
-            if permutations not in (0, ALL_ORDERS):
-                require_orders(permutations)
-                orders = order_set(permutations, permutation_seed, permutations_by)
-                self.register_buffer("orders", orders, persistent=False)
         elif patch_jitter:
             raise ValueError(f"patch_jitter is True, and the transform '{transform}' has no tiles to jitter")
+        self.orders: Tensor | None
+        orders = orders_of(permutations, permutation_seed, permutations_by) if self.shuffled else None
+        self.register_buffer("orders", orders, persistent=False)
         transformed_head = TilesProjection(encoder.dim, projection, TILES) if self.shuffled else None
         self.image_head = centred(nn.Linear(encoder.dim, projection), projection, centre)  # f
         self.transformed_head = centred(transformed_head or nn.Linear(encoder.dim, projection), projection, centre)  # g
@@ -237,6 +234,14 @@ class PIRL(Method):
     def after_step(self, handed_over: tuple[Tensor, Tensor], progress: float) -> None:  # noqa: ARG002
         """Moves the bank's rows of the batch towards f of the untransformed pictures."""
         self.bank.update(*handed_over, self.bank_momentum)
+
+
+def orders_of(permutations: int, seed: int, by: str) -> Tensor | None:
+    """The set (permutations, 9) int64 that orders are drawn from, or None for all 9! of them. Raises ValueError."""
+    if permutations in (0, ALL_ORDERS):
+        return None
+    require_orders(permutations)
+    return order_set(permutations, seed, by)
 
 
 METHOD = PIRL

@@ -15,4 +15,4 @@ def repeated(rows: Tensor, crops: int) -> Tensor:
 
 def mean_of(features: Tensor, crops: int) -> Tensor:
     """(B * crops, D) -> (B, D), the mean over the crops of each picture."""
-    return features.unflatten(0, (-1, crops)).mean(1) if crops > 1 else features
+    return features.reshape(-1, crops, features.shape[1]).mean(1) if crops > 1 else features

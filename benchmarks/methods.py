@@ -178,7 +178,7 @@ def read(folder: Path, data: str) -> list[Entry]:
 
 def transfer(entries: Sequence[Entry]) -> str:
     """Each pretraining, layer by layer, with its first refit beside it; the best of each column in bold."""
-    first = {entry.source: entry for entry in reversed(entries) if entry.source}
+    first = _first_refits(entries)
     ranks = {family: place for place, family in enumerate(FAMILIES)}
     shown = sorted((entry for entry in entries if not entry.source), key=lambda entry: ranks[entry.family])
     rows: list[list[Values | None]] = []
@@ -215,15 +215,15 @@ def refits(entries: Sequence[Entry]) -> str:
 
 
 def recipe(entries: Sequence[Entry], before: Sequence[Mapping[str, str]]) -> str:
-    """Each contrastive run that was measured `before`, then and now, and what its first refit adds now."""
+    """Each run that was measured `before`, then and now, and what its first refit adds now."""
     then: dict[str, dict[tuple[str, str], Values]] = {}
     for line in before:
         then.setdefault(line["run"], {})[line["protocol"], line["layer"]] = [100 * float(line["value"])]
-    first = {entry.source: entry for entry in reversed(entries) if entry.source}
+    first = _first_refits(entries)
     last = ("linear", LAYERS[-1])
     body = []
     for entry in entries:
-        if entry.name in then and entry.family == "contrastive":
+        if entry.name in then:
             cells = []
             for what in (last, KNN):
                 old, new = then[entry.name].get(what), entry.scores.get(what)
@@ -257,6 +257,11 @@ def costs(entries: Sequence[Entry]) -> str:
         )
     heads = ["run", "method", "reference", "samples seen", "views seen", "chance", "last loss", "RankMe"]
     return table([*heads, "samples/s", "seconds", "peak memory, MiB"], body)
+
+
+def _first_refits(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """The source -> the first refit of it."""
+    return {entry.source: entry for entry in reversed(entries) if entry.source}
 
 
 def gain(own: Values | None, other: Values | None) -> str:

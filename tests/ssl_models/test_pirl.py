@@ -249,6 +249,8 @@ def test_equal_logits_cost_chance(images: Tensor, objective: str, chance: Any) -
     ("settings", "message"),
     [
         ({"temperature": 0.0}, "temperature is 0.0"),
+        ({"crops": 0}, "crops is 0"),
+        ({"transformed_crops": 0}, "transformed_crops is 0"),
         ({"weight": 1.5}, "weight is 1.5"),
         ({"bank_momentum": -0.5}, "bank_momentum is -0.5"),
         ({"negatives": 21}, "negatives is 21; 20 samples allow"),

@@ -22,10 +22,15 @@ PAGE = Path(paths.REPORT).with_name("studies.html")
 NOT_RUN = "not run"
 VERDICTS = (study.REPRODUCED, study.NOT_REPRODUCED, study.UNDECIDED, NOT_RUN)
 MARKS = dict(zip(VERDICTS, ("✓", "✗", "?", "–"), strict=True))
-SAYS = {judging.HOLDS: "It holds.", judging.FAILS: "It fails.", judging.OPEN: "It is open"}
+SAYS = {
+    judging.HOLDS: "It holds.",
+    judging.FAILS: "It fails.",
+    judging.NEGLIGIBLE: "It is negligible",
+    judging.OPEN: "It is open",
+}
 MOST_TOLD = 6
 """Rules that the board lists one by one."""
-COUNTED = {judging.HOLDS: "hold", judging.FAILS: "fail", judging.OPEN: "open"}
+COUNTED = {judging.HOLDS: "hold", judging.FAILS: "fail", judging.NEGLIGIBLE: "negligible", judging.OPEN: "open"}
 ONE_SEED = "It is open: one seed gives no interval."
 NO_NUMBER = "It is open: the difference is no number."
 
@@ -125,18 +130,20 @@ def in_words(rule: Mapping[str, Any]) -> str:
     words = f"The difference is {_number(rule['difference'])}" + (f", 95 % interval {ends}" if ends else "")
     if rule.get("p") is not None:
         words += f", p {rule['p']:.3f}, corrected {rule['corrected']:.3f}"
-    return f"{words}. {SAYS[rule['outcome']] + _why_open(rule) if ends else ONE_SEED}"
+    return f"{words}. {SAYS[rule['outcome']] + _why(rule) if ends else ONE_SEED}"
 
 
-def _why_open(rule: Mapping[str, Any]) -> str:
-    """What is lacking to an open rule."""
+def _why(rule: Mapping[str, Any]) -> str:
+    """What is lacking to an open rule, and how small a negligible difference is shown to be."""
+    if rule["outcome"] == judging.NEGLIGIBLE:
+        return f": less than {rule['negligible']:g} either way, p {rule['p_negligible']:.3f} by two one-sided tests."
     if rule["outcome"] != judging.OPEN:
         return ""
     if rule.get("at_floor"):
         return f": no measure of it lies {100 * judging.MARGIN:.0f} points above what an untrained network scores."
-    if needed := rule.get("seeds_needed"):
-        return f": {needed} seeds would tell a difference of this size with a probability of {judging.POWER}."
-    return "."
+    told = {"seeds_needed": "tell a difference of this size", "seeds_negligible": "show that it is negligible"}
+    needed = [f"{rule[key]} seeds would {what}" for key, what in told.items() if rule.get(key)]
+    return f": {', and '.join(needed)} with a probability of {judging.POWER}." if needed else "."
 
 
 def associations(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from tasks.studies.study import Study
 
 TERM = re.compile(r"\s*([+-]?)\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w@.])|[A-Za-z_]\w*(?:@-?[\w.]+)?)\s*")
-COMPARISON = {"greater": Field("str|float", True), "than": Field("str|float", True)}
+COMPARISON = {
+    "greater": Field("str|float", True),
+    "than": Field("str|float", True),
+    "negligible": Field("float", False),
+}
 
 
 def terms(side: str | float) -> Iterator[tuple[int, str | float]]:
@@ -102,6 +106,8 @@ def _check_rule(study: Study, rule: Any, where: str, grid: Mapping[str, list[str
     if "correlation" in rule:
         raise ParameterError(f"{where}: a correlation is judged over encoders: add 'over: encoders'.")
     check_block(rule, COMPARISON, where)
+    if rule.get("negligible", 1) <= 0:
+        raise ParameterError(f"{where}.negligible is {shown(rule['negligible'])}; it must be above 0.")
     used = [term for side in (rule["greater"], rule["than"]) for _, term in terms(side) if isinstance(term, str)]
     if not used:
         raise ParameterError(f"{where} names no measure.")

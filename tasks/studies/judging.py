@@ -4,16 +4,20 @@ A rule's p is that of a paired t-test over seeds, two-sided. Where a study has s
 Holm's step-down procedure (Holm 1979, Scandinavian Journal of Statistics 6, 65-70), which keeps the probability of any
 wrong verdict among them at LEVEL. A rule holds or fails, by the sign of its difference, where the corrected p is below
 LEVEL. A rule without a p, as one on a correlation above another number than 0, is judged by its 95 % interval.
+
+A rule may say which differences are negligible. Where its difference is not told from 0 but is shown to lie within
+that bound of 0, by two one-sided t-tests (Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15,
+657-680), it is negligible. Holm's correction is made over these tests too.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-HOLDS, FAILS, OPEN = "holds", "fails", "open"
+HOLDS, FAILS, NEGLIGIBLE, OPEN = "holds", "fails", "negligible", "open"
 LEVEL, POWER = 0.05, 0.8
 MOST_SEEDS = 200
 MARGIN = 0.03
@@ -29,6 +33,18 @@ def p_value(differences: Sequence[float]) -> float:
     if statistics.stdev(differences) == 0:
         return 0.0 if differences[0] else 1.0
     return float(ttest_1samp(differences, 0).pvalue)
+
+
+def p_negligible(differences: Sequence[float], bound: float) -> float:
+    """Of the mean of paired differences lying `bound` or further from 0: the larger of two one-sided p's."""
+    from scipy.stats import t
+
+    if len(differences) < 2 or not all(map(math.isfinite, differences)):
+        return math.nan
+    mean, deviation = _spread(differences)
+    if deviation == 0:
+        return 0.0 if mean < bound else 1.0
+    return float(t.sf((bound - mean) / deviation * math.sqrt(len(differences)), len(differences) - 1))
 
 
 def holm(found: Sequence[float]) -> list[float]:
@@ -50,37 +66,67 @@ def seeds_needed(differences: Sequence[float], rules: int = 1) -> int | None:
     By the noncentral t distribution (Cohen 1988, chapter 2), at a level of LEVEL / rules: the strictest that Holm's
     correction sets among so many. None where MOST_SEEDS are not enough, and where the spread is not known.
     """
+    mean, deviation = _spread(differences)
+    if not mean or not deviation:
+        return None
+    return _fewest(lambda count: _power(count, mean / deviation, LEVEL / rules / 2))
+
+
+def seeds_negligible(differences: Sequence[float], bound: float, rules: int = 1) -> int | None:
+    """How many seeds show a mean difference of this size, at this spread, to be negligible with a probability of POWER.
+
+    The probability that both one-sided tests succeed is at least the sum of theirs less 1. None as in seeds_needed, and
+    where the difference is no smaller than the bound.
+    """
+    mean, deviation = _spread(differences)
+    if mean >= bound or not deviation:
+        return None
+    sizes = [(bound - mean) / deviation, (bound + mean) / deviation]
+    return _fewest(lambda count: sum(_power(count, size, LEVEL / rules) for size in sizes) - 1)
+
+
+def _spread(differences: Sequence[float]) -> tuple[float, float]:
+    """The size of the mean, and the deviation; 0 for a deviation that is not known."""
+    if len(differences) < 2 or not all(map(math.isfinite, differences)):
+        return 0.0, 0.0
+    return abs(statistics.fmean(differences)), statistics.stdev(differences)
+
+
+def _power(count: int, size: float, level: float) -> float:
+    """The probability that a one-sided t-test at a level finds a mean of `size` deviations."""
     from scipy.stats import nct, t
 
-    if len(differences) < 2 or not all(map(math.isfinite, differences)):
-        return None
-    mean, deviation = abs(statistics.fmean(differences)), statistics.stdev(differences)
-    if deviation == 0 or mean == 0:
-        return None
-    for count in range(2, MOST_SEEDS + 1):
-        critical, shift = t.isf(LEVEL / rules / 2, count - 1), mean / deviation * math.sqrt(count)
-        if nct.sf(critical, count - 1, shift) >= POWER:
-            return count
-    return None
+    return float(nct.sf(t.isf(level, count - 1), count - 1, size * math.sqrt(count)))
+
+
+def _fewest(power: Callable[[int], float]) -> int | None:
+    return next((count for count in range(2, MOST_SEEDS + 1) if power(count) >= POWER), None)
 
 
 def settle(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rules with `difference`, `low`, `high`, `p`, and `at_floor` where so -> with `corrected` and `outcome` as well.
+    """Rules with `difference`, `low`, `high`, `p` -> with `corrected` and `outcome` as well.
 
-    p is None where a rule has none.
+    p is None where a rule has none. `at_floor` and `p_negligible` are of the rules that have them.
     """
-    corrected = holm([math.nan if rule["p"] is None else rule["p"] for rule in rules])
+    corrected = holm([_number(rule["p"]) for rule in rules])
+    negligible = holm([_number(rule.get("p_negligible")) for rule in rules])
     return [
-        {**rule, "corrected": None if math.isnan(p) else p, "outcome": _outcome(rule, p)}
-        for rule, p in zip(rules, corrected, strict=True)
+        {**rule, "corrected": None if math.isnan(p) else p, "outcome": _outcome(rule, p, within)}
+        for rule, p, within in zip(rules, corrected, negligible, strict=True)
     ]
 
 
-def _outcome(rule: dict[str, Any], corrected: float) -> str:
+def _number(p: float | None) -> float:
+    return math.nan if p is None else p
+
+
+def _outcome(rule: dict[str, Any], corrected: float, negligible: float) -> str:
     if rule.get("at_floor"):
         return OPEN
     if not math.isnan(corrected):
-        return OPEN if corrected >= LEVEL else HOLDS if rule["difference"] > 0 else FAILS
+        if corrected < LEVEL:
+            return HOLDS if rule["difference"] > 0 else FAILS
+        return NEGLIGIBLE if negligible < LEVEL else OPEN
     if rule["low"] is None:
         return OPEN
     return HOLDS if rule["low"] > 0 else FAILS if rule["high"] < 0 else OPEN

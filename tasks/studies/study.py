@@ -5,13 +5,13 @@ studies/NAME.yaml holds the claim, its source and published numbers, the measure
 
     measures: {clusterfit: {run: rotation_cf, protocol: linear}, ...}      at: {K: V} picks points of the grid
     axis: label_noise                                                      of the grid: what "@0.5" stands for
-    rules: [{greater: clusterfit@0.5, than: pretrained@0.5 + 0.01}, ...]
+    rules: [{greater: clusterfit@0.5, than: pretrained@0.5 + 0.01, negligible: 0.02}, ...]
     floor: untrained                                                       a measure, taken at the point of another
 
 A rule's two sides are sums and differences of measures and numbers. It is judged by the paired differences over seeds
 (judging.py). A rule is open where none of its measures lies three points above the floor: networks that learnt nothing
 obey many rules. A rule over encoders (over_encoders.py) is judged by a test over these. A claim is reproduced where all
-rules hold, not reproduced where one fails, else undecided.
+rules hold, not reproduced where one fails or its difference is negligible, else undecided.
 
 A setting without targets runs what the measures need.
 """
@@ -28,9 +28,8 @@ from tasks.project.project import Project
 from tasks.selection.scope import RUNS, members
 from tasks.settings.schema import Field, ParameterError, check_block
 from tasks.settings.stage_kinds import STUDY_FILES
-from tasks.studies import over_encoders
+from tasks.studies import judging, over_encoders
 from tasks.studies.checks import check_numbers, check_study, terms
-from tasks.studies.judging import FAILS, HOLDS, MARGIN, p_value, seeds_needed, settle
 from tasks.studies.measures import Named, named, targets
 from tasks.sweeps import results
 from tasks.sweeps import sweep as sweeps
@@ -115,7 +114,7 @@ def load(project: Project, name: str, setting: str = "quick") -> Study:
 
 def judge(study: Study, records: Sequence[Record]) -> dict[str, Any]:
     """The study's outcome, as results/studies/NAME.json keeps it; records: those of all points of its sweep."""
-    rules = settle([judged for rule in study.content["rules"] for judged in _judged(study, rule, records)])
+    rules = judging.settle([judged for rule in study.content["rules"] for judged in _judged(study, rule, records)])
     shown = study.content.get("shown") or [name for name in study.measures if name not in over_encoders.used(study)]
     return {
         "name": study.name,
@@ -135,9 +134,9 @@ def judge(study: Study, records: Sequence[Record]) -> dict[str, Any]:
 
 def verdict(outcomes: Sequence[str]) -> str:
     """Of the outcomes of all rules."""
-    if FAILS in outcomes:
+    if judging.FAILS in outcomes or judging.NEGLIGIBLE in outcomes:
         return NOT_REPRODUCED
-    return REPRODUCED if all(outcome == HOLDS for outcome in outcomes) else UNDECIDED
+    return REPRODUCED if all(outcome == judging.HOLDS for outcome in outcomes) else UNDECIDED
 
 
 def _judged(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) -> Iterator[dict[str, Any]]:
@@ -162,10 +161,18 @@ def _judged(study: Study, rule: Mapping[str, Any], records: Sequence[Record]) ->
     ]
     yield {
         "rule": f"{rule['greater']} > {rule['than']}",
-        **_told(results.mean(differences), p_value(differences)),
-        "seeds_needed": seeds_needed(differences, len(study.content["rules"])),
+        **_told(results.mean(differences), judging.p_value(differences)),
+        "seeds_needed": judging.seeds_needed(differences, len(study.content["rules"])),
         "at_floor": _is_at_floor(study, rule, records),
+        **(_within(differences, rule["negligible"], study) if "negligible" in rule else {}),
     }
+
+
+def _within(differences: Sequence[float], bound: float, study: Study) -> dict[str, Any]:
+    """What is known of a difference being negligible."""
+    p = judging.p_negligible(differences, bound)
+    needed = judging.seeds_negligible(differences, bound, len(study.content["rules"]))
+    return {"negligible": bound, "p_negligible": None if math.isnan(p) else p, "seeds_negligible": needed}
 
 
 def _told(difference: Mean, p: float) -> dict[str, Any]:
@@ -187,7 +194,7 @@ def _is_at_floor(study: Study, rule: Mapping[str, Any], records: Sequence[Record
         )
 
     used = [term for side in ("greater", "than") for _, term in terms(rule[side]) if isinstance(term, str)]
-    return max(map(above, used)) <= MARGIN
+    return max(map(above, used)) <= judging.MARGIN
 
 
 def _side(study: Study, side: str | float, records: Sequence[Record], seed: int) -> float:

@@ -46,6 +46,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"rules": [{"greater": "pretrained", "then": 1, "than": 0}]}, rf"{RULE}: unknown setting 'then'.*'than'\?"),
     ({"rules": [{"greater": "pretrained", "than": ["x"]}]}, rf"{RULE}\.than: \['x'\] is not of type"),
     ({"rules": [{"greater": 1, "than": 0.5}]}, rf"{RULE} names no measure"),
+    ({"rules": [{"greater": "pretrained", "than": 0, "negligible": 0}]}, rf"{RULE}\.negligible is 0; it must be above"),
     ({"rules": [{"greater": "pretraind", "than": 0}]}, rf"{RULE}: unknown measure 'pretraind'.*'pretrained'\?"),
     ({"rules": [{"greater": "pretrained * 2", "than": 0}]}, "'pretrained \\* 2' must be measures and numbers"),
     ({"rules": [{"greater": "refitted@5", "than": 0}]}, rf"{RULE}: the quick grid has no clusters 5"),

@@ -17,7 +17,7 @@ from tasks.process.files import whole_file
 
 PAGE, OUTCOME = "docs/photographs.md", "results/studies/label_free.json"
 BLOCK = re.compile(r"(<!-- label_free -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
-PLACES = {"small_world": "the world", "cifar10": "CIFAR-10"}
+PLACES = {"world": "the world", "cifar10": "CIFAR-10"}
 AGAINST = {"linear": "linear", "knn": "k-NN"}
 
 

@@ -136,7 +136,7 @@ def in_words(rule: Mapping[str, Any]) -> str:
 def _why(rule: Mapping[str, Any]) -> str:
     """What is lacking to an open rule, and how small a negligible difference is shown to be."""
     if rule["outcome"] == judging.NEGLIGIBLE:
-        return f": less than {rule['negligible']:g} either way, p {rule['p_negligible']:.3f} by two one-sided tests."
+        return f": less than {rule['negligible']:g} either way, corrected p {rule['p_negligible']:.3f} (two tests)."
     if rule["outcome"] != judging.OPEN:
         return ""
     if rule.get("at_floor"):

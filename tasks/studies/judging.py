@@ -7,7 +7,7 @@ LEVEL. A rule without a p, as one on a correlation above another number than 0, 
 
 A rule may say which differences are negligible. Where its difference is not told from 0 but is shown to lie within
 that bound of 0, by two one-sided t-tests (Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15,
-657-680), it is negligible. Holm's correction is made over these tests too.
+657-680), it is negligible. Holm's correction is made over these tests too: each kind of test keeps LEVEL.
 """
 
 from __future__ import annotations
@@ -106,12 +106,18 @@ def _fewest(power: Callable[[int], float]) -> int | None:
 def settle(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rules with `difference`, `low`, `high`, `p` -> with `corrected` and `outcome` as well.
 
-    p is None where a rule has none. `at_floor` and `p_negligible` are of the rules that have them.
+    p is None where a rule has none. `at_floor` and `p_negligible` are of the rules that have them, and `p_negligible`
+    comes back corrected.
     """
     corrected = holm([_number(rule["p"]) for rule in rules])
     negligible = holm([_number(rule.get("p_negligible")) for rule in rules])
     return [
-        {**rule, "corrected": None if math.isnan(p) else p, "outcome": _outcome(rule, p, within)}
+        {
+            **rule,
+            **({} if math.isnan(within) else {"p_negligible": within}),
+            "corrected": None if math.isnan(p) else p,
+            "outcome": _outcome(rule, p, within),
+        }
         for rule, p, within in zip(rules, corrected, negligible, strict=True)
     ]
 

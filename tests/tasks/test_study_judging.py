@@ -219,8 +219,6 @@ def test_a_claim_whose_difference_is_negligible_is_not_reproduced() -> None:
     found = studies.judge(study(named, told, len(gains)), records)
     (one,) = found["rules"]
     assert (found["verdict"], one["outcome"], one["negligible"]) == (studies.NOT_REPRODUCED, NEGLIGIBLE, 0.02)
-    assert board.in_words(one).endswith(
-        "negligible: less than 0.02 either way, corrected p 0.000 (two tests)."
-    )
+    assert board.in_words(one).endswith("negligible: less than 0.02 either way, corrected p 0.000 (two tests).")
     found = studies.judge(study(named, [{"greater": "b", "than": "a"}], len(gains)), records)
     assert (found["verdict"], found["rules"][0]["outcome"]) == (studies.UNDECIDED, OPEN)

@@ -29,9 +29,19 @@ class Attention(nn.Module):
         batch, length, width = tokens.shape
         each = self.qkv(tokens).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = each.permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, L, D / H) each
-        found = functional.scaled_dot_product_attention(query, key, value)
-        output: Tensor = self.proj(found.transpose(1, 2).reshape(batch, length, width))
+        output: Tensor = self.proj(attended(query, key, value).transpose(1, 2).reshape(batch, length, width))
         return output
+
+
+def attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """(B, H, L, D / H) each -> the same: softmax(query key^T / sqrt(D / H)) value (Vaswani et al. 2017, equation 1).
+
+    On a CPU bf16 is computed in float32: torch's kernel for bf16 takes five to eight times as long there (torch 2.12).
+    """
+    if query.device.type != "cpu" or query.dtype != torch.bfloat16:
+        return functional.scaled_dot_product_attention(query, key, value)
+    with torch.autocast("cpu", enabled=False):
+        return functional.scaled_dot_product_attention(query.float(), key.float(), value.float()).bfloat16()
 
 
 class MLP(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor
 from ssl_models.data import DataSpec
 from ssl_models.encoders import build_encoder
 from ssl_models.encoders.shapes import map_shapes
-from ssl_models.encoders.transformer import Attention, Block, resized, sine_positions
+from ssl_models.encoders.transformer import Attention, Block, attended, resized, sine_positions
 from ssl_models.encoders.vit import ViT, patch_for
 from ssl_models.errors import DoesNotApply
 from ssl_models.extraction import POOLED, feature_layers
@@ -118,6 +118,22 @@ def test_attention_is_a_softmax_over_all_tokens_in_each_head() -> None:
                     share * value[sample, other, head] for other, share in enumerate(shares)
                 )
     torch.testing.assert_close(attention(tokens), attention.proj(expected))
+
+
+def test_attention_of_bf16_is_computed_in_float32_and_rounded_once() -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 3, 65, 16).bfloat16() for _ in range(3))
+    query = query.requires_grad_()
+    weights = (query.double() @ key.double().transpose(-1, -2) / 16**0.5).softmax(-1)
+    wanted = (weights @ value.double()).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attended(query, key, value)
+    assert found.dtype == torch.bfloat16
+    rounding = wanted.abs() * 2**-8 + 1e-6  # half a unit in the last of eight binary places
+    assert bool(((found.float() - wanted).abs() <= rounding).all())
+    found.float().square().sum().backward()
+    assert query.grad is not None
+    assert query.grad.dtype == torch.bfloat16
 
 
 def test_a_block_is_unchanged_by_the_order_of_tokens() -> None:

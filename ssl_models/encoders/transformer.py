@@ -36,7 +36,8 @@ class Attention(nn.Module):
 def attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """(B, H, L, D / H) each -> the same: softmax(query key^T / sqrt(D / H)) value (Vaswani et al. 2017, equation 1).
 
-    On a CPU bf16 is computed in float32: torch's kernel for bf16 takes five to eight times as long there (torch 2.12).
+    On a CPU bf16 is computed in float32: of 65 tokens, torch's kernel for bf16 takes up to six times as long there with
+    its gradient (torch 2.12).
     """
     if query.device.type != "cpu" or query.dtype != torch.bfloat16:
         return functional.scaled_dot_product_attention(query, key, value)

@@ -33,7 +33,8 @@ EPOCHS = {
     **{"colorization": 8, "jigsaw": 8, "npid": 8, "pirl": 8, "deepcluster": 10, "moco_v3": 10, "byol": 12, "dino": 15},
     **{"mae": 20, "nnclr": 20, "simsiam": 20, "swav": 20},
 }
-"""Of others 5. A memory bank is renewed once an epoch; predictors, prototypes and neighbours are learnt first."""
+"""Of others 5. A memory bank is renewed once an epoch; predictors, prototypes and neighbours are learnt first. What is
+learnt of colours, tiles and masked patches in 5 is too near the bound."""
 
 RECIPE = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())["datasets"]["world"]["recipe"]
 """Settings that suit the world; the defaults are for photographs, in which colours tell less."""
@@ -48,7 +49,8 @@ SETTINGS = {
     "simsiam": {"smallest_crop": 0.3},
     "swav": {**COLOURS, "smallest_crop": 0.5, "prototypes": 64},
 }
-"""Of methods that find classes or neighbours, or remember pictures: in few steps, views must look like the picture."""
+"""Of methods that find classes or neighbours, remember pictures or have no negatives: in few steps, views must look
+like the picture."""
 LAYERS = {"mae": "block3"}
 """Where to look for what is not in the mean over places: the maps of an autoencoder's patches."""
 ENCODERS = {"mae": ("vit", {"patch": 4, "width": 48, "depth": 3, "heads": 3, "size": [32, 32]})}
